@@ -1,0 +1,13 @@
+"""Everything that happens: storms, repairs, data in, equity out."""
+
+from gymnasium.envs.registration import register, registry
+
+
+def register_envs() -> None:
+    """Register every stormgym id with Gymnasium; calling it twice changes nothing."""
+    if "Restoration-v0" not in registry:
+        register(
+            id="Restoration-v0",
+            entry_point="stormgym.envs.restoration.env:RestorationEnv",
+            vector_entry_point="stormgym.envs.restoration.vector_env:RestorationVectorEnv",
+        )

@@ -1,0 +1,108 @@
+"""The one place where inequity is computed: Wasserstein gaps between groups, group means, Gini. Batched, NumPy only."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+
+def group_pairs(n_groups: int) -> tuple[tuple[int, int], ...]:
+    """Return the P = G(G-1)/2 pairs (a, b), a < b, in the order that every pair axis of the suite uses."""
+    return tuple(combinations(range(n_groups), 2))
+
+
+def pair_matrix(n_groups: int) -> Floats:
+    """Return the matrix `[G, P]` that turns group shares into differences: `shares @ pair_matrix` is F_a - F_b."""
+    pairs = group_pairs(n_groups)
+    matrix = np.zeros((n_groups, len(pairs)))
+    for column, (a, b) in enumerate(pairs):
+        matrix[a, column], matrix[b, column] = 1.0, -1.0
+    return matrix
+
+
+def check_groups(group: ArrayLike, n_groups: int | None = None) -> tuple[NDArray[np.int64], int]:
+    """Return group ids `[N]` as int64 and their number G.
+
+    Raises:
+        ValueError: ids are not integers 0..G-1, or a group is empty.
+    """
+    ids = np.asarray(group)
+    if ids.ndim != 1 or ids.size == 0 or not np.array_equal(ids, ids.astype(np.int64)):
+        raise ValueError(f"group must be a non-empty vector of integers 0..G-1; got {group!r}")
+    ids = ids.astype(np.int64)
+    n = int(ids.max()) + 1 if n_groups is None else n_groups
+    counts = np.bincount(ids, minlength=n) if ids.min() >= 0 else np.zeros(0, dtype=np.int64)
+    if counts.size != n or (counts == 0).any():
+        raise ValueError(
+            f"group ids must be 0..{n - 1} and each group needs a member; got ids {np.unique(ids).tolist()}. "
+            "Number the groups without holes."
+        )
+    return ids, n
+
+
+def _weights(ids: NDArray[np.int64], n_groups: int) -> Floats:
+    """Return `[N, G]`: 1 / (size of the group) where the region belongs to it, else 0."""
+    return np.eye(n_groups)[ids] / np.bincount(ids, minlength=n_groups)
+
+
+def pairwise_w1(times: ArrayLike, group: ArrayLike, n_groups: int | None = None) -> Floats:
+    """Wasserstein-1 distance between the groups' distributions of `times`, for every pair of groups.
+
+    Exact for unequal group sizes and ties: W1 = sum |F_a - F_b| * diff(sorted times).
+
+    Args:
+        times: `[..., N]`, any unit (hours here).
+        group: `[N]` integers 0..G-1.
+        n_groups: G; None takes it from `group`.
+
+    Returns:
+        `[..., P]` in the unit of `times`, pairs ordered as `group_pairs`.
+
+    Raises:
+        ValueError: on bad group ids, a wrong length or a NaN in `times`.
+    """
+    t = np.asarray(times, dtype=np.float64)
+    ids, n = check_groups(group, n_groups)
+    if t.shape[-1:] != ids.shape:
+        raise ValueError(f"times must end in N = {ids.size} regions; got shape {t.shape}")
+    if np.isnan(t).any():
+        raise ValueError("times must not hold NaN; give every region a time")
+    order = np.argsort(t, axis=-1, kind="stable")
+    ordered = np.sort(t, axis=-1)
+    steps = ordered[..., 1:] - ordered[..., :-1]  # [..., N-1]
+    shares = np.cumsum(_weights(ids, n).T.take(order[..., :-1], axis=1), axis=-1)  # [G, ..., N-1]
+    result = np.empty((*t.shape[:-1], len(group_pairs(n))))
+    for p, (a, b) in enumerate(group_pairs(n)):
+        result[..., p] = np.vecdot(np.abs(shares[a] - shares[b]), steps)
+    return result
+
+
+def gap(times: ArrayLike, group: ArrayLike, n_groups: int | None = None) -> Floats:
+    """Largest Wasserstein-1 distance over all pairs of groups, `[...]` (EPOPR eq. 14); 0 for a single group."""
+    pairs = pairwise_w1(times, group, n_groups)
+    return pairs.max(axis=-1) if pairs.shape[-1] else np.zeros(pairs.shape[:-1])
+
+
+def group_means(times: ArrayLike, group: ArrayLike, n_groups: int | None = None) -> Floats:
+    """Mean of `times` `[..., N]` over each group's regions, `[..., G]`."""
+    ids, n = check_groups(group, n_groups)
+    return np.asarray(times, dtype=np.float64) @ _weights(ids, n)
+
+
+def gini(values: ArrayLike, axis: int = -1) -> Floats:
+    """Gini coefficient of non-negative `values` along `axis`: 0 when all are equal, (n-1)/n when one has everything.
+
+    Raises:
+        ValueError: a value is negative or NaN.
+    """
+    x = np.moveaxis(np.asarray(values, dtype=np.float64), axis, -1)
+    if not (x >= 0).all():
+        raise ValueError("gini needs values >= 0 without NaN")
+    n = x.shape[-1]
+    total = x.sum(axis=-1)
+    weighted = np.sort(x, axis=-1) @ (2.0 * np.arange(1, n + 1) - n - 1)
+    return np.divide(weighted, n * total, out=np.zeros_like(total), where=total > 0)

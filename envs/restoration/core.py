@@ -1,0 +1,127 @@
+"""What both doors of Restoration-v0 share: arguments, spaces, seeding of instances, rewards and infos."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from stormgym.envs.data import City, resolve_city
+from stormgym.envs.restoration.forecasts import check_predictor
+from stormgym.envs.restoration.layout import observation_space
+from stormgym.envs.restoration.metrics import restoration_metrics
+from stormgym.envs.restoration.process import RestorationProcess, Step
+from stormgym.envs.restoration.tables import SHOCKS, Jobs, city_tables
+
+Timing = Literal["dense", "terminal"]
+RENDER_MODES = ("ansi", "rgb_array")
+
+
+def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+
+
+class RestorationCore:
+    """B episodes of Restoration-v0 without Gymnasium's signatures; arguments as on `RestorationEnv`."""
+
+    def __init__(
+        self,
+        batch: int,
+        *,
+        city: str | os.PathLike[str] | City = "default",
+        predictor: str = "ecqr",
+        confidence_level: float = 0.9,
+        cost_limit: float | None = None,
+        reward: Timing = "dense",
+        cost: Timing = "dense",
+        shock: str = "none",
+        shock_log_sd: float = 0.35,
+        max_travel_km: float | None = None,
+        income_effect: float = 1.0,
+        on_invalid: str = "waste",
+        render_mode: str | None = None,
+    ) -> None:
+        _one_of("reward", reward, ("dense", "terminal"))
+        _one_of("cost", cost, ("dense", "terminal"))
+        _one_of("shock", shock, SHOCKS)
+        _one_of("on_invalid", on_invalid, ("waste", "raise"))
+        if render_mode is not None:
+            _one_of("render_mode", render_mode, RENDER_MODES)
+        check_predictor(predictor, confidence_level)
+        if cost_limit is not None and not 0 < cost_limit < np.inf:
+            raise ValueError(f"cost_limit must be a positive number of hours or None (the city's); got {cost_limit!r}")
+        if max_travel_km is not None and not max_travel_km > 0:
+            raise ValueError(f"max_travel_km must be above 0 road km or None (no rule); got {max_travel_km!r}")
+        if not 0 <= shock_log_sd <= 2:
+            raise ValueError(f"shock_log_sd must be in [0, 2]; got {shock_log_sd!r}")
+        self.city = resolve_city(city, income_effect=income_effect)
+        self.cost_limit = float(self.city.cost_limit_h if cost_limit is None else cost_limit)
+        self.tables = city_tables(self.city, predictor, float(confidence_level))
+        self.process = RestorationProcess(
+            self.tables, batch, cost_limit_h=self.cost_limit, max_travel_km=max_travel_km
+        )
+        self.batch = batch
+        self.n_regions = self.city.n_regions
+        self.raise_on_invalid = on_invalid == "raise"
+        self.shock, self.shock_log_sd = shock, shock_log_sd
+        self.reward_dense, self.cost_dense = reward == "dense", cost == "dense"
+        self.reward_so_far = np.zeros(batch)
+        self.observation_space: spaces.Dict = observation_space(self.n_regions, self.city.n_groups)
+        self.action_space: spaces.Discrete = spaces.Discrete(self.n_regions)
+
+    def reset(self, rngs: list[np.random.Generator], rows: NDArray[np.int64] | None = None) -> None:
+        """Draw new instances for `rows` (all when None), one generator a row."""
+        jobs = Jobs.draw(self.tables, rngs, self.shock, self.shock_log_sd)
+        self.process.reset(jobs, rows)
+        self.reward_so_far[slice(None) if rows is None else rows] = 0.0
+
+    def step(
+        self, actions: NDArray[np.int64], live: NDArray[np.bool_] | None = None
+    ) -> Step:
+        """Advance all episodes; return reward, cost, terminated, truncated, each `[B]`, and whether any ended.
+
+        The caller has checked 0 <= action < N (see `out_of_range`). `live` marks rows whose action counts for
+        `on_invalid="raise"` (those about to be reset do not).
+        """
+        if self.raise_on_invalid:
+            self._check_masks(actions, live)
+        step = self.process.step(actions)
+        if self.reward_dense and self.cost_dense:
+            return step
+        ended = step.terminated | step.truncated
+        self.reward_so_far += step.reward
+        if not self.reward_dense:
+            step = step._replace(reward=np.where(ended, self.reward_so_far, 0.0))
+        if not self.cost_dense:
+            step = step._replace(cost=np.where(ended, self.process.gap_h, 0.0))
+        return step
+
+    def out_of_range(self, action: int) -> ValueError:
+        """The error for an action outside 0..N-1."""
+        return ValueError(f"action must be a region 0..{self.n_regions - 1}; got {action}")
+
+    def _check_masks(self, actions: NDArray[np.int64], live: NDArray[np.bool_] | None) -> None:
+        """Raise `ValueError` for a masked action."""
+        masked = self.process.action_mask[np.arange(self.batch), actions] == 0
+        if live is not None:
+            masked &= live
+        if masked.any():
+            row = int(masked.argmax())
+            raise ValueError(
+                f"action {int(actions[row])} is masked (restored, or too far while a nearer region is open)"
+                f"{f' in environment {row}' if self.batch > 1 else ''}; choose where action_mask is 1, "
+                'or make the environment with on_invalid="waste"'
+            )
+
+    def metrics(self, rows: NDArray[np.int64] | slice) -> dict[str, NDArray[np.float64]]:
+        """Figures of finished episodes, name to `[len(rows)]`."""
+        p = self.process
+        result = restoration_metrics(self.city, p.outage_h[rows], self.cost_limit, p.gap_h[rows])
+        result["completed"] = (p.steps[rows] - p.wasted[rows] >= self.n_regions).astype(np.float64)
+        result["wasted_trips"] = p.wasted[rows].astype(np.float64)
+        result["travel_h"] = p.travel_total_h[rows]
+        return result

@@ -1,0 +1,198 @@
+"""Restoration-v0: the single-environment door to the restoration process."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from stormgym.envs.data import City
+from stormgym.envs.restoration.core import RestorationCore, Timing
+from stormgym.envs.restoration.process import RestorationProcess
+from stormgym.envs.restoration.tables import Jobs
+
+Observation = dict[str, NDArray[Any]]
+
+
+class RestorationEnv(gym.Env[Observation, np.int64]):
+    """One crew brings power back to the regions of a city after a storm, quickly and fairly (EPOPR).
+
+    ## Description
+    A storm has cut the power of N regions. One crew starts at a depot and visits every region once. Travelling and repairing
+    take hours; a region's outage lasts until its repair ends. At `reset` each region draws one record of its own repair log,
+    all regions at once, so every policy meets the same storm. The agent sees a calibrated prediction interval and the mean
+    forecast of each repair, made by models that never saw the drawn record; it never sees the true hours before the repair.
+
+    ## Action space
+    `Discrete(N)`: the region to repair next. Open regions are marked in `obs["action_mask"]` (int8), `info["action_mask"]`
+    and `action_masks()` (bool). A masked choice is a wasted trip: the travel plus 0.25 h, nothing repaired.
+
+    ## Observation space
+    A `Dict`; K = 6 + 3 G + P with G groups and P pairs of groups.
+
+    | key | shape | column | meaning |
+    | --- | --- | --- | --- |
+    | `regions` | `[N, 9]` float32 | `x_km`, `y_km` | coordinates (km) |
+    | | | `lower_h`, `upper_h` | prediction interval of the repair (h) |
+    | | | `point_h` | mean forecast of the repair (h) |
+    | | | `distance_km` | road distance from the crew (km) |
+    | | | `group` | sensitive group, 0 = low income |
+    | | | `open` | 1 while without power |
+    | | | `realised_h` | hours the repair took; 0 while open |
+    | `crew` | `[K]` float32 | `elapsed_h` | hours since the start |
+    | | | `x_km`, `y_km` | position of the crew |
+    | | | `speed_kmh`, `cost_limit_h` | constants of the episode |
+    | | | `gap_h` | running gap: largest W1 between groups accrued so far (h) |
+    | | | `log_ratio_g` | mean of log(realised / forecast) over restored regions of group g |
+    | | | `running_mean_h_g` | mean outage of group g so far; an open region counts the elapsed hours |
+    | | | `share_restored_g` | share of group g restored |
+    | | | `pair_gap_h_a_b` | W1 between groups a and b accrued so far (h) |
+    | `action_mask` | `[N]` int8 | | 1 = open to choose; all ones on the terminal observation |
+
+    ## Rewards
+    Hours, and their sum is the negative mean outage over regions (eq. 13). `reward="dense"` pays
+    `-delta * (regions still dark) / N` for each step of length delta; `reward="terminal"` pays all at the end.
+
+    ## Costs
+    `info["cost"]`, hours; its sum over the episode is the largest Wasserstein-1 distance between the outage distributions of
+    two groups (eq. 14). `cost="dense"` gives the change of the running gap (it can be negative); `cost="terminal"` gives the
+    total at the last step and 0.0 before. The limit `cost_limit` is on the expected total.
+
+    ## Episode end
+    Terminated when every region is restored. Truncated after 4 N steps; the regions then left are restored nearest-first
+    inside the last step's reward and cost, and `metrics["completed"]` is 0.0. The last `info` holds `metrics`.
+
+    ## Arguments
+    Args:
+        city: `"default"` (synthetic, 55 regions), `"synthetic:N:SEED"`, a folder with regions.csv, log.csv and city.json,
+            or a `City`.
+        predictor: source of the interval: `"ecqr"`, `"cqr"`, `"cp"`; `"point"` (interval shrunk to the mean forecast) or
+            `"none"` (the mean of the log everywhere).
+        confidence_level: nominal coverage of the interval.
+        cost_limit: limit d of the expected gap (h); None takes the city's (8 h by default).
+        reward, cost: `"dense"` or `"terminal"`; same totals.
+        shock: `"none"`, `"common"` or `"group"`: a lognormal factor of mean one on all durations or on those of a group.
+        shock_log_sd: log standard deviation of that factor.
+        max_travel_km: regions farther than this (road km) are masked while a nearer one is open; None for no rule.
+        income_effect: strength of the link from income to repair hours in the generator (1 = calibrated, 0 = none);
+            synthetic cities only.
+        on_invalid: `"waste"` (a wasted trip) or `"raise"` for masked actions.
+        render_mode: `"ansi"` or `"rgb_array"`.
+
+    `reset(options={"jobs": {...}})` replaces the drawn records by given jobs: arrays `[N]` `duration_h`, `lower_h`,
+    `upper_h`, `point_h` and optionally `quantile_h` `[N, Q]`.
+
+    ## Version history
+    - v0: first version.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}
+
+    def __init__(
+        self,
+        city: str | os.PathLike[str] | City = "default",
+        predictor: str = "ecqr",
+        confidence_level: float = 0.9,
+        cost_limit: float | None = None,
+        reward: Timing = "dense",
+        cost: Timing = "dense",
+        shock: str = "none",
+        shock_log_sd: float = 0.35,
+        max_travel_km: float | None = None,
+        income_effect: float = 1.0,
+        on_invalid: str = "waste",
+        render_mode: str | None = None,
+    ) -> None:
+        self.core = RestorationCore(
+            1,
+            city=city,
+            predictor=predictor,
+            confidence_level=confidence_level,
+            cost_limit=cost_limit,
+            reward=reward,
+            cost=cost,
+            shock=shock,
+            shock_log_sd=shock_log_sd,
+            max_travel_km=max_travel_km,
+            income_effect=income_effect,
+            on_invalid=on_invalid,
+            render_mode=render_mode,
+        )
+        self.observation_space = self.core.observation_space
+        self.action_space = self.core.action_space
+        self.render_mode = render_mode
+        self._running = False
+        self._started = False
+
+    @property
+    def city(self) -> City:
+        """The city of this environment."""
+        return self.core.city
+
+    @property
+    def cost_limit(self) -> float:
+        """Limit d of the expected gap (h)."""
+        return self.core.cost_limit
+
+    @property
+    def process(self) -> RestorationProcess:
+        """The process behind the door; it holds the true durations, so only privileged policies may look."""
+        return self.core.process
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Draw a new storm; `options={"jobs": ...}` gives it instead."""
+        super().reset(seed=seed)
+        unknown = set(options or {}) - {"jobs"}
+        if unknown:
+            raise ValueError(f"unknown reset options {sorted(unknown)}; known: jobs")
+        self.core.reset([self.np_random])
+        if options and options.get("jobs") is not None:
+            self.process.reset(Jobs.given(self.core.tables, options["jobs"]))
+        self._running = self._started = True
+        return self._observation(), {"cost": 0.0, "action_mask": self.process.action_mask[0].copy()}
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Send the crew to a region."""
+        if not self._running:
+            raise gym.error.ResetNeeded("the episode has not begun or has ended; call reset() before step()")
+        step = self.core.step(self._as_array(action))
+        info: dict[str, Any] = {"cost": float(step.cost[0]), "action_mask": self.process.action_mask[0].copy()}
+        if step.any_ended:
+            self._running = False
+            info["metrics"] = {k: float(v[0]) for k, v in self.core.metrics(slice(None)).items()}
+        return self._observation(), float(step.reward[0]), bool(step.terminated[0]), bool(step.truncated[0]), info
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which regions may be chosen now, `[N]` bool (the method that sb3-contrib calls)."""
+        return self.process.action_mask[0].astype(bool)
+
+    def render(self) -> Any:
+        """Text or picture of the city, the crew's path and the outage so far, as `render_mode` says."""
+        if self.render_mode is None:
+            gym.logger.warn(
+                "render() was called without a render_mode; make the environment with "
+                'render_mode="ansi" or "rgb_array"'
+            )
+            return None
+        if not self._started:
+            raise gym.error.ResetNeeded("nothing to render before reset()")
+        from stormgym.envs.restoration.render import render
+
+        return render(self.process, 0, self.render_mode)
+
+    def _observation(self) -> Observation:
+        return {key: value[0] for key, value in self.process.observation().items()}
+
+    def _as_array(self, action: Any) -> NDArray[np.int64]:
+        try:
+            index = action.__index__()
+        except (AttributeError, TypeError):
+            raise TypeError(f"action must be an integer region 0..{self.core.n_regions - 1}; got {action!r}") from None
+        if not 0 <= index < self.core.n_regions:
+            raise self.core.out_of_range(index)
+        return np.array([index], dtype=np.int64)

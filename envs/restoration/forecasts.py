@@ -1,0 +1,98 @@
+"""Cross-fitted forecasts of a city's log: made once per (city, predictor, level), kept in memory and on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from dataclasses import fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stormgym.envs.data import City
+
+if TYPE_CHECKING:
+    from stormgym.predictors import CrossFit
+
+PREDICTORS = ("ecqr", "cqr", "cp", "point", "none")
+FOREST_SEED = 0
+
+_memory: dict[str, CrossFit] = {}
+
+
+def cache_folder() -> Path:
+    """Folder of the forecast cache: STORMGYM_CACHE, else `$XDG_CACHE_HOME/stormgym`, else `~/.cache/stormgym`."""
+    if "STORMGYM_CACHE" in os.environ:
+        return Path(os.environ["STORMGYM_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "stormgym"
+
+
+def check_predictor(predictor: str, confidence_level: float) -> None:
+    """Raise `ValueError` for an unknown predictor or a level outside (0, 1)."""
+    if predictor not in PREDICTORS:
+        raise ValueError(f"predictor must be one of {', '.join(PREDICTORS)}; got {predictor!r}")
+    if not 0.0 < confidence_level < 1.0:
+        hint = f" Did you mean {confidence_level / 100:g}?" if 1.0 <= confidence_level < 100.0 else ""
+        raise ValueError(f"confidence_level must be in (0, 1); got {confidence_level!r}.{hint}")
+
+
+def _key(city: City, predictor: str, confidence_level: float) -> str:
+    import stormgym.predictors as predictors
+
+    source = b"".join(file.read_bytes() for file in sorted(Path(predictors.__path__[0]).glob("*.py")))
+    parts = (
+        city.fingerprint(),
+        predictor,
+        repr(float(confidence_level)),
+        hashlib.sha256(source).hexdigest(),  # forecasts of an older predictor are never taken for today's
+        version("scikit-learn"),
+        version("quantile-forest"),
+        version("numpy"),
+    )
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:24]
+
+
+def city_forecasts(city: City, predictor: str = "ecqr", confidence_level: float = 0.9) -> CrossFit:
+    """Return the cross-fit of the city's log; the forest and the conformal step of a record never saw its fold.
+
+    The first call for a (city, predictor, level) fits for about ten seconds; later ones, and other processes, read the
+    cache (`cache_folder`). A cache that cannot be written or read costs time, never the result.
+    """
+    from stormgym.predictors.cross_fit import CrossFit, cross_fit
+
+    check_predictor(predictor, confidence_level)
+    key = _key(city, predictor, confidence_level)
+    if key in _memory:
+        return _memory[key]
+    file = cache_folder() / f"forecast-{key}.npz"
+    names = [f.name for f in fields(CrossFit)]
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            result = CrossFit(**{name: stored[name] for name in names})
+    except (OSError, KeyError, ValueError, EOFError):
+        log = city.log
+        result = cross_fit(
+            log.features,
+            log.repair_h,
+            city.group[log.region],
+            predictor=predictor,
+            confidence_level=confidence_level,
+            random_state=FOREST_SEED,
+        )
+        _store(file, {name: getattr(result, name) for name in names})
+    _memory[key] = result
+    return result
+
+
+def _store(file: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write atomically: several workers may fit at once, and a reader never meets half a file."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".tmp", delete=False) as temporary:
+            np.savez_compressed(temporary, allow_pickle=False, **arrays)
+        os.replace(temporary.name, file)
+    except OSError:
+        return

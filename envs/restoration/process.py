@@ -1,0 +1,321 @@
+"""The dynamics of restoration, written once and batched: one crew a city, B cities at a time, no Gymnasium in it.
+
+`RestorationProcess` holds the state of B episodes and advances them together. `RestorationEnv` is its door with B = 1,
+`RestorationVectorEnv` the one with B environments. State that the observation shows lives in the layout in which it is
+shown (regions `[B, F, N]`, crews `[K, B]`), so a fresh observation is one copy. What costs at B = 1 is the number of NumPy
+calls and the conversion of Python numbers, at large B the bytes touched: hence flat indices, views and constants kept from
+`_bind`, and rates that make one product of many.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stormgym.envs.restoration.layout import COLUMN, CREW_SCALARS, REGION_COLUMNS, crew_columns
+from stormgym.envs.restoration.tables import CityTables, Jobs
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+WASTED_H = 0.25
+"""Hours lost on the spot by a wasted trip (a masked choice), beside the travel."""
+
+STEPS_PER_REGION = 4
+"""An episode is truncated after this many steps per region."""
+
+_OPEN, _REALISED, _DISTANCE = COLUMN["open"], COLUMN["realised_h"], COLUMN["distance_km"]
+_ELAPSED, _X, _GAP = (CREW_SCALARS.index(c) for c in ("elapsed_h", "x_km", "gap_h"))
+_BATCH_FIRST = ("regions", "action_mask", "duration_h", "log_ratio", "outage_h", "origin", "n_open", "steps", "wasted")
+_BATCH_LAST = ("crew", "rate", "n_restored", "log_ratio_sum")
+
+
+class Step(NamedTuple):
+    """What one step of B episodes gives."""
+
+    reward: Floats  # [B] change of -(mean outage), h
+    cost: Floats  # [B] change of the running gap, h
+    terminated: Bools  # [B] every region restored
+    truncated: Bools  # [B] out of steps
+    any_ended: bool
+
+
+class RestorationProcess:
+    """B episodes of one crew restoring the N regions of a city.
+
+    Args:
+        tables: the city under one predictor.
+        batch: B.
+        cost_limit_h: shown in the observation (h).
+        max_travel_km: regions farther than this (road km) are closed while another open one is nearer; None for no rule.
+    """
+
+    def __init__(
+        self, tables: CityTables, batch: int, *, cost_limit_h: float, max_travel_km: float | None = None
+    ) -> None:
+        self.tables = tables
+        self.batch = batch
+        self.cost_limit_h = cost_limit_h
+        self.max_travel_km = max_travel_km
+        n, g, p = tables.n_regions, tables.n_groups, tables.pairs.shape[0]
+        self.max_steps = STEPS_PER_REGION * n
+        # shown state
+        self.regions = np.zeros((batch, len(REGION_COLUMNS), n), dtype=np.float32)  # [B, F, N]
+        self.crew = np.zeros((len(crew_columns(g)), batch))  # [K, B]
+        self.action_mask = np.ones((batch, n), dtype=np.int8)  # [B, N]
+        # hidden state
+        self.duration_h = np.ones((batch, n))  # [B, N] true repair hours
+        self.log_ratio = np.zeros((batch, n))  # [B, N] log(duration / point forecast)
+        self.outage_h = np.zeros((batch, n))  # [B, N] hours without power; 0 while open
+        self.rate = np.zeros((2 * g + p, batch))  # growth per hour of running means, shares (none) and pair gaps
+        self.n_restored = np.zeros((g, batch))
+        self.log_ratio_sum = np.zeros((g, batch))
+        self.origin = np.zeros(batch, dtype=np.int64)  # [B] where the crew's row of the travel table starts
+        self.n_open = np.zeros(batch)
+        self.steps = np.zeros(batch, dtype=np.int64)
+        self.wasted = np.zeros(batch, dtype=np.int64)
+        self.row: Ints | None = np.zeros((batch, n), dtype=np.int64)  # [B, N] drawn records
+        self._given_quantile_h: Floats | None = None
+        self._steps_to_spare = 0  # no episode can end before this many further steps
+        self.regions[:, : COLUMN["y_km"] + 1] = tables.xy_km[:, :-1]
+        self.regions[:, COLUMN["group"]] = tables.group
+        self.crew[CREW_SCALARS.index("speed_kmh")] = tables.city.speed_kmh
+        self.crew[CREW_SCALARS.index("cost_limit_h")] = cost_limit_h
+        self._bind()
+
+    def _bind(self) -> None:
+        """Keep views and offsets; made anew after pickling, so that views stay views."""
+        n, g, batch = self.tables.n_regions, self.tables.n_groups, self.batch
+        first = len(CREW_SCALARS)
+        crew, rate = self.crew, self.rate
+        self._view_elapsed, self._view_gap = crew[_ELAPSED], crew[_GAP]
+        self._view_xy = crew[_X : _X + 2]
+        self._view_ratios = crew[first : first + g]
+        self._view_growing = crew[first + g :]  # running means, shares, pair gaps
+        self._view_shares = crew[first + 2 * g : first + 3 * g]
+        self._view_pairs = crew[first + 3 * g :]
+        self._view_mean_rate, self._view_pair_rate = rate[:g], rate[2 * g :]
+        self._view_distance = self.regions[:, _DISTANCE]
+        self._view_regions = self.regions.reshape(-1)
+        self._view_mask = self.action_mask.reshape(-1)
+        self._view_duration = self.duration_h.reshape(-1)
+        self._view_ratio = self.log_ratio.reshape(-1)
+        self._view_outage = self.outage_h.reshape(-1)
+        self._view_travel = self.tables.travel_h.reshape(-1)
+        rows = np.arange(batch)
+        self._view_at_region = rows * n  # start of a row in a flat [B, N]
+        to_row = rows * (len(REGION_COLUMNS) - 1) * n  # from there to its place in a flat [B, F, N]
+        self._view_to_open, self._view_to_realised = to_row + _OPEN * n, to_row + _REALISED * n
+        self._view_closed = np.zeros(batch, dtype=np.float32)
+        self._view_masked = np.zeros(batch, dtype=np.int8)
+        self._view_one, self._view_one_step = np.ones(1), np.ones(1, dtype=np.int64)
+        self._view_minus_n, self._view_row_length = np.array([-float(n)]), np.array([n + 1])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """State without the views."""
+        return {k: v for k, v in self.__dict__.items() if not k.startswith("_view")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore, and bind the views to the restored arrays."""
+        self.__dict__.update(state)
+        self._bind()
+
+    def reset(self, jobs: Jobs, rows: Ints | None = None) -> None:
+        """Start the episodes of `rows` (all when None) with drawn jobs `[len(rows), N]`."""
+        at: Any = slice(None) if rows is None else rows
+        t = self.tables
+        n = t.n_regions
+        regions, crew = self.regions, self.crew
+        regions[at, COLUMN["lower_h"]] = jobs.lower_h
+        regions[at, COLUMN["upper_h"]] = jobs.upper_h
+        regions[at, COLUMN["point_h"]] = jobs.point_h
+        regions[at, _DISTANCE] = t.distance_km[n]
+        regions[at, _OPEN] = 1.0
+        regions[at, _REALISED] = 0.0
+        crew[_ELAPSED, at] = 0.0
+        crew[_X : _X + 2, at] = t.xy_km[:, n:]
+        crew[_GAP:, at] = 0.0
+        self.duration_h[at] = jobs.duration_h
+        self.log_ratio[at] = np.log(np.maximum(jobs.duration_h, 1e-9) / jobs.point_h)
+        self.outage_h[at] = 0.0
+        self.rate[:, at] = 0.0
+        self.rate[: t.n_groups, at] = 1.0
+        self.n_restored[:, at] = 0.0
+        self.log_ratio_sum[:, at] = 0.0
+        self.origin[at] = n * n
+        self.n_open[at] = n
+        self.steps[at] = 0
+        self.wasted[at] = 0
+        if jobs.row is None:
+            self.row, self._given_quantile_h = None, jobs.quantile_h
+        else:
+            if self.row is None:
+                self.row = np.zeros((self.batch, n), dtype=np.int64)
+            self.row[at] = jobs.row
+            self._given_quantile_h = None
+        self.action_mask[at] = 1
+        self._steps_to_spare = n - 1 if rows is None else min(self._steps_to_spare, n - 1)
+        if self.max_travel_km is not None:
+            self._close_far_regions()
+
+    def step(self, actions: Ints) -> Step:
+        """Advance every episode by one choice `[B]`; the caller has checked 0 <= action < N."""
+        reward, cost = self._advance(actions)
+        self.steps += self._view_one_step
+        if self._steps_to_spare > 0:
+            self._steps_to_spare -= 1
+            return Step(reward, cost, np.zeros(self.batch, dtype=bool), np.zeros(self.batch, dtype=bool), False)
+        terminated = self.n_open == 0
+        truncated = self.steps >= self.max_steps
+        truncated &= ~terminated
+        if truncated.any():
+            late = np.flatnonzero(truncated)
+            more_reward, more_cost = self._restore_the_rest(late)
+            reward[late] += more_reward
+            cost[late] += more_cost
+        ended = terminated | truncated
+        any_ended = bool(ended.any())
+        if any_ended:
+            self.action_mask[ended] = 1  # all zeros turn a masked softmax into NaN in loops that act once more
+        self._steps_to_spare = int(min(self.n_open.min(), self.max_steps - self.steps.max())) - 1
+        return Step(reward, cost, terminated, truncated, any_ended)
+
+    def _advance(self, actions: Ints) -> tuple[Floats, Floats]:
+        """Send every crew to its action; return the change of reward and cost."""
+        t = self.tables
+        here = self._view_at_region + actions  # flat index in [B, N]
+        valid = self._view_mask.take(here).view(bool)
+        travel = self._view_travel.take(self.origin + actions)
+        work = self._view_duration.take(here)
+        if np.count_nonzero(valid) == self.batch:
+            wasted = None
+        else:
+            wasted = ~valid
+            work[wasted] = WASTED_H
+            self.wasted += wasted
+        delta = travel + work  # eq. 3
+        reward = delta * self.n_open
+        reward /= self._view_minus_n  # dense form of eq. 13: every region still dark waits delta
+        self._view_elapsed += delta
+        self._view_growing += self.rate * delta  # W1 accrues as |F_a - F_b| * delta (eq. 14)
+        gap = np.maximum.reduce(self._view_pairs, axis=0, initial=0.0)
+        cost = gap - self._view_gap
+        self._view_gap[:] = gap
+        self._view_xy[:] = t.xy_km.take(actions, axis=1)
+        self._view_distance[:] = t.distance_km.take(actions, axis=0)
+        self.origin = actions * self._view_row_length
+        self._restore(actions, here, work, wasted)
+        if self.max_travel_km is not None:
+            self._close_far_regions()
+        return reward, cost
+
+    def _restore(self, actions: Ints, here: Ints, work: Floats, wasted: Bools | None) -> None:
+        """Mark the chosen regions as restored, and bring shares, rates and log ratios up to date."""
+        t = self.tables
+        member = t.member.take(actions, axis=1)  # [G, B] 1 in the group of the restored region
+        elapsed = self._view_elapsed
+        is_open, realised = here + self._view_to_open, here + self._view_to_realised  # flat indices in [B, F, N]
+        ratio = self._view_ratio.take(here)
+        if wasted is None:
+            self.n_open -= self._view_one
+        else:
+            member *= ~wasted
+            self.n_open -= ~wasted
+            done = np.flatnonzero(~wasted)
+            here, work, elapsed = here[done], work[done], elapsed[done]
+            is_open, realised = is_open[done], realised[done]
+        self._view_mask[here] = self._view_masked[: here.size]
+        self._view_regions[is_open] = self._view_closed[: here.size]
+        self._view_regions[realised] = work
+        self._view_outage[here] = elapsed
+        self.n_restored += member
+        member *= ratio
+        self.log_ratio_sum += member
+        np.divide(self.log_ratio_sum, np.maximum(self.n_restored, self._view_one), out=self._view_ratios)
+        shares = np.divide(self.n_restored, t.group_size, out=self._view_shares)
+        np.subtract(self._view_one, shares, out=self._view_mean_rate)  # a mean grows by the share that is still dark
+        np.abs(t.pairs @ shares, out=self._view_pair_rate)  # |F_a - F_b|
+
+    def _close_far_regions(self) -> None:
+        """Mask regions farther than `max_travel_km`, but never the nearest open one."""
+        is_open = self.regions[:, _OPEN] > 0
+        distance = np.where(is_open, self._view_distance, np.inf)
+        near = (distance <= self.max_travel_km) | (distance <= distance.min(axis=1, keepdims=True))
+        self.action_mask[:] = near & is_open
+
+    def _restore_the_rest(self, rows: Ints) -> tuple[Floats, Floats]:
+        """Restore what out-of-steps episodes left open, nearest first; return the sums of reward and cost."""
+        reward, cost = np.zeros(self.batch), np.zeros(self.batch)
+        left, part = rows, self._part(rows)
+        while True:
+            is_open = part.regions[:, _OPEN] > 0
+            part.action_mask[:] = is_open
+            nearest = np.where(is_open, part._view_distance, np.inf).argmin(axis=1)
+            more_reward, more_cost = part._advance(nearest)
+            reward[left] += more_reward
+            cost[left] += more_cost
+            dark = part.n_open > 0
+            if not dark.all():
+                self._take_back(left[~dark], part, ~dark)
+                if not dark.any():
+                    return reward[rows], cost[rows]
+                left, part = left[dark], part._part(np.flatnonzero(dark))
+
+    def _part(self, rows: Ints) -> RestorationProcess:
+        """Copy the episodes of `rows` into a process of their own."""
+        part = RestorationProcess(self.tables, rows.size, cost_limit_h=self.cost_limit_h, max_travel_km=None)
+        for name in _BATCH_FIRST:
+            getattr(part, name)[:] = getattr(self, name)[rows]
+        for name in _BATCH_LAST:
+            getattr(part, name)[:] = getattr(self, name)[:, rows]
+        return part
+
+    def _take_back(self, rows: Ints, part: RestorationProcess, of_part: Bools) -> None:
+        """Copy episodes `of_part` back into `rows`."""
+        for name in _BATCH_FIRST:
+            getattr(self, name)[rows] = getattr(part, name)[of_part]
+        for name in _BATCH_LAST:
+            getattr(self, name)[:, rows] = getattr(part, name)[:, of_part]
+
+    @property
+    def gap_h(self) -> Floats:
+        """Running gap `[B]` (h): largest W1 between groups accrued so far."""
+        return self._view_gap
+
+    @property
+    def elapsed_h(self) -> Floats:
+        """Hours since the start of the episode `[B]`."""
+        return self._view_elapsed
+
+    @property
+    def position(self) -> Ints:
+        """Region where each crew is `[B]`; N at the depot."""
+        return self.origin // (self.tables.n_regions + 1)
+
+    @property
+    def travel_total_h(self) -> Floats:
+        """Hours on the road so far `[B]`: those that were neither repair nor wasted on the spot."""
+        worked = np.where(self.regions[:, _OPEN] > 0, 0.0, self.duration_h).sum(axis=1)
+        return self._view_elapsed - worked - WASTED_H * self.wasted
+
+    @property
+    def quantile_levels(self) -> Floats:
+        """Levels `[Q]` of `quantile_h`."""
+        return self.tables.quantile_levels
+
+    def quantile_h(self) -> Floats | None:
+        """Predictive quantiles of the running episodes' repair hours, `[B, N, Q]`; None for given jobs without them."""
+        if self.row is not None:
+            return self.tables.quantile_h[self.row]
+        return self._given_quantile_h
+
+    def observation(self) -> dict[str, NDArray[Any]]:
+        """Fresh copies of what the agents see, with a leading axis B; matrices are transposed views of their copy."""
+        return {
+            "action_mask": self.action_mask.copy(),
+            "crew": self.crew.astype(np.float32).T,
+            "regions": self.regions.copy().transpose(0, 2, 1),
+        }
