@@ -1,0 +1,142 @@
+"""The protocol that every agent keeps, and the registry of names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Observation = dict[str, NDArray[Any]]
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Anything that acts: Stable-Baselines3's `predict`, nothing more."""
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], Any]:
+        """Return actions `[B]` (or a scalar array for one unbatched observation) and the next state."""
+        ...
+
+
+class BasePolicy:
+    """A policy of ours: batched inside, single or batched outside.
+
+    Subclasses write `act`. `privileged` is True for those that look at what no crew can know (true durations).
+    """
+
+    name: str = "policy"
+    privileged: bool = False
+
+    @classmethod
+    def for_env(cls, env: Any, **kwargs: Any) -> BasePolicy:
+        """Bind the policy to an environment (Env, VectorEnv or a wrapper of one); by default nothing is kept of it."""
+        del env
+        return cls(**kwargs)
+
+    def act(
+        self, observation: Observation, state: Any, episode_start: NDArray[np.bool_], deterministic: bool
+    ) -> tuple[NDArray[np.int64], Any]:
+        """Return actions `[B]` and the next state for observations with a leading batch axis B."""
+        raise NotImplementedError(f"{type(self).__name__} must write act()")
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], Any]:
+        """Stable-Baselines3's `predict`: takes one observation or a batch.
+
+        `episode_start` `[B]` marks the rows whose episode begins with this observation; None means all of them when
+        `state` is None, and none of them otherwise.
+        """
+        single = np.ndim(observation["action_mask"]) == 1
+        batch = {k: np.asarray(v)[None] for k, v in observation.items()} if single else observation
+        n = batch["action_mask"].shape[0]
+        if episode_start is None:
+            start = np.full(n, state is None)
+        else:
+            start = np.atleast_1d(np.asarray(episode_start, dtype=bool))
+            if state is None:
+                start = np.ones(n, dtype=bool)
+        action, state = self.act(batch, state, start, deterministic)
+        return (action[0] if single else action), state
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """One name of the registry: where it lives, whether it learns, and what it may see."""
+
+    name: str
+    entry_point: str
+    summary: str
+    trainable: bool = False
+    privileged: bool = False
+    envs: tuple[str, ...] = ("Restoration-v0",)
+
+    def load(self) -> Any:
+        """Import and return the class (or function) behind the name."""
+        module, _, attribute = self.entry_point.partition(":")
+        return getattr(import_module(module), attribute)
+
+
+_RULES = "stormgym.agents.heuristics.rules"
+_PLANS = "stormgym.agents.planning.policies"
+_LEARNERS = "stormgym.agents.training.learners"
+
+_SPECS = (
+    AgentSpec("random", f"{_RULES}:RandomPolicy", "an open region at random"),
+    AgentSpec("request-volume", f"{_RULES}:RequestVolumePolicy", "most repair requests first (status quo)"),
+    AgentSpec("nearest", f"{_RULES}:NearestPolicy", "nearest open region first"),
+    AgentSpec("shortest-repair", f"{_RULES}:ShortestRepairPolicy", "shortest expected repair first"),
+    AgentSpec("tsp", f"{_PLANS}:TSPPolicy", "open-path TSP with service times (PyVRP)"),
+    AgentSpec("repairman", f"{_PLANS}:RepairmanPolicy", "travelling repairman on the forecast (local search)"),
+    AgentSpec("equity-planner", f"{_PLANS}:EquityPlanner", "travelling repairman within the gap limit"),
+    AgentSpec("clairvoyant", f"{_PLANS}:ClairvoyantPolicy", "knows the true durations", privileged=True),
+    AgentSpec(
+        "clairvoyant-fair", f"{_PLANS}:ClairvoyantFairPolicy", "knows the true durations, within the limit", privileged=True
+    ),
+    AgentSpec("sta-sac", f"{_LEARNERS}:sta_sac", "spatial-temporal attention SAC-Lagrangian (EPOPR)", trainable=True),
+    AgentSpec("ppo", f"{_LEARNERS}:ppo", "SB3 PPO on reward - lambda * cost", trainable=True),
+    AgentSpec("dqn", f"{_LEARNERS}:dqn", "SB3 DQN on reward - lambda * cost", trainable=True),
+    AgentSpec("maskable-ppo", f"{_LEARNERS}:maskable_ppo", "sb3-contrib MaskablePPO on reward - lambda * cost", trainable=True),
+)
+
+AGENTS: dict[str, AgentSpec] = {spec.name: spec for spec in _SPECS}
+"""Every agent by name."""
+
+DEFAULT_AGENT: dict[str, str] = {"Restoration-v0": "sta-sac"}
+"""The agent that `train.py` takes for an environment id when none is named."""
+
+
+def agent_spec(name: str) -> AgentSpec:
+    """Return the registry's entry; raise `KeyError` with the known names."""
+    try:
+        return AGENTS[name]
+    except KeyError:
+        raise KeyError(f"unknown agent {name!r}; known agents: {', '.join(AGENTS)}") from None
+
+
+def make_policy(name: str, env: Any, **kwargs: Any) -> Policy:
+    """Make an untrained policy (rule or planner) by name, bound to `env`.
+
+    Raises `KeyError` for an unknown name and `ValueError` for a learner, which must be trained first.
+    """
+    spec = agent_spec(name)
+    if spec.trainable:
+        raise ValueError(
+            f"agent {name!r} learns: train it first (python train.py --agent {name}) and pass its run folder"
+        )
+    factory: Callable[..., Policy] = spec.load().for_env
+    return factory(env, **kwargs)

@@ -1,0 +1,366 @@
+"""STA-SAC: discrete soft actor-critic with a Lagrange multiplier, learning from whole episodes (EPOPR section 3.3.3)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.noise import ActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.utils import polyak_update
+from torch import Tensor
+
+from stormgym.agents.sta_sac.buffer import EpisodeBatch, EpisodeReplayBuffer
+from stormgym.agents.sta_sac.features import CREW, make_inputs
+from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier, Method
+from stormgym.agents.sta_sac.policy import STASACPolicy
+
+
+class STASAC(OffPolicyAlgorithm):
+    """Spatial-temporal attention soft actor-critic under an expected-cost limit, a Stable-Baselines3 algorithm.
+
+    Departures from the paper, each a switch: the squared error that eq. 17 leaves out; the minimum over reward critics and
+    the mean (or maximum) over cost critics where eq. 18 takes the minimum of pairs; the sign of eq. 19 put right; the dual
+    step on the costs of finished episodes that were played greedily, because exploring episodes overstate the cost of the
+    policy that will be used. Targets run along whole episodes with Retrace weights min(1, pi / behaviour), so that what
+    happens at the end of an episode reaches its beginning in few updates; `retrace=0` gives the one-step targets of eq. 17.
+
+    Args:
+        policy: `"STASACPolicy"` or a class.
+        env: constrained environment (or id); every info carries `cost`.
+        learning_rate: of critics and actor (Adam).
+        buffer_size: steps kept.
+        learning_starts: steps with random open regions before the first update.
+        batch_size: episodes per update.
+        tau: Polyak factor of the target critics.
+        train_freq: steps of each environment between updates; None takes N, one whole episode.
+        gradient_steps: updates after each collection.
+        retrace: lambda in [0, 1] of the Retrace targets.
+        target_entropy: pair (first, last) of the policy's target entropy as a share of log(open regions); moves linearly
+            over the training.
+        entropy_in_critic: whether targets carry the entropy bonus.
+        cost_reduction: `"mean"` or `"max"` over the two cost critics.
+        cost_limit: limit d (h); None asks the environment.
+        limit_margin: the multiplier aims at `limit_margin * d`, so that a finite evaluation holds d.
+        multiplier_init, multiplier_lr, multiplier_method: the Lagrange multiplier (see `LagrangeMultiplier`).
+        greedy_share: share of the environments that act greedily and feed the dual step; 0 uses all, exploring, episodes.
+        max_grad_norm: gradient clipping.
+        policy_kwargs: size and shape of the networks (see `STASACPolicy`).
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"STASACPolicy": STASACPolicy}
+    policy: STASACPolicy
+    replay_buffer: EpisodeReplayBuffer
+
+    def __init__(
+        self,
+        policy: str | type[STASACPolicy],
+        env: GymEnv | str,
+        learning_rate: float | Schedule = 1e-3,
+        buffer_size: int = 110_000,
+        learning_starts: int = 3_000,
+        batch_size: int = 16,
+        tau: float = 0.01,
+        train_freq: int | None = None,
+        gradient_steps: int = 16,
+        retrace: float = 0.95,
+        target_entropy: tuple[float, float] = (0.3, 0.05),
+        entropy_in_critic: bool = False,
+        cost_reduction: str = "mean",
+        cost_limit: float | None = None,
+        limit_margin: float = 0.95,
+        multiplier_init: float = 0.5,
+        multiplier_lr: float = 0.02,
+        multiplier_method: Method = "softplus",
+        greedy_share: float = 0.25,
+        max_grad_norm: float = 5.0,
+        policy_kwargs: dict[str, Any] | None = None,
+        replay_buffer_class: type[EpisodeReplayBuffer] | None = None,
+        replay_buffer_kwargs: dict[str, Any] | None = None,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: torch.device | str = "auto",
+        _init_setup_model: bool = True,
+    ) -> None:
+        if not 0 <= retrace <= 1:
+            raise ValueError(f"retrace must be in [0, 1]; got {retrace!r}")
+        if cost_reduction not in ("mean", "max"):
+            raise ValueError(f"cost_reduction must be 'mean' or 'max'; got {cost_reduction!r}")
+        if not 0 <= greedy_share < 1:
+            raise ValueError(f"greedy_share must be in [0, 1); got {greedy_share!r}")
+        if not 0 < limit_margin <= 1:
+            raise ValueError(f"limit_margin must be in (0, 1]; got {limit_margin!r}")
+        if not all(0 <= share < 1 for share in target_entropy):
+            raise ValueError(f"target_entropy must be two shares in [0, 1); got {target_entropy!r}")
+        super().__init__(
+            policy,
+            env,
+            learning_rate,
+            buffer_size=buffer_size,
+            learning_starts=learning_starts,
+            batch_size=batch_size,
+            tau=tau,
+            gamma=1.0,
+            train_freq=train_freq or 1,
+            gradient_steps=gradient_steps,
+            replay_buffer_class=replay_buffer_class or EpisodeReplayBuffer,
+            replay_buffer_kwargs=replay_buffer_kwargs,
+            policy_kwargs=policy_kwargs,
+            stats_window_size=stats_window_size,
+            tensorboard_log=tensorboard_log,
+            verbose=verbose,
+            device=device,
+            seed=seed,
+            sde_support=False,
+            supported_action_spaces=(spaces.Discrete,),
+            support_multi_env=True,
+        )
+        self._whole_episodes = train_freq is None
+        self.retrace = retrace
+        self.target_entropy = target_entropy
+        self.entropy_in_critic = entropy_in_critic
+        self.cost_reduction = cost_reduction
+        self.cost_limit = cost_limit
+        self.limit_margin = limit_margin
+        self.multiplier_init = multiplier_init
+        self.multiplier_lr = multiplier_lr
+        self.multiplier_method = multiplier_method
+        self.greedy_share = greedy_share
+        self.max_grad_norm = max_grad_norm
+        if _init_setup_model:
+            self._setup_model()
+
+    def _setup_model(self) -> None:
+        if self._whole_episodes:
+            self.train_freq = int(self.action_space.n)  # type: ignore[union-attr]
+        if self.cost_limit is None:
+            self.cost_limit = self._limit_of_env()
+        super()._setup_model()
+        self.multiplier = LagrangeMultiplier(
+            self.cost_limit * self.limit_margin,
+            initial=self.multiplier_init,
+            learning_rate=self.multiplier_lr,
+            method=self.multiplier_method,
+        )
+        self.log_alpha = torch.tensor(math.log(0.02), device=self.device, requires_grad=True)
+        self.alpha_optimizer = torch.optim.Adam([self.log_alpha], lr=5e-3)
+        self._n_updates = 0
+        self._rollout_state: Any = None
+        self._running_cost = np.zeros(self.n_envs)
+        self._dual_costs: list[float] = []
+        self._behaviour = np.ones(self.n_envs)
+
+    def _limit_of_env(self) -> float:
+        if self.env is None:
+            raise ValueError("cost_limit is None and there is no environment to ask; pass cost_limit (hours)")
+        try:
+            return float(self.env.get_attr("cost_limit")[0])
+        except AttributeError:
+            raise ValueError("the environment has no cost_limit; pass cost_limit (in the unit of info['cost'])") from None
+
+    # ---------------------------------------------------------------- collecting
+
+    def _greedy_rows(self) -> NDArray[np.bool_]:
+        """Environments that act greedily: the last `greedy_share` of them, never all."""
+        n = min(int(round(self.greedy_share * self.n_envs)), self.n_envs - 1)
+        return np.arange(self.n_envs) >= self.n_envs - n
+
+    def _sample_action(
+        self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        obs: Any = self._last_obs
+        rows = np.arange(n_envs)
+        if self.num_timesteps < learning_starts:
+            mask = obs["action_mask"].astype(np.float64)
+            action = (np.random.random(mask.shape) * mask).argmax(axis=1)
+            self._behaviour = 1.0 / mask.sum(axis=1)
+            return action, action
+        probs, self._rollout_state = self.policy.step_probs(obs, self._rollout_state, self._last_episode_starts)
+        action = self.policy.choose(probs, deterministic=False)
+        greedy = self._greedy_rows()
+        action[greedy] = self.policy.choose(probs[torch.from_numpy(greedy)], deterministic=True)
+        self._behaviour = probs.cpu().numpy()[rows, action].astype(np.float64)
+        self._behaviour[greedy] = 1.0
+        return action, action
+
+    def _store_transition(
+        self,
+        replay_buffer: Any,
+        buffer_action: NDArray[Any],
+        new_obs: Any,
+        reward: NDArray[Any],
+        dones: NDArray[Any],
+        infos: list[dict[str, Any]],
+    ) -> None:
+        for info, probability in zip(infos, self._behaviour, strict=True):
+            info["behaviour"] = probability
+        replay_buffer.add(self._last_obs, new_obs, buffer_action, reward, dones, infos)
+        self._running_cost += [info["cost"] for info in infos]
+        if dones.any():
+            greedy = self._greedy_rows()
+            counted = dones.astype(bool) & (greedy if greedy.any() else True)
+            if self.num_timesteps > self.learning_starts:
+                self._dual_costs += self._running_cost[counted].tolist()
+            self._running_cost[dones.astype(bool)] = 0.0
+        self._last_obs = new_obs
+        self._last_episode_starts = dones.astype(bool)
+
+    def _setup_learn(self, *args: Any, **kwargs: Any) -> Any:
+        result = super()._setup_learn(*args, **kwargs)
+        self._rollout_state = None
+        return result
+
+    # ---------------------------------------------------------------- learning
+
+    def train(self, gradient_steps: int, batch_size: int) -> None:
+        """Do `gradient_steps` updates on `batch_size` episodes each, then one dual step."""
+        if self.replay_buffer.size() == 0:
+            return
+        self.policy.set_training_mode(True)
+        self._rollout_state = None
+        factor = self.policy._settings["actor_lr_factor"]
+        rate = self.lr_schedule(self._current_progress_remaining)
+        for group in self.policy.critic.optimizer.param_groups:
+            group["lr"] = rate
+        for group in self.policy.actor.optimizer.param_groups:
+            group["lr"] = rate * factor
+        logs: list[dict[str, float]] = []
+        for _ in range(gradient_steps):
+            logs.append(self._update(self.replay_buffer.sample(batch_size)))
+            self._n_updates += 1
+        if self._dual_costs:
+            mean = float(np.mean(self._dual_costs))
+            self.multiplier.update(mean)
+            self.logger.record("rollout/greedy_cost", mean)
+            self._dual_costs = []
+        for key in logs[0]:
+            self.logger.record(f"train/{key}", float(np.mean([log[key] for log in logs])))
+        self.logger.record("train/lambda", self.multiplier.per_unit)
+        self.logger.record("train/learning_rate", rate)
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+
+    def _entropy_share(self) -> float:
+        first, last = self.target_entropy
+        return last + (first - last) * self._current_progress_remaining
+
+    def _update(self, batch: EpisodeBatch) -> dict[str, float]:
+        policy = self.policy
+        inputs, scales = make_inputs(
+            batch.regions, batch.distance_km, batch.is_open, batch.crew, policy.n_groups
+        )
+        alpha = self.log_alpha.exp().detach()
+        logits = policy.actor(inputs).squeeze(-1)  # [M, T, N]
+        log_pi = policy.log_probs(logits, batch.action_mask)
+        pi = log_pi.exp()
+        entropy = -(pi * log_pi).sum(-1)  # [M, T]
+        valid = batch.valid.to(pi.dtype)
+        total = valid.sum()
+        reward = batch.rewards / scales.total_hours
+        cost = batch.costs / batch.crew[..., CREW["cost_limit_h"]]  # in limits
+        bonus = alpha * entropy.detach() if self.entropy_in_critic else torch.zeros_like(entropy)
+        targets = self._targets(batch, inputs, scales, pi.detach(), reward, cost, bonus)
+
+        q = policy.critic(inputs, batch.regions, batch.crew, scales)  # [M, T, N, 4]
+        taken = q.gather(2, batch.actions[..., None, None].expand(-1, -1, 1, 4)).squeeze(2)  # [M, T, 4]
+        error = (taken - targets) * valid.unsqueeze(-1)
+        critic_loss = error.square().sum() / total  # eq. 17, with the square that print leaves out
+        policy.critic.optimizer.zero_grad()
+        critic_loss.backward()
+        torch.nn.utils.clip_grad_norm_(policy.critic.parameters(), self.max_grad_norm)
+        policy.critic.optimizer.step()
+
+        advantage = self._lagrangian(q.detach(), self.multiplier.per_unit * batch.crew[..., CREW["cost_limit_h"], None])
+        actor_loss = ((pi * (alpha * log_pi - advantage)).sum(-1) * valid).sum() / total  # eq. 18
+        policy.actor.optimizer.zero_grad()
+        actor_loss.backward()
+        torch.nn.utils.clip_grad_norm_(policy.actor.parameters(), self.max_grad_norm)
+        policy.actor.optimizer.step()
+
+        n_open = batch.action_mask.sum(-1).to(pi.dtype)
+        wanted = self._entropy_share() * n_open.clamp_min(1.0).log()
+        surplus = (((entropy.detach() - wanted) * valid).sum() / total)
+        alpha_loss = self.log_alpha * surplus
+        self.alpha_optimizer.zero_grad()
+        alpha_loss.backward()
+        self.alpha_optimizer.step()
+        with torch.no_grad():
+            self.log_alpha.clamp_(math.log(1e-5), math.log(1.0))
+        polyak_update(policy.critic.parameters(), policy.critic_target.parameters(), self.tau)
+        return {
+            "critic_loss": critic_loss.item(),
+            "actor_loss": actor_loss.item(),
+            "entropy": ((entropy.detach() * valid).sum() / total).item(),
+            "alpha": alpha.item(),
+        }
+
+    def _lagrangian(self, q: Tensor, weight: Tensor) -> Tensor:
+        """min over reward critics - lambda * mean (or max) over cost critics, `[M, T, N]`."""
+        cost = q[..., 2:].mean(-1) if self.cost_reduction == "mean" else q[..., 2:].amax(-1)
+        return q[..., :2].amin(-1) - weight * cost
+
+    @torch.no_grad()
+    def _targets(
+        self, batch: EpisodeBatch, inputs: Any, scales: Any, pi: Tensor, reward: Tensor, cost: Tensor, bonus: Tensor
+    ) -> Tensor:
+        """Retrace targets `[M, T, 4]`; with `retrace=0` they are r + V(next) of eq. 17.
+
+        G_t = r_t + V(s_t+1) + c_t+1 (G_t+1 - Q(s_t+1, a_t+1)), c = retrace * min(1, pi / behaviour); no entropy for costs.
+        """
+        q = self.policy.critic_target(inputs, batch.regions, batch.crew, scales)
+        q_reward = q[..., :2].amin(-1)
+        q_cost = q[..., 2:].mean(-1) if self.cost_reduction == "mean" else q[..., 2:].amax(-1)
+        at = batch.actions.unsqueeze(-1)
+        ratio = pi.gather(-1, at).squeeze(-1) / batch.behaviour.clamp_min(1e-6)
+        trace = self.retrace * ratio.clamp_max(1.0) * batch.valid
+        result = []
+        for values, gain, extra in ((q_reward, reward, bonus), (q_cost, cost, torch.zeros_like(bonus))):
+            taken = values.gather(-1, at).squeeze(-1)
+            value = ((pi * values.masked_fill(~batch.action_mask, 0.0)).sum(-1) + extra) * batch.valid  # [M, T]
+            target = torch.zeros_like(gain)
+            following = torch.zeros_like(gain[:, 0])
+            for t in range(gain.shape[1] - 1, -1, -1):
+                following = gain[:, t] + following
+                target[:, t] = following
+                following = value[:, t] + trace[:, t] * (following - taken[:, t])
+            result += [target, target]
+        return torch.stack(result, dim=-1)
+
+    # ---------------------------------------------------------------- Stable-Baselines3's services
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], Any]:
+        """As the policy's `predict`."""
+        return self.policy.predict(observation, state, episode_start, deterministic)
+
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 64,
+        tb_log_name: str = "STASAC",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> STASAC:
+        """Train; as in Stable-Baselines3 (`log_interval` counts episodes)."""
+        super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
+        return self
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_rollout_state", "multiplier"]
+
+    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
+        state = ["policy", "policy.actor.optimizer", "policy.critic.optimizer", "alpha_optimizer"]
+        return [*state, "multiplier", "multiplier.optimizer"], ["log_alpha"]

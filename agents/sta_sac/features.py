@@ -1,0 +1,108 @@
+"""Unit-free network inputs made from the observation alone, so that one network fits any city."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stormgym.agents.sta_sac.networks import Inputs
+from stormgym.envs.restoration.layout import COLUMN, CREW_SCALARS
+
+CREW = {name: i for i, name in enumerate(CREW_SCALARS)}
+N_STATIC = 7
+"""Static features beside the group."""
+
+
+@dataclass
+class Scales:
+    """Scales of B episodes, each `[B, 1]`: they depend on the city and the forecasts, not on what was done."""
+
+    hours: Tensor  # mean forecast repair (h)
+    km: Tensor  # spread of the city (km)
+    centre: Tensor  # [B, 2] km
+    total_hours: Tensor  # unit of the return (h)
+
+
+def scales_of(regions: Tensor) -> Scales:
+    """Scales from the first (or any) observation's `regions` `[B, N, 9]`."""
+    n = regions.shape[1]
+    xy = regions[..., : COLUMN["y_km"] + 1]
+    centre = xy.mean(dim=1)
+    km = (xy - centre[:, None]).square().mean(dim=(1, 2)).sqrt().clamp_min(1e-3)[:, None]
+    hours = regions[..., COLUMN["point_h"]].mean(dim=1, keepdim=True).clamp_min(1e-3)
+    return Scales(hours=hours, km=km, centre=centre, total_hours=hours * n / 20.0)
+
+
+def static_features(regions: Tensor, scales: Scales, n_groups: int) -> Tensor:
+    """What does not change in an episode: place, forecast, interval, group; `[B, N, 7 + G]`."""
+    xy = (regions[..., : COLUMN["y_km"] + 1] - scales.centre[:, None]) / scales.km[:, None]
+    point = regions[..., COLUMN["point_h"]] / scales.hours
+    lower = regions[..., COLUMN["lower_h"]] / scales.hours
+    upper = (regions[..., COLUMN["upper_h"]] / scales.hours).clamp_max(50.0)
+    group = torch.nn.functional.one_hot(regions[..., COLUMN["group"]].long(), n_groups)
+    columns = [point, point.clamp_min(1e-3).log(), lower, upper.log1p(), (upper - lower).log1p()]
+    return torch.cat([xy, torch.stack(columns, dim=-1), group.to(xy.dtype)], dim=-1)
+
+
+def crew_features(crew: Tensor, share_open: Tensor, scales: Scales, n_groups: int) -> Tensor:
+    """State of the crew `[B, T, K]` and the share of open regions `[B, T]` -> `[B, T, C]`, C = 7 + 3 G + P."""
+    limit = crew[..., CREW["cost_limit_h"]]
+    total = (scales.total_hours * 20.0).expand_as(limit)
+    position = (crew[..., CREW["x_km"] : CREW["y_km"] + 1] - scales.centre[:, None]) / scales.km[:, None]
+    km_per_repair = crew[..., CREW["speed_kmh"]] * scales.hours / scales.km
+    first = len(CREW_SCALARS)
+    log_ratio = crew[..., first : first + n_groups]
+    means = crew[..., first + n_groups : first + 2 * n_groups] / total[..., None]
+    shares = crew[..., first + 2 * n_groups : first + 3 * n_groups]
+    pair_gaps = crew[..., first + 3 * n_groups :] / limit[..., None]
+    scalars = [
+        crew[..., CREW["elapsed_h"]] / total,
+        crew[..., CREW["gap_h"]] / limit,
+        limit / total * 10.0,
+        km_per_repair.clamp_min(1e-3).log(),
+        share_open,
+    ]
+    return torch.cat([torch.stack(scalars, dim=-1), position, log_ratio, 2.0 * means, shares, pair_gaps], dim=-1)
+
+
+def split_groups(crew: Tensor, n_groups: int) -> tuple[Tensor, Tensor]:
+    """Shares restored `[..., G]` and pair gaps `[..., P]` (h) from the crew's columns `[..., K]`."""
+    first = len(CREW_SCALARS) + 2 * n_groups
+    return crew[..., first : first + n_groups], crew[..., first + n_groups :]
+
+
+def n_crew_features(n_groups: int) -> int:
+    """C for G groups."""
+    return 7 + 3 * n_groups + n_groups * (n_groups - 1) // 2
+
+
+def travel_hours(distance_km: Tensor, crew: Tensor) -> Tensor:
+    """Hours from the crew to each region `[B, T, N]`."""
+    return distance_km / crew[..., CREW["speed_kmh"]].unsqueeze(-1)
+
+
+def make_inputs(
+    regions: Tensor, distance_km: Tensor, is_open: Tensor, crew: Tensor, n_groups: int
+) -> tuple[Inputs, Scales]:
+    """Build the networks' inputs.
+
+    Args:
+        regions: `[B, N, 9]` one observation of each episode (only static columns are read).
+        distance_km: `[B, T, N]`.
+        is_open: `[B, T, N]` bool.
+        crew: `[B, T, K]`.
+        n_groups: G.
+    """
+    scales = scales_of(regions)
+    share_open = is_open.to(crew.dtype).mean(dim=-1)
+    return (
+        Inputs(
+            tokens=static_features(regions, scales, n_groups),
+            is_open=is_open,
+            travel=travel_hours(distance_km, crew) / scales.hours[:, None],
+            crew=crew_features(crew, share_open, scales, n_groups),
+        ),
+        scales,
+    )

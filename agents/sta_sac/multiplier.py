@@ -1,0 +1,87 @@
+"""The Lagrange multiplier of a constrained learner: one number, used in the actor's loss and moved by the dual step."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Method = Literal["softplus", "projected"]
+
+
+class LagrangeMultiplier(nn.Module):
+    """Multiplier lambda >= 0 of E[C] <= d, on costs scaled by their limit (lambda multiplies C / d).
+
+    `"softplus"` keeps lambda = softplus(x) and moves x with its own Adam; `"projected"` is EPOPR eq. 19 with its sign put
+    right: lambda <- max(0, lambda + eta (C / d - 1)). The multiplier must rise when the cost exceeds the limit.
+
+    Args:
+        limit: d > 0, in the unit of the costs.
+        initial: first value of lambda.
+        learning_rate: Adam's step, or eta.
+        method: `"softplus"` or `"projected"`.
+        maximum: cap of lambda.
+    """
+
+    def __init__(
+        self,
+        limit: float,
+        *,
+        initial: float = 1.0,
+        learning_rate: float = 0.02,
+        method: Method = "softplus",
+        maximum: float = 100.0,
+    ) -> None:
+        super().__init__()
+        if not 0 < limit < math.inf:
+            raise ValueError(f"limit must be a positive number; got {limit!r}")
+        if not 0 <= initial <= maximum:
+            raise ValueError(f"initial must be in [0, {maximum}]; got {initial!r}")
+        if method not in ("softplus", "projected"):
+            raise ValueError(f"method must be 'softplus' or 'projected'; got {method!r}")
+        self.limit = float(limit)
+        self.method = method
+        self.learning_rate = learning_rate
+        self.maximum = maximum
+        start = max(initial, 1e-4)
+        raw = start + math.log(-math.expm1(-start)) if method == "softplus" else initial
+        self.raw = nn.Parameter(torch.tensor(raw, dtype=torch.float64))
+        self.optimizer = torch.optim.Adam([self.raw], lr=learning_rate)
+
+    def _lambda(self) -> Tensor:
+        value = nn.functional.softplus(self.raw) if self.method == "softplus" else self.raw
+        return value.clamp(0.0, self.maximum)
+
+    @property
+    def value(self) -> float:
+        """Lambda, the factor of cost / limit."""
+        return float(self._lambda().detach())
+
+    @property
+    def per_unit(self) -> float:
+        """Lambda / d, the factor of a cost in its own unit."""
+        return self.value / self.limit
+
+    def update(self, mean_cost: float) -> float:
+        """One dual step on the mean cost of finished episodes; return the new lambda.
+
+        Raises:
+            ValueError: the cost is missing (None) or NaN.
+        """
+        if mean_cost is None or not math.isfinite(mean_cost):
+            raise ValueError(f"the dual step needs the mean cost of finished episodes; got {mean_cost!r}")
+        excess = mean_cost / self.limit - 1.0
+        if self.method == "projected":
+            with torch.no_grad():
+                self.raw.add_(self.learning_rate * excess).clamp_(0.0, self.maximum)
+            return self.value
+        self.optimizer.zero_grad()
+        # lambda ascends the Lagrangian; the gradient goes to the raw value through softplus
+        loss = -nn.functional.softplus(self.raw) * excess
+        loss.backward()
+        self.optimizer.step()
+        with torch.no_grad():
+            self.raw.clamp_(-10.0, self.maximum)
+        return self.value

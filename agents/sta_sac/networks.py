@@ -1,0 +1,147 @@
+"""The networks of STA-SAC: regions as tokens, encoded once an episode; each step adds an attention over open regions.
+
+Two shapes of the same idea (EPOPR section 3.3.2), chosen by `shape`:
+
+- `"episode"` (default): a transformer with a [CLS] token encodes all regions of an episode once. At every step an attention
+  over the regions still open (its weights come from the encodings, its sum runs over open regions only) and the crew's state
+  are added, and every region is scored. A whole episode costs little more than one step.
+- `"paper"`: the transformer runs over the open regions anew at every step; the query is [CLS] joined with the crew's state,
+  the keys are each region's encoding joined with its raw features, the score is v' tanh(W [K, Q]).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+Encoding = tuple[Tensor, ...]
+
+
+@dataclass
+class Inputs:
+    """Unit-free inputs of B episodes over T steps."""
+
+    tokens: Tensor  # [B, N, F] static features
+    is_open: Tensor  # [B, T, N] bool
+    travel: Tensor  # [B, T, N] hours from the crew, in mean repairs
+    crew: Tensor  # [B, T, C]
+
+
+class RegionEncoder(nn.Module):
+    """Transformer over region tokens with a [CLS] token: `[B, N, F]` -> encodings `[B, N, D]` and summary `[B, D]`."""
+
+    def __init__(self, n_features: int, width: int, n_layers: int, n_heads: int) -> None:
+        super().__init__()
+        self.embed = nn.Linear(n_features, width)
+        self.cls = nn.Parameter(torch.zeros(width))
+        layer = nn.TransformerEncoderLayer(width, n_heads, 2 * width, dropout=0.0, batch_first=True, norm_first=True)
+        self.layers = nn.TransformerEncoder(layer, n_layers, enable_nested_tensor=False)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, tokens: Tensor, is_open: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Encode; `is_open` `[B, N]` bool leaves closed regions out of the attention."""
+        x = self.embed(tokens)
+        cls = self.cls.expand(x.shape[0], 1, -1)
+        hidden = None
+        if is_open is not None:
+            hidden = torch.cat([torch.zeros_like(is_open[:, :1]), ~is_open], dim=1)
+        x = self.norm(self.layers(torch.cat([cls, x], dim=1), src_key_padding_mask=hidden))
+        return x[:, 1:], x[:, 0]
+
+
+class EpisodeNet(nn.Module):
+    """Encode an episode once, score its regions at every step: `[B, T, N, n_out]`."""
+
+    def __init__(
+        self, n_features: int, n_crew: int, n_out: int, width: int, n_layers: int, n_heads: int, step_width: int
+    ) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.encoder = RegionEncoder(n_features, width, n_layers, n_heads)
+        self.query = nn.Sequential(nn.Linear(2 * width + n_crew, width), nn.ReLU(), nn.Linear(width, step_width))
+        self.attend = nn.Linear(width, 2 * width, bias=False)
+        self.value = nn.Linear(width, step_width, bias=False)
+        self.key = nn.Linear(width, step_width, bias=False)
+        self.travel = nn.Linear(3, step_width)
+        self.mix = nn.Linear(step_width, step_width)
+        self.out = nn.Linear(step_width, n_out)
+
+    def encode(self, tokens: Tensor) -> Encoding:
+        """What a whole episode shares: encodings `[B, N, D]`, summary `[B, D]`, attention `[B, H, N, M]`, values `[B, H, M, d]`."""
+        h, cls = self.encoder(tokens)
+        b, n, d = h.shape
+        heads, size = self.n_heads, d // self.n_heads
+        q, k = self.attend(h).view(b, n, 2, heads, size).permute(2, 0, 3, 1, 4)
+        logits = torch.matmul(q, k.transpose(-1, -2)) / math.sqrt(size)
+        kernel = (logits - logits.amax(-1, keepdim=True)).clamp_min(-12.0).exp()
+        return h, cls, kernel, self.value(h).view(b, n, heads, -1).transpose(1, 2)
+
+    def score(self, encoding: Encoding, inputs: Inputs) -> Tensor:
+        """Scores `[B, T, N, n_out]` from an encoding and the state at each step."""
+        h, cls, kernel, value = encoding
+        t = inputs.is_open.shape[1]
+        weight = inputs.is_open.to(h.dtype)  # [B, T, N]
+        pooled = torch.matmul(weight, h) / weight.sum(-1, keepdim=True).clamp_min(1.0)  # [B, T, D]
+        query = self.query(torch.cat([cls[:, None].expand(-1, t, -1), pooled, inputs.crew], dim=-1))  # [B, T, D]
+        travel = inputs.travel
+        near = torch.stack([travel, travel.sqrt(), (-3.0 * travel).exp()], dim=-1)
+        x = self.around(kernel, value, weight) + self.travel(near) + self.key(h)[:, None] + query[:, :, None]
+        return self.out(torch.relu(self.mix(torch.relu(x))))
+
+    def around(self, kernel: Tensor, value: Tensor, weight: Tensor) -> Tensor:
+        """Attention of every region over the open ones, at every step: `[B, T, N, D]`.
+
+        sum_m weight[t, m] kernel[r, m] value[m] / sum_m weight[t, m] kernel[r, m]. One step is done as it stands; for whole
+        episodes the sum over m is one matrix product with the steps as rows, so no `[T, N, M]` tensor is made.
+        """
+        b, heads, n, _ = kernel.shape
+        t, size = weight.shape[1], value.shape[-1]
+        if t == 1:
+            on = kernel * weight[:, None]  # [B, H, N, M]
+            result = torch.matmul(on, value) / on.sum(-1, keepdim=True).clamp_min(1e-6)
+            return result.transpose(1, 2).reshape(b, 1, n, heads * size)
+        spread = (kernel.unsqueeze(-1) * value.unsqueeze(2)).permute(0, 3, 2, 1, 4)  # [B, M, N, H, d]
+        norm = torch.matmul(weight, kernel.permute(0, 3, 2, 1).reshape(b, n, n * heads)).clamp_min(1e-6)
+        result = torch.matmul(weight, spread.reshape(b, n, -1)).view(b, t, n * heads, size)
+        return (result / norm.unsqueeze(-1)).view(b, t, n, heads * size)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Encode and score."""
+        return self.score(self.encode(inputs.tokens), inputs)
+
+
+class PaperNet(nn.Module):
+    """The paper's form: a transformer over the open regions at every step, and additive query-key scores."""
+
+    def __init__(
+        self, n_features: int, n_crew: int, n_out: int, width: int, n_layers: int, n_heads: int, step_width: int
+    ) -> None:
+        super().__init__()
+        self.encoder = RegionEncoder(n_features + 1, width, n_layers, n_heads)
+        self.project = nn.Linear(width + n_features + 1, step_width)
+        self.query = nn.Linear(width + n_crew, step_width, bias=False)
+        self.out = nn.Linear(step_width, n_out, bias=False)
+
+    def encode(self, tokens: Tensor) -> Encoding:
+        """Nothing is shared between steps here; the tokens pass through."""
+        return (tokens,)
+
+    def score(self, encoding: Encoding, inputs: Inputs) -> Tensor:
+        """Scores `[B, T, N, n_out]`: v' tanh(W [K, Q])."""
+        tokens = encoding[0]
+        b, t, n = inputs.is_open.shape
+        raw = torch.cat([tokens[:, None].expand(-1, t, -1, -1), inputs.travel.unsqueeze(-1)], dim=-1)
+        h, cls = self.encoder(raw.reshape(b * t, n, -1), inputs.is_open.reshape(b * t, n))
+        keys = self.project(torch.cat([h.view(b, t, n, -1), raw], dim=-1))
+        query = self.query(torch.cat([cls.view(b, t, -1), inputs.crew], dim=-1))
+        return self.out(torch.tanh(keys + query[:, :, None]))
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Score."""
+        return self.score(self.encode(inputs.tokens), inputs)
+
+
+SHAPES: dict[str, type[EpisodeNet] | type[PaperNet]] = {"episode": EpisodeNet, "paper": PaperNet}

@@ -1,0 +1,198 @@
+"""STA-SAC's policy class: actor, two reward and two cost critics, their targets, and Stable-Baselines3's `predict`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import Schedule
+from torch import Tensor, nn
+
+from stormgym.agents.sta_sac.features import CREW, N_STATIC, Scales, make_inputs, n_crew_features, split_groups
+from stormgym.agents.sta_sac.networks import SHAPES, Encoding, Inputs
+from stormgym.envs.equity import pair_matrix
+from stormgym.envs.restoration.layout import COLUMN, n_groups_of
+
+CLOSED = -1e9
+N_CRITICS = 4
+"""Two reward critics, then two cost critics: the order of the last axis of every Q tensor."""
+
+
+class Critics(nn.Module):
+    """Two reward and two cost critics: `[B, T, N, 4]`, reward in units of `Scales.total_hours`, cost in limits.
+
+    Each is a known part plus a learnt rest, so that little is left to learn. Known for the reward: the regions still dark
+    wait for the travel and the forecast repair of the choice, then for the repairs that follow at a mean pace. Known for
+    the cost: the pair gaps grow by |F_a - F_b| times that wait, and the difference that the choice leaves behind goes on
+    for a while (`fade`). Both rests shrink with the share of open regions, and both known parts are exact at the last one
+    but for the forecast's error.
+
+    `shared=True` (default) puts the four heads on one trunk; False gives each critic its own encoder, as the paper does.
+    """
+
+    def __init__(self, n_groups: int, shape: str, shared: bool, **size: int) -> None:
+        super().__init__()
+        net = SHAPES[shape]
+        n_features, n_crew = N_STATIC + n_groups, n_crew_features(n_groups)
+        outputs = [N_CRITICS] if shared else [1] * N_CRITICS
+        self.nets = nn.ModuleList([net(n_features, n_crew, n_out, **size) for n_out in outputs])
+        self.n_groups = n_groups
+        self.pace = nn.Parameter(torch.tensor(0.35))  # travel between repairs, in mean repairs
+        self.fade = nn.Parameter(torch.tensor(0.3))  # how long a difference lasts, as a share of the time that remains
+        self.register_buffer("pairs", torch.as_tensor(pair_matrix(n_groups), dtype=torch.float32), persistent=False)
+
+    def forward(self, inputs: Inputs, regions: Tensor, crew: Tensor, scales: Scales) -> Tensor:
+        """Q values of every region at every step; `crew` `[B, T, K]` as observed."""
+        rest = torch.cat([net(inputs) for net in self.nets], dim=-1)  # [B, T, N, 4]
+        n = inputs.is_open.shape[-1]
+        n_open = inputs.is_open.sum(dim=-1, keepdim=True).to(rest.dtype)  # [B, T, 1]
+        point = (regions[..., COLUMN["point_h"]] / scales.hours)[:, None]  # [B, 1, N] in mean repairs
+        after = (n_open - 1).clamp_min(0.0)
+        others = ((point * inputs.is_open).sum(-1, keepdim=True) - point) / after.clamp_min(1.0)
+        wait = inputs.travel + point
+        later = (others + self.pace) * after * n_open / 2  # sum of 1..after, times the pace
+        reward = -(wait * n_open + later) / n * (20.0 / n)
+        share = (n_open / n).unsqueeze(-1)
+        cost = self._known_cost(regions, crew, scales, wait, (others + self.pace) * after)
+        return torch.cat(
+            [reward.unsqueeze(-1) + 2.0 * share * rest[..., :2], cost.unsqueeze(-1) + share.sqrt() * rest[..., 2:]], dim=-1
+        )
+
+    def _known_cost(self, regions: Tensor, crew: Tensor, scales: Scales, wait: Tensor, left: Tensor) -> Tensor:
+        """Growth of the gap, in limits, if differences of group shares fade evenly: `[B, T, N]`."""
+        shares, pair_gaps = split_groups(crew, self.n_groups)
+        group = torch.nn.functional.one_hot(regions[..., COLUMN["group"]].long(), self.n_groups).to(crew.dtype)  # [B, N, G]
+        step = (group / group.sum(1, keepdim=True)) @ self.pairs  # [B, N, P] what restoring a region changes
+        before = shares @ self.pairs  # [B, T, P]
+        hours = scales.hours[:, None, :, None]
+        grown = pair_gaps[:, :, None] + before.abs()[:, :, None] * wait.unsqueeze(-1) * hours  # [B, T, N, P]
+        lasting = (before[:, :, None] + step[:, None]).abs() * (self.fade * left).unsqueeze(-1) * hours
+        limit = crew[..., CREW["cost_limit_h"], None]
+        return ((grown + lasting).amax(-1) - crew[..., CREW["gap_h"], None]) / limit
+
+
+class STASACPolicy(BasePolicy):
+    """Actor and critics over regions as tokens (EPOPR section 3.3.2).
+
+    Args:
+        observation_space: of Restoration-v0 (`regions`, `crew`, `action_mask`).
+        action_space: `Discrete(N)`.
+        lr_schedule: learning rate as a function of the progress that remains.
+        width, n_layers, n_heads: size of the encoder.
+        step_width: width of what is computed for every region at every step.
+        shape: `"episode"` or `"paper"` (see `networks`).
+        share_critics: four heads on one trunk, or an encoder for each critic.
+        actor_lr_factor: the actor's learning rate as a multiple of the critics'.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Dict,
+        action_space: spaces.Discrete,
+        lr_schedule: Schedule,
+        width: int = 64,
+        n_layers: int = 2,
+        n_heads: int = 4,
+        step_width: int = 32,
+        shape: str = "episode",
+        share_critics: bool = True,
+        actor_lr_factor: float = 1.0,
+        use_sde: bool = False,
+    ) -> None:
+        super().__init__(observation_space, action_space, squash_output=False)
+        if use_sde:
+            raise ValueError("use_sde is for continuous actions; STA-SAC chooses regions")
+        keys = {"regions", "crew", "action_mask"}
+        if not isinstance(observation_space, spaces.Dict) or not keys <= set(observation_space.spaces):
+            raise ValueError(
+                f"STASACPolicy needs an observation Dict with {', '.join(sorted(keys))} (Restoration-v0); got {observation_space}"
+            )
+        if shape not in SHAPES:
+            raise ValueError(f"shape must be one of {', '.join(SHAPES)}; got {shape!r}")
+        crew_shape = observation_space["crew"].shape
+        assert crew_shape is not None
+        self.n_groups = n_groups_of(crew_shape[0])
+        self._settings = {
+            "width": width,
+            "n_layers": n_layers,
+            "n_heads": n_heads,
+            "step_width": step_width,
+            "shape": shape,
+            "share_critics": share_critics,
+            "actor_lr_factor": actor_lr_factor,
+        }
+        size = {"width": width, "n_layers": n_layers, "n_heads": n_heads, "step_width": step_width}
+        self.actor = SHAPES[shape](N_STATIC + self.n_groups, n_crew_features(self.n_groups), 1, **size)
+        self.critic = Critics(self.n_groups, shape, share_critics, **size)
+        self.critic_target = Critics(self.n_groups, shape, share_critics, **size)
+        self.critic_target.load_state_dict(self.critic.state_dict())
+        self.critic_target.requires_grad_(False)
+        rate = lr_schedule(1.0)
+        self.actor.optimizer = torch.optim.Adam(self.actor.parameters(), lr=rate * actor_lr_factor)
+        self.critic.optimizer = torch.optim.Adam(self.critic.parameters(), lr=rate)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        data = {"observation_space": self.observation_space, "action_space": self.action_space}
+        return {**data, "lr_schedule": lambda _: 3e-4, **self._settings}
+
+    def log_probs(self, logits: Tensor, action_mask: Tensor) -> Tensor:
+        """Masked log-softmax over regions."""
+        return torch.log_softmax(logits.masked_fill(~action_mask, CLOSED), dim=-1)
+
+    @torch.no_grad()
+    def step_probs(self, observation: dict[str, NDArray[Any]], state: Any, start: NDArray[np.bool_]) -> tuple[Tensor, Any]:
+        """Probabilities `[B, N]` for a batch of observations, and the encodings to keep as `state`."""
+        to = lambda x, dtype: torch.as_tensor(np.ascontiguousarray(x), dtype=dtype, device=self.device)  # noqa: E731
+        regions = to(observation["regions"], torch.float32)
+        inputs, _ = make_inputs(
+            regions,
+            regions[:, None, :, COLUMN["distance_km"]],
+            regions[:, None, :, COLUMN["open"]] > 0,
+            to(observation["crew"], torch.float32)[:, None],
+            self.n_groups,
+        )
+        encoding: Encoding | None = state
+        if encoding is None or encoding[0].shape[0] != regions.shape[0] or start.any():
+            encoding = self.actor.encode(inputs.tokens)
+        logits = self.actor.score(encoding, inputs)[:, 0, :, 0]
+        mask = to(observation["action_mask"], torch.bool)
+        return self.log_probs(logits, mask).exp(), encoding
+
+    def choose(self, probs: Tensor, deterministic: bool) -> NDArray[np.int64]:
+        """Most probable or drawn regions `[B]` (NumPy's global generator, seeded by Stable-Baselines3)."""
+        p = probs.cpu().numpy()
+        if deterministic:
+            return p.argmax(axis=1)
+        # exponential races: argmin E/p is a draw from p, and closed regions (p = 0) never win
+        race = np.random.exponential(size=p.shape)
+        with np.errstate(divide="ignore"):
+            return (race / p).argmin(axis=1)
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], Any]:
+        """Regions for one observation or a batch. `state` only saves time: it holds what an episode's steps share."""
+        self.set_training_mode(False)
+        single = np.ndim(observation["action_mask"]) == 1
+        batch = {k: np.asarray(v)[None] for k, v in observation.items()} if single else observation
+        start = np.atleast_1d(np.asarray(False if episode_start is None else episode_start, dtype=bool))
+        probs, state = self.step_probs(batch, state, start)
+        action = self.choose(probs, deterministic)
+        return (action[0] if single else action), state
+
+    def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
+        arrays = {k: v.cpu().numpy() for k, v in observation.items()}
+        probs, _ = self.step_probs(arrays, None, np.ones(1, dtype=bool))
+        return torch.as_tensor(self.choose(probs, deterministic))
+
+    def forward(self, observation: Any, deterministic: bool = False) -> Tensor:
+        """As `_predict`."""
+        return self._predict(observation, deterministic)
