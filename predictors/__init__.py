@@ -1,0 +1,55 @@
+"""Everything that forecasts: conformal intervals, cross-fitted forecasts, coverage reports.
+
+Arrays in, arrays out; nothing here knows an environment. Names are imported on first use, so that importing
+the package loads no scikit-learn.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stormgym.predictors.conformal import CQR, ECQR, NormalizedConformal, SplitConformal
+    from stormgym.predictors.coverage import CoverageReport, GroupCoverage, coverage_report
+    from stormgym.predictors.cross_fit import CrossFit, cross_fit
+    from stormgym.predictors.quantile_models import default_forest
+
+_HOME = {
+    "SplitConformal": "conformal",
+    "NormalizedConformal": "conformal",
+    "CQR": "conformal",
+    "ECQR": "conformal",
+    "CoverageReport": "coverage",
+    "GroupCoverage": "coverage",
+    "coverage_report": "coverage",
+    "CrossFit": "cross_fit",
+    "cross_fit": "cross_fit",
+    "default_forest": "quantile_models",
+}
+
+__all__ = [
+    "CQR",
+    "ECQR",
+    "CoverageReport",
+    "CrossFit",
+    "GroupCoverage",
+    "NormalizedConformal",
+    "SplitConformal",
+    "coverage_report",
+    "cross_fit",
+    "default_forest",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it offers {', '.join(__all__)}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))
