@@ -1,0 +1,257 @@
+"""From a log and a table of region attributes to a `City`: coordinates, groups, depot, features."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stormgym.envs.data.city import (
+    DEFAULT_COST_LIMIT_H,
+    DEFAULT_DETOUR,
+    DEFAULT_SPEED_KMH,
+    City,
+    check_groups_have_members,
+    straight_km,
+)
+from stormgym.envs.data.repair_log import RepairLog
+from stormgym.envs.data.tables import DataError, Floats, Table
+
+EARTH_RADIUS_KM = 6371.0088
+REQUEST_COLUMNS = ("quiet_requests", "storm_requests")
+POSITION_FEATURES = ("x_km", "y_km", "depot_km")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a city needs beyond its two tables; `City.from_log` explains each."""
+
+    name: str
+    region_column: str = "region"
+    income_column: str = "income_usd"
+    customers_column: str = "customers"
+    features: tuple[str, ...] | None = None
+    depot: tuple[float, float] | None = None
+    speed_kmh: float = DEFAULT_SPEED_KMH
+    detour: float = DEFAULT_DETOUR
+    cost_limit_h: float = DEFAULT_COST_LIMIT_H
+    group_names: tuple[str, ...] | None = None
+    orders: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+
+
+def city_from_log(log: RepairLog, table: Table, settings: Settings) -> City:
+    """Make a city of the log's regions; rows of `table` for other regions are left out.
+
+    Raises:
+        DataError: see `City.from_log`.
+    """
+    ids = table.unique_ids(settings.region_column)
+    missing = [r for r in log.region_ids if r not in ids]
+    if missing:
+        raise DataError(
+            f"{table.source}, column '{settings.region_column}': {len(missing)} region(s) of the log have no "
+            f"row, the first is {missing[0]!r}. Add the row or leave the region out by log.select(...)."
+        )
+    table = table.take(ids.index(r) for r in log.region_ids)
+    no_records = np.flatnonzero(log.counts() == 0)
+    if no_records.size:
+        row = int(no_records[0])
+        table.fail(
+            row,
+            settings.region_column,
+            "each region needs at least one record in the log",
+            "Add records of the region or remove its row.",
+        )
+    xy_km, depot_km = _positions(table, settings)
+    context = _context(table, settings)
+    customers = None
+    if settings.customers_column in table.columns:
+        customers = table.numbers(
+            settings.customers_column, rule="customers must be 0 or more", valid=lambda v: v >= 0
+        )
+    if depot_km is None:
+        weight = log.counts().astype(np.float64) if customers is None else customers
+        if weight.sum() == 0:
+            table.fail(
+                0, settings.customers_column, "some region must have customers", "Correct or drop the column."
+            )
+        depot_km = weight @ xy_km / weight.sum()
+    group = _groups(table, settings)
+    n_groups = int(group.max()) + 1
+    region_values = {
+        "x_km": xy_km[:, 0],
+        "y_km": xy_km[:, 1],
+        "depot_km": settings.detour * straight_km(xy_km, depot_km),
+        **context,
+    }
+    if customers is not None:
+        region_values[settings.customers_column] = customers
+    default_names = _default_features(table, region_values, settings)
+    return City(
+        name=settings.name,
+        region_ids=log.region_ids,
+        xy_km=xy_km,
+        depot_km=depot_km,
+        group=group,
+        group_names=settings.group_names or default_group_names(n_groups),
+        speed_kmh=settings.speed_kmh,
+        detour=settings.detour,
+        log=_with_features(log, region_values, default_names, settings.features, table.source),
+        context=context,
+        customers=customers,
+        requests=_requests(table, log),
+        orders=settings.orders,
+        cost_limit_h=settings.cost_limit_h,
+    )
+
+
+def default_group_names(n_groups: int) -> tuple[str, ...]:
+    """Return ("low", "middle", "high") for three groups, else "group 0", "group 1", ..."""
+    return ("low", "middle", "high") if n_groups == 3 else tuple(f"group {g}" for g in range(n_groups))
+
+
+def terciles(income: Floats) -> NDArray[np.int64]:
+    """Return the income tercile of each region, 0 = low; outer groups of round(N / 3); ties go by position.
+
+    55 regions give 18, 19, 18.
+    """
+    n = len(income)
+    outer = round(n / 3)
+    group = np.ones(n, dtype=np.int64)
+    order = np.argsort(income, kind="stable")
+    group[order[:outer]], group[order[n - outer :]] = 0, 2
+    return group
+
+
+def _groups(table: Table, settings: Settings) -> NDArray[np.int64]:
+    if "group" in table.columns:
+        values = table.numbers(
+            "group",
+            rule="a group id must be a whole number 0, 1, ...",
+            valid=lambda v: v >= 0 and v == int(v),
+            cure="Number the groups from 0 without holes (0 = low income).",
+        ).astype(np.int64)
+        n_groups = len(settings.group_names) if settings.group_names else int(values.max()) + 1
+        try:
+            check_groups_have_members(values, n_groups)
+        except DataError as error:
+            raise DataError(f"{table.source}, column 'group': {error}") from None
+        return values
+    table.require(
+        settings.income_column,
+        cure="Groups need a column 'group' (0..G-1), or incomes, of which terciles are taken.",
+    )
+    income = table.numbers(settings.income_column)
+    if len(income) < 3:
+        raise DataError(
+            f"{table.source}: terciles need at least 3 regions; got {len(income)}. Give a column 'group'."
+        )
+    return terciles(income)
+
+
+def _positions(table: Table, settings: Settings) -> tuple[Floats, Floats | None]:
+    depot = None if settings.depot is None else np.array(settings.depot, dtype=np.float64)
+    if "x_km" in table.columns or "lat" not in table.columns:
+        table.require("x_km", "y_km", cure="Give coordinates as x_km and y_km, or as lat and lon in degrees.")
+        rule = "a coordinate must be a finite number (km)"
+        return np.stack([table.numbers("x_km", rule=rule), table.numbers("y_km", rule=rule)], axis=1), depot
+    table.require("lat", "lon", cure="Give coordinates as x_km and y_km, or as lat and lon in degrees.")
+    cure = "Correct the cell (are lat and lon exchanged?)."
+    lat = table.numbers(
+        "lat", rule="a latitude must be in [-90, 90]", valid=lambda v: abs(v) <= 90, cure=cure
+    )
+    lon = table.numbers(
+        "lon", rule="a longitude must be in [-180, 180]", valid=lambda v: abs(v) <= 180, cure=cure
+    )
+    origin = (float(lat.mean()), _mean_longitude(lon))
+    xy_km = project_km(np.stack([lat, lon], axis=1), origin)
+    return xy_km, None if depot is None else project_km(depot, origin)
+
+
+def project_km(lat_lon: Floats, origin: tuple[float, float]) -> Floats:
+    """Project (lat, lon) in degrees `[..., 2]` to km `[..., 2]` east and north of `origin`.
+
+    Equirectangular: good to a percent or so over a few hundred km.
+    """
+    lat, lon = lat_lon[..., 0], lat_lon[..., 1]
+    east = np.radians((lon - origin[1] + 180.0) % 360.0 - 180.0) * math.cos(math.radians(origin[0]))
+    out: Floats = EARTH_RADIUS_KM * np.stack([east, np.radians(lat - origin[0])], axis=-1)
+    return out
+
+
+def _mean_longitude(lon: Floats) -> float:
+    """Mean that holds across the date line."""
+    return float(lon[0] + ((lon - lon[0] + 180.0) % 360.0 - 180.0).mean())
+
+
+def _context(table: Table, settings: Settings) -> dict[str, Floats]:
+    """Every further numeric column; blanks are NaN if `features` says which columns count, else an error."""
+    taken = {settings.region_column, settings.customers_column, *POSITION_FEATURES, "group", "requests"}
+    if "x_km" not in table.columns:
+        taken |= {"lat", "lon"}
+    out = {}
+    for name in table.columns:
+        if name in taken or not table.is_numeric(name):
+            continue
+        used = settings.features is None or name in settings.features
+        if not used and not table.is_numeric(name, throughout=True):
+            continue
+        out[name] = table.numbers(
+            name,
+            blank=None if used else math.nan,
+            cure="Correct or fill the cell, or leave the column out by naming the features to use.",
+        )
+    return out
+
+
+def _default_features(table: Table, region_values: Mapping[str, Floats], settings: Settings) -> list[str]:
+    never = {settings.income_column, *REQUEST_COLUMNS}
+    rest = [name for name in table.columns if name in region_values and name not in POSITION_FEATURES]
+    return [*POSITION_FEATURES, *(name for name in rest if name not in never)]
+
+
+def _with_features(
+    log: RepairLog,
+    region_values: Mapping[str, Floats],
+    default_names: list[str],
+    chosen: tuple[str, ...] | None,
+    source: str,
+) -> RepairLog:
+    """Return the log with region features spread over its records; a name in both is the record's."""
+    own = {name: log.features[:, i] for i, name in enumerate(log.feature_names)}
+    names = chosen if chosen is not None else tuple(dict.fromkeys([*default_names, *own]))
+    columns: list[Any] = []
+    for name in names:
+        if name not in own and name not in region_values:
+            raise DataError(
+                f"{source}: feature {name!r} is no numeric column of the regions or of the log; known are "
+                f"{sorted({*own, *region_values})}. Correct 'features'."
+            )
+        columns.append(own[name] if name in own else region_values[name][log.region])
+    if not columns:
+        raise DataError(f"{source}: 'features' must name at least one column; got none.")
+    return RepairLog(
+        region=log.region,
+        features=np.stack(columns, axis=1),
+        feature_names=tuple(names),
+        repair_h=log.repair_h,
+        time=log.time,
+        timezone=log.timezone,
+        region_ids=log.region_ids,
+    )
+
+
+def _requests(table: Table, log: RepairLog) -> Floats:
+    present = [name for name in REQUEST_COLUMNS if name in table.columns]
+    names = ["requests"] if "requests" in table.columns else present
+    if not names:
+        return log.counts().astype(np.float64)
+    rule = "a number of requests must be 0 or more"
+    total: Floats = sum(
+        (table.numbers(n, rule=rule, valid=lambda v: v >= 0) for n in names), np.zeros(len(table))
+    )
+    return total

@@ -1,0 +1,281 @@
+"""`City`: everything about the place where a crew works. Immutable, so environments share one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stormgym.envs.data.repair_log import RepairLog
+from stormgym.envs.data.tables import DataError, Floats, frozen_array, put
+
+DEFAULT_SEED = 76
+"""Seed of the default city: chosen, of the first few hundred, because its city is near EPOPR's figures."""
+
+DEFAULT_SPEED_KMH = 34.3
+DEFAULT_DETOUR = 1.3
+DEFAULT_COST_LIMIT_H = 8.0
+
+
+@dataclass(frozen=True, eq=False)
+class City:
+    """A city of N regions in G groups with the log of its past repairs. Arrays are read-only.
+
+    Attributes:
+        name: for tables and messages.
+        region_ids: N names.
+        xy_km: `[N, 2]` planar coordinates (km).
+        depot_km: `[2]` where the crew starts.
+        group: `[N]` group of each region, 0..G-1 (0 = low income).
+        group_names: G names.
+        speed_kmh: crew speed on the road.
+        detour: road distance / straight-line distance, at least 1.
+        log: past repairs; its regions are the city's, each with at least one record.
+        context: further figures of each region by name, each `[N]` (NaN where unknown and unused).
+        customers: `[N]` customers of each region, or None.
+        requests: `[N]` volume of repair requests of each region.
+        orders: reference orders by name ("status_quo", "nearest", "tsp_open"), each a permutation `[N]` of
+            region indices.
+        cost_limit_h: the limit on the gap between groups (h) that an environment takes by default.
+
+    Raises:
+        DataError: a record breaks one of these rules.
+    """
+
+    name: str
+    region_ids: tuple[str, ...]
+    xy_km: Floats
+    depot_km: Floats
+    group: NDArray[np.int64]
+    group_names: tuple[str, ...]
+    speed_kmh: float
+    detour: float
+    log: RepairLog
+    context: Mapping[str, Floats]
+    customers: Floats | None
+    requests: Floats
+    orders: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    cost_limit_h: float = DEFAULT_COST_LIMIT_H
+
+    def __post_init__(self) -> None:
+        put(self, region_ids=tuple(str(r) for r in self.region_ids))
+        put(self, group_names=tuple(str(g) for g in self.group_names))
+        n = len(self.region_ids)
+        if len(set(self.region_ids)) != n or n == 0:
+            raise DataError(
+                f"City.region_ids must be at least one name, all different; got {self.region_ids}."
+            )
+        put(self, xy_km=frozen_array(self.xy_km, np.float64, (n, 2), "City.xy_km"))
+        put(self, depot_km=frozen_array(self.depot_km, np.float64, (2,), "City.depot_km"))
+        put(self, group=frozen_array(self.group, np.int64, (n,), "City.group"))
+        if self.customers is not None:
+            put(self, customers=frozen_array(self.customers, np.float64, (n,), "City.customers"))
+            if (self.customers < 0).any() or self.customers.sum() == 0:
+                raise DataError(
+                    "City.customers must be 0 or more, and not all 0. Correct them or leave them out."
+                )
+        put(self, requests=frozen_array(self.requests, np.float64, (n,), "City.requests"))
+        put(self, context=MappingProxyType({k: _context(v, n, k) for k, v in self.context.items()}))
+        put(self, orders=MappingProxyType({k: _permutation(v, n, k) for k, v in self.orders.items()}))
+        check_groups_have_members(self.group, len(self.group_names))
+        for name, low in (("speed_kmh", 0.0), ("detour", 1.0), ("cost_limit_h", 0.0)):
+            value = float(getattr(self, name))
+            if not (np.isfinite(value) and (value >= low if name == "detour" else value > low)):
+                rule = "at least 1" if name == "detour" else "above 0"
+                raise DataError(f"City.{name} must be {rule}; got {getattr(self, name)!r}.")
+            put(self, **{name: value})
+        if self.log.region_ids != self.region_ids:
+            raise DataError(
+                "City.log must have the city's region_ids in the same order. Use log.select(region_ids)."
+            )
+        empty = np.flatnonzero(self.log.counts() == 0)
+        if empty.size:
+            raise DataError(
+                f"each region needs at least one record in the log; {self.region_ids[empty[0]]!r} has none "
+                f"({empty.size} of {n} regions). Add records or leave the region out."
+            )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = (getattr(self, f.name) for f in fields(self))
+        return City, tuple(dict(v) if isinstance(v, MappingProxyType) else v for v in values)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> City:
+        return self
+
+    def __repr__(self) -> str:
+        return (
+            f"City({self.name!r}, {self.n_regions} regions, {self.n_groups} groups, {len(self.log)} records)"
+        )
+
+    @property
+    def n_regions(self) -> int:
+        """N."""
+        return len(self.region_ids)
+
+    @property
+    def n_groups(self) -> int:
+        """G."""
+        return len(self.group_names)
+
+    @cached_property
+    def distance_km(self) -> Floats:
+        """Road distances `[N+1, N+1]` (km): `detour` times straight line; the depot is last."""
+        points = np.vstack([self.xy_km, self.depot_km])
+        out = self.detour * straight_km(points[:, None], points[None, :])
+        out.setflags(write=False)
+        return out
+
+    @cached_property
+    def travel_h(self) -> Floats:
+        """Travel times `[N+1, N+1]` (h); the depot is last."""
+        out = self.distance_km / self.speed_kmh
+        out.setflags(write=False)
+        return out
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        parts: list[Any] = [self.xy_km, self.depot_km, self.group, np.array([self.speed_kmh, self.detour])]
+        parts += [self.log.region, self.log.repair_h, self.log.features]
+        parts += [self.customers if self.customers is not None else np.empty(0), self.requests]
+        for part in parts:
+            digest.update(str(part.shape).encode())
+            digest.update(np.ascontiguousarray(part, dtype=part.dtype.newbyteorder("<")).tobytes())
+        digest.update("\0".join((*self.group_names, "", *self.log.feature_names)).encode())
+        return digest.hexdigest()
+
+    def fingerprint(self) -> str:
+        """Return a hash (64 hex digits) of all that decides dynamics, metrics and forecasts.
+
+        Names, context that is no feature, times, orders and the limit do not count.
+        """
+        return self._fingerprint
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> City:
+        """Read `regions.csv`, `log.csv` and `city.json` of a folder (schema: docs/data.md).
+
+        Raises:
+            DataError: a file is missing or breaks a rule; the message names file, line, value and cure.
+        """
+        from stormgym.envs.data.folder import load_city
+
+        return load_city(Path(folder))
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the three files that `City.load` reads; loading gives the same fingerprint."""
+        from stormgym.envs.data.folder import save_city
+
+        save_city(self, Path(folder))
+
+    @classmethod
+    def synthetic(cls, seed: int = DEFAULT_SEED, n_regions: int = 55, income_effect: float = 1.0) -> City:
+        """Generate a city and a one-year log that resemble what EPOPR publishes about Tallahassee.
+
+        Args:
+            seed: at least 0.
+            n_regions: 3 to 200.
+            income_effect: size of the link from income to mean repair time: 1 as calibrated, 0 none.
+
+        Raises:
+            ValueError: an argument is out of range.
+        """
+        from stormgym.envs.data.synthetic import synthetic_city
+
+        return synthetic_city(seed, n_regions, income_effect)
+
+    @classmethod
+    def from_log(
+        cls,
+        log: RepairLog,
+        regions: str | os.PathLike[str],
+        *,
+        name: str = "city",
+        region_column: str = "region",
+        income_column: str = "income_usd",
+        customers_column: str = "customers",
+        features: Sequence[str] | None = None,
+        depot: tuple[float, float] | None = None,
+        speed_kmh: float = DEFAULT_SPEED_KMH,
+        detour: float = DEFAULT_DETOUR,
+        cost_limit_h: float = DEFAULT_COST_LIMIT_H,
+    ) -> City:
+        """Make a city from a log and a CSV file with a row of attributes for each region.
+
+        The city's regions are those of the log; further rows of the file are left out. Coordinates are the
+        columns `x_km` and `y_km`, or `lat` and `lon` (degrees, projected to local km). Groups are the column
+        `group`, else terciles of income.
+
+        Args:
+            log: records, e.g. from `RepairLog.read_outage_log(...).busiest(55)`.
+            regions: path of the attributes, `.csv` or `.csv.gz`.
+            name: name of the city.
+            region_column: column with the names that the log uses.
+            income_column: column with incomes; needed if there is no column `group`.
+            customers_column: column with customers; customers are unknown if there is none.
+            features: features of a record, each a column of `regions`, one of the log's features, or `x_km`,
+                `y_km`, `depot_km`. None takes these three, every numeric column but income, group and request
+                counts, and the log's features.
+            depot: depot in the coordinates of the file, (x_km, y_km) or (lat, lon). None takes the centre of
+                the customers, or of the records if customers are unknown.
+            speed_kmh: crew speed on the road.
+            detour: road distance / straight-line distance.
+            cost_limit_h: limit on the gap between groups.
+
+        Raises:
+            DataError: the file breaks a rule, or a region of the log is missing from it.
+        """
+        from stormgym.envs.data.assemble import Settings, city_from_log
+        from stormgym.envs.data.tables import read_table
+
+        settings = Settings(
+            name=name,
+            region_column=region_column,
+            income_column=income_column,
+            customers_column=customers_column,
+            features=None if features is None else tuple(features),
+            depot=depot,
+            speed_kmh=speed_kmh,
+            detour=detour,
+            cost_limit_h=cost_limit_h,
+        )
+        return city_from_log(log, read_table(regions), settings)
+
+
+def straight_km(a: Floats, b: Floats) -> Floats:
+    """Return straight-line distances (km) between points `[..., 2]`."""
+    return np.sqrt(((a - b) ** 2).sum(axis=-1))
+
+
+def check_groups_have_members(group: NDArray[np.int64], n_groups: int) -> None:
+    """Raise a `DataError` unless ids are 0..G-1 and each group has a region."""
+    if set(group.tolist()) != set(range(n_groups)):
+        raise DataError(
+            f"group ids must be 0..{n_groups - 1} and each group needs a region; got "
+            f"{sorted(set(group.tolist()))}. Number the groups from 0 without holes (0 = low income)."
+        )
+
+
+def _context(values: Floats, n: int, name: str) -> Floats:
+    out = np.array(values, dtype=np.float64)
+    if out.shape != (n,):
+        raise DataError(f"City.context[{name!r}] must have shape [{n}]; got {list(out.shape)}.")
+    out.setflags(write=False)
+    return out
+
+
+def _permutation(values: NDArray[np.int64], n: int, name: str) -> NDArray[np.int64]:
+    out = frozen_array(values, np.int64, (None,), f"City.orders[{name!r}]")
+    if not np.array_equal(np.sort(out), np.arange(n)):
+        raise DataError(
+            f"City.orders[{name!r}] must hold each region index 0..{n - 1} once; got {out.tolist()}."
+        )
+    return out

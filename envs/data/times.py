@@ -1,0 +1,170 @@
+"""Times of a file as UTC: zones, daylight-saving changes, formats."""
+
+from __future__ import annotations
+
+import warnings
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stormgym.envs.data.tables import BLANKS, Table
+
+EPOCH = datetime(1970, 1, 1)
+
+
+class Times(NamedTuple):
+    """Times of R rows.
+
+    Attributes:
+        seconds: `[R]` seconds since 1970, UTC where the zone is known, else local wall time.
+        zoned: `[R]` True where the zone is known.
+        repeated_s: `[R]` seconds between both readings of a time that the clock repeats, else 0.
+    """
+
+    seconds: NDArray[np.int64]
+    zoned: NDArray[np.bool_]
+    repeated_s: NDArray[np.int64]
+
+
+def zone(tz: str) -> ZoneInfo:
+    """Return the zone of an IANA name.
+
+    Raises:
+        ValueError: no such zone.
+    """
+    try:
+        return ZoneInfo(tz)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(
+            f"tz must be an IANA zone name such as 'America/New_York' or 'UTC'; got {tz!r}."
+        ) from error
+
+
+def read_times(table: Table, column: str, *, tz: str | None, time_format: str | None = None) -> Times:
+    """Read a column of times.
+
+    A cell with an offset (`2018-10-10T14:00:00-04:00`, `...Z`) keeps it; one without is local time in `tz`.
+    In the hour that the clock repeats in autumn the first (daylight-saving) reading is taken; a time that
+    the clock skips in spring is moved forward by the change. A warning counts both.
+
+    Args:
+        table: rows.
+        column: name of the column.
+        tz: IANA zone of cells without an offset; None leaves them as wall time with `zoned` False.
+        time_format: `datetime.strptime` format; None takes ISO 8601.
+
+    Raises:
+        DataError: a cell is blank or is no time.
+    """
+    local = None if tz is None else zone(tz)
+    n = len(table)
+    seconds, repeated_s = np.empty(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    zoned = np.zeros(n, dtype=np.bool_)
+    repeated: list[int] = []
+    skipped: list[int] = []
+    table.require(column)
+    for row, cell in enumerate(table.columns[column]):
+        moment = _parse(table, row, column, cell, time_format)
+        if moment.tzinfo is None and local is not None:
+            first, second = moment.replace(tzinfo=local), moment.replace(tzinfo=local, fold=1)
+            change = _utc_seconds(second) - _utc_seconds(first)
+            if change > 0:
+                repeated.append(row)
+                repeated_s[row] = change
+            elif change < 0:
+                skipped.append(row)
+            moment = first
+        zoned[row] = moment.tzinfo is not None
+        seconds[row] = _utc_seconds(moment)
+    for rows, what in (
+        (
+            repeated,
+            "in the hour that the clock repeats in autumn: the first (daylight-saving) reading is taken",
+        ),
+        (skipped, "in the hour that the clock skips in spring: they are moved forward by the change"),
+    ):
+        if rows:
+            warnings.warn(
+                f"{table.source}, column '{column}': {len(rows)} time(s) without an offset fall {what} "
+                f"(first: line {table.lines[rows[0]]}, {table.columns[column][rows[0]]!r}).",
+                stacklevel=3,
+            )
+    return Times(seconds, zoned, repeated_s)
+
+
+def parse_moment(text: str, tz: str | None, name: str) -> int:
+    """Return an ISO date or time, local to `tz` unless it has an offset, as seconds since 1970.
+
+    Raises:
+        ValueError: the text is no ISO 8601 date or time.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must be an ISO 8601 date or time such as '2017-01-01'; got {text!r}."
+        ) from error
+    if moment.tzinfo is None and tz is not None:
+        moment = moment.replace(tzinfo=zone(tz))
+    return _utc_seconds(moment)
+
+
+def _parse(table: Table, row: int, column: str, cell: str, time_format: str | None) -> datetime:
+    if cell.lower() in BLANKS:
+        table.fail(row, column, "a time must not be blank", "Fill it or remove the row.")
+    try:
+        return datetime.fromisoformat(cell) if time_format is None else datetime.strptime(cell, time_format)
+    except ValueError:
+        if time_format is None:
+            cure = "Write times so, or pass time_format, e.g. '%m/%d/%Y %H:%M'."
+            table.fail(row, column, "a time must be ISO 8601 (YYYY-MM-DD HH:MM:SS)", cure)
+        table.fail(
+            row, column, f"a time must match time_format={time_format!r}", "Correct the cell or the format."
+        )
+
+
+def _utc_seconds(moment: datetime) -> int:
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return (moment - EPOCH) // timedelta(seconds=1)
+
+
+TIME_FEATURES = ("hour", "weekday", "month", "requests_24h")
+"""Features that the time of a request yields, see `time_feature`."""
+
+
+def time_feature(name: str, seconds: NDArray[np.int64], tz: str | None) -> NDArray[np.float64]:
+    """Return one of `TIME_FEATURES` for requests at `seconds` (UTC) `[R]`.
+
+    `hour` 0..23, `weekday` 0 (Monday)..6 and `month` 1..12 are local to `tz` (None: UTC). `requests_24h`
+    counts the requests of the 24 h before, over all regions: high in a storm, and known when a job comes in.
+    """
+    if name == "requests_24h":
+        ordered = np.sort(seconds)
+        first = np.searchsorted(ordered, seconds - 86_400, "left")
+        before = np.searchsorted(ordered, seconds, "left") - first
+        return before.astype(np.float64)
+    place = UTC if tz is None else zone(tz)
+    moments = [datetime.fromtimestamp(s, place) for s in seconds.tolist()]
+    values = [m.weekday() if name == "weekday" else getattr(m, name) for m in moments]
+    return np.array(values, dtype=np.float64)
+
+
+def to_datetime64(seconds: NDArray[np.int64]) -> NDArray[np.datetime64]:
+    """Return seconds since 1970 as `datetime64[s]`."""
+    return seconds.astype("datetime64[s]")
+
+
+def require_zone(table: Table, column: str, times: Times) -> None:
+    """Raise a `DataError` for the first time whose zone is unknown."""
+    if not times.zoned.all():
+        row = int(np.argmin(times.zoned))
+        table.fail(
+            row,
+            column,
+            "a time needs a zone, and neither the cell nor tz gives one",
+            "Pass tz, e.g. tz='America/New_York' for local times or tz='UTC' for times in UTC.",
+        )
