@@ -35,6 +35,7 @@ class STASAC(OffPolicyAlgorithm):
         policy: `"STASACPolicy"` or a class.
         env: constrained environment (or id); every info carries `cost`.
         learning_rate: of critics and actor (Adam).
+        lr_last: share of the learning rate that is left at the end of the training; it falls linearly.
         buffer_size: steps kept.
         learning_starts: steps with random open regions before the first update.
         batch_size: episodes per update.
@@ -63,19 +64,20 @@ class STASAC(OffPolicyAlgorithm):
         policy: str | type[STASACPolicy],
         env: GymEnv | str,
         learning_rate: float | Schedule = 1e-3,
+        lr_last: float = 0.05,
         buffer_size: int = 110_000,
         learning_starts: int = 3_000,
         batch_size: int = 16,
-        tau: float = 0.01,
+        tau: float = 0.02,
         train_freq: int | None = None,
         gradient_steps: int = 16,
-        retrace: float = 0.95,
+        retrace: float = 0.6,
         target_entropy: tuple[float, float] = (0.3, 0.05),
         entropy_in_critic: bool = False,
         cost_reduction: str = "mean",
         cost_limit: float | None = None,
         limit_margin: float = 0.95,
-        multiplier_init: float = 0.5,
+        multiplier_init: float = 0.3,
         multiplier_lr: float = 0.02,
         multiplier_method: Method = "softplus",
         greedy_share: float = 0.25,
@@ -124,6 +126,7 @@ class STASAC(OffPolicyAlgorithm):
             support_multi_env=True,
         )
         self._whole_episodes = train_freq is None
+        self.lr_last = lr_last
         self.retrace = retrace
         self.target_entropy = target_entropy
         self.entropy_in_critic = entropy_in_critic
@@ -227,7 +230,8 @@ class STASAC(OffPolicyAlgorithm):
         self.policy.set_training_mode(True)
         self._rollout_state = None
         factor = self.policy._settings["actor_lr_factor"]
-        rate = self.lr_schedule(self._current_progress_remaining)
+        decay = self.lr_last + (1.0 - self.lr_last) * self._current_progress_remaining
+        rate = self.lr_schedule(self._current_progress_remaining) * decay
         for group in self.policy.critic.optimizer.param_groups:
             group["lr"] = rate
         for group in self.policy.actor.optimizer.param_groups:
@@ -266,7 +270,9 @@ class STASAC(OffPolicyAlgorithm):
         reward = batch.rewards / scales.total_hours
         cost = batch.costs / batch.crew[..., CREW["cost_limit_h"]]  # in limits
         bonus = alpha * entropy.detach() if self.entropy_in_critic else torch.zeros_like(entropy)
-        targets = self._targets(batch, inputs, scales, pi.detach(), reward, cost, bonus)
+        with torch.no_grad():
+            slow = policy.critic_target(inputs, batch.regions, batch.crew, scales)  # [M, T, N, 4]
+        targets = self._targets(batch, slow, pi.detach(), reward, cost, bonus)
 
         q = policy.critic(inputs, batch.regions, batch.crew, scales)  # [M, T, N, 4]
         taken = q.gather(2, batch.actions[..., None, None].expand(-1, -1, 1, 4)).squeeze(2)  # [M, T, 4]
@@ -277,7 +283,7 @@ class STASAC(OffPolicyAlgorithm):
         torch.nn.utils.clip_grad_norm_(policy.critic.parameters(), self.max_grad_norm)
         policy.critic.optimizer.step()
 
-        advantage = self._lagrangian(q.detach(), self.multiplier.per_unit * batch.crew[..., CREW["cost_limit_h"], None])
+        advantage = self._lagrangian(slow, self.multiplier.per_unit * batch.crew[..., CREW["cost_limit_h"], None])
         actor_loss = ((pi * (alpha * log_pi - advantage)).sum(-1) * valid).sum() / total  # eq. 18
         policy.actor.optimizer.zero_grad()
         actor_loss.backward()
@@ -308,13 +314,12 @@ class STASAC(OffPolicyAlgorithm):
 
     @torch.no_grad()
     def _targets(
-        self, batch: EpisodeBatch, inputs: Any, scales: Any, pi: Tensor, reward: Tensor, cost: Tensor, bonus: Tensor
+        self, batch: EpisodeBatch, q: Tensor, pi: Tensor, reward: Tensor, cost: Tensor, bonus: Tensor
     ) -> Tensor:
-        """Retrace targets `[M, T, 4]`; with `retrace=0` they are r + V(next) of eq. 17.
+        """Retrace targets `[M, T, 4]` from the target critics' values `[M, T, N, 4]`; with `retrace=0` they are r + V(next) of eq. 17.
 
         G_t = r_t + V(s_t+1) + c_t+1 (G_t+1 - Q(s_t+1, a_t+1)), c = retrace * min(1, pi / behaviour); no entropy for costs.
         """
-        q = self.policy.critic_target(inputs, batch.regions, batch.crew, scales)
         q_reward = q[..., :2].amin(-1)
         q_cost = q[..., 2:].mean(-1) if self.cost_reduction == "mean" else q[..., 2:].amax(-1)
         at = batch.actions.unsqueeze(-1)

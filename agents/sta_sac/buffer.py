@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.buffers import BaseBuffer, DictReplayBuffer
 from stable_baselines3.common.vec_env import VecNormalize
 
-from stormgym.envs.restoration.layout import COLUMN
+from stormgym.envs.restoration.layout import REGION_COLUMNS, regions_of
 
 
 class EpisodeBatch(NamedTuple):
@@ -59,10 +59,10 @@ class EpisodeReplayBuffer(DictReplayBuffer):
                 "EpisodeReplayBuffer stores each observation once and takes a truncated episode as ended; "
                 "leave optimize_memory_usage and handle_timeout_termination False"
             )
-        region_shape = observation_space["regions"].shape
-        crew_shape = observation_space["crew"].shape
-        assert region_shape is not None and crew_shape is not None
-        n = region_shape[0]
+        crew_shape, mask_shape = observation_space["crew"].shape, observation_space["action_mask"].shape
+        assert crew_shape is not None and mask_shape is not None
+        n = mask_shape[0]
+        region_shape = (n, len(REGION_COLUMNS))
         self.capacity = max(buffer_size // n, n_envs, 1)
         self.buffer_size = self.capacity
         shapes: dict[str, tuple[tuple[int, ...], Any]] = {
@@ -109,13 +109,12 @@ class EpisodeReplayBuffer(DictReplayBuffer):
         if step.max() >= self._stage["actions"].shape[1]:
             self._grow()
         rows = np.arange(self.n_envs)
-        regions = obs["regions"]
         first = step == 0
         if first.any():
-            self._stage_regions[first] = regions[first]
+            self._stage_regions[first] = regions_of({key: value[first] for key, value in obs.items()})
         values = {
-            "distance_km": regions[..., COLUMN["distance_km"]],
-            "is_open": regions[..., COLUMN["open"]] > 0,
+            "distance_km": obs["distance_km"],
+            "is_open": obs["open"] > 0,
             "action_mask": obs["action_mask"],
             "crew": obs["crew"],
             "actions": action,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from stormgym.agents.sta_sac.features import CREW, N_STATIC, Scales, make_inputs, n_crew_features, split_groups
 from stormgym.agents.sta_sac.networks import SHAPES, Encoding, Inputs
 from stormgym.envs.equity import pair_matrix
-from stormgym.envs.restoration.layout import COLUMN, n_groups_of
+from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, n_groups_of, regions_of
 
 CLOSED = -1e9
 N_CRITICS = 4
@@ -79,7 +79,7 @@ class STASACPolicy(BasePolicy):
     """Actor and critics over regions as tokens (EPOPR section 3.3.2).
 
     Args:
-        observation_space: of Restoration-v0 (`regions`, `crew`, `action_mask`).
+        observation_space: of Restoration-v0 (region columns, `crew`, `action_mask`).
         action_space: `Discrete(N)`.
         lr_schedule: learning rate as a function of the progress that remains.
         width, n_layers, n_heads: size of the encoder.
@@ -100,13 +100,13 @@ class STASACPolicy(BasePolicy):
         step_width: int = 32,
         shape: str = "episode",
         share_critics: bool = True,
-        actor_lr_factor: float = 1.0,
+        actor_lr_factor: float = 0.5,
         use_sde: bool = False,
     ) -> None:
         super().__init__(observation_space, action_space, squash_output=False)
         if use_sde:
             raise ValueError("use_sde is for continuous actions; STA-SAC chooses regions")
-        keys = {"regions", "crew", "action_mask"}
+        keys = {*REGION_COLUMNS, "crew", "action_mask"}
         if not isinstance(observation_space, spaces.Dict) or not keys <= set(observation_space.spaces):
             raise ValueError(
                 f"STASACPolicy needs an observation Dict with {', '.join(sorted(keys))} (Restoration-v0); got {observation_space}"
@@ -147,7 +147,7 @@ class STASACPolicy(BasePolicy):
     def step_probs(self, observation: dict[str, NDArray[Any]], state: Any, start: NDArray[np.bool_]) -> tuple[Tensor, Any]:
         """Probabilities `[B, N]` for a batch of observations, and the encodings to keep as `state`."""
         to = lambda x, dtype: torch.as_tensor(np.ascontiguousarray(x), dtype=dtype, device=self.device)  # noqa: E731
-        regions = to(observation["regions"], torch.float32)
+        regions = to(regions_of(observation), torch.float32)
         inputs, _ = make_inputs(
             regions,
             regions[:, None, :, COLUMN["distance_km"]],

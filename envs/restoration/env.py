@@ -35,13 +35,13 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
 
     | key | shape | column | meaning |
     | --- | --- | --- | --- |
-    | `regions` | `[N, 9]` float32 | `x_km`, `y_km` | coordinates (km) |
-    | | | `lower_h`, `upper_h` | prediction interval of the repair (h) |
-    | | | `point_h` | mean forecast of the repair (h) |
-    | | | `distance_km` | road distance from the crew (km) |
-    | | | `group` | sensitive group, 0 = low income |
-    | | | `open` | 1 while without power |
-    | | | `realised_h` | hours the repair took; 0 while open |
+    | `x_km`, `y_km` | `[N]` float32 | | coordinates (km) |
+    | `lower_h`, `upper_h` | `[N]` float32 | | prediction interval of the repair (h) |
+    | `point_h` | `[N]` float32 | | mean forecast of the repair (h) |
+    | `distance_km` | `[N]` float32 | | road distance from the crew (km) |
+    | `group` | `[N]` float32 | | sensitive group, 0 = low income |
+    | `open` | `[N]` float32 | | 1 while without power |
+    | `realised_h` | `[N]` float32 | | hours the repair took; 0 while open |
     | `crew` | `[K]` float32 | `elapsed_h` | hours since the start |
     | | | `x_km`, `y_km` | position of the crew |
     | | | `speed_kmh`, `cost_limit_h` | constants of the episode |

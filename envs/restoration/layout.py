@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from stormgym.envs.equity import group_pairs
 
@@ -20,10 +22,10 @@ REGION_COLUMNS: tuple[str, ...] = (
     "open",
     "realised_h",
 )
-"""Columns of `obs["regions"]` `[N, 9]`."""
+"""Keys of the observation that hold one number a region, `[N]` each."""
 
 COLUMN: dict[str, int] = {name: i for i, name in enumerate(REGION_COLUMNS)}
-"""Index of each region column."""
+"""Place of each region column where they are kept together."""
 
 CREW_SCALARS: tuple[str, ...] = ("elapsed_h", "x_km", "y_km", "speed_kmh", "cost_limit_h", "gap_h")
 
@@ -64,8 +66,6 @@ def observation_space(n_regions: int, n_groups: int) -> spaces.Dict:
         "group": max(n_groups - 1, 1),
         "open": 1.0,
     }
-    region_low = np.array([low.get(c, 0.0) for c in REGION_COLUMNS], dtype=np.float32)
-    region_high = np.array([high.get(c, MAX_HOURS) for c in REGION_COLUMNS], dtype=np.float32)
 
     def crew_bound(column: str, sign: int) -> float:
         if column in ("x_km", "y_km"):
@@ -82,7 +82,14 @@ def observation_space(n_regions: int, n_groups: int) -> spaces.Dict:
         np.array([crew_bound(c, +1) for c in columns], dtype=np.float32),
         dtype=np.float32,
     )
-    regions: spaces.Space[Any] = spaces.Box(
-        np.tile(region_low, (n_regions, 1)), np.tile(region_high, (n_regions, 1)), dtype=np.float32
-    )
-    return spaces.Dict({"action_mask": spaces.MultiBinary(n_regions), "crew": crew, "regions": regions})
+    parts: dict[str, spaces.Space[Any]] = {"action_mask": spaces.MultiBinary(n_regions), "crew": crew}
+    for column in REGION_COLUMNS:
+        parts[column] = spaces.Box(
+            low.get(column, 0.0), high.get(column, MAX_HOURS), shape=(n_regions,), dtype=np.float32
+        )
+    return spaces.Dict(parts)
+
+
+def regions_of(observation: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """The region columns of an observation (or a batch) side by side, `[..., N, 9]` in the order of `REGION_COLUMNS`."""
+    return np.stack([observation[column] for column in REGION_COLUMNS], axis=-1)

@@ -145,7 +145,7 @@ class RestorationProcess:
         self.rate[: t.n_groups, at] = 1.0
         self.n_restored[:, at] = 0.0
         self.log_ratio_sum[:, at] = 0.0
-        self.origin[at] = n * n
+        self.origin[at] = n * (n + 1)  # the depot
         self.n_open[at] = n
         self.steps[at] = 0
         self.wasted[at] = 0
@@ -313,9 +313,9 @@ class RestorationProcess:
         return self._given_quantile_h
 
     def observation(self) -> dict[str, NDArray[Any]]:
-        """Fresh copies of what the agents see, with a leading axis B; matrices are transposed views of their copy."""
-        return {
-            "action_mask": self.action_mask.copy(),
-            "crew": self.crew.astype(np.float32).T,
-            "regions": self.regions.copy().transpose(0, 2, 1),
-        }
+        """Fresh copies of what the agents see, with a leading axis B; the region columns are views of one copy."""
+        regions = self.regions.copy()
+        result = {"action_mask": self.action_mask.copy(), "crew": self.crew.astype(np.float32).T}
+        for i, column in enumerate(REGION_COLUMNS):
+            result[column] = regions[:, i]
+        return result

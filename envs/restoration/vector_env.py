@@ -140,7 +140,7 @@ class RestorationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any
         for row in np.flatnonzero(ended):
             final[row] = {key: value[row].copy() for key, value in last.items()}
         self._reset_rows(np.flatnonzero(ended))
-        self._any_ended = False
+        self._ended, self._any_ended = np.zeros(self.num_envs, dtype=bool), False
         infos = self._infos(np.where(ended, 0.0, cost))
         infos["final_obs"], infos["_final_obs"] = final, ended.copy()
         infos["final_info"], infos["_final_info"] = final_info, ended.copy()
@@ -154,6 +154,8 @@ class RestorationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any
         """One frame per environment."""
         if self.render_mode is None:
             return None
+        if self._rngs is None:
+            raise ResetNeeded("nothing to render before reset()")
         from stormgym.envs.restoration.render import render
 
         return tuple(render(self.process, row, self.render_mode) for row in range(self.num_envs))

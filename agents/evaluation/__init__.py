@@ -1,0 +1,1 @@
+"""Rollouts on common scenarios, statistics, reports, and a plan for today."""

@@ -1,0 +1,107 @@
+"""From what a user names (registry names, run folders) to agents that can be evaluated."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stormgym.agents.evaluation.rollouts import Entrant
+from stormgym.agents.policy import AGENTS, Policy, agent_spec, make_policy
+
+
+def known_agents(env_id: str, *, trainable: bool | None = None) -> tuple[str, ...]:
+    """Names of the registry's agents that fit an environment id, all or only those that learn (or do not)."""
+    return tuple(
+        name
+        for name, spec in AGENTS.items()
+        if env_id in spec.envs and (trainable is None or spec.trainable == trainable)
+    )
+
+
+def resolve_agents(items: Sequence[str] | str | None, env_id: str) -> dict[str, Entrant]:
+    """Turn names and run folders into entrants, in the order given.
+
+    Args:
+        items: a sequence or a comma-separated string; an item is a registry name, a run folder, or
+            `LABEL=RUN_DIR`. None or an empty string takes every agent of `env_id` that needs no training.
+        env_id: a registered environment id.
+
+    Returns:
+        Name -> entrant; a run folder is named by its label, else by its last two folders (`agent/run`).
+
+    Raises:
+        KeyError: a name that is neither an agent of this environment nor a folder; the message lists the
+            known names.
+        FileNotFoundError: a path that does not exist.
+        ValueError: an agent that must be trained first, or two items of one name.
+    """
+    if isinstance(items, str):
+        items = [item.strip() for item in items.split(",") if item.strip()]
+    if not items:
+        items = known_agents(env_id, trainable=False)
+    entrants: dict[str, Entrant] = {}
+    for item in items:
+        name, entrant = _resolve(item, env_id)
+        if name in entrants:
+            raise ValueError(
+                f"two agents are named {name!r}; give a run folder a label of its own: LABEL=RUN_DIR"
+            )
+        entrants[name] = entrant
+    return entrants
+
+
+def _resolve(item: str, env_id: str) -> tuple[str, Entrant]:
+    label, _, path = item.rpartition("=")
+    if not label and item in AGENTS:
+        return item, _from_registry(item, env_id)
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return label or _run_name(folder), _from_run(folder)
+    if label or _looks_like_path(item):
+        raise FileNotFoundError(
+            f"run folder {str(folder)!r} does not exist. Name a folder that train.py wrote "
+            f"(runs/{env_id}/AGENT/RUN), or one of the agents {', '.join(known_agents(env_id))}."
+        )
+    raise KeyError(
+        f"unknown agent {item!r}; known agents of {env_id}: {', '.join(known_agents(env_id))}; "
+        "or name a run folder"
+    )
+
+
+def _looks_like_path(item: str) -> bool:
+    return any(sep in item for sep in (os.sep, os.altsep, "~") if sep) or item.startswith(".")
+
+
+def _run_name(folder: Path) -> str:
+    parts = folder.resolve().parts[-2:]
+    return "/".join(parts)
+
+
+def _from_registry(name: str, env_id: str) -> Entrant:
+    spec = agent_spec(name)
+    if env_id not in spec.envs:
+        raise KeyError(
+            f"agent {name!r} does not fit {env_id}; known agents: {', '.join(known_agents(env_id))}"
+        )
+    if spec.trainable:
+        raise ValueError(
+            f"agent {name!r} learns: train it first (python train.py --env {env_id} --agent {name}) "
+            "and name its run folder"
+        )
+
+    def make(env: Any) -> Policy:
+        return make_policy(name, env)
+
+    return Entrant(make, learned=False, privileged=spec.privileged, summary=spec.summary)
+
+
+def _from_run(folder: Path) -> Entrant:
+    def make(env: Any) -> Policy:
+        from stormgym.agents.training.runs import load_policy
+
+        policy: Policy = load_policy(folder, env)
+        return policy
+
+    return Entrant(make, learned=True, summary=f"trained, {folder}")

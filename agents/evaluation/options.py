@@ -1,0 +1,102 @@
+"""Options of an environment on a command line: what is left out keeps the environment's own default."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from importlib import import_module
+from typing import Annotated, Any
+
+import gymnasium as gym
+import tyro
+
+from stormgym.agents.evaluation.rollouts import spec_of
+
+
+def shown_as(metavar: str) -> Any:
+    """How the help shows an option that may be left out: a word for its value, and no default."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvOptions:
+    """Arguments of the environment; those left out keep its defaults."""
+
+    city: Annotated[str | None, shown_as("CITY")] = None
+    """City: "default", "synthetic:N:SEED", or a folder with regions.csv, log.csv and city.json."""
+    predictor: Annotated[str | None, shown_as("NAME")] = None
+    """Source of the forecast interval: ecqr, cqr, cp, point or none."""
+    confidence_level: Annotated[float | None, shown_as("SHARE")] = None
+    """Nominal coverage of the interval, in (0, 1)."""
+    cost_limit: Annotated[float | None, shown_as("NUMBER")] = None
+    """Limit on the mean cost of an episode (Restoration-v0: gap in hours)."""
+    shock: Annotated[str | None, shown_as("NAME")] = None
+    """Factor shared by all durations or by those of a group: none, common or group."""
+    max_travel_km: Annotated[float | None, shown_as("KM")] = None
+    """Regions farther than this (road km) are closed while a nearer one is open."""
+    income_effect: Annotated[float | None, shown_as("NUMBER")] = None
+    """Link from income to repair hours in the generator (1 as calibrated, 0 none); synthetic cities only."""
+    option: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, shown_as("KEY=VALUE")] = ()
+    """Any further argument of the environment as KEY=VALUE, e.g. shock_log_sd=0.5; may be repeated."""
+
+    def env_kwargs(self) -> dict[str, Any]:
+        """Return the arguments that were given.
+
+        Raises:
+            ValueError: an `option` is not KEY=VALUE, or names an argument twice.
+        """
+        named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "option"}
+        kwargs = {name: value for name, value in named.items() if value is not None}
+        for item in self.option:
+            key, equals, text = item.partition("=")
+            if not equals or not key.isidentifier():
+                raise ValueError(f"--option takes KEY=VALUE, e.g. shock_log_sd=0.5; got {item!r}")
+            if key in kwargs:
+                raise ValueError(f"argument {key!r} is given twice; keep one")
+            kwargs[key] = _value(text)
+        return kwargs
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def known_ids() -> tuple[str, ...]:
+    """Ids of the environments that this suite registers."""
+    import stormgym  # noqa: F401  (registers the ids)
+
+    return tuple(sorted(i for i, s in gym.registry.items() if str(s.entry_point).startswith("stormgym.")))
+
+
+def check_env_id(env_id: str) -> str:
+    """Return the plain id of a registered environment (`stormgym:Restoration-v0` loses its prefix).
+
+    Raises:
+        KeyError: no such environment; the message lists those of this suite.
+    """
+    try:
+        return spec_of(env_id).id
+    except (gym.error.Error, ImportError):
+        raise KeyError(
+            f"unknown environment {env_id!r}; known environments: {', '.join(known_ids())}"
+        ) from None
+
+
+def check_env_kwargs(env_id: str, kwargs: Mapping[str, Any]) -> None:
+    """Raise `ValueError`, naming the arguments there are, when the environment does not take one of them."""
+    entry = spec_of(env_id).entry_point
+    if isinstance(entry, str):
+        module, _, name = entry.partition(":")
+        entry = getattr(import_module(module), name)
+    parameters = inspect.signature(entry).parameters if callable(entry) else {}
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    unknown = [k for k in kwargs if k not in parameters]
+    if unknown:
+        known: Sequence[str] = [k for k in parameters if k not in ("self", "render_mode")]
+        raise ValueError(f"{env_id} takes no argument {unknown[0]!r}; it takes {', '.join(known)}")

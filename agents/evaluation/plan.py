@@ -1,0 +1,286 @@
+"""A plan for today: the order in which an agent restores the open regions, and when each has power again."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from stormgym.agents.evaluation.jobs import JobForecast, forecast_jobs, sub_city, todays_jobs
+from stormgym.agents.evaluation.report import simple_table
+from stormgym.agents.evaluation.rollouts import Entrant
+from stormgym.agents.evaluation.summary import write_atomically
+from stormgym.envs import equity
+from stormgym.envs.data import City
+
+Floats = NDArray[np.float64]
+N_DRAWS = 4000
+_DAY_FORMAT = "%a %d %b "
+_DAY = len("Mon 01 Jan ")
+
+
+@dataclass(frozen=True)
+class Stop:
+    """One region of the plan; hours count from the moment the crew leaves the depot."""
+
+    position: int
+    region: str
+    group: str
+    travel_h: float
+    repair_h: float
+    """Mean forecast of the repair, with the ends of its prediction interval."""
+    repair_lower_h: float
+    repair_upper_h: float
+    expected_h: float
+    """Expected time of restoration, with the ends of its simulated interval."""
+    lower_h: float
+    upper_h: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stops in order, and what they add up to."""
+
+    city: str
+    agent: str
+    stops: tuple[Stop, ...]
+    mean_outage_h: float
+    """Expected mean over the regions."""
+    gap_h: float
+    """Mean over the simulated days of the largest gap between two groups (EPOPR eq. 14)."""
+    cost_limit_h: float
+    confidence_level: float
+    source: str
+    """Where the open jobs come from."""
+    start: datetime | None = None
+
+
+def make_plan(
+    city: City,
+    agent_name: str,
+    agent: Entrant,
+    *,
+    jobs_file: str | os.PathLike[str] | None = None,
+    city_folder: str | os.PathLike[str] | None = None,
+    predictor: str = "ecqr",
+    confidence_level: float = 0.9,
+    cost_limit: float | None = None,
+    max_travel_km: float | None = None,
+    seed: int = 0,
+    start: datetime | None = None,
+) -> Plan:
+    """Let an agent order today's open jobs.
+
+    The agent acts in an environment of the open regions in which every repair takes its mean forecast, so it
+    learns nothing on the way that a real crew would. A region's expected time of restoration is the travel so
+    far plus the mean forecasts of the repairs so far. Its interval comes from simulation: repair hours drawn
+    independently from each job's predictive quantiles, `N_DRAWS` days, the middle `confidence_level` of the
+    times; travel and order stay fixed.
+
+    Raises:
+        ValueError: the agent looks at true durations, which nobody has today; it cannot act on this number of
+            regions or groups; or it leaves regions unrestored.
+        DataError: the file of jobs breaks a rule.
+    """
+    if agent.privileged:
+        raise ValueError(_refuse(agent_name))
+    jobs = todays_jobs(city, jobs_file, city_folder)
+    forecast = forecast_jobs(
+        city, jobs, predictor=predictor, confidence_level=confidence_level, random_state=seed
+    )
+    open_city = sub_city(city, jobs.region)
+    order, elapsed_h, limit = _play(open_city, agent_name, agent, forecast, cost_limit, max_travel_km, seed)
+    repair = forecast.point_h[order]
+    fixed = elapsed_h - np.cumsum(repair)  # travel (and trips in vain) before each restoration
+    draws = _draw(forecast, order, np.random.default_rng(seed))  # [S, J]
+    times = fixed + np.cumsum(draws, axis=1)
+    tail = (1.0 - confidence_level) / 2.0
+    low, high = np.quantile(times, [tail, 1.0 - tail], axis=0)
+    travel = np.diff(fixed, prepend=0.0)
+    stops = tuple(
+        Stop(
+            position=k + 1,
+            region=open_city.region_ids[i],
+            group=open_city.group_names[open_city.group[i]],
+            travel_h=float(travel[k]),
+            repair_h=float(repair[k]),
+            repair_lower_h=float(forecast.lower_h[i]),
+            repair_upper_h=float(forecast.upper_h[i]),
+            expected_h=float(elapsed_h[k]),
+            lower_h=float(low[k]),
+            upper_h=float(high[k]),
+        )
+        for k, i in enumerate(order)
+    )
+    gap = equity.gap(times, open_city.group[order], open_city.n_groups)
+    return Plan(
+        city=city.name,
+        agent=agent_name,
+        stops=stops,
+        mean_outage_h=float(elapsed_h.mean()),
+        gap_h=float(gap.mean()),
+        cost_limit_h=limit,
+        confidence_level=confidence_level,
+        source=jobs.source,
+        start=start,
+    )
+
+
+def _refuse(agent_name: str) -> str:
+    return (
+        f"agent {agent_name!r} looks at true repair durations, which nobody has for today's jobs; "
+        "choose one that does not, such as equity-planner or a trained run folder"
+    )
+
+
+def _play(
+    city: City,
+    name: str,
+    agent: Entrant,
+    forecast: JobForecast,
+    cost_limit: float | None,
+    max_travel_km: float | None,
+    seed: int,
+) -> tuple[NDArray[np.int64], Floats, float]:
+    """Return the order `[J]`, the hours at which each restoration ends `[J]`, and the limit on the gap."""
+    from stormgym.envs.restoration.env import RestorationEnv
+
+    env = RestorationEnv(city, predictor="none", cost_limit=cost_limit, max_travel_km=max_travel_km)
+    policy = agent.make(env)
+    if getattr(policy, "privileged", False):
+        raise ValueError(_refuse(name))
+    jobs = {
+        "duration_h": forecast.point_h,
+        "point_h": forecast.point_h,
+        "lower_h": forecast.lower_h,
+        "upper_h": forecast.upper_h,
+        "quantile_h": forecast.quantile_h,
+    }
+    observation, _ = env.reset(seed=seed, options={"jobs": jobs})
+    state: Any = None
+    order: list[int] = []
+    elapsed: list[float] = []
+    start, over = np.ones(1, dtype=bool), False
+    while not over:
+        still_open = env.action_masks()
+        action, state = policy.predict(observation, state=state, episode_start=start, deterministic=True)
+        choice = int(np.asarray(action).reshape(()))
+        observation, _, terminated, truncated, _ = env.step(choice)
+        if still_open[choice]:
+            order.append(choice)
+            elapsed.append(float(env.process.elapsed_h[0]))
+        start, over = np.zeros(1, dtype=bool), terminated or truncated
+    if len(order) < city.n_regions:
+        raise ValueError(
+            f"agent {name!r} left {city.n_regions - len(order)} of {city.n_regions} regions unrestored; "
+            "use another agent"
+        )
+    return np.asarray(order, dtype=np.int64), np.asarray(elapsed), env.cost_limit
+
+
+def _draw(forecast: JobForecast, order: NDArray[np.int64], rng: np.random.Generator) -> Floats:
+    """Repair hours `[S, J]` in the plan's order, from joined quantiles (the mean stays the forecast's)."""
+    quantile = forecast.quantile_h[order]  # [J, Q]
+    n_levels = quantile.shape[1]
+    place = np.clip(rng.random((N_DRAWS, len(order))) * n_levels - 0.5, 0.0, n_levels - 1)
+    below = np.minimum(place.astype(np.int64), max(n_levels - 2, 0))
+    above = np.minimum(below + 1, n_levels - 1)
+    jobs = np.arange(len(order))
+    low: Floats = quantile[jobs, below]
+    return low + (place - below) * (quantile[jobs, above] - low)
+
+
+def _clock(plan: Plan, hours: float) -> str:
+    """Hours from the start, or the time of day where the plan has a start."""
+    if plan.start is None:
+        return f"{hours:.1f}"
+    return f"{plan.start + timedelta(hours=hours):{_DAY_FORMAT}%H:%M}"
+
+
+def _between(plan: Plan, low_h: float, high_h: float) -> str:
+    """An interval in hours or times of day; a day that both ends share is written once."""
+    low, high = _clock(plan, low_h), _clock(plan, high_h)
+    if plan.start is not None and low[:_DAY] == high[:_DAY]:
+        high = high[_DAY:]
+    return f"{low} to {high}"
+
+
+def render_plan(plan: Plan) -> RenderableType:
+    """The plan as a table with what its numbers mean."""
+    share = f"{100 * plan.confidence_level:g} %"
+    unit = "h" if plan.start is None else ""
+    table: Table = simple_table(
+        None,
+        [
+            "region",
+            "group",
+            "travel\nh",
+            f"repair h\n({share} interval)",
+            f"power back\nexpected {unit}".rstrip(),
+            f"{share}\nbetween {unit}".rstrip(),
+        ],
+        first="order",
+    )
+    for stop in plan.stops:
+        table.add_row(
+            str(stop.position),
+            stop.region,
+            stop.group,
+            f"{stop.travel_h:.2f}",
+            f"{stop.repair_h:.1f} ({stop.repair_lower_h:.1f}-{stop.repair_upper_h:.1f})",
+            _clock(plan, stop.expected_h),
+            _between(plan, stop.lower_h, stop.upper_h),
+        )
+    over = " (over the limit)" if plan.gap_h > plan.cost_limit_h else ""
+    notes = [
+        f"Jobs: {plan.source}.",
+        f"Expected mean outage {plan.mean_outage_h:.1f} h; mean gap between groups {plan.gap_h:.1f} h, "
+        f"limit {plan.cost_limit_h:g} h{over}.",
+        "Expected: travel plus mean forecasts so far. Interval: simulated, repairs drawn independently from "
+        "their predictive quantiles, order fixed; delays that hit all jobs alike would widen it.",
+    ]
+    title = f"Plan of {plan.agent} for {plan.city}: {len(plan.stops)} open regions"
+    title += (
+        ", hours from the crew's departure" if plan.start is None else f", crew leaves {_clock(plan, 0.0)}"
+    )
+    return Group(Text(title, style="bold"), Text(""), table, Text(""), *(Text(n, style="dim") for n in notes))
+
+
+CSV_COLUMNS = (
+    "order",
+    "region",
+    "group",
+    "travel_h",
+    "repair_h",
+    "repair_lower_h",
+    "repair_upper_h",
+    "expected_restoration_h",
+    "restoration_lower_h",
+    "restoration_upper_h",
+)
+CLOCK_COLUMNS = ("expected_restoration", "restoration_lower", "restoration_upper")
+
+
+def write_plan_csv(plan: Plan, file: str | os.PathLike[str]) -> Path:
+    """Write the plan, one row a stop; with a start, three more columns hold times of day (ISO 8601)."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS + (CLOCK_COLUMNS if plan.start is not None else ()))
+    for stop in plan.stops:
+        times = (stop.expected_h, stop.lower_h, stop.upper_h)
+        hours = (stop.travel_h, stop.repair_h, stop.repair_lower_h, stop.repair_upper_h, *times)
+        row: list[Any] = [stop.position, stop.region, stop.group, *(f"{h:.4f}" for h in hours)]
+        if plan.start is not None:
+            row += [(plan.start + timedelta(hours=h)).isoformat(timespec="minutes") for h in times]
+        writer.writerow(row)
+    return write_atomically(file, out.getvalue())

@@ -1,0 +1,256 @@
+"""The evaluation in the terminal: tables that fit 120 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from stormgym.agents.evaluation.headline import Column, Headline, headline_for
+
+WIDTH = 120
+"""Columns that the tables need; also the width when the output is no terminal."""
+
+PRIVILEGED_MARK = "†"
+_PER_TABLE = 7
+
+
+def make_console(**kwargs: Any) -> Console:
+    """A console that is at least `WIDTH` wide when its output is a file or a pipe."""
+    console = Console(highlight=False, **kwargs)
+    return console if console.is_terminal else Console(highlight=False, **{"width": WIDTH, **kwargs})
+
+
+def sorted_agents(summary: dict[str, Any], sort: str | None = None) -> list[str]:
+    """Names in the order of a table: by `sort`, and those that look at the future last.
+
+    Args:
+        summary: what `summarise` returned.
+        sort: "given" (as named on the command line), "name", or any figure of the summary, such as `gap_h`;
+            None takes the objective.
+
+    Raises:
+        KeyError: no agent has a figure of that name; the message lists those there are.
+    """
+    agents: dict[str, dict[str, Any]] = summary["agents"]
+    headline = headline_for(summary["env"])
+    key = headline.objective.key if sort is None else sort
+    names = list(agents)
+    if key == "name":
+        names.sort()
+    elif key != "given":
+        known = sorted({k for a in agents.values() for k, v in a.items() if _is_number(v)})
+        if key not in known:
+            raise KeyError(f"no figure {key!r} to sort by; known: given, name, {', '.join(known)}")
+        falling = key == "return" or (key == headline.objective.key and not headline.lower_is_better)
+        names.sort(key=lambda n: _order(agents[n][key], falling))
+    return sorted(names, key=lambda n: bool(agents[n]["privileged"]))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _order(value: float | None, falling: bool) -> float:
+    return float("inf") if value is None else -value if falling else value
+
+
+def render_report(summary: dict[str, Any], sort: str | None = None) -> RenderableType:
+    """All tables of an evaluation and the notes that explain them."""
+    headline = headline_for(summary["env"])
+    names = sorted_agents(summary, sort)
+    parts: list[RenderableType] = [
+        Text(title(summary), style="bold"),
+        Text(""),
+        main_table(summary, headline, names),
+    ]
+    parts += [Text(""), *(Text(note, style="dim") for note in notes(summary, headline))]
+    paired = paired_table(summary, headline, names)
+    for table in ([] if paired is None else [paired]) + list(further_tables(summary, headline, names)):
+        parts += [Text(""), table]
+    return Group(*parts)
+
+
+def title(summary: dict[str, Any]) -> str:
+    """One line: environment, number of scenarios, seed, limit."""
+    headline = headline_for(summary["env"])
+    n, seed = summary["episodes"], summary["settings"].get("seed")
+    limit = summary["cost_limit"]
+    text = f"{summary['env']}: {n:,} common scenario{'s' if n != 1 else ''} (seed {seed})"
+    if limit is None:
+        return text
+    return (
+        f"{text}, limit on the mean {headline.constraint.name}: {limit:g} {headline.constraint.unit}".rstrip()
+    )
+
+
+def _level(summary: dict[str, Any]) -> str:
+    return f"{100 * summary['settings'].get('confidence_level', 0.95):g} %"
+
+
+def main_table(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -> Table:
+    """Objective, constraint, share over the limit, other figures, distance to the bound, latency."""
+    agents = summary["agents"]
+    limit = summary["cost_limit"]
+    heads = [
+        f"{c.title}\n± {_level(summary)} CI" if c.interval else c.title.replace(" ", "\n", 1)
+        for c in headline.columns
+    ]
+    if limit is not None:
+        heads.insert(2, f"over limit\n({_level(summary)} CI)")
+    if headline.bound is not None:
+        heads.append(f"above\n{headline.bound}")
+    heads.append("ms/decision\nmean (worst)")
+    table = simple_table(None, heads)
+    best = _leader(summary, headline, names)
+    for i, name in enumerate(names):
+        agent = agents[name]
+        cells = [Text(_with_interval(agent, c)) for c in headline.columns]
+        cost = agent[headline.constraint.key]
+        if limit is not None:
+            cells[1].stylize("red" if cost > limit else "green")
+            cells.insert(2, Text(_share(agent)))
+        if headline.bound is not None:
+            bound_column = Column(
+                headline.excess_key, "", decimals=headline.objective.decimals, interval=True
+            )
+            cells.append(Text(_with_interval(agent, bound_column, sign=True)))
+        cells.append(Text(_latency(agent)))
+        style = "bold" if name == best else "dim" if agent["privileged"] else ""
+        last_honest = i + 1 < len(names) and agents[names[i + 1]]["privileged"] and not agent["privileged"]
+        table.add_row(_name(name, agent), *cells, style=style, end_section=last_honest)
+    return table
+
+
+def _leader(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -> str | None:
+    """The honest agent with the best objective within the limit."""
+    agents, limit = summary["agents"], summary["cost_limit"]
+    fit = [n for n in names if not agents[n]["privileged"] and (limit is None or agents[n]["cost"] <= limit)]
+    if not fit:
+        return None
+    return min(fit, key=lambda n: _order(agents[n][headline.objective.key], not headline.lower_is_better))
+
+
+def notes(summary: dict[str, Any], headline: Headline) -> list[str]:
+    """Sentences under the main table: marks, the bound, latency, what went wrong."""
+    agents = summary["agents"]
+    lines = []
+    if any(a["privileged"] for a in agents.values()):
+        lines.append(f"{PRIVILEGED_MARK} looks at what no crew can know: a yardstick, not an agent to use.")
+    if headline.bound is not None and headline.bound not in agents:
+        lines.append(f"Distance to the bound needs {headline.bound} among the agents.")
+    batch = summary["settings"].get("batch_size")
+    lines.append(
+        "ms/decision: one episode alone, planning included; in brackets the slowest. "
+        f"In batches of {batch}: see the JSON."
+    )
+    unfinished = [
+        n for n, a in agents.items() if (a.get("completed") if a.get("completed") is not None else 1.0) < 1.0
+    ]
+    if unfinished:
+        lines.append(f"Did not complete every episode: {', '.join(unfinished)}.")
+    return lines
+
+
+def paired_table(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -> Table | None:
+    """Differences to the best heuristic on the same scenarios; None without one or without another agent."""
+    best = summary["best_heuristic"]
+    others = [n for n in names if n != best]
+    if best is None or not others:
+        return None
+    table = simple_table(
+        f"Difference to {best} (best heuristic) on the same scenarios, ± {_level(summary)} CI",
+        [c.title for c in headline.columns],
+    )
+    for name in others:
+        agent = summary["agents"][name]
+        cells = []
+        for column in headline.columns:
+            wide = Column(column.key, "", decimals=max(2, column.decimals), interval=True)
+            cell = Text(_with_interval(agent["paired"], wide, sign=True))
+            low, high = agent["paired"][f"{column.key}_ci"]
+            lower_better = headline.lower_is_better or column.key != headline.objective.key
+            if low is not None and (low > 0 or high < 0):
+                cell.stylize("red" if (low > 0) == lower_better else "green")
+            cells.append(cell)
+        table.add_row(_name(name, agent), *cells)
+    return table
+
+
+def further_columns(summary: dict[str, Any], headline: Headline) -> list[Column]:
+    """Columns for the metrics that the main table leaves out."""
+    shown = {c.key for c in headline.columns} | {"violation_rate", headline.excess_key}
+    present = _metric_keys(summary)
+    if headline.further:
+        return [c for c in headline.further if c.key in present]
+    return [Column(k, k.replace("_", " "), decimals=2) for k in present if k not in shown]
+
+
+def all_columns(summary: dict[str, Any]) -> list[Column]:
+    """A column for every metric there is."""
+    return [Column(k, k, decimals=3) for k in _metric_keys(summary)]
+
+
+def _metric_keys(summary: dict[str, Any]) -> list[str]:
+    keys: dict[str, None] = {}
+    for agent in summary["agents"].values():
+        keys.update({k: None for k in agent if f"{k}_ci" in agent})
+    return list(keys)
+
+
+def further_tables(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -> Iterable[Table]:
+    """Means of the remaining metrics, a few columns a table."""
+    columns = further_columns(summary, headline)
+    for first in range(0, len(columns), _PER_TABLE):
+        part = columns[first : first + _PER_TABLE]
+        table = simple_table("Further means" if first == 0 else None, [c.title for c in part])
+        for name in names:
+            agent = summary["agents"][name]
+            table.add_row(_name(name, agent), *(c.text(agent.get(c.key)) for c in part))
+        yield table
+
+
+def simple_table(caption: str | None, heads: Sequence[str], first: str = "agent") -> Table:
+    """A table without a frame: the first column to the left, the others to the right."""
+    table = Table(
+        title=caption,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 0, 0, 1),
+        pad_edge=False,
+    )
+    table.add_column(first, overflow="fold", vertical="top")
+    for head in heads:
+        table.add_column(head, justify="right", no_wrap="\n" in head)
+    return table
+
+
+def _name(name: str, agent: dict[str, Any]) -> str:
+    return f"{name} {PRIVILEGED_MARK}" if agent["privileged"] else name
+
+
+def _with_interval(agent: dict[str, Any], column: Column, sign: bool = False) -> str:
+    value = agent.get(column.key)
+    text = column.text(value, sign)
+    if not column.interval or value is None:
+        return text
+    low, high = agent[f"{column.key}_ci"]
+    return text if low is None else f"{text} ± {(high - low) / 2:.{column.decimals}f}"
+
+
+def _share(agent: dict[str, Any]) -> str:
+    low, high = agent["violation_rate_ci"]
+    return f"{100 * agent['violation_rate']:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
+
+
+def _latency(agent: dict[str, Any]) -> str:
+    def short(ms: float) -> str:
+        return f"{ms:.2f}" if ms < 10 else f"{ms:,.0f}"
+
+    return f"{short(agent['decision_ms'])} ({short(agent['decision_ms_worst'])})"

@@ -1,0 +1,336 @@
+"""Play agents over common scenarios and keep what every episode gave."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import AutoresetMode, VectorEnv
+from numpy.typing import NDArray
+
+from stormgym.agents.evaluation.headline import headline_for
+from stormgym.agents.policy import Policy
+
+Floats = NDArray[np.float64]
+Maker = Callable[[Any], Policy]
+"""Makes a policy bound to an environment, as `Policy.for_env` does."""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One agent that takes part: how it is made for an environment, and what kind it is."""
+
+    make: Maker
+    learned: bool = False
+    privileged: bool = False
+    """True when it looks at what no crew can know; a policy's own `privileged = True` counts as well."""
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Wall time of decisions in milliseconds, with all that an agent plans at the start of an episode."""
+
+    mean_ms: float
+    """Mean of a decision at batch one."""
+    worst_ms: float
+    """Slowest single decision at batch one: for a planner, the one that makes the plan."""
+    batched_ms: float
+    """Time a decision takes inside the batch of `batch_size` episodes that the evaluation plays."""
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class AgentRecord:
+    """All that one agent did: one number a metric and episode."""
+
+    name: str
+    metrics: dict[str, Floats]
+    """Metric name -> `[E]`: the environment's `metrics` and `return`, `cost`, `steps`."""
+    latency: Latency
+    learned: bool = False
+    privileged: bool = False
+    summary: str = ""
+    times: Floats | None = None
+    """`[E, N]` hours until each region had power, where the environment tells; else None."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Several agents on the same E scenarios of one environment."""
+
+    env_id: str
+    seeds: tuple[int, ...]
+    """The seed of each of the E episodes."""
+    settings: dict[str, Any]
+    """What decides the scenarios: `seed`, `env_kwargs`, and the batch size that was played."""
+    cost_limit: float | None
+    agents: dict[str, AgentRecord]
+    group: NDArray[np.int64] | None = None
+    group_names: tuple[str, ...] = ()
+    """Group of each region `[N]` and the groups' names, where the environment has a city."""
+
+    @property
+    def episodes(self) -> int:
+        """Number of episodes E that each agent played."""
+        return len(self.seeds)
+
+
+def episode_seeds(seed: int, episodes: int) -> tuple[int, ...]:
+    """Seed of each episode: a function of `seed` and its index, so that no batch size changes it."""
+    return tuple(
+        int(
+            np.random.SeedSequence([seed, i]).generate_state(1, np.uint64)[0] >> np.uint64(11)
+        )  # 53 bits: exact in JSON
+        for i in range(episodes)
+    )
+
+
+def spec_of(env_id: str) -> EnvSpec:
+    """Return the specification of a registered id; a prefix `module:` is imported first, as `gym.make` does.
+
+    Raises:
+        gymnasium.error.Error: no such id.
+        ImportError: no such module.
+    """
+    module, _, name = env_id.rpartition(":")
+    import_module(module or "stormgym")
+    return gym.spec(name)
+
+
+def make_batch(
+    env_id: str, num_envs: int, env_kwargs: Mapping[str, Any] | None = None
+) -> VectorEnv[Any, Any, Any]:
+    """Make the native vector form (a `SyncVectorEnv` where there is none), with NEXT_STEP autoreset."""
+    spec = spec_of(env_id)
+    native = spec.vector_entry_point is not None
+    env: VectorEnv[Any, Any, Any] = gym.make_vec(
+        spec.id,
+        num_envs=num_envs,
+        vectorization_mode="vector_entry_point" if native else "sync",
+        **dict(env_kwargs or {}),
+    )
+    mode = env.metadata.get("autoreset_mode")
+    if mode != AutoresetMode.NEXT_STEP:
+        env.close()
+        raise ValueError(
+            f"evaluation needs autoreset_mode NEXT_STEP; {env_id} was made with {mode}. Leave it out."
+        )
+    return env
+
+
+def evaluate(
+    env_id: str,
+    agents: Mapping[str, Entrant | Maker | Policy],
+    *,
+    episodes: int = 100,
+    seed: int = 0,
+    env_kwargs: Mapping[str, Any] | None = None,
+    batch_size: int = 64,
+    latency_episodes: int = 2,
+    on_progress: Callable[[str, int], None] | None = None,
+) -> Evaluation:
+    """Play every agent on the same `episodes` scenarios.
+
+    Scenario i is drawn from a seed that depends on `seed` and i alone, so that differences between agents are
+    paired and no batch size changes them. An agent that draws random numbers of its own may still act
+    differently in another batch.
+
+    Args:
+        env_id: a registered id.
+        agents: name -> `Entrant`, a maker such as `Policy.for_env`, or a policy that needs no binding.
+        episodes: E, number of scenarios.
+        seed: decides the scenarios.
+        env_kwargs: arguments of the environment.
+        batch_size: episodes played side by side, at most.
+        latency_episodes: further episodes an agent plays alone (batch one) to time its decisions.
+        on_progress: called with an agent's name and the number of episodes it has just finished.
+
+    Raises:
+        ValueError: fewer than one episode, batch row or agent.
+        KeyError: the environment gives no `cost`, or no `metrics` at the end of an episode.
+    """
+    for name, value in {
+        "episodes": episodes,
+        "batch_size": batch_size,
+        "latency_episodes": latency_episodes,
+    }.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1; got {value}")
+    if not agents:
+        raise ValueError("no agent to evaluate; name at least one")
+    seeds = episode_seeds(seed, episodes)
+    n_batches = -(-episodes // min(batch_size, episodes))
+    rows = -(-episodes // n_batches)  # batches of equal size: the last one repeats few scenarios
+    kwargs = dict(env_kwargs or {})
+    with _closing(make_batch(env_id, rows, kwargs)) as env, _closing(make_batch(env_id, 1, kwargs)) as alone:
+        records = {
+            name: _record(name, _entrant(agent), env, alone, seeds, latency_episodes, on_progress)
+            for name, agent in agents.items()
+        }
+        limit, city = _attribute(env, "cost_limit"), _attribute(env, "city")
+        return Evaluation(
+            env_id=spec_of(env_id).id,
+            seeds=seeds,
+            settings={"seed": seed, "episodes": episodes, "env_kwargs": kwargs, "batch_size": rows},
+            cost_limit=None if limit is None else float(limit),
+            agents=records,
+            group=None if city is None else np.asarray(city.group),
+            group_names=() if city is None else tuple(city.group_names),
+        )
+
+
+class _closing:
+    """Close an environment at the end of a block."""
+
+    def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
+        self.env = env
+
+    def __enter__(self) -> VectorEnv[Any, Any, Any]:
+        return self.env
+
+    def __exit__(self, *exc: object) -> None:
+        self.env.close()
+
+
+def _attribute(env: VectorEnv[Any, Any, Any], name: str) -> Any:
+    """An attribute of a native vector environment, or of a `SyncVectorEnv`'s first environment; else None."""
+    inner = env.unwrapped
+    envs = getattr(inner, "envs", None)
+    return getattr(envs[0].unwrapped if envs else inner, name, None)
+
+
+def _entrant(agent: Entrant | Maker | Policy) -> Entrant:
+    if isinstance(agent, Entrant):
+        return agent
+    if isinstance(agent, type) and hasattr(agent, "for_env"):
+        return Entrant(agent.for_env)
+    if hasattr(agent, "predict") and not isinstance(agent, type):
+        policy = agent
+        return Entrant(lambda env: policy)
+    if callable(agent):
+        return Entrant(agent)
+    raise TypeError(
+        f"an agent must be a policy (with predict) or make one from an environment; got {agent!r}"
+    )
+
+
+def _record(
+    name: str,
+    entrant: Entrant,
+    env: VectorEnv[Any, Any, Any],
+    alone: VectorEnv[Any, Any, Any],
+    seeds: Sequence[int],
+    latency_episodes: int,
+    on_progress: Callable[[str, int], None] | None,
+) -> AgentRecord:
+    policy = entrant.make(env)
+    batches: list[_Played] = []
+    for first in range(0, len(seeds), env.num_envs):
+        batch = list(seeds[first : first + env.num_envs])
+        batches.append(_play(env, policy, batch))
+        if on_progress is not None:
+            on_progress(name, len(batch))
+    solo = entrant.make(alone)
+    single = [_play(alone, solo, [s]).decision_s for s in seeds[:latency_episodes]]
+    single_s = np.concatenate(single)
+    decisions = sum(int(b.decisions.sum()) for b in batches)
+    latency = Latency(
+        mean_ms=1e3 * float(single_s.mean()),
+        worst_ms=1e3 * float(single_s.max()),
+        batched_ms=1e3 * float(sum(b.decision_s.sum() for b in batches)) / decisions,
+        batch_size=env.num_envs,
+    )
+    keys = batches[0].metrics.keys()
+    times = [b.times for b in batches if b.times is not None]
+    return AgentRecord(
+        name=name,
+        metrics={key: np.concatenate([b.metrics[key] for b in batches]) for key in keys},
+        latency=latency,
+        learned=entrant.learned,
+        privileged=entrant.privileged or bool(getattr(policy, "privileged", False)),
+        summary=entrant.summary,
+        times=np.concatenate(times) if len(times) == len(batches) else None,
+    )
+
+
+@dataclass
+class _Played:
+    """One batch, cut to the rows that count."""
+
+    metrics: dict[str, Floats]
+    decisions: NDArray[np.int64]
+    """Decisions taken in each row of the batch, also in those that only fill it: they cost time too."""
+    decision_s: Floats
+    times: Floats | None = field(default=None)
+
+
+def _play(env: VectorEnv[Any, Any, Any], policy: Policy, seeds: list[int]) -> _Played:
+    """Play one episode a row; rows that ended are reset by the environment and ignored from then on."""
+    n, wanted = env.num_envs, len(seeds)
+    filled = seeds + [seeds[-1]] * (n - wanted)  # a short last batch repeats its last scenario
+    observation, _ = env.reset(seed=filled)  # type: ignore[arg-type]  # vector forms take one seed a row
+    state: Any = None
+    start, just_ended, running = np.ones(n, dtype=bool), np.zeros(n, dtype=bool), np.ones(n, dtype=bool)
+    total: dict[str, Floats] = {"return": np.zeros(n), "cost": np.zeros(n), "steps": np.zeros(n)}
+    metrics: dict[str, Floats] = {}
+    times: Floats | None = None
+    probe = headline_for(_spec_id(env)).times
+    seconds: list[float] = []
+    while running.any():
+        begin = time.perf_counter()
+        action, state = policy.predict(observation, state=state, episode_start=start, deterministic=True)
+        seconds.append(time.perf_counter() - begin)
+        observation, reward, terminated, truncated, infos = env.step(action)
+        total["return"] += np.where(running, reward, 0.0)
+        total["cost"] += np.where(running, _costs(infos, running), 0.0)
+        total["steps"] += running
+        ended = np.asarray(terminated) | np.asarray(truncated)
+        last = running & ended
+        if last.any():
+            for key, values in _final_metrics(infos, last).items():
+                metrics.setdefault(key, np.full(n, np.nan))[last] = values[last]
+            hours = probe(env) if probe is not None else None
+            if hours is not None:
+                times = np.full(hours.shape, np.nan) if times is None else times
+                times[last] = hours[last]
+        start = just_ended  # NEXT_STEP: a row that ended one step ago was reset in this one
+        just_ended = ended
+        running &= ~ended
+    kept = {key: values[:wanted] for key, values in {**metrics, **total}.items()}
+    return _Played(
+        metrics=kept,
+        decisions=total["steps"].astype(np.int64),
+        decision_s=np.asarray(seconds),
+        times=None if times is None else times[:wanted],
+    )
+
+
+def _spec_id(env: VectorEnv[Any, Any, Any]) -> str:
+    return env.spec.id if env.spec is not None else ""
+
+
+def _costs(infos: Mapping[str, Any], running: NDArray[np.bool_]) -> Floats:
+    given = np.asarray(infos.get("_cost", "cost" in infos)) & np.ones_like(running)
+    if not given[running].all():
+        raise KeyError(f"the environment must put 'cost' into info at every step; found {sorted(infos)}")
+    return np.asarray(infos["cost"], dtype=np.float64)
+
+
+def _final_metrics(infos: Mapping[str, Any], last: NDArray[np.bool_]) -> dict[str, Floats]:
+    given = np.asarray(infos.get("_metrics", np.zeros_like(last)))
+    if not given[last].all():
+        raise KeyError(
+            f"the environment must put 'metrics' into info when an episode ends; found {sorted(infos)}"
+        )
+    return {
+        key: np.asarray(values, dtype=np.float64)
+        for key, values in infos["metrics"].items()
+        if not key.startswith("_")
+    }

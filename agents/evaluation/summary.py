@@ -1,0 +1,177 @@
+"""From episodes to figures with confidence intervals: the content of `evaluation.json` and of every table."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stormgym.agents.evaluation.headline import Headline, headline_for
+from stormgym.agents.evaluation.rollouts import AgentRecord, Evaluation
+from stormgym.agents.evaluation.statistics import Estimate, mean_estimate, paired_difference, wilson_interval
+
+VERSIONS_OF = (
+    "stormgym",
+    "gymnasium",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "quantile-forest",
+    "torch",
+    "stable-baselines3",
+)
+
+OVER_LIMIT_TOLERANCE = 1e-6
+"""An episode is over the limit when its cost exceeds it by more than this: sums of steps carry rounding."""
+
+
+def summarise(evaluation: Evaluation, confidence_level: float = 0.95) -> dict[str, Any]:
+    """Return the evaluation as plain numbers, lists and dicts for JSON (no NaN: what is undefined is None).
+
+    Keys: `env`, `episodes` (their number), `settings`, `versions`, `cost_limit`, `best_heuristic`, `agents`.
+    An agent holds every metric's mean and, under the metric's name + `_ci`, its interval `[low, high]`;
+    `violation_rate` (share of episodes whose cost is over the limit, Wilson interval); `decision_ms`,
+    `decision_ms_worst` (batch one), `decision_ms_batched`; `privileged`, `learned`; the distance to the bound
+    (`excess_over_clairvoyant_h` for Restoration-v0); `paired` (differences to the best heuristic, `versus`);
+    and `episodes`, a list with one dict an episode.
+    """
+    headline = headline_for(evaluation.env_id)
+    best = best_heuristic(evaluation)
+    agents = {
+        name: _agent(record, evaluation, headline, best, confidence_level)
+        for name, record in evaluation.agents.items()
+    }
+    result = {
+        "env": evaluation.env_id,
+        "episodes": evaluation.episodes,
+        "settings": {**evaluation.settings, "confidence_level": confidence_level},
+        "versions": _versions(),
+        "cost_limit": evaluation.cost_limit,
+        "group_names": list(evaluation.group_names),
+        "best_heuristic": best,
+        "agents": agents,
+    }
+    clean = plain(result)
+    assert isinstance(clean, dict)
+    return clean
+
+
+def best_heuristic(evaluation: Evaluation) -> str | None:
+    """Name of the agent that the others are compared with; None when no honest, unlearned agent took part.
+
+    Among agents that neither learn nor look at the future: the best mean objective of those whose mean cost
+    holds the limit; when none holds it, the lowest mean cost.
+    """
+    headline = headline_for(evaluation.env_id)
+    sign = 1.0 if headline.lower_is_better else -1.0
+    field = {n: r for n, r in evaluation.agents.items() if not (r.learned or r.privileged)}
+    if not field:
+        return None
+    cost = {n: float(r.metrics["cost"].mean()) for n, r in field.items()}
+    limit = math.inf if evaluation.cost_limit is None else evaluation.cost_limit
+    feasible = [n for n in field if cost[n] <= limit]
+    if not feasible:
+        return min(cost, key=cost.__getitem__)
+    return min(feasible, key=lambda n: sign * float(field[n].metrics[headline.objective.key].mean()))
+
+
+def _agent(
+    record: AgentRecord, evaluation: Evaluation, headline: Headline, best: str | None, confidence_level: float
+) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "privileged": record.privileged,
+        "learned": record.learned,
+        "summary": record.summary,
+    }
+    for key, values in record.metrics.items():
+        _put(out, key, mean_estimate(values, confidence_level))
+    if evaluation.cost_limit is not None:
+        over = int((record.metrics["cost"] > evaluation.cost_limit + OVER_LIMIT_TOLERANCE).sum())
+        _put(out, "violation_rate", wilson_interval(over, evaluation.episodes, confidence_level))
+    out["decision_ms"] = record.latency.mean_ms
+    out["decision_ms_worst"] = record.latency.worst_ms
+    out["decision_ms_batched"] = record.latency.batched_ms
+    if headline.bound is not None:
+        bound = evaluation.agents.get(headline.bound)
+        key = headline.objective.key
+        sign = 1.0 if headline.lower_is_better else -1.0
+        if bound is None:
+            out[headline.excess_key] = out[f"{headline.excess_key}_ci"] = None
+        else:
+            excess = paired_difference(
+                sign * record.metrics[key], sign * bound.metrics[key], confidence_level
+            )
+            _put(out, headline.excess_key, excess)
+    out["paired"] = None
+    if best is not None:
+        paired: dict[str, Any] = {"versus": best}
+        other = evaluation.agents[best].metrics
+        for key in record.metrics.keys() & other.keys():
+            _put(paired, key, paired_difference(record.metrics[key], other[key], confidence_level))
+        out["paired"] = {"versus": best, **{k: paired[k] for k in sorted(paired) if k != "versus"}}
+    out["episodes"] = [
+        {"episode": i, "seed": seed, **{key: values[i] for key, values in record.metrics.items()}}
+        for i, seed in enumerate(evaluation.seeds)
+    ]
+    return out
+
+
+def _put(out: dict[str, Any], key: str, estimate: Estimate) -> None:
+    out[key] = estimate.value
+    out[f"{key}_ci"] = [estimate.low, estimate.high]
+
+
+def _versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in VERSIONS_OF:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def plain(value: Any) -> Any:
+    """Return `value` as JSON takes it: arrays as lists, NaN and infinity as None."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return repr(value)
+
+
+def write_json(summary: dict[str, Any], file: str | os.PathLike[str]) -> Path:
+    """Write a summary; a reader never meets half a file, and the folder is made when it is missing."""
+    return write_atomically(file, json.dumps(plain(summary), indent=1, allow_nan=False) + "\n")
+
+
+def write_atomically(file: str | os.PathLike[str], text: str) -> Path:
+    """Write text to a file by way of a temporary one beside it."""
+    path = Path(file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", dir=path.parent, suffix=".tmp", delete=False
+    ) as temporary:
+        temporary.write(text)
+    try:
+        os.chmod(temporary.name, 0o644)
+        os.replace(temporary.name, path)
+    except OSError:
+        os.unlink(temporary.name)
+        raise
+    return path

@@ -1,0 +1,137 @@
+"""Orders whose *expected* gap keeps a limit, over scenarios drawn from a predictive distribution.
+
+For a given order each pair's W1 is linear in the repair hours, so its expectation is the W1 of the expected
+hours; only the largest over pairs depends on more than means. Hence: search on the mean forecasts with a
+limit of the planner's own on the largest expected W1, score the plan's expected gap over scenarios, move
+that limit by what the expected gap misses, and search on from the plan at hand.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import ndtri
+
+from stormgym.agents.planning.local_search import search_orders
+from stormgym.agents.planning.orders import Floats, Ints, OrderPlan, OrderProblem
+
+FIRST_ITERATIONS = 500
+NEXT_ITERATIONS = 150
+NEXT_TEMPERATURE = (0.6, 0.06)
+NEXT_PRICE = (0.2, 0.3)
+
+
+def uniform_scenarios(n_scenarios: int, n_regions: int, rng: np.random.Generator) -> Floats:
+    """Latin hypercube `[S, N]` in (0, 1): every region meets each of S equal slices once."""
+    slices = rng.permuted(np.tile(np.arange(n_scenarios), (n_regions, 1)), axis=1).T
+    return np.asarray((slices + rng.random((n_scenarios, n_regions))) / n_scenarios)
+
+
+def sample_quantiles(
+    uniform: ArrayLike, levels: ArrayLike, quantile_h: ArrayLike, mean_h: ArrayLike, factor: ArrayLike = 1.0
+) -> Floats:
+    """Repair hours `[B, S, N]` by inverse distribution functions, interpolated between quantiles.
+
+    Beyond the outermost levels the outermost quantile holds; each region's hours are then scaled so that
+    their average over the scenarios is the mean forecast.
+
+    Args:
+        uniform: `[S, N]` numbers in (0, 1).
+        levels: `[Q]` ascending levels in (0, 1).
+        quantile_h: `[B, N, Q]` quantiles (h).
+        mean_h: `[B, N]` mean forecasts (h).
+        factor: `[S, N]` what multiplies the hours of a scenario (a shock).
+    """
+    u, level = np.asarray(uniform, dtype=np.float64), np.asarray(levels, dtype=np.float64)
+    quantile = np.asarray(quantile_h, dtype=np.float64)
+    below = np.clip(np.searchsorted(level, u, side="right") - 1, 0, max(level.size - 2, 0))  # [S, N]
+    above = np.minimum(below + 1, level.size - 1)
+    width = np.where(above > below, level[above] - level[below], 1.0)
+    share = np.clip((u - level[below]) / width, 0.0, 1.0)
+    region = np.arange(u.shape[1])
+    low = quantile[:, region, below]  # [B, S, N]
+    hours = low + share * (quantile[:, region, above] - low)
+    return _scaled(hours * np.asarray(factor, dtype=np.float64), mean_h)
+
+
+def sample_lognormal(
+    uniform: ArrayLike, mean_h: ArrayLike, upper_h: ArrayLike, factor: ArrayLike = 1.0
+) -> Floats:
+    """Repair hours `[B, S, N]` from lognormals with means `mean_h` and 95 % quantiles `upper_h` `[B, N]`.
+
+    The log standard deviation s solves log(upper / mean) = 1.645 s - s^2 / 2; where no lognormal reaches
+    the ratio, s = 1.645 comes nearest. `uniform` and `factor` as in `sample_quantiles`.
+    """
+    mean, upper = np.asarray(mean_h, dtype=np.float64), np.asarray(upper_h, dtype=np.float64)
+    ratio = np.log(np.maximum(upper, mean) / mean)
+    sd = ndtri(0.95) - np.sqrt(np.maximum(ndtri(0.95) ** 2 - 2.0 * ratio, 0.0))  # [B, N]
+    hours = np.exp(sd[:, None] * ndtri(np.asarray(uniform, dtype=np.float64)))
+    return _scaled(hours * np.asarray(factor, dtype=np.float64), mean)
+
+
+def _scaled(hours: Floats, mean_h: ArrayLike) -> Floats:
+    average = hours.mean(axis=1)  # [B, N]
+    scale = np.divide(mean_h, average, out=np.zeros_like(average), where=average > 0)
+    return np.asarray(hours * scale[:, None])
+
+
+def expected_gap(problem: OrderProblem, order: Ints, scenario_h: Floats) -> Floats:
+    """Expected gap `[B]` (h) of the orders `[B, n]` over equally likely repair hours `[B, S, n]`."""
+    if problem.n_pairs == 0:
+        return np.zeros(len(order))
+    repair = np.take_along_axis(scenario_h, order[:, None], axis=2)  # [B, S, n] in the order of visits
+    delta = repair + problem.way_h(order)[:, None]
+    pairs = delta @ problem.imbalance(order) + problem.accrued_h[:, None]  # [B, S, P]
+    return np.asarray(pairs.max(axis=2).mean(axis=1))
+
+
+def plan_expected_gap(
+    problem: OrderProblem,
+    scenario_h: Floats,
+    gap_limit: ArrayLike,
+    *,
+    start: ArrayLike | None = None,
+    rounds: int = 2,
+    first_iterations: int = FIRST_ITERATIONS,
+    next_iterations: int = NEXT_ITERATIONS,
+    seed: int = 0,
+) -> OrderPlan:
+    """Search orders of least expected mean outage whose expected gap is at most `gap_limit` in every episode.
+
+    Args:
+        problem: B episodes with mean forecasts as repair hours.
+        scenario_h: `[B, S, n]` equally likely repair hours whose average is the mean forecast.
+        gap_limit: hours, one number or `[B]`.
+        start: orders `[B, n]` or `[n]` to begin from.
+        rounds: how often the planner's own limit is corrected.
+        first_iterations: of the first search.
+        next_iterations: of each search after a correction.
+        seed: of the searches.
+
+    Returns:
+        The best plans found; `gap_h` is the expected gap, and `status` compares it with the limit.
+    """
+    n_rows = len(problem.repair_h)
+    limit = np.array(np.broadcast_to(gap_limit, (n_rows,)), dtype=np.float64)
+    own = limit.copy()
+    plan = search_orders(problem, gap_limit=own, start=start, iterations=first_iterations, seed=seed)
+    order, mean, gap = plan.order, plan.mean_h, expected_gap(problem, plan.order, scenario_h)
+    found = gap
+    for i in range(rounds if problem.n_pairs else 0):
+        own = np.maximum(own + (limit - found), 0.0)
+        plan = search_orders(
+            problem,
+            gap_limit=own,
+            start=plan.order,
+            iterations=next_iterations,
+            temperature=NEXT_TEMPERATURE,
+            price=NEXT_PRICE,
+            seed=seed + 1 + i,
+        )
+        found = expected_gap(problem, plan.order, scenario_h)
+        excess, best_excess = np.maximum(found - limit, 0.0), np.maximum(gap - limit, 0.0)
+        better = (excess < best_excess) | ((excess == best_excess) & (plan.mean_h < mean))
+        order = np.where(better[:, None], plan.order, order)
+        mean, gap = np.where(better, plan.mean_h, mean), np.where(better, found, gap)
+    status = np.where(gap <= limit, "within limit", "over limit")
+    return OrderPlan(order, mean, gap, plan.bound_h, status)

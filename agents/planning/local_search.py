@@ -1,0 +1,127 @@
+"""Travelling repairman with an equity limit: visiting orders by batched local search (see `annealing`)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from stormgym.agents.planning.annealing import Annealing
+from stormgym.agents.planning.orders import Floats, Ints, OrderPlan, OrderProblem
+
+CHUNK = 64
+"""Episodes searched together: enough to share the interpreter's cost, few enough for the cache."""
+
+
+def plan_orders(
+    travel_h: ArrayLike,
+    repair_h: ArrayLike,
+    group: ArrayLike,
+    *,
+    gap_limit: ArrayLike | None = None,
+    start: ArrayLike | None = None,
+    group_size: ArrayLike | None = None,
+    ahead: ArrayLike | None = None,
+    accrued_h: ArrayLike | None = None,
+    iterations: int = 600,
+    segments: int = 12,
+    temperature: tuple[float, float] = (3.0, 0.06),
+    price: tuple[float, float] = (0.08, 0.3),
+    seed: int = 0,
+) -> OrderPlan:
+    """Search orders of least mean outage, with the gap held under `gap_limit` where one is given.
+
+    Args:
+        travel_h: `[n+1, n+1]` hours from row to column, the crew's position last; or `[B, n+1, n+1]`.
+        repair_h: `[B, n]` expected repair hours (`[n]` is one episode).
+        group: `[n]` or `[B, n]` group ids.
+        gap_limit: hours, one number or `[B]`; None leaves the gap free.
+        start: orders `[B, n]` (or one for all, `[n]`) to begin from; None begins with the shortest visit
+            each time.
+        group_size: `[G]` members that shares are taken of; None counts `group` (right when all regions are
+            open).
+        ahead: `[B, P]` F_a - F_b of regions restored before the plan's start.
+        accrued_h: `[B, P]` pairwise W1 (h) accrued before the plan's start.
+        iterations: moves made.
+        segments: segments tried at every place in each iteration.
+        temperature: first and last temperature of the geometric cooling, in units of (mean hours of a
+            visit) / n, which is about what swapping neighbours changes.
+        price: first and last price (geometric) of an hour of gap over the limit, in hours of mean outage.
+            Episodes that end over the limit are searched once more at ten times the price.
+        seed: of segments and noise.
+
+    Returns:
+        The best orders found, valued in double precision.
+
+    Raises:
+        ValueError: shapes that do not fit, hours that are negative or not finite, a start that is no
+            permutation.
+    """
+    problem = OrderProblem.of(
+        travel_h, repair_h, group, group_size=group_size, ahead=ahead, accrued_h=accrued_h
+    )
+    return search_orders(
+        problem,
+        gap_limit=gap_limit,
+        start=start,
+        iterations=iterations,
+        segments=segments,
+        temperature=temperature,
+        price=price,
+        seed=seed,
+    )
+
+
+def search_orders(
+    problem: OrderProblem,
+    *,
+    gap_limit: ArrayLike | None = None,
+    start: ArrayLike | None = None,
+    iterations: int = 600,
+    segments: int = 12,
+    temperature: tuple[float, float] = (3.0, 0.06),
+    price: tuple[float, float] = (0.08, 0.3),
+    seed: int = 0,
+) -> OrderPlan:
+    """`plan_orders` for a problem that is already checked."""
+    n_rows, n = problem.repair_h.shape
+    for name, (first, last) in (("temperature", temperature), ("price", price)):
+        if not (0 < first < np.inf and 0 < last < np.inf):
+            raise ValueError(f"{name} must be (first, last), both above 0; got {(first, last)}")
+    if iterations < 0 or segments < 1:
+        raise ValueError(f"need iterations >= 0 and segments >= 1; got {iterations} and {segments}")
+    limit = None
+    if gap_limit is not None:
+        limit = np.array(np.broadcast_to(gap_limit, (n_rows,)), dtype=np.float64)
+        if not (limit >= 0).all():
+            raise ValueError(f"gap_limit must be at least 0 h, or None for no limit; got {gap_limit!r}")
+    order = _checked_start(start, problem)
+    if n > 1 and iterations > 0:
+        cooling, prices = np.geomspace(*temperature, iterations), np.geomspace(*price, iterations)
+        bound_by = limit if problem.n_pairs else None
+
+        def anneal(rows: Ints, prices: Floats) -> None:
+            for i in range(0, len(rows), CHUNK):
+                part = rows[i : i + CHUNK]
+                order[part] = Annealing(problem, part, bound_by, order[part]).run(
+                    cooling, prices, segments, seed
+                )
+
+        anneal(np.arange(n_rows), prices)
+        if bound_by is not None:
+            anneal(np.flatnonzero(problem.gap(order) > bound_by), 10.0 * prices)
+    gap = problem.gap(order)
+    if limit is None:
+        status = np.full(n_rows, "no limit")
+    else:
+        status = np.where(gap <= limit, "within limit", "over limit")
+    return OrderPlan(order, problem.mean_outage(order), gap, problem.mean_bound(), status)
+
+
+def _checked_start(start: ArrayLike | None, problem: OrderProblem) -> Ints:
+    n_rows, n = problem.repair_h.shape
+    if start is None:
+        return problem.greedy_order()
+    order = np.array(np.broadcast_to(np.asarray(start, dtype=np.int64), (n_rows, n)))
+    if not (np.sort(order, axis=1) == np.arange(n)).all():
+        raise ValueError(f"start must hold each of the regions 0..{n - 1} once in every row")
+    return order

@@ -1,0 +1,294 @@
+"""Planners as policies: they plan when an episode begins, keep the plan in `state`, and follow it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stormgym.agents.planning.expected_gap import (
+    plan_expected_gap,
+    sample_lognormal,
+    sample_quantiles,
+    uniform_scenarios,
+)
+from stormgym.agents.planning.local_search import plan_orders, search_orders
+from stormgym.agents.planning.orders import Floats, Ints
+from stormgym.agents.planning.routing import plan_route
+from stormgym.agents.planning.situation import Part, base_envs, city_of, parts, process_rows
+from stormgym.agents.policy import BasePolicy, Observation
+from stormgym.envs.data import City
+
+ROWS_AT_ONCE = 256
+"""Episodes planned in one call, which bounds memory."""
+
+
+def mean_repair_h(city: City) -> Floats:
+    """Mean repair hours `[N]` of each region in the city's log."""
+    count = np.bincount(city.log.region, minlength=city.n_regions)
+    total = np.bincount(city.log.region, weights=city.log.repair_h, minlength=city.n_regions)
+    return np.asarray(total / count, dtype=np.float64)
+
+
+@lru_cache(maxsize=32)
+def city_order(city: City, gap_limit: float | None, seed: int) -> tuple[int, ...]:
+    """A good order for an average day (region means as repair hours): where an episode's search begins.
+
+    Searched from eight starts at once, longer than an episode is; kept per city.
+    """
+    n = city.n_regions
+    repair = np.tile(mean_repair_h(city), (8, 1))
+    rng = np.random.default_rng(seed)
+    start = rng.permuted(np.tile(np.arange(n), (8, 1)), axis=1)
+    start[0] = plan_orders(city.travel_h, repair[:1], city.group, iterations=0).order[0]
+    plan = plan_orders(
+        city.travel_h, repair, city.group, gap_limit=gap_limit, start=start, iterations=1500, seed=seed
+    )
+    best = np.lexsort((plan.mean_h, plan.status == "over limit"))[0]
+    return tuple(int(r) for r in plan.order[best])
+
+
+class PlanningPolicy(BasePolicy):
+    """Follows an order of all regions that is planned when an episode begins; subclasses write `plan`.
+
+    The state is the order `[B, N]`. The next action is the first region of it that the mask leaves open, so
+    restored regions are skipped and regions closed for being too far wait. An episode that is met in its
+    middle is planned from
+    there: open regions, the crew's position, and the gap so far.
+
+    Args:
+        city: the city that the episodes play in.
+        seed: of everything random in planning. Equal observations give equal plans, whatever else is in the
+            batch.
+    """
+
+    def __init__(self, city: City, *, seed: int = 0) -> None:
+        self.city = city
+        self.seed = seed
+
+    @classmethod
+    def for_env(cls, env: Any, **kwargs: Any) -> PlanningPolicy:
+        """Bind to the city of `env`."""
+        return cls(city_of(env), **kwargs)
+
+    def plan(self, part: Part, n_rows: int) -> Ints:
+        """Return orders `[R, n]` (numbered as in `part`) for R of the observation's `n_rows` episodes."""
+        raise NotImplementedError(f"{type(self).__name__} must write plan()")
+
+    def act(
+        self, observation: Observation, state: Any, episode_start: NDArray[np.bool_], deterministic: bool
+    ) -> tuple[NDArray[np.int64], Any]:
+        """Plan for the rows that begin, and return each row's next region and all orders."""
+        mask = np.asarray(observation["action_mask"]) > 0
+        n_rows, n = mask.shape
+        order: Ints = np.tile(np.arange(n), (n_rows, 1)) if state is None else state
+        if order.shape != mask.shape:
+            raise ValueError(
+                f"state holds orders of shape {order.shape} but the observation has {mask.shape}; "
+                "start with state=None"
+            )
+        begins = np.flatnonzero(episode_start)
+        if begins.size:
+            order = order.copy()
+            for i in range(0, begins.size, ROWS_AT_ONCE):
+                for part in parts(observation, self.city, begins[i : i + ROWS_AT_ONCE]):
+                    order[part.rows] = part.whole(self.plan(part, n_rows))
+        first = np.take_along_axis(mask, order, axis=1).argmax(axis=1)
+        return order[np.arange(n_rows), first], order
+
+
+class TSPPolicy(PlanningPolicy):
+    """Shortest open path from the crew's position through all open regions, with service times.
+
+    Idea: drive as little as possible; blind to how long repairs take and to groups. Cost: one PyVRP search
+    (about half a second at 55 regions) for each set of open regions and crew position, kept; so one for all
+    episodes that start at the depot. Source: EPOPR's baseline; PyVRP (Wouda, Lan and Kool 2024).
+
+    Args:
+        city: the city.
+        seed: of the search.
+        iterations: of the search.
+    """
+
+    name = "tsp"
+
+    def __init__(self, city: City, *, seed: int = 0, iterations: int = 1500) -> None:
+        super().__init__(city, seed=seed)
+        self.iterations = iterations
+        self._paths: dict[bytes, Ints] = {}
+        self._path(city.travel_h)
+
+    def plan(self, part: Part, n_rows: int) -> Ints:
+        """One search for each different table of travel times."""
+        travel = part.problem.travel_h
+        if travel.ndim == 2:
+            return np.tile(self._path(travel), (len(part.rows), 1))
+        return np.stack([self._path(table) for table in travel])
+
+    def _path(self, travel: Floats) -> Ints:
+        key = np.round(travel, 5).tobytes()
+        if key not in self._paths:
+            if len(self._paths) >= 1024:
+                self._paths.clear()
+            service = np.full(len(travel) - 1, self.city.log.repair_h.mean())
+            route = plan_route(travel, service, iterations=self.iterations, seed=self.seed)
+            self._paths[key] = route.order
+        return self._paths[key]
+
+
+class SearchPolicy(PlanningPolicy):
+    """A planner by local search (`local_search.plan_orders`) that begins from the city's order of an average day.
+
+    Args:
+        city: the city.
+        seed: of the search.
+        iterations: of the search for each episode.
+        gap_limit: limit (h) on the gap of that first order; None for no limit.
+    """
+
+    def __init__(
+        self, city: City, *, seed: int = 0, iterations: int = 600, gap_limit: float | None = None
+    ) -> None:
+        super().__init__(city, seed=seed)
+        self.iterations = iterations
+        self._first_order = np.array(city_order(city, gap_limit, seed))
+
+
+class RepairmanPolicy(SearchPolicy):
+    """Travelling repairman: least mean outage on the mean forecasts, whatever the gap.
+
+    Idea: with independent durations a fixed order loses nothing against replanning, and the mean forecast
+    is all that the mean outage depends on. Cost: some 10 ms an episode in a batch, 0.1 s alone (55
+    regions). Source: the minimum latency problem; EPOPR's objective (eq. 13).
+    """
+
+    name = "repairman"
+
+    def plan(self, part: Part, n_rows: int) -> Ints:
+        """Search on the mean forecasts."""
+        start = part.start(self._first_order)
+        return search_orders(part.problem, start=start, iterations=self.iterations, seed=self.seed).order
+
+
+class EquityPlanner(SearchPolicy):
+    """Travelling repairman whose expected gap keeps the limit, as its own forecasts see it.
+
+    Idea: least mean outage on the mean forecasts, subject to E[gap] <= `cost_limit_h`, the expectation
+    taken over scenarios drawn from the predictive quantiles of the episode's jobs (and the shock that the
+    environment announces, without knowing its value). Without an environment at hand the scenarios are
+    lognormals through mean and upper end of the interval; with forecasts that are single numbers, these
+    numbers. Realised durations are never read.
+    Cost: some 25 ms an episode in a batch, 0.3 s alone (55 regions). Source: EPOPR's problem (eq. 13, 14).
+
+    Args:
+        city: the city.
+        seed: of search and scenarios.
+        iterations: of the first search for each episode.
+        n_scenarios: S.
+        env: where predictive quantiles are read; None for lognormals.
+    """
+
+    name = "equity-planner"
+
+    def __init__(
+        self, city: City, *, seed: int = 0, iterations: int = 500, n_scenarios: int = 128, env: Any = None
+    ) -> None:
+        self._bases = [] if env is None else base_envs(env)
+        limit = self._bases[0].cost_limit if self._bases else city.cost_limit_h
+        super().__init__(city, seed=seed, iterations=iterations, gap_limit=limit)
+        rng = np.random.default_rng([seed, 1])
+        self._uniform = uniform_scenarios(n_scenarios, city.n_regions, rng)
+        self._factor = self._shock(rng, n_scenarios)
+
+    @classmethod
+    def for_env(cls, env: Any, **kwargs: Any) -> EquityPlanner:
+        """Bind to the city of `env` and to its predictive quantiles."""
+        return cls(city_of(env), env=env, **kwargs)
+
+    def plan(self, part: Part, n_rows: int) -> Ints:
+        """Search on the mean forecasts, with the expected gap over scenarios within the limit."""
+        plan = plan_expected_gap(
+            part.problem,
+            self._scenarios(part, n_rows),
+            part.limit_h,
+            start=part.start(self._first_order),
+            first_iterations=self.iterations,
+            seed=self.seed,
+        )
+        return plan.order
+
+    def _scenarios(self, part: Part, n_rows: int) -> Floats:
+        """Repair hours `[R, S, n]` of the open regions."""
+        quantile = None
+        if self._bases:
+            quantile = process_rows(self._bases, part, n_rows, lambda p: p.quantile_h())
+        if quantile is None:
+            hours = sample_lognormal(self._uniform, part.point_h, part.upper_h, self._factor)
+        else:
+            levels = self._bases[0].process.quantile_levels
+            hours = sample_quantiles(self._uniform, levels, quantile, part.point_h, self._factor)
+        return part.local(hours)
+
+    def _shock(self, rng: np.random.Generator, n_scenarios: int) -> Floats:
+        """Factors `[S, N]` of the shock that the environment announces; all 1 without one."""
+        kind = self._bases[0].core.shock if self._bases else "none"
+        if kind == "none":
+            return np.ones((n_scenarios, self.city.n_regions))
+        score = rng.standard_normal((n_scenarios, self.city.n_groups))
+        score = score[:, self.city.group if kind == "group" else np.zeros_like(self.city.group)]
+        return np.exp(self._bases[0].core.shock_log_sd * score)
+
+
+class ClairvoyantPolicy(SearchPolicy):
+    """Yardstick that cheats: least mean outage on the true durations, whatever the gap.
+
+    Idea: what perfect forecasts would give; no crew can follow it. By local search, so within some 0.1 h of
+    the best at 55 regions. Cost: as `RepairmanPolicy`. Source: EPOPR's objective (eq. 13).
+
+    Args:
+        env: the environment that it plays, whose true durations it reads.
+        seed: of the search.
+        iterations: of the search for each episode.
+    """
+
+    name = "clairvoyant"
+    privileged = True
+    keeps_limit = False
+
+    def __init__(self, env: Any, *, seed: int = 0, iterations: int = 600) -> None:
+        self._bases = base_envs(env)
+        limit = self._bases[0].cost_limit if self.keeps_limit else None
+        super().__init__(city_of(env), seed=seed, iterations=iterations, gap_limit=limit)
+
+    @classmethod
+    def for_env(cls, env: Any, **kwargs: Any) -> ClairvoyantPolicy:
+        """Bind to `env` and its true durations."""
+        return cls(env, **kwargs)
+
+    def plan(self, part: Part, n_rows: int) -> Ints:
+        """Search on the true durations."""
+        duration = process_rows(self._bases, part, n_rows, lambda p: p.duration_h)
+        assert duration is not None
+        plan = search_orders(
+            replace(part.problem, repair_h=part.local(duration)),
+            gap_limit=part.limit_h if self.keeps_limit else None,
+            start=part.start(self._first_order),
+            iterations=self.iterations,
+            seed=self.seed,
+        )
+        return plan.order
+
+
+class ClairvoyantFairPolicy(ClairvoyantPolicy):
+    """Yardstick that cheats: least mean outage on the true durations, every gap within the limit.
+
+    Idea: the limit asks for the expected gap only; keeping it in every episode is more than needed. Cost: as
+    `EquityPlanner`.
+    Source: EPOPR's problem (eq. 13, 14).
+    """
+
+    name = "clairvoyant-fair"
+    keeps_limit = True

@@ -1,0 +1,188 @@
+"""What happens beside learning: evaluation and the best model, checkpoints, stopping on request."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
+
+from stormgym.agents.evaluation.summary import write_atomically
+from stormgym.agents.training.checkpoints import save_checkpoint
+from stormgym.agents.training.lagrangian import record_episode_costs
+from stormgym.agents.training.learners import Learner
+from stormgym.agents.training.play import Score, play
+from stormgym.agents.training.runs import BEST, MODEL, Run, write_folder
+
+SCORE = "score.json"
+
+
+class EpisodeCosts(BaseCallback):
+    """Log `rollout/ep_cost_mean` beside Stable-Baselines3's `rollout/ep_rew_mean`."""
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        record_episode_costs(self.model)
+
+
+class Evaluation(BaseCallback):
+    """Play the policy on fixed scenarios now and then, log the result under `eval/`, and keep the best model.
+
+    Between rollouts every `freq` steps, and at the end of training. The best model is the feasible one (mean
+    cost within the limit) with the highest return; while none is feasible, the one least over the limit. It
+    goes to `best/`.
+
+    Args:
+        run: the run.
+        venv: environments of its own, so that the training's episodes stay as they are.
+        learner: gives the policy that plays.
+        on_result: called with the step, the score, and whether it is the best so far.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        venv: VecEnv,
+        learner: Learner,
+        on_result: Callable[[int, Score, bool], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self.run = run
+        self.venv = venv
+        self.learner = learner
+        self.freq = run.settings.eval_freq
+        self.on_result = on_result
+        self.last_step = 0
+        self.best_rank: tuple[float, float] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """When it last played, and what has to be beaten."""
+        return {"last_step": self.last_step, "best_rank": self.best_rank}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()`."""
+        self.last_step = state["last_step"]
+        self.best_rank = None if state["best_rank"] is None else tuple(state["best_rank"])
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        if self.num_timesteps // self.freq > self.last_step // self.freq:
+            self.evaluate()
+
+    def _on_training_end(self) -> None:
+        if self.num_timesteps > self.last_step:
+            self.evaluate()
+
+    def evaluate(self) -> Score:
+        """Play now."""
+        score = play(self.venv, self.learner.policy(self.model), self.run.settings.eval_episodes)
+        self.last_step = self.num_timesteps
+        best = self.best_rank is None or score.rank > self.best_rank
+        if best:
+            self.best_rank = score.rank
+            self._keep(score)
+        for key, value in score.logged().items():
+            self.logger.record(f"eval/{key}", value)
+        self.logger.record("eval/is_best", float(best))
+        self.logger.dump(self.num_timesteps)
+        if self.on_result is not None:
+            self.on_result(self.num_timesteps, score, best)
+        return score
+
+    def _keep(self, score: Score) -> None:
+        what = {"timesteps": self.num_timesteps, "feasible": score.excess == 0.0, **score.logged()}
+
+        def fill(folder: Path) -> None:
+            self.model.save(folder / MODEL)
+            write_atomically(folder / SCORE, json.dumps(what, indent=1) + "\n")
+
+        write_folder(self.run.folder / BEST, fill)
+
+
+@dataclass
+class StopRequest:
+    """Whether someone has asked the training to stop, and how."""
+
+    signum: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.signum is not None
+
+
+class Checkpoints(BaseCallback):
+    """Write a checkpoint between rollouts every `checkpoint_freq` steps, when asked to stop, and at the end.
+
+    After a request to stop the run saves at the next boundary between rollouts, and training ends there.
+
+    Args:
+        run: the run.
+        evaluation: its progress is part of the checkpoint.
+        stop: set from outside.
+    """
+
+    def __init__(self, run: Run, evaluation: Evaluation, stop: StopRequest) -> None:
+        super().__init__()
+        self.run = run
+        self.evaluation = evaluation
+        self.stop = stop
+        self.freq = run.settings.checkpoint_freq
+        self.last_step = 0
+        self.stopped = False
+
+    def _on_training_start(self) -> None:
+        self.last_step = self.num_timesteps
+
+    def _on_rollout_start(self) -> None:
+        if self.stop:
+            self.save()
+            self.stopped = True
+        elif self.num_timesteps // self.freq > self.last_step // self.freq:
+            self.save()
+
+    def _on_step(self) -> bool:
+        return not self.stopped
+
+    def _on_training_end(self) -> None:
+        if not self.stopped:
+            self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint now."""
+        save_checkpoint(self.run, self.model, {"evaluation": self.evaluation.state_dict()})
+        self.last_step = self.num_timesteps
+
+
+@contextmanager
+def stop_on_signals(on_request: Callable[[], None] | None = None) -> Iterator[StopRequest]:
+    """Turn the first Ctrl-C (SIGINT) or SIGTERM into a request to stop; a second one interrupts at once.
+
+    Args:
+        on_request: called at the first signal, e.g. to say that the run is being saved.
+    """
+    stop = StopRequest()
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        del frame
+        if stop:
+            raise KeyboardInterrupt
+        stop.signum = signum
+        if on_request is not None:
+            on_request()
+
+    before: dict[int, Any] = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

@@ -1,0 +1,127 @@
+"""Checkpoints from which a run goes on exactly: model, optimisers, lambda, buffer, environments, chance."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cloudpickle  # type: ignore[import-untyped]
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.save_util import load_from_pkl
+from stable_baselines3.common.vec_env import VecEnv
+
+from stormgym.agents.training.lagrangian import VecLagrangianReward
+from stormgym.agents.training.learners import Learner
+from stormgym.agents.training.runs import MODEL, Run, write_folder
+
+BUFFER, STATE = "replay_buffer.pkl", "state.pkl"
+KEPT = 2
+"""Checkpoints that stay; older ones are deleted."""
+
+
+def save_checkpoint(run: Run, model: BaseAlgorithm, progress: dict[str, Any]) -> Path:
+    """Write a checkpoint, whole or not at all, and delete the oldest ones.
+
+    Meant for the moment between two rollouts, when nothing is half collected.
+
+    Args:
+        run: where it goes.
+        model: what is trained, with its environments.
+        progress: what callbacks need to go on (their `state_dict`s).
+    """
+    venv = model.get_env()
+    assert venv is not None
+    state = {
+        "num_timesteps": model.num_timesteps,
+        "random": _random_state(model),
+        "env": _pickled(venv.unwrapped),
+        "wrapper": venv.state_dict() if isinstance(venv, VecLagrangianReward) else None,
+        "progress": progress,
+    }
+
+    def fill(folder: Path) -> None:
+        model.save(folder / MODEL)
+        if isinstance(model, OffPolicyAlgorithm) and model.replay_buffer is not None:
+            model.save_replay_buffer(folder / BUFFER)
+        (folder / STATE).write_bytes(cloudpickle.dumps(state))
+
+    folder = write_folder(run.checkpoints / str(model.num_timesteps), fill)
+    found = sorted((p for p in run.checkpoints.glob("[0-9]*")), key=lambda p: int(p.name))
+    for old in found[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def load_checkpoint(
+    folder: Path, learner: Learner, settings: Any, venv: VecEnv, *, device: str = "cpu"
+) -> tuple[BaseAlgorithm, VecEnv, dict[str, Any]]:
+    """Read a checkpoint of this project's own making (it holds pickles: never open one from a stranger).
+
+    Args:
+        folder: the checkpoint.
+        learner: what made it.
+        settings: the learner's settings.
+        venv: fresh environments, taken when the saved ones could not be stored.
+        device: torch device.
+
+    Returns:
+        The model on its environments, the wrapped environments, and the callbacks' progress.
+
+    Raises:
+        FileNotFoundError: the checkpoint is not complete.
+    """
+    for name in (MODEL, STATE):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"checkpoint {folder} lacks {name}; delete the folder to resume from an older one"
+            )
+    state = pickle.loads((folder / STATE).read_bytes())
+    stored: VecEnv | None = None if state["env"] is None else pickle.loads(state["env"])
+    if stored is not None:
+        venv.close()
+    wrapped = learner.wrap(venv if stored is None else stored, settings)
+    model = learner.load(folder / MODEL, wrapped, device=device, force_reset=stored is None)
+    if stored is not None:
+        wrapped.unwrapped._reset_seeds()  # loading a model seeds its environments; these go on as they were
+        if isinstance(wrapped, VecLagrangianReward):
+            wrapped.load_state_dict(state["wrapper"])
+    if isinstance(model, OffPolicyAlgorithm) and (folder / BUFFER).is_file():
+        model.replay_buffer = load_from_pkl(folder / BUFFER)
+        model.replay_buffer.device = model.device
+    _set_random_state(model, state["random"])
+    return model, wrapped, state["progress"]
+
+
+def _pickled(venv: VecEnv) -> bytes | None:
+    """The environments as bytes; None for those that cannot be pickled, which then start new episodes."""
+    try:
+        data = cloudpickle.dumps(venv)
+        pickle.loads(data)
+    except Exception:  # third-party environments fail in their own ways
+        return None
+    return bytes(data)
+
+
+def _random_state(model: BaseAlgorithm) -> dict[str, Any]:
+    return {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),  # noqa: NPY002 - the generator that Stable-Baselines3 draws from
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None,
+        "action_space": model.action_space.np_random.bit_generator.state,
+    }
+
+
+def _set_random_state(model: BaseAlgorithm, state: dict[str, Any]) -> None:
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    model.action_space.np_random.bit_generator.state = state["action_space"]

@@ -1,0 +1,325 @@
+"""What `train.py` does once its command line is read: train or resume, then show the result."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import torch
+from rich.console import Console
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import CallbackList
+from stable_baselines3.common.vec_env import VecEnv
+
+from stormgym.agents.evaluation.door import UsageError, usage_errors
+from stormgym.agents.evaluation.lineup import known_agents, resolve_agents
+from stormgym.agents.evaluation.options import EnvOptions, check_env_id, check_env_kwargs
+from stormgym.agents.evaluation.report import make_console, render_report
+from stormgym.agents.evaluation.rollouts import evaluate
+from stormgym.agents.evaluation.summary import summarise, write_json
+from stormgym.agents.policy import AGENTS, DEFAULT_AGENT, AgentSpec, agent_spec
+from stormgym.agents.training.callbacks import Checkpoints, EpisodeCosts, Evaluation, stop_on_signals
+from stormgym.agents.training.checkpoints import load_checkpoint
+from stormgym.agents.training.learners import Learner
+from stormgym.agents.training.logs import make_logger
+from stormgym.agents.training.play import make_training_env
+from stormgym.agents.training.progress import ProgressBar
+from stormgym.agents.training.runs import Run, RunSettings, create_run, open_run
+
+ANYWHERE = ("ppo", "dqn", "maskable-ppo")
+"""Learners that also take environments of others, when the spaces fit."""
+EVAL_ENVS = 64
+HELD_OUT_SEED = 0
+"""Scenarios of the table at the end: those that `evaluate.py` plays by default; no training sees them."""
+
+
+class Stopped(Exception):
+    """Training was stopped on request; `command` resumes it."""
+
+    def __init__(self, step: int, command: str, signum: int) -> None:
+        super().__init__(f"stopped at step {step:,} and saved; go on with: {command}")
+        self.command = command
+        self.signum = signum
+
+
+@dataclass
+class Training:
+    """A run that is ready to learn: new, or as its checkpoint left it."""
+
+    run: Run
+    learner: Learner
+    settings: Any
+    model: BaseAlgorithm
+    venv: VecEnv
+    progress: dict[str, Any] | None = None
+    """What callbacks go on from; None for a new run."""
+
+
+def choose_agent(env_id: str, agent: str | None) -> AgentSpec:
+    """Return the learner's entry in the registry; None takes the environment's default.
+
+    Raises:
+        KeyError: an unknown name.
+        ValueError: a rule (nothing to train), a learner that does not fit, or no default.
+    """
+    learners = [name for name, spec in AGENTS.items() if spec.trainable]
+    if agent is None:
+        agent = DEFAULT_AGENT.get(env_id)
+        if agent is None:
+            raise ValueError(f"{env_id} has no default agent; name one with --agent: {', '.join(learners)}")
+    try:
+        spec = agent_spec(agent)
+    except KeyError:
+        raise KeyError(f"unknown agent {agent!r}; agents that learn: {', '.join(learners)}") from None
+    if not spec.trainable:
+        raise ValueError(
+            f"agent {agent!r} is a rule or a planner and needs no training; score it with "
+            f"python evaluate.py --env {env_id} --agents {agent}. Agents that learn: {', '.join(learners)}"
+        )
+    ours = str(gym.spec(env_id).entry_point).startswith("stormgym.")
+    if env_id not in spec.envs and (ours or agent not in ANYWHERE):
+        fitting = [n for n in known_agents(env_id, trainable=True)] or list(ANYWHERE)
+        raise ValueError(f"agent {agent!r} does not fit {env_id}; agents that do: {', '.join(fitting)}")
+    return spec
+
+
+def start_run(
+    *,
+    env_id: str,
+    agent: str | None,
+    learner_settings: Mapping[str, Any],
+    timesteps: int | None,
+    seed: int,
+    num_envs: int | None,
+    env_kwargs: Mapping[str, Any],
+    eval_freq: int | None,
+    eval_episodes: int,
+    checkpoint_freq: int | None,
+    runs_dir: Path,
+    device: str,
+    torch_threads: int | None,
+    console: Console,
+) -> Training:
+    """Check what was asked for; make environments, model and run folder.
+
+    Args:
+        learner_settings: settings dataclass of each learner, by agent name.
+        timesteps, num_envs, eval_freq, checkpoint_freq: None takes the learner's defaults (a tenth of the run
+        for the
+            last two).
+
+    Raises:
+        UsageError: an unknown name or option, or a value out of range.
+    """
+    with usage_errors():
+        env_id = check_env_id(env_id)
+        spec = choose_agent(env_id, agent)
+        check_env_kwargs(env_id, env_kwargs)
+        chosen = learner_settings[spec.name]
+        for name, settings in learner_settings.items():
+            if name != spec.name and settings != type(settings)():
+                raise ValueError(
+                    f"options of --{name}.* are set, but the agent is {spec.name}; leave them out"
+                )
+        numbers = {
+            "--timesteps": timesteps,
+            "--num-envs": num_envs,
+            "--eval-freq": eval_freq,
+            "--eval-episodes": eval_episodes,
+            "--checkpoint-freq": checkpoint_freq,
+            "--torch-threads": torch_threads,
+        }
+        for option, value in numbers.items():
+            if value is not None and value < 1:
+                raise ValueError(f"{option} must be at least 1; got {value}")
+        if seed < 0:
+            raise ValueError(f"--seed must be at least 0; got {seed}")
+        _check_device(device)
+        learner: Learner = spec.load()
+        budget = timesteps or learner.default_timesteps
+        with console.status("preparing the environment (the first time, forecasts are fitted)"):
+            venv = make_training_env(env_id, num_envs or learner.default_num_envs, dict(env_kwargs))
+        learner.check(venv)
+        wrapped = learner.wrap(venv, chosen)
+        model = learner.build(wrapped, chosen, seed=seed, device=device)
+        run_settings = RunSettings(
+            env_id=env_id,
+            agent=spec.name,
+            seed=seed,
+            timesteps=budget,
+            num_envs=venv.num_envs,
+            env_kwargs=dict(env_kwargs),
+            learner=asdict(chosen),
+            eval_freq=eval_freq or max(budget // 10, 1),
+            eval_episodes=eval_episodes,
+            checkpoint_freq=checkpoint_freq or max(budget // 10, 1),
+            device=device,
+            torch_threads=torch_threads,
+        )
+        return Training(create_run(runs_dir, run_settings), learner, chosen, model, wrapped)
+
+
+def resume(folder: Path, timesteps: int | None, console: Console) -> Training:
+    """Open a run at its last checkpoint, to go on to its budget or to a new one.
+
+    Raises:
+        UsageError: not a run, no checkpoint, or nothing left to do.
+    """
+    with usage_errors():
+        run = open_run(folder)
+        checkpoint = run.last_checkpoint()
+        if checkpoint is None:
+            raise ValueError(
+                f"run {str(folder)!r} has no checkpoint to resume from; start it again without --resume"
+            )
+        done = int(checkpoint.name)
+        if timesteps is not None and timesteps != run.settings.timesteps:
+            if timesteps < 1:
+                raise ValueError(f"--timesteps must be at least 1; got {timesteps}")
+            run = run.extended(max(timesteps, done))
+        if done >= run.settings.timesteps:
+            raise ValueError(
+                f"run {str(folder)!r} has reached its {run.settings.timesteps:,} steps; "
+                f"name a larger total with --timesteps, e.g. {2 * done}"
+            )
+        learner, settings = _learner_of(run)
+        with console.status("preparing the environment"):
+            fresh = make_training_env(run.settings.env_id, run.settings.num_envs, run.settings.env_kwargs)
+        model, venv, state = load_checkpoint(checkpoint, learner, settings, fresh, device=run.settings.device)
+    return Training(run, learner, settings, model, venv, state)
+
+
+def train(training: Training, console: Console, *, progress: bool = True) -> None:
+    """Learn to the run's budget; `progress` shows a bar where `console` is a terminal.
+
+    Raises:
+        Stopped: Ctrl-C or SIGTERM; the run is saved.
+    """
+    run, learner, model, venv = training.run, training.learner, training.model, training.venv
+    s = run.settings
+    if s.torch_threads is not None:
+        torch.set_num_threads(s.torch_threads)
+    resumed = training.progress is not None
+    bar = ProgressBar(s.timesteps, console if progress else Console(stderr=True, force_terminal=False))
+    logger = make_logger(run.folder, model.num_timesteps if resumed else None)
+    model.set_logger(logger)
+    eval_venv = make_training_env(s.env_id, min(EVAL_ENVS, s.eval_episodes), s.env_kwargs)
+    evaluation = Evaluation(run, eval_venv, learner, bar.show_score)
+    if training.progress is not None:
+        evaluation.load_state_dict(training.progress["evaluation"])
+    try:
+        with stop_on_signals(
+            lambda: bar.say("stopping after this rollout; once more to stop at once")
+        ) as stop:
+            checkpoints = Checkpoints(run, evaluation, stop)
+            callbacks = [
+                *learner.callbacks(venv, training.settings),
+                EpisodeCosts(),
+                evaluation,
+                checkpoints,
+                bar,
+            ]
+            model.learn(
+                max(s.timesteps - model.num_timesteps, 0),
+                callback=CallbackList(callbacks),
+                reset_num_timesteps=not resumed,
+            )
+        if checkpoints.stopped:
+            assert stop.signum is not None
+            raise Stopped(checkpoints.last_step, resume_command(run.folder), stop.signum)
+    finally:
+        bar.close()
+        logger.close()
+        eval_venv.close()
+        venv.close()
+
+
+def resume_command(folder: Path) -> str:
+    """The command that goes on with a run."""
+    return f"python train.py --resume {shlex.quote(str(folder))}"
+
+
+def env_options(env_kwargs: Mapping[str, Any]) -> str:
+    """The options that give an environment these arguments on a command line, with a space before each."""
+    named = {f.name for f in fields(EnvOptions)}
+    parts = []
+    for key, value in env_kwargs.items():
+        if key in named:
+            parts.append(f" --{key.replace('_', '-')} {shlex.quote(str(value))}")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value)
+            parts.append(f" --option {shlex.quote(f'{key}={text}')}")
+    return "".join(parts)
+
+
+def show_result(run: Run, console: Console, *, episodes: int, compare: str | None) -> None:
+    """Print the agent beside the rules on held-out scenarios, write evaluation.json, name what is next."""
+    s = run.settings
+    costs = str(gym.spec(s.env_id).entry_point).startswith("stormgym.")
+    if episodes and costs:
+        with usage_errors():
+            others = {} if compare == "none" else resolve_agents(compare, s.env_id)
+            entrants = {**resolve_agents([f"{s.agent}={run.folder}"], s.env_id), **others}
+        with Console(stderr=True).status("playing held-out scenarios") as status:
+            evaluation = evaluate(
+                s.env_id,
+                entrants,
+                episodes=episodes,
+                seed=HELD_OUT_SEED,
+                env_kwargs=s.env_kwargs,
+                on_progress=lambda name, n: status.update(f"playing held-out scenarios: {name}"),
+            )
+        summary = summarise(evaluation)
+        write_json(summary, run.folder / "evaluation.json")
+        console.print(render_report(summary))
+    console.print(
+        f"Trained {s.agent} on {s.env_id} for {s.timesteps:,} steps, seed {s.seed}.", highlight=False
+    )
+    console.print(f"Run folder: {run.folder}", soft_wrap=True, highlight=False)
+    quoted = shlex.quote(str(run.folder))
+    if costs:
+        command = f"python evaluate.py --env {s.env_id}{env_options(s.env_kwargs)} --agents {quoted}"
+        console.print(f"Score it:   {command}", soft_wrap=True, highlight=False)
+    console.print(f"Curves:     tensorboard --logdir {quoted}", soft_wrap=True, highlight=False)
+    console.print(
+        f"Go on:      {resume_command(run.folder)} --timesteps {2 * s.timesteps}",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+def _learner_of(run: Run) -> tuple[Learner, Any]:
+    learner: Learner = agent_spec(run.settings.agent).load()
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in run.settings.learner.items()}
+    return learner, learner.settings(**values)
+
+
+def _check_device(device: str) -> None:
+    if device == "auto":
+        return
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise ValueError(f"--device must be cpu, cuda or auto; got {device!r}") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            "--device cuda: this machine has no CUDA device that torch can use; take cpu or auto"
+        )
+
+
+__all__ = [
+    "Stopped",
+    "Training",
+    "UsageError",
+    "make_console",
+    "resume",
+    "show_result",
+    "start_run",
+    "train",
+    "usage_errors",
+]

@@ -1,0 +1,264 @@
+"""The learners behind the registry's names: each builds, loads and wraps a Stable-Baselines3 model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from sb3_contrib import MaskablePPO
+from sb3_contrib.common.maskable.utils import is_masking_supported
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
+
+from stormgym.agents.sta_sac.algorithm import STASAC
+from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier
+from stormgym.agents.training import networks
+from stormgym.agents.training.lagrangian import LagrangianCallback, PricedReplayBuffer, VecLagrangianReward
+from stormgym.agents.training.settings import (
+    DQNSettings,
+    MaskablePPOSettings,
+    PPOSettings,
+    STASACSettings,
+)
+
+WRAPPER_SETTINGS = (
+    "limit_margin",
+    "multiplier_init",
+    "multiplier_max",
+    "multiplier_lr",
+    "multiplier_method",
+    "dual_episodes",
+)
+"""Settings of the Lagrangian wrapper, which the algorithm itself never sees."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """One learner of the registry.
+
+    `wrap` prepares environments (the cost limit of learners that know none), `build` makes a fresh model on
+    them, `load` reads one back, and `policy` gives what acts, with masks observed.
+    """
+
+    name: str
+    algorithm: type[BaseAlgorithm]
+    settings: type[Any]
+    """Frozen dataclass of its settings (see `settings`)."""
+    default_timesteps: int
+    """Steps of a run when none are given: a small budget, not the best the learner can do."""
+    default_num_envs: int
+    """Environments that collect side by side, when no number is given."""
+
+    def check(self, venv: VecEnv) -> None:
+        """Raise `ValueError` when the learner does not fit the environments' spaces."""
+
+    def wrap(self, venv: VecEnv, settings: Any) -> VecEnv:
+        """Prepare the environments for the learner."""
+        del settings
+        return venv
+
+    def callbacks(self, venv: VecEnv, settings: Any) -> list[BaseCallback]:
+        """Callbacks that belong to the learner itself."""
+        del venv, settings
+        return []
+
+    def arguments(self, venv: VecEnv, settings: Any) -> tuple[Any, dict[str, Any]]:
+        """Policy and keyword arguments of the algorithm."""
+        raise NotImplementedError(f"{type(self).__name__} must write arguments()")
+
+    def build(self, venv: VecEnv, settings: Any, *, seed: int, device: str = "cpu") -> BaseAlgorithm:
+        """Make a fresh model on environments that `wrap` prepared."""
+        policy, arguments = self.arguments(venv, settings)
+        algorithm: Any = self.algorithm
+        model: BaseAlgorithm = algorithm(policy, venv, seed=seed, device=device, verbose=0, **arguments)
+        return model
+
+    def load(
+        self, path: Path, venv: VecEnv | None = None, *, device: str = "cpu", **kwargs: Any
+    ) -> BaseAlgorithm:
+        """Read a saved model; with environments it can go on learning."""
+        return self.algorithm.load(path, env=venv, device=device, **kwargs)
+
+    def policy(self, model: BaseAlgorithm) -> LearntPolicy:
+        """What acts: `predict` with masks observed."""
+        return LearntPolicy(model, self.name)
+
+
+class LearntPolicy:
+    """A trained model as a policy. It takes no closed choice, even if it saw no mask in training."""
+
+    privileged = False
+
+    def __init__(self, model: BaseAlgorithm, name: str = "model") -> None:
+        self.model = model
+        self.name = name
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], Any]:
+        """Actions `[B]`, or one for an unbatched observation, as Stable-Baselines3's `predict`."""
+        mask = observation.get("action_mask") if isinstance(observation, dict) else None
+        if mask is None or isinstance(self.model, STASAC):
+            return self.model.predict(observation, state, episode_start, deterministic)
+        if isinstance(self.model, MaskablePPO):
+            masks = np.asarray(mask, dtype=bool)
+            return self.model.predict(observation, state, episode_start, deterministic, action_masks=masks)
+        policy: Any = self.model.policy
+        policy.set_training_mode(False)
+        tensors, batched = policy.obs_to_tensor(observation)
+        with torch.no_grad():
+            if isinstance(self.model, DQN):
+                logits = policy.q_net(tensors)
+                deterministic = True  # an exploring DQN is a random one; what was learnt is the greedy choice
+            else:
+                logits = policy.get_distribution(tensors).distribution.logits
+            closed = torch.as_tensor(np.asarray(mask) == 0, device=logits.device).reshape(logits.shape)
+            logits = logits.masked_fill(closed, -torch.inf)
+            if deterministic:
+                action = logits.argmax(dim=1)
+            else:
+                action = torch.distributions.Categorical(logits=logits).sample()
+        chosen = action.cpu().numpy()
+        return (chosen if batched else chosen[0]), state
+
+
+class STASACLearner(Learner):
+    """STA-SAC: it knows the constraint itself."""
+
+    def check(self, venv: VecEnv) -> None:
+        """STA-SAC needs regions."""
+        if not networks.has_regions(venv.observation_space):
+            raise ValueError(
+                "sta-sac chooses among regions: it needs an observation with regions, crew and action_mask, "
+                "as Restoration-v0 gives. For other environments take ppo"
+            )
+
+    def arguments(self, venv: VecEnv, settings: STASACSettings) -> tuple[Any, dict[str, Any]]:
+        """All settings; sizes go to the policy."""
+        del venv
+        arguments = asdict(settings)
+        sizes = ("width", "n_layers", "n_heads", "step_width", "shape", "share_critics", "actor_lr_factor")
+        arguments["policy_kwargs"] = {key: arguments.pop(key) for key in sizes}
+        return "STASACPolicy", arguments
+
+
+class LimitedLearner(Learner):
+    """A learner that knows no constraint, on reward - lambda * cost where the environment has a cost."""
+
+    def wrap(self, venv: VecEnv, settings: Any) -> VecEnv:
+        """Add the Lagrangian reward, when the environments have a cost limit."""
+        if not venv.has_attr("cost_limit"):
+            return venv
+        limit = float(venv.get_attr("cost_limit")[0])
+        multiplier = LagrangeMultiplier(
+            limit * settings.limit_margin,
+            initial=settings.multiplier_init,
+            maximum=settings.multiplier_max,
+            learning_rate=settings.multiplier_lr,
+            method=settings.multiplier_method,
+        )
+        regions = networks.has_regions(venv.observation_space)
+        # Restoration-v0 settles what an out-of-steps episode leaves open inside its last step
+        return VecLagrangianReward(
+            venv, multiplier, reward_scale=1.0 / return_unit(venv), bootstrap_truncated=not regions
+        )
+
+    def callbacks(self, venv: VecEnv, settings: Any) -> list[BaseCallback]:
+        """The dual step."""
+        if isinstance(venv, VecLagrangianReward):
+            return [LagrangianCallback(venv, settings.dual_episodes)]
+        return []
+
+    def region_policy(self) -> Any:
+        """The policy class over regions."""
+        raise NotImplementedError(f"{type(self).__name__} must write region_policy()")
+
+    def arguments(self, venv: VecEnv, settings: Any) -> tuple[Any, dict[str, Any]]:
+        """The algorithm's own settings, with a policy over regions where the observation has them."""
+        outside = {"width", *WRAPPER_SETTINGS}
+        arguments = {key: value for key, value in asdict(settings).items() if key not in outside}
+        space = venv.observation_space
+        if networks.has_regions(space):
+            arguments["policy_kwargs"] = {
+                "features_extractor_class": networks.RegionExtractor,
+                "features_extractor_kwargs": {"width": settings.width},
+                "net_arch": [],
+            }
+            return self.region_policy(), arguments
+        arguments["policy_kwargs"] = {"net_arch": [settings.width, settings.width]}
+        return ("MultiInputPolicy" if isinstance(space, spaces.Dict) else "MlpPolicy"), arguments
+
+
+class PPOLearner(LimitedLearner):
+    """Stable-Baselines3's PPO."""
+
+    def region_policy(self) -> Any:
+        """PPO's policy over regions."""
+        return networks.RegionActorCriticPolicy
+
+
+class MaskablePPOLearner(LimitedLearner):
+    """sb3-contrib's MaskablePPO."""
+
+    def check(self, venv: VecEnv) -> None:
+        """It needs masks, by a method in training and in the observation when a trained model is used."""
+        space = venv.observation_space
+        in_observation = isinstance(space, spaces.Dict) and "action_mask" in space.spaces
+        if not (is_masking_supported(venv) and in_observation):
+            raise ValueError(
+                "maskable-ppo needs an environment with a method action_masks() and the key action_mask in "
+                "its observation; this one lacks them. Take ppo"
+            )
+
+    def region_policy(self) -> Any:
+        """MaskablePPO's policy over regions."""
+        return networks.RegionMaskableActorCriticPolicy
+
+
+class DQNLearner(LimitedLearner):
+    """Stable-Baselines3's DQN."""
+
+    def check(self, venv: VecEnv) -> None:
+        """It needs a discrete choice."""
+        if not isinstance(venv.action_space, spaces.Discrete):
+            raise ValueError(
+                f"dqn needs a Discrete action space; this environment has {venv.action_space}. Take ppo"
+            )
+
+    def region_policy(self) -> Any:
+        """DQN's policy over regions."""
+        return networks.RegionDQNPolicy
+
+    def arguments(self, venv: VecEnv, settings: Any) -> tuple[Any, dict[str, Any]]:
+        """As the others, with a buffer that prices its costs anew."""
+        policy, arguments = super().arguments(venv, settings)
+        if isinstance(venv, VecLagrangianReward) and isinstance(venv.observation_space, spaces.Dict):
+            arguments["replay_buffer_class"] = PricedReplayBuffer
+        return policy, arguments
+
+
+def return_unit(venv: VecEnv) -> float:
+    """A natural unit of an episode's return (h): mean repair hours times N / 20 for a city, else 1."""
+    if not venv.has_attr("city"):
+        return 1.0
+    city = venv.get_attr("city")[0]
+    return float(city.log.repair_h.mean()) * city.n_regions / 20.0
+
+
+sta_sac = STASACLearner("sta-sac", STASAC, STASACSettings, default_timesteps=200_000, default_num_envs=64)
+ppo = PPOLearner("ppo", PPO, PPOSettings, default_timesteps=200_000, default_num_envs=32)
+maskable_ppo = MaskablePPOLearner(
+    "maskable-ppo", MaskablePPO, MaskablePPOSettings, default_timesteps=200_000, default_num_envs=32
+)
+dqn = DQNLearner("dqn", DQN, DQNSettings, default_timesteps=60_000, default_num_envs=8)

@@ -1,0 +1,87 @@
+"""Where a run's metrics go: `progress.csv` and TensorBoard, both of which a resumed run continues."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.logger import (
+    KVWriter,
+    Logger,
+    TensorBoardOutputFormat,
+    filter_excluded_keys,
+)
+from torch.utils.tensorboard import SummaryWriter
+
+from stormgym.agents.evaluation.summary import write_atomically
+
+STEP = "time/total_timesteps"
+"""Column that says when a row was written; always the first."""
+
+
+class CsvLog(KVWriter):
+    """One row a dump in `progress.csv`; new metrics become new columns.
+
+    An existing file is continued: rows later than `from_step` (written after the checkpoint from which a run
+    resumes) are dropped.
+    """
+
+    def __init__(self, file: Path, from_step: int | None = None) -> None:
+        self.file = file
+        self.columns: list[str] = [STEP]
+        self.rows: list[dict[str, str]] = []
+        if from_step is not None and file.exists():
+            with file.open(newline="", encoding="utf-8") as lines:
+                reader = csv.DictReader(lines)
+                self.columns = list(reader.fieldnames or [STEP])
+                self.rows = [row for row in reader if int(row[STEP]) <= from_step]
+        self._rewrite()
+
+    def write(
+        self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0
+    ) -> None:
+        """Add a row."""
+        values = filter_excluded_keys(key_values, key_excluded, "csv")
+        row = {key: _text(value) for key, value in values.items() if np.isscalar(value)}
+        row[STEP] = str(step)
+        self.rows.append(row)
+        new = sorted(row.keys() - set(self.columns))
+        if new:
+            self.columns += new
+            self._rewrite()
+        else:
+            with self.file.open("a", newline="", encoding="utf-8") as lines:
+                csv.DictWriter(lines, self.columns, restval="").writerow(row)
+
+    def _rewrite(self) -> None:
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self.columns, restval="")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomically(self.file, text.getvalue())
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+
+class TensorBoardLog(TensorBoardOutputFormat):
+    """TensorBoard events; on resuming, TensorBoard hides what was written after `from_step`."""
+
+    def __init__(self, folder: Path, from_step: int | None = None) -> None:
+        purge = None if from_step is None else from_step + 1
+        self.writer = SummaryWriter(log_dir=str(folder), purge_step=purge)
+        self._is_closed = False
+
+
+def make_logger(folder: Path, from_step: int | None = None) -> Logger:
+    """The logger of a run; `from_step` is the step from which it resumes, None for a new run."""
+    return Logger(
+        str(folder), [CsvLog(folder / "progress.csv", from_step), TensorBoardLog(folder, from_step)]
+    )
+
+
+def _text(value: Any) -> str:
+    return f"{value:.8g}" if isinstance(value, float | np.floating) else str(value)

@@ -1,0 +1,128 @@
+"""Play a policy on fixed scenarios during training, and say which of two models is the better one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.env_util import make_vec_env as make_dummy_vec_env
+from stable_baselines3.common.vec_env import VecEnv
+
+from stormgym.agents.evaluation.rollouts import episode_seeds
+from stormgym.agents.evaluation.summary import OVER_LIMIT_TOLERANCE
+from stormgym.agents.policy import Policy
+from stormgym.agents.training.vec_env import make_vec_env
+
+EVALUATION_SEED = 20_061
+"""Decides the scenarios on which models are compared during training; `evaluate.py` plays others."""
+
+
+def gives_cost(env_id: str, env_kwargs: dict[str, Any]) -> bool:
+    """Whether the environment's infos hold a `cost`."""
+    if str(gym.spec(env_id).entry_point).startswith("stormgym."):
+        return True
+    env = gym.make(env_id, **env_kwargs)
+    try:
+        return "cost" in env.reset(seed=0)[1]
+    finally:
+        env.close()
+
+
+def make_training_env(env_id: str, num_envs: int, env_kwargs: dict[str, Any]) -> VecEnv:
+    """B environments for Stable-Baselines3: batched where there are costs, else a `DummyVecEnv`."""
+    import stormgym  # noqa: F401  (registers the ids)
+
+    if gives_cost(env_id, env_kwargs):
+        return make_vec_env(env_id, num_envs, **env_kwargs)
+    return make_dummy_vec_env(env_id, n_envs=num_envs, env_kwargs=env_kwargs)
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a policy did on E fixed scenarios."""
+
+    returns: NDArray[np.float64]  # [E]
+    costs: NDArray[np.float64] | None  # [E]; None where the environment has no cost
+    cost_limit: float | None
+    metrics: dict[str, float]
+    """Mean of each metric that the environment reports at the end of an episode."""
+
+    @property
+    def mean_return(self) -> float:
+        """Mean plain return."""
+        return float(self.returns.mean())
+
+    @property
+    def mean_cost(self) -> float | None:
+        """Mean cost of an episode."""
+        return None if self.costs is None else float(self.costs.mean())
+
+    @property
+    def violation_rate(self) -> float | None:
+        """Share of episodes whose cost is over the limit."""
+        if self.costs is None or self.cost_limit is None:
+            return None
+        return float((self.costs > self.cost_limit + OVER_LIMIT_TOLERANCE).mean())
+
+    @property
+    def excess(self) -> float:
+        """By how much the mean cost is over the limit; 0 for a feasible policy."""
+        if self.mean_cost is None or self.cost_limit is None:
+            return 0.0
+        return max(0.0, self.mean_cost - self.cost_limit)
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What is compared: feasible first, then the return; of infeasible ones the smaller excess wins."""
+        return -self.excess, self.mean_return
+
+    def logged(self) -> dict[str, float]:
+        """The figures that go into the log, under `eval/`."""
+        result = {"return": self.mean_return}
+        if self.mean_cost is not None:
+            result["cost"] = self.mean_cost
+        if self.violation_rate is not None:
+            result["violation_rate"] = self.violation_rate
+        for key in ("mean_outage_h", "gap_h", "worst_group_mean_h"):
+            if key in self.metrics:
+                result[key] = self.metrics[key]
+        return result
+
+
+def play(venv: VecEnv, policy: Policy, episodes: int, seed: int = EVALUATION_SEED) -> Score:
+    """Play the policy deterministically on `episodes` scenarios, the same ones at every call.
+
+    Each environment plays the same number of episodes (so that short ones do not count more), and its
+    scenarios are drawn from its own seed whatever the policy does.
+    """
+    rounds = -(-episodes // venv.num_envs)
+    venv._seeds = list(episode_seeds(seed, venv.num_envs))  # what venv.seed() sets, with seeds of our own
+    observation = venv.reset()
+    state: Any = None
+    start = np.ones(venv.num_envs, dtype=bool)
+    left = np.full(venv.num_envs, rounds)
+    returns: list[float] = []
+    costs: list[float] = []
+    metrics: list[dict[str, float]] = []
+    while (left > 0).any():
+        action, state = policy.predict(observation, state=state, episode_start=start, deterministic=True)
+        observation, _, done, infos = venv.step(action)
+        start = done
+        for i in np.flatnonzero(done & (left > 0)).tolist():
+            left[i] -= 1
+            episode = infos[i]["episode"]
+            returns.append(float(episode["r"]))
+            if "c" in episode:
+                costs.append(episode["c"])
+            if "metrics" in infos[i]:
+                metrics.append(infos[i]["metrics"])
+    names = metrics[0] if metrics else {}
+    return Score(
+        returns=np.array(returns),
+        costs=np.array(costs) if costs else None,
+        cost_limit=float(venv.get_attr("cost_limit")[0]) if venv.has_attr("cost_limit") else None,
+        metrics={name: float(np.mean([m[name] for m in metrics])) for name in names},
+    )

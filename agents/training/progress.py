@@ -1,0 +1,108 @@
+"""A progress bar for training: steps, return, cost, lambda and the time that is left."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from stable_baselines3.common.callbacks import BaseCallback
+
+from stormgym.agents.training.lagrangian import VecLagrangianReward
+from stormgym.agents.training.play import Score
+
+REFRESH_S = 0.2
+
+
+class ProgressBar(BaseCallback):
+    """A bar on a terminal; elsewhere only the lines of `say`.
+
+    Args:
+        total: steps of the whole run.
+        console: where it is drawn (standard error).
+    """
+
+    def __init__(self, total: int, console: Console) -> None:
+        super().__init__()
+        self.total = total
+        self.console = console
+        self.bar: Progress | None = None
+        self._task: Any = None
+        self._drawn = 0.0
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        self.console.print(text, highlight=False, soft_wrap=True)
+
+    def show_score(self, step: int, score: Score, best: bool) -> None:
+        """Print the result of an evaluation."""
+        self.say(describe(step, score, best))
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    def _on_training_start(self) -> None:
+        if not self.console.is_terminal:
+            return
+        self.bar = Progress(
+            BarColumn(bar_width=14),
+            TextColumn("{task.completed:,}/{task.total:,}"),
+            TextColumn("{task.fields[status]}"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left"),
+            console=self.console,
+            transient=True,
+        )
+        self._task = self.bar.add_task("training", total=self.total, completed=self.num_timesteps, status="")
+        self.bar.start()
+
+    def _on_step(self) -> bool:
+        now = time.monotonic()
+        if self.bar is not None and now - self._drawn >= REFRESH_S:
+            self._drawn = now
+            self.bar.update(self._task, completed=min(self.num_timesteps, self.total), status=self._status())
+        return True
+
+    def _on_training_end(self) -> None:
+        self.close()
+
+    def _status(self) -> str:
+        episodes = self.model.ep_info_buffer or ()
+        parts = [
+            f"{word} {np.mean([e[key] for e in episodes if key in e]):.2f}"
+            for key, word in (("r", "return"), ("c", "cost"))
+            if any(key in e for e in episodes)
+        ]
+        env = self.model.get_env()
+        multiplier = (
+            env.multiplier
+            if isinstance(env, VecLagrangianReward)
+            else getattr(self.model, "multiplier", None)
+        )
+        if multiplier is not None:
+            parts.append(f"lambda {multiplier.per_unit:.3f}")
+        return "  ".join(parts)
+
+
+def describe(step: int, score: Score, best: bool) -> str:
+    """One line on an evaluation."""
+    metrics = score.metrics
+    parts = (
+        [f"mean outage {metrics['mean_outage_h']:.2f} h"]
+        if "mean_outage_h" in metrics
+        else [f"return {score.mean_return:.2f}"]
+    )
+    if score.mean_cost is not None:
+        gap = f"gap {score.mean_cost:.2f} h" if "gap_h" in metrics else f"cost {score.mean_cost:.2f}"
+        parts.append(gap if score.cost_limit is None else f"{gap} (limit {score.cost_limit:g})")
+    if score.violation_rate is not None:
+        parts.append(f"over the limit in {100 * score.violation_rate:.0f} % of episodes")
+    if metrics.get("wasted_trips", 0.0) > 0:
+        parts.append(f"{metrics['wasted_trips']:.1f} wasted trips")
+    mark = "  best so far" if best else ""
+    return f"step {step:,}: {', '.join(parts)} ({len(score.returns)} episodes){mark}"

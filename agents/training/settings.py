@@ -1,0 +1,147 @@
+"""Settings of the learners, one frozen dataclass each: options of `train.py`, kept in the run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class STASACSettings:
+    """STA-SAC (see `stormgym.agents.sta_sac`)."""
+
+    learning_rate: float = 1e-3
+    """Step size of critics and actor (Adam)."""
+    lr_last: float = 0.05
+    """Share of the step size that is left at the end; it falls linearly."""
+    actor_lr_factor: float = 0.5
+    """The actor's step size as a multiple of the critics'."""
+    buffer_size: int = 110_000
+    """Steps kept in the replay buffer."""
+    learning_starts: int = 3_000
+    """Steps at random before the first update."""
+    batch_size: int = 16
+    """Episodes an update."""
+    tau: float = 0.02
+    """Polyak factor of the target critics."""
+    train_freq: int | None = None
+    """Steps of each environment between updates; left out, a whole episode."""
+    gradient_steps: int = 16
+    """Updates after each collection."""
+    retrace: float = 0.6
+    """Weight of long returns in [0, 1]; 0 gives one-step targets."""
+    target_entropy: tuple[float, float] = (0.3, 0.05)
+    """First and last target entropy, as a share of log(open regions)."""
+    entropy_in_critic: bool = False
+    """Whether critics' targets carry the entropy bonus."""
+    cost_reduction: Literal["mean", "max"] = "mean"
+    """How the two cost critics count together."""
+    limit_margin: float = 0.95
+    """The multiplier aims at this share of the cost limit."""
+    multiplier_init: float = 0.3
+    """Lambda at the start, per limit of cost."""
+    multiplier_lr: float = 0.02
+    """Step size of lambda."""
+    multiplier_method: Literal["softplus", "projected"] = "softplus"
+    """How lambda moves: softplus with Adam, or a projected gradient step."""
+    greedy_share: float = 0.25
+    """Share of the environments that act greedily and feed the dual step."""
+    max_grad_norm: float = 5.0
+    """Gradient clipping."""
+    width: int = 64
+    """Width of the encoder."""
+    n_layers: int = 2
+    """Transformer layers."""
+    n_heads: int = 4
+    """Attention heads."""
+    step_width: int = 32
+    """Width of what is computed for every region at every step."""
+    shape: Literal["episode", "paper"] = "episode"
+    """Regions encoded once an episode, or anew at every step as in the paper."""
+    share_critics: bool = True
+    """Four heads on one trunk, or an encoder for each critic."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Limited:
+    """What every learner on reward - lambda * cost has."""
+
+    limit_margin: float = 0.95
+    """The multiplier aims at this share of the cost limit, so that a finite evaluation holds the limit."""
+    multiplier_init: float = 2.0
+    """Lambda at the start, per limit of cost."""
+    multiplier_max: float = 4.0
+    """Largest lambda: exploring episodes cost more than the policy will, and could push it without end."""
+    multiplier_lr: float = 0.05
+    """Step size of lambda, one step a rollout."""
+    multiplier_method: Literal["softplus", "projected"] = "softplus"
+    """How lambda moves: softplus with Adam, or a projected gradient step."""
+    dual_episodes: int = 16
+    """Episodes that must have finished before lambda moves again."""
+    width: int = 64
+    """Width of the networks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PPOSettings(_Limited):
+    """Stable-Baselines3's PPO on reward - lambda * cost.
+
+    It sees no mask in training: a closed region is a wasted trip.
+    """
+
+    learning_rate: float = 1e-3
+    """Step size (Adam)."""
+    n_steps: int = 64
+    """Steps of each environment a rollout."""
+    batch_size: int = 256
+    """Steps a minibatch."""
+    n_epochs: int = 4
+    """Passes over a rollout."""
+    gamma: float = 1.0
+    """Discount; 1 keeps the constraint what it says."""
+    gae_lambda: float = 0.98
+    """Bias against variance of the advantage."""
+    clip_range: float = 0.2
+    """Clipping of the policy's ratio."""
+    ent_coef: float = 0.0
+    """Weight of the entropy bonus."""
+    vf_coef: float = 0.5
+    """Weight of the value loss."""
+    max_grad_norm: float = 0.5
+    """Gradient clipping."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskablePPOSettings(PPOSettings):
+    """sb3-contrib's MaskablePPO on reward - lambda * cost: as PPO, but it chooses among open regions only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DQNSettings(_Limited):
+    """Stable-Baselines3's DQN on reward - lambda * cost.
+
+    It sees no mask in training: a closed region is a wasted trip.
+    """
+
+    learning_rate: float = 5e-4
+    """Step size (Adam)."""
+    buffer_size: int = 20_000
+    """Transitions kept in the replay buffer."""
+    learning_starts: int = 2_000
+    """Steps at random before the first update."""
+    batch_size: int = 128
+    """Transitions an update."""
+    gamma: float = 1.0
+    """Discount; 1 keeps the constraint what it says."""
+    train_freq: int = 4
+    """Steps of each environment between updates."""
+    gradient_steps: int = 2
+    """Updates after each collection."""
+    target_update_interval: int = 1_000
+    """Steps between copies to the target network."""
+    exploration_fraction: float = 0.3
+    """Share of the training over which random choices fade."""
+    exploration_final_eps: float = 0.05
+    """Share of random choices afterwards."""
+    max_grad_norm: float = 10.0
+    """Gradient clipping."""

@@ -1,0 +1,89 @@
+"""Score agents on common scenarios, or print one agent's plan for today.
+
+python evaluate.py --env Restoration-v0 --agents nearest,equity-planner,RUN_DIR --json evaluation.json
+python evaluate.py --plan --city FOLDER --agents equity-planner --csv plan.csv
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from stormgym.agents.evaluation.door import UsageError, run_evaluation, run_plan
+from stormgym.agents.evaluation.options import EnvOptions, shown_as
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Score agents on common scenarios, or (--plan) print one agent's plan for today."""
+
+    env: str = "Restoration-v0"
+    """Environment id."""
+    agents: Annotated[str | None, shown_as("A,B,RUN_DIR")] = None
+    """Names, run folders or LABEL=RUN_DIR. Left out: all that need no training (--plan: equity-planner)."""
+    episodes: int = 500
+    """Number of scenarios; all agents meet the same ones."""
+    seed: int = 0
+    """Decides the scenarios."""
+    batch_size: int = 64
+    """Episodes played side by side."""
+    json: Annotated[Path | None, shown_as("FILE")] = None
+    """Write every figure and every episode to this file."""
+    html: Annotated[Path | None, shown_as("FILE")] = None
+    """Write a page with tables and figures to this file."""
+    sort: Annotated[str | None, shown_as("KEY")] = None
+    """Order of the table: a figure such as gap_h, "name" or "given". Left out: the objective."""
+    plan: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
+    """Plan for the open jobs of today instead of scoring."""
+    jobs: Annotated[Path | None, shown_as("FILE")] = None
+    """With --plan: CSV of open jobs. Left out: the city's jobs.csv, else the last record of every region."""
+    csv: Annotated[Path | None, shown_as("FILE")] = None
+    """With --plan: write the plan to this file."""
+    start: Annotated[str | None, shown_as("TIME")] = None
+    """With --plan: when the crew leaves, e.g. "2026-09-27 06:00"; the plan then shows times of day."""
+    environment: tyro.conf.OmitArgPrefixes[EnvOptions] = field(default_factory=EnvOptions)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code (2 for a wrong name, path or option)."""
+    settings = tyro.cli(Settings, args=arguments)
+    try:
+        kwargs = settings.environment.env_kwargs()
+        if settings.plan:
+            run_plan(
+                env_id=settings.env,
+                agents=settings.agents,
+                env_kwargs=kwargs,
+                jobs_file=settings.jobs,
+                csv_file=settings.csv,
+                start=settings.start,
+                seed=settings.seed,
+            )
+        else:
+            run_evaluation(
+                env_id=settings.env,
+                agents=settings.agents,
+                episodes=settings.episodes,
+                seed=settings.seed,
+                env_kwargs=kwargs,
+                batch_size=settings.batch_size,
+                json_file=settings.json,
+                html_file=settings.html,
+                sort=settings.sort,
+            )
+    except (UsageError, ValueError) as error:
+        print(f"evaluate.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("evaluate.py: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""The door `evaluate.py`: wrong names, files, the plan, and a whole evaluation on a small city."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+from stormgym.agents.evaluation.lineup import known_agents, resolve_agents
+from stormgym.agents.evaluation.options import EnvOptions, check_env_id, check_env_kwargs
+from stormgym.envs.data import resolve_city
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ("--city", "synthetic:6:0", "--predictor", "point")
+
+
+@pytest.fixture(scope="module")
+def door() -> Callable[..., int]:
+    spec = spec_from_file_location("stormgym_evaluate_door", ROOT / "evaluate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and tyro look the module up by name
+    spec.loader.exec_module(module)
+    main: Callable[..., int] = module.main
+    return main
+
+
+def test_evaluation__prints_tables_and_writes_json_and_page(
+    door: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, page = tmp_path / "new" / "evaluation.json", tmp_path / "page.html"
+    agents = "nearest,random,clairvoyant"
+    rest = (
+        "--agents",
+        agents,
+        "--episodes",
+        "7",
+        "--batch-size",
+        "3",
+        "--json",
+        str(file),
+        "--html",
+        str(page),
+    )
+    assert door([*SMALL, *rest, "--seed", "4", "--cost-limit", "2.5"]) == 0
+    shown = capsys.readouterr()
+    assert "Restoration-v0: 7 common scenarios (seed 4), limit on the mean gap: 2.5 h" in shown.out
+    assert "clairvoyant †" in shown.out
+    assert "nearest: 7 episodes" in shown.err
+    summary = json.loads(file.read_text())
+    assert list(summary["agents"]) == agents.split(",")
+    assert summary["cost_limit"] == 2.5
+    assert summary["settings"]["env_kwargs"] == {
+        "city": "synthetic:6:0",
+        "predictor": "point",
+        "cost_limit": 2.5,
+    }
+    for name in (
+        "mean_outage_h",
+        "gap_h",
+        "violation_rate",
+        "worst_group_mean_h",
+        "p95_h",
+        "gini",
+        "saidi_h",
+    ):
+        low, high = summary["agents"]["nearest"][f"{name}_ci"]
+        assert low <= summary["agents"]["nearest"][name] <= high
+    assert len(summary["agents"]["random"]["episodes"]) == summary["episodes"] == 7
+    assert summary["agents"]["clairvoyant"]["privileged"]
+    assert page.read_text().startswith("<!doctype html>")
+
+
+def test_evaluation__scenarios_do_not_depend_on_the_batch(door: Callable[..., int], tmp_path: Path) -> None:
+    outages = []
+    for size in ("2", "5"):
+        file = tmp_path / f"{size}.json"
+        arguments = ("--agents", "nearest", "--episodes", "5", "--batch-size", size, "--json", str(file))
+        assert door([*SMALL, *arguments]) == 0
+        outages.append(
+            [e["mean_outage_h"] for e in json.loads(file.read_text())["agents"]["nearest"]["episodes"]]
+        )
+    assert outages[0] == pytest.approx(outages[1], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["--agents", "nearest,neareest"],
+            "unknown agent 'neareest'; known agents of Restoration-v0: random, ",
+        ),
+        (
+            ["--agents", "runs/Restoration-v0/sta-sac/absent"],
+            "run folder 'runs/Restoration-v0/sta-sac/absent' does not",
+        ),
+        (["--agents", "ours=absent"], "run folder 'absent' does not exist"),
+        (
+            ["--agents", "ppo"],
+            "agent 'ppo' learns: train it first (python train.py --env Restoration-v0 --agent ppo)",
+        ),
+        (["--agents", "nearest,nearest"], "two agents are named 'nearest'; give a run folder a label"),
+        (["--env", "Nowhere-v0"], "unknown environment 'Nowhere-v0'; known environments: Restoration-v0"),
+        (["--city", "atlantis"], "city must be 'default', 'synthetic:N:SEED'"),
+        (["--predictor", "oracle"], "predictor must be one of ecqr, cqr, cp, point, none; got 'oracle'"),
+        (["--option", "colour=red"], "Restoration-v0 takes no argument 'colour'; it takes city, predictor"),
+        (["--option", "colour"], "--option takes KEY=VALUE"),
+        (["--episodes", "0"], "--episodes and --batch-size must be at least 1; got 0 and 64"),
+        (["--seed", "-1"], "--seed must be at least 0; got -1"),
+        (["--plan", "--agents", "nearest,random"], "--plan takes one agent; got nearest, random"),
+        (["--plan", "--agents", "clairvoyant"], "agent 'clairvoyant' looks at true repair durations"),
+        (["--plan", "--agents", "nearest", "--shock", "group"], "--plan has no use for shock; it takes"),
+        (["--plan", "--agents", "nearest", "--start", "noon"], "--start must be a date and time"),
+        (["--plan", "--agents", "nearest", "--jobs", "absent.csv"], "absent.csv: no such file"),
+    ],
+)
+def test_door__wrong_request_is_exit_code_2_and_a_sentence(
+    door: Callable[..., int], capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    small = [] if arguments[0] in ("--city", "--predictor") else list(SMALL)
+    assert door([*small, *arguments]) == 2
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert "Traceback" not in shown.err
+    assert not shown.out
+
+
+def test_door__process_ends_with_code_2_and_no_traceback() -> None:
+    command = [sys.executable, str(ROOT / "evaluate.py"), "--agents", "nobody"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("evaluate.py: unknown agent 'nobody'")
+    assert "Traceback" not in done.stderr
+
+
+def test_door__unreadable_run_folder_says_so_before_any_episode(
+    door: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert door([*SMALL, "--agents", str(tmp_path), "--episodes", "2"]) == 2
+    assert f"run '{tmp_path.parent.name}/{tmp_path.name}' cannot be loaded" in capsys.readouterr().err
+
+
+def test_door__unknown_sort_key_still_shows_the_table(
+    door: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert door([*SMALL, "--agents", "nearest", "--episodes", "2", "--sort", "beauty"]) == 0
+    out = capsys.readouterr().out
+    assert "no figure 'beauty' to sort by" in out
+    assert "mean outage h" in out
+
+
+def test_plan__of_a_folder_with_open_jobs(
+    door: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    city = resolve_city("synthetic:9:1")
+    city.save(tmp_path / "city")
+    rows = [f"{city.region_ids[i]},{1 + i % 3},0" for i in range(city.n_regions) if i != 4]
+    (tmp_path / "city" / "jobs.csv").write_text("region,damage_class,night_shift\n" + "\n".join(rows) + "\n")
+    out = tmp_path / "plan.csv"
+    arguments = ["--plan", "--city", str(tmp_path / "city"), "--agents", "nearest", "--csv", str(out)]
+    assert door([*arguments, "--start", "2026-09-27 06:00"]) == 0
+    shown = capsys.readouterr().out
+    assert "Plan of nearest for" in shown
+    assert "8 open jobs of" in shown
+    with out.open() as file:
+        plan = list(csv.DictReader(file))
+    assert len(plan) == 8
+    assert city.region_ids[4] not in {row["region"] for row in plan}
+    hours = [float(row["expected_restoration_h"]) for row in plan]
+    assert hours == sorted(hours)
+
+
+def test_lineup__defaults_to_all_that_need_no_training_and_labels_runs(tmp_path: Path) -> None:
+    default = resolve_agents(None, "Restoration-v0")
+    assert tuple(default) == known_agents("Restoration-v0", trainable=False)
+    assert {"random", "equity-planner", "clairvoyant"} <= set(default)
+    assert not any(e.learned for e in default.values())
+    run = tmp_path / "sta-sac" / "0-20260101-000000"
+    run.mkdir(parents=True)
+    named = resolve_agents(f"nearest, {run}, ours={run}", "Restoration-v0")
+    assert list(named) == ["nearest", "sta-sac/0-20260101-000000", "ours"]
+    assert named["ours"].learned
+
+
+def test_options__only_what_was_given_reaches_the_environment() -> None:
+    assert EnvOptions().env_kwargs() == {}
+    options = EnvOptions(city="default", shock="group", option=("shock_log_sd=0.5", "on_invalid=raise"))
+    assert options.env_kwargs() == {
+        "city": "default",
+        "shock": "group",
+        "shock_log_sd": 0.5,
+        "on_invalid": "raise",
+    }
+    check_env_kwargs("Restoration-v0", options.env_kwargs())
+    with pytest.raises(ValueError, match="argument 'city' is given twice"):
+        EnvOptions(city="default", option=("city=x",)).env_kwargs()
+    assert check_env_id("stormgym:Restoration-v0") == "Restoration-v0"

@@ -1,0 +1,194 @@
+"""The door `train.py`: a whole small run, resuming, wrong names, stopping by Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+from stormgym.agents.training.door import env_options
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ("--city", "synthetic:8:1", "--predictor", "none", "--num-envs", "8", "--eval-episodes", "8")
+QUICK_PPO = (
+    "--maskable-ppo.n-steps",
+    "16",
+    "--maskable-ppo.batch-size",
+    "64",
+    "--maskable-ppo.n-epochs",
+    "1",
+)
+
+
+@pytest.fixture(scope="module")
+def door() -> Callable[..., int]:
+    spec = spec_from_file_location("stormgym_train_door", ROOT / "train.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and tyro look the module up by name
+    spec.loader.exec_module(module)
+    main: Callable[..., int] = module.main
+    return main
+
+
+def only_run(folder: Path) -> Path:
+    runs = [p.parent for p in folder.rglob("settings.json")]
+    assert len(runs) == 1
+    return runs[0]
+
+
+def test_training__ends_with_table_run_folder_and_next_command_and_resumes(
+    door: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("--runs-dir", str(tmp_path), "--final-episodes", "4", "--compare", "none")
+    arguments = (*SMALL, *QUICK_PPO, "--agent", "maskable-ppo", "--timesteps", "512", *common)
+    assert door(arguments) == 0
+    out, err = capsys.readouterr()
+    folder = only_run(tmp_path)
+    assert "best so far" in err
+    assert "4 common scenarios" in out
+    assert "maskable-ppo" in out
+    assert f"--city synthetic:8:1 --predictor none --agents {folder}" in out
+    assert f"python train.py --resume {folder} --timesteps 1024" in out
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    assert evaluation["agents"]["maskable-ppo"]["learned"] is True
+
+    assert door(("--resume", str(folder))) == 2
+    assert "has reached its 512 steps" in capsys.readouterr().err
+    assert door(("--resume", str(folder), "--timesteps", "700", "--final-episodes", "0")) == 0
+    assert int(max((folder / "checkpoints").iterdir(), key=lambda p: int(p.name)).name) >= 700
+    assert door(("--resume", str(folder), "--seed", "4", "--env", "X")) == 2
+    assert "leave out --env, --seed" in capsys.readouterr().err
+
+
+def test_training__default_agent_is_sta_sac(door: Callable[..., int], tmp_path: Path) -> None:
+    quick = ("--sta-sac.learning-starts", "64", "--sta-sac.gradient-steps", "1", "--sta-sac.width", "16")
+    rest = ("--timesteps", "256", "--runs-dir", str(tmp_path), "--final-episodes", "0", "--no-progress")
+    assert door((*SMALL, *quick, *rest)) == 0
+    assert json.loads((only_run(tmp_path) / "settings.json").read_text())["agent"] == "sta-sac"
+
+
+def test_training__other_registered_environments_work_without_a_constraint(
+    door: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rest = ("--timesteps", "128", "--num-envs", "2", "--eval-episodes", "2", "--runs-dir", str(tmp_path))
+    assert (
+        door(
+            ("--env", "CartPole-v1", "--agent", "ppo", "--ppo.n-steps", "32", "--ppo.batch-size", "64", *rest)
+        )
+        == 0
+    )
+    out, err = capsys.readouterr()
+    assert "return" in err
+    assert "evaluate.py" not in out  # which needs costs and metrics
+    assert "--resume" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--env", "Restoration-v9"),
+            r"unknown environment 'Restoration-v9'; known environments: .*Restoration-v0",
+        ),
+        (("--agent", "sac"), "unknown agent 'sac'; agents that learn: sta-sac, ppo, dqn, maskable-ppo"),
+        (("--agent", "nearest"), "needs no training; score it with python evaluate.py .*--agents nearest"),
+        (("--env", "CartPole-v1"), "no default agent; name one with --agent: sta-sac, ppo"),
+        (
+            ("--env", "CartPole-v1", "--agent", "sta-sac"),
+            "does not fit CartPole-v1; agents that do: ppo, dqn",
+        ),
+        (("--agent", "ppo", "--dqn.batch-size", "7"), r"options of --dqn\.\* are set, but the agent is ppo"),
+        (("--timesteps", "0"), "--timesteps must be at least 1; got 0"),
+        (("--city", "atlantis"), "city must be .*got 'atlantis'"),
+        (("--cost-limit", "-1"), "cost_limit must be a positive number"),
+        (("--option", "wind=3"), "Restoration-v0 takes no argument 'wind'"),
+        (("--device", "abacus"), "--device must be cpu, cuda or auto; got 'abacus'"),
+        (("--resume", "nowhere"), "run folder 'nowhere' does not exist"),
+        (("--sta-sac.retrace", "2"), r"retrace must be in \[0, 1\]; got 2"),
+    ],
+)
+def test_training__wrong_use_says_what_there_is(
+    door: Callable[..., int],
+    arguments: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    small = () if any(a in arguments for a in ("--city", "--resume", "CartPole-v1")) else SMALL
+    place = () if "--resume" in arguments else ("--runs-dir", str(tmp_path))
+    assert door((*small, *arguments, *place)) == 2
+    err = capsys.readouterr().err
+    assert re.search(message, err.replace("\n", " ")), err
+    assert "Traceback" not in err
+    assert not list(tmp_path.iterdir())  # a run that cannot start leaves no folder
+
+
+def test_training__unknown_option_is_an_error(
+    door: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        door(("--learning-rte", "1"))
+    assert stop.value.code == 2
+    assert "learning-rte" in "".join(capsys.readouterr())
+
+
+def test_help__names_options_of_every_learner(
+    door: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        door(("--help",))
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for option in ("--sta-sac.width", "--ppo.n-steps", "--dqn.buffer-size", "--maskable-ppo.gamma", "--city"):
+        assert option in text
+    assert "noqa" not in text  # tyro shows comments beside a field
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_training__stopping_saves_and_names_the_command_that_resumes(
+    signum: signal.Signals, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-u", str(ROOT / "train.py"), *SMALL, *QUICK_PPO, "--agent", "maskable-ppo"]
+    command += ["--timesteps", "10000000", "--eval-freq", "256", "--runs-dir", str(tmp_path)]
+    log = tmp_path / "log"
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+        )
+        try:
+            deadline = time.monotonic() + 60
+            while "step " not in log.read_text() and time.monotonic() < deadline:
+                assert process.poll() is None, log.read_text()
+                time.sleep(0.1)
+            process.send_signal(signum)
+            assert process.wait(timeout=60) == 128 + signum
+        finally:
+            process.kill()
+    text = log.read_text()
+    folder = only_run(tmp_path)
+    assert f"go on with: python train.py --resume {folder}" in text
+    assert "Traceback" not in text
+    saved = list((folder / "checkpoints").iterdir())
+    assert len(saved) == 1
+    assert (saved[0] / "state.pkl").is_file()
+
+
+def test_env_options__are_those_that_evaluate_takes() -> None:
+    assert env_options({}) == ""
+    text = env_options({"city": "my city", "cost_limit": 6.0, "shock_log_sd": 0.5, "reward": "terminal"})
+    assert text == " --city 'my city' --cost-limit 6.0 --option shock_log_sd=0.5 --option reward=terminal"
