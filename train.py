@@ -36,7 +36,7 @@ class Settings:
     num_envs: Annotated[int | None, shown_as("N")] = None
     """Environments that collect side by side. Left out: the agent's own number."""
     eval_freq: Annotated[int | None, shown_as("STEPS")] = None
-    """Steps between evaluations. Left out: a tenth of the run."""
+    """Steps between evaluations. Left out: a twentieth of the run."""
     eval_episodes: int = 192
     """Fixed scenarios of each evaluation during training; they decide which model is kept as the best."""
     checkpoint_freq: Annotated[int | None, shown_as("STEPS")] = None

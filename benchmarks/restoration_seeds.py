@@ -1,6 +1,6 @@
 """Train one learner with several seeds, score every seed beside the heuristics on held-out storms, and write the table.
 
-    python benchmarks/restoration_seeds.py --seeds 5 --timesteps 400000 --jobs 2 --docs docs/results.md
+    python benchmarks/restoration_seeds.py --seeds 5 --timesteps 300000 --jobs 2 --docs docs/results.md
 
 Each seed is one `train.py` run on one core; the runs go side by side, and a killed benchmark goes on where it stopped: runs
 that have ended are kept, and one under way resumes from its last checkpoint. Scores come from `evaluate.py` on scenarios
@@ -41,7 +41,7 @@ class Settings:
     """City name or folder."""
     seeds: int = 5
     """Training seeds 0, 1, ..."""
-    timesteps: int = 400_000
+    timesteps: int = 300_000
     """Environment steps of each seed."""
     jobs: int = 2
     """Runs side by side, one thread each."""

@@ -27,9 +27,7 @@ class RulePolicy(BasePolicy):
 
 def _column(observation: Observation, name: str) -> NDArray[Any]:
     if name not in observation:
-        raise ValueError(
-            f"this rule reads Restoration-v0's observation ({name}, ...); got {sorted(observation)}"
-        )
+        raise ValueError(f"this rule reads Restoration-v0's observation ({name}, ...); got {sorted(observation)}")
     return observation[name]
 
 

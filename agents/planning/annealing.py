@@ -1,15 +1,16 @@
 """Simulated annealing of many visiting orders side by side: the engine of `local_search`.
 
-An iteration takes some segments of consecutive regions (every second time reversed) out of each order and values
-each segment at *every* place of the rest. Prefix sums make that some ten additions and multiplications a place, and
-as many for each group pair, whatever the number of regions. One of these places is then drawn with probability
-proportional to exp(-value / temperature) (heat bath, by the Gumbel trick), where
+An iteration takes some segments of consecutive regions (every second time reversed) out of each order and
+values each segment at *every* place of the rest. Prefix sums make that some ten additions and
+multiplications a place, and as many for each group pair, whatever the number of regions. One of these
+places is then drawn with probability proportional to exp(-value / temperature) (heat bath, by the Gumbel
+trick), where
 
     value = mean outage + price * max(0, gap - limit).
 
-The best order within the limit is kept, also where it was only valued and not taken. All episodes meet the same
-segments and the same noise, and every sum is taken in the same sequence whatever the batch, so that an episode's
-order does not depend on the episodes beside it.
+The best order within the limit is kept, also where it was only valued and not taken. All episodes meet the
+same segments and the same noise, and every sum is taken in the same sequence whatever the batch, so that an
+episode's order does not depend on the episodes beside it.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ class _Moves:
 class Annealing:
     """Anneals the orders of B episodes.
 
-    Arrays run position first and episode last: `[n, B]`. The extended order E `[n+2, B]` puts the crew's position
-    before the regions, and after them an end that costs nothing.
+    Arrays run position first and episode last: `[n, B]`. The extended order E `[n+2, B]` puts the crew's
+    position before the regions, and after them an end that costs nothing.
     """
 
     def __init__(self, problem: OrderProblem, rows: Ints, limit: Floats | None, start: Ints) -> None:
@@ -207,9 +208,7 @@ class Annealing:
         for x in range(1, length):
             reached.append(reached[-1] + gain[:, x : x + 1])
         ahead, without, behind, sums = self._work(*next_.shape)  # [P, K, m, B]
-        after = (np.arange(len(next_))[:, None] >= first).astype(
-            np.float32
-        )  # R[k+1] stands after the segment now
+        after = (np.arange(len(next_))[:, None] >= first).astype(np.float32)  # R[k+1] stands after the segment now
         np.take(self.ahead, next_ - 1, axis=1, out=ahead, mode="clip")
         ahead -= np.multiply(np.repeat(after[..., None], self.n_rows, axis=2), reached[-1], out=without)
         np.abs(np.add(ahead, reached[-1], out=behind), out=behind)  # |F_a - F_b| at R[k+1] behind the segment

@@ -54,9 +54,7 @@ def sample_quantiles(
     return _scaled(hours * np.asarray(factor, dtype=np.float64), mean_h)
 
 
-def sample_lognormal(
-    uniform: ArrayLike, mean_h: ArrayLike, upper_h: ArrayLike, factor: ArrayLike = 1.0
-) -> Floats:
+def sample_lognormal(uniform: ArrayLike, mean_h: ArrayLike, upper_h: ArrayLike, factor: ArrayLike = 1.0) -> Floats:
     """Repair hours `[B, S, N]` from lognormals with means `mean_h` and 95 % quantiles `upper_h` `[B, N]`.
 
     The log standard deviation s solves log(upper / mean) = 1.645 s - s^2 / 2; where no lognormal reaches

@@ -6,7 +6,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from stormgym.agents.planning.annealing import Annealing
-from stormgym.agents.planning.orders import Floats, Ints, OrderPlan, OrderProblem
+from stormgym.agents.planning.orders import Ints, OrderPlan, OrderProblem
+
+SMALL = 20
+"""Up to this many regions a limited search is followed by a second one that roams wider: with few regions gaps come
+in lumps, and the best order within the limit may lie beyond orders that are well over it."""
+
+HOT = (10.0, 2.0)
+"""Temperatures of that second search."""
+
+STEEP = (1.0, 3.0)
+"""Its prices."""
 
 CHUNK = 64
 """Episodes searched together: enough to share the interpreter's cost, few enough for the cache."""
@@ -46,7 +56,8 @@ def plan_orders(
         temperature: first and last temperature of the geometric cooling, in units of (mean hours of a
             visit) / n, which is about what swapping neighbours changes.
         price: first and last price (geometric) of an hour of gap over the limit, in hours of mean outage.
-            Episodes that end over the limit are searched once more at ten times the price.
+            Episodes that end over the limit are searched once more at ten times the price; with at most
+            `SMALL` regions all are searched again, at the settings there.
         seed: of segments and noise.
 
     Returns:
@@ -56,9 +67,7 @@ def plan_orders(
         ValueError: shapes that do not fit, hours that are negative or not finite, a start that is no
             permutation.
     """
-    problem = OrderProblem.of(
-        travel_h, repair_h, group, group_size=group_size, ahead=ahead, accrued_h=accrued_h
-    )
+    problem = OrderProblem.of(travel_h, repair_h, group, group_size=group_size, ahead=ahead, accrued_h=accrued_h)
     return search_orders(
         problem,
         gap_limit=gap_limit,
@@ -95,24 +104,27 @@ def search_orders(
         if not (limit >= 0).all():
             raise ValueError(f"gap_limit must be at least 0 h, or None for no limit; got {gap_limit!r}")
     order = _checked_start(start, problem)
+    bound_by = limit if problem.n_pairs else None
+
+    def anneal(
+        rows: Ints, n_iterations: int, temperature: tuple[float, float], price: tuple[float, float], seed: int
+    ) -> None:
+        cooling, prices = np.geomspace(*temperature, n_iterations), np.geomspace(*price, n_iterations)
+        for i in range(0, len(rows), CHUNK):
+            part = rows[i : i + CHUNK]
+            search = Annealing(problem, part, bound_by, order[part])
+            order[part] = search.run(cooling, prices, segments, seed)
+
     if n > 1 and iterations > 0:
-        cooling, prices = np.geomspace(*temperature, iterations), np.geomspace(*price, iterations)
-        bound_by = limit if problem.n_pairs else None
-
-        def anneal(rows: Ints, prices: Floats) -> None:
-            for i in range(0, len(rows), CHUNK):
-                part = rows[i : i + CHUNK]
-                order[part] = Annealing(problem, part, bound_by, order[part]).run(
-                    cooling, prices, segments, seed
-                )
-
-        anneal(np.arange(n_rows), prices)
-        if bound_by is not None:
-            anneal(np.flatnonzero(problem.gap(order) > bound_by), 10.0 * prices)
+        anneal(np.arange(n_rows), iterations, temperature, price, seed)
+        if bound_by is not None and n <= SMALL:
+            anneal(np.arange(n_rows), 2 * iterations, HOT, STEEP, seed + 1)
+        elif bound_by is not None:
+            over = np.flatnonzero(problem.gap(order) > bound_by)
+            anneal(over, iterations, temperature, (10.0 * price[0], 10.0 * price[1]), seed)
     gap = problem.gap(order)
-    if limit is None:
-        status = np.full(n_rows, "no limit")
-    else:
+    status = np.full(n_rows, "no limit")
+    if limit is not None:
         status = np.where(gap <= limit, "within limit", "over limit")
     return OrderPlan(order, problem.mean_outage(order), gap, problem.mean_bound(), status)
 

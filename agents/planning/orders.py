@@ -95,8 +95,7 @@ class OrderProblem:
         steps = (np.eye(size.size) / np.maximum(size, 1))[ids] @ pair_matrix(size.size)
         shape = (n_rows, steps.shape[-1])
         start = [
-            np.array(np.broadcast_to(0.0 if x is None else x, shape), dtype=np.float64)
-            for x in (ahead, accrued_h)
+            np.array(np.broadcast_to(0.0 if x is None else x, shape), dtype=np.float64) for x in (ahead, accrued_h)
         ]
         return cls(travel, repair, steps, *start)
 
@@ -115,10 +114,8 @@ class OrderProblem:
 
     def imbalance(self, order: Ints) -> Floats:
         """|F_a - F_b| before each visit of the orders `[B, n]`: `[B, n, P]`."""
-        if self.steps.ndim == 2:
-            gain = self.steps[order]
-        else:
-            gain = np.take_along_axis(self.steps, order[..., None], axis=1)
+        steps = np.broadcast_to(self.steps, (len(order), *self.steps.shape[-2:]))
+        gain = np.take_along_axis(steps, order[..., None], axis=1)
         return np.abs(np.cumsum(gain, axis=1) - gain + self.ahead[:, None])
 
     def mean_outage(self, order: Ints) -> Floats:

@@ -44,9 +44,7 @@ def city_order(city: City, gap_limit: float | None, seed: int) -> tuple[int, ...
     rng = np.random.default_rng(seed)
     start = rng.permuted(np.tile(np.arange(n), (8, 1)), axis=1)
     start[0] = plan_orders(city.travel_h, repair[:1], city.group, iterations=0).order[0]
-    plan = plan_orders(
-        city.travel_h, repair, city.group, gap_limit=gap_limit, start=start, iterations=1500, seed=seed
-    )
+    plan = plan_orders(city.travel_h, repair, city.group, gap_limit=gap_limit, start=start, iterations=1500, seed=seed)
     best = np.lexsort((plan.mean_h, plan.status == "over limit"))[0]
     return tuple(int(r) for r in plan.order[best])
 
@@ -87,8 +85,7 @@ class PlanningPolicy(BasePolicy):
         order: Ints = np.tile(np.arange(n), (n_rows, 1)) if state is None else state
         if order.shape != mask.shape:
             raise ValueError(
-                f"state holds orders of shape {order.shape} but the observation has {mask.shape}; "
-                "start with state=None"
+                f"state holds orders of shape {order.shape} but the observation has {mask.shape}; start with state=None"
             )
         begins = np.flatnonzero(episode_start)
         if begins.size:
@@ -149,9 +146,7 @@ class SearchPolicy(PlanningPolicy):
         gap_limit: limit (h) on the gap of that first order; None for no limit.
     """
 
-    def __init__(
-        self, city: City, *, seed: int = 0, iterations: int = 600, gap_limit: float | None = None
-    ) -> None:
+    def __init__(self, city: City, *, seed: int = 0, iterations: int = 600, gap_limit: float | None = None) -> None:
         super().__init__(city, seed=seed)
         self.iterations = iterations
         self._first_order = np.array(city_order(city, gap_limit, seed))

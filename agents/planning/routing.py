@@ -27,9 +27,7 @@ class RoutePlan:
     """ "heuristic", or "optimal" where the path meets the bound."""
 
 
-def plan_route(
-    travel_h: ArrayLike, service_h: ArrayLike, *, iterations: int = 1500, seed: int = 0
-) -> RoutePlan:
+def plan_route(travel_h: ArrayLike, service_h: ArrayLike, *, iterations: int = 1500, seed: int = 0) -> RoutePlan:
     """Search the open path of least travel and service time.
 
     Service takes the same time wherever it stands in the path, so it changes the duration but not the best

@@ -126,10 +126,7 @@ def parts(observation: dict[str, NDArray[Any]], city: City, rows: Ints) -> Itera
 def _checked(observation: dict[str, NDArray[Any]], city: City) -> tuple[NDArray[Any], NDArray[Any]]:
     wanted = (city.n_regions, len(REGION_COLUMNS)), (len(crew_columns(city.n_groups)),)
     if not {*REGION_COLUMNS, "crew", "action_mask"} <= set(observation):
-        raise ValueError(
-            "a planner reads Restoration-v0's observation (regions, crew, action_mask); "
-            f"got {sorted(observation)}"
-        )
+        raise ValueError(f"a planner reads the observation of Restoration-v0; got {sorted(observation)}")
     regions, crew = regions_of(observation), observation["crew"]
     if (regions.shape[1:], crew.shape[1:]) != wanted:
         raise ValueError(

@@ -76,9 +76,9 @@ class STASAC(OffPolicyAlgorithm):
         entropy_in_critic: bool = False,
         cost_reduction: str = "mean",
         cost_limit: float | None = None,
-        limit_margin: float = 0.95,
+        limit_margin: float = 0.93,
         multiplier_init: float = 0.3,
-        multiplier_lr: float = 0.02,
+        multiplier_lr: float = 0.05,
         multiplier_method: Method = "softplus",
         greedy_share: float = 0.25,
         max_grad_norm: float = 5.0,
@@ -173,7 +173,7 @@ class STASAC(OffPolicyAlgorithm):
 
     def _greedy_rows(self) -> NDArray[np.bool_]:
         """Environments that act greedily: the last `greedy_share` of them, never all."""
-        n = min(int(round(self.greedy_share * self.n_envs)), self.n_envs - 1)
+        n = min(round(self.greedy_share * self.n_envs), self.n_envs - 1)
         return np.arange(self.n_envs) >= self.n_envs - n
 
     def _sample_action(

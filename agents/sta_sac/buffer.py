@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.buffers import BaseBuffer, DictReplayBuffer
 from stable_baselines3.common.vec_env import VecNormalize
 
+from stormgym.agents.sta_sac.features import check_observation_space
 from stormgym.envs.restoration.layout import REGION_COLUMNS, regions_of
 
 
@@ -53,14 +54,17 @@ class EpisodeReplayBuffer(DictReplayBuffer):
         optimize_memory_usage: bool = False,
         handle_timeout_termination: bool = False,
     ) -> None:
+        check_observation_space(observation_space)
         BaseBuffer.__init__(self, buffer_size, observation_space, action_space, device, n_envs=n_envs)
         if optimize_memory_usage or handle_timeout_termination:
             raise ValueError(
                 "EpisodeReplayBuffer stores each observation once and takes a truncated episode as ended; "
                 "leave optimize_memory_usage and handle_timeout_termination False"
             )
+        self.optimize_memory_usage = self.handle_timeout_termination = False
         crew_shape, mask_shape = observation_space["crew"].shape, observation_space["action_mask"].shape
-        assert crew_shape is not None and mask_shape is not None
+        assert crew_shape is not None
+        assert mask_shape is not None
         n = mask_shape[0]
         region_shape = (n, len(REGION_COLUMNS))
         self.capacity = max(buffer_size // n, n_envs, 1)

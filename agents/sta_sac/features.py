@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
 from stormgym.agents.sta_sac.networks import Inputs
-from stormgym.envs.restoration.layout import COLUMN, CREW_SCALARS
+from stormgym.envs.restoration.layout import COLUMN, CREW_SCALARS, REGION_COLUMNS
 
 CREW = {name: i for i, name in enumerate(CREW_SCALARS)}
 N_STATIC = 7
 """Static features beside the group."""
+
+
+def check_observation_space(space: Any) -> None:
+    """Raise `ValueError` unless the observation is Restoration-v0's."""
+    keys = {*REGION_COLUMNS, "crew", "action_mask"}
+    if not isinstance(space, spaces.Dict) or not keys <= set(space.spaces):
+        raise ValueError(f"STA-SAC needs an observation Dict with {', '.join(sorted(keys))} (Restoration-v0); got {space}")
 
 
 @dataclass

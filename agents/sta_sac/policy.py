@@ -12,10 +12,18 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
-from stormgym.agents.sta_sac.features import CREW, N_STATIC, Scales, make_inputs, n_crew_features, split_groups
+from stormgym.agents.sta_sac.features import (
+    CREW,
+    N_STATIC,
+    Scales,
+    check_observation_space,
+    make_inputs,
+    n_crew_features,
+    split_groups,
+)
 from stormgym.agents.sta_sac.networks import SHAPES, Encoding, Inputs
 from stormgym.envs.equity import pair_matrix
-from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, n_groups_of, regions_of
+from stormgym.envs.restoration.layout import COLUMN, n_groups_of, regions_of
 
 CLOSED = -1e9
 N_CRITICS = 4
@@ -106,11 +114,7 @@ class STASACPolicy(BasePolicy):
         super().__init__(observation_space, action_space, squash_output=False)
         if use_sde:
             raise ValueError("use_sde is for continuous actions; STA-SAC chooses regions")
-        keys = {*REGION_COLUMNS, "crew", "action_mask"}
-        if not isinstance(observation_space, spaces.Dict) or not keys <= set(observation_space.spaces):
-            raise ValueError(
-                f"STASACPolicy needs an observation Dict with {', '.join(sorted(keys))} (Restoration-v0); got {observation_space}"
-            )
+        check_observation_space(observation_space)
         if shape not in SHAPES:
             raise ValueError(f"shape must be one of {', '.join(SHAPES)}; got {shape!r}")
         crew_shape = observation_space["crew"].shape

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.save_util import load_from_pkl
 from stable_baselines3.common.vec_env import VecEnv
 
 from stormgym.agents.training.lagrangian import VecLagrangianReward
@@ -78,9 +77,7 @@ def load_checkpoint(
     """
     for name in (MODEL, STATE):
         if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f"checkpoint {folder} lacks {name}; delete the folder to resume from an older one"
-            )
+            raise FileNotFoundError(f"checkpoint {folder} lacks {name}; delete the folder to resume from an older one")
     state = pickle.loads((folder / STATE).read_bytes())
     stored: VecEnv | None = None if state["env"] is None else pickle.loads(state["env"])
     if stored is not None:
@@ -92,8 +89,7 @@ def load_checkpoint(
         if isinstance(wrapped, VecLagrangianReward):
             wrapped.load_state_dict(state["wrapper"])
     if isinstance(model, OffPolicyAlgorithm) and (folder / BUFFER).is_file():
-        model.replay_buffer = load_from_pkl(folder / BUFFER)
-        model.replay_buffer.device = model.device
+        model.load_replay_buffer(folder / BUFFER)
     _set_random_state(model, state["random"])
     return model, wrapped, state["progress"]
 
@@ -111,7 +107,7 @@ def _pickled(venv: VecEnv) -> bytes | None:
 def _random_state(model: BaseAlgorithm) -> dict[str, Any]:
     return {
         "python": random.getstate(),
-        "numpy": np.random.get_state(),  # noqa: NPY002 - the generator that Stable-Baselines3 draws from
+        "numpy": np.random.get_state(),  # the generator that Stable-Baselines3 draws from
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None,
         "action_space": model.action_space.np_random.bit_generator.state,
@@ -120,7 +116,7 @@ def _random_state(model: BaseAlgorithm) -> dict[str, Any]:
 
 def _set_random_state(model: BaseAlgorithm, state: dict[str, Any]) -> None:
     random.setstate(state["python"])
-    np.random.set_state(state["numpy"])  # noqa: NPY002
+    np.random.set_state(state["numpy"])
     torch.set_rng_state(state["torch"])
     if state["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda"])

@@ -109,9 +109,8 @@ def start_run(
 
     Args:
         learner_settings: settings dataclass of each learner, by agent name.
-        timesteps, num_envs, eval_freq, checkpoint_freq: None takes the learner's defaults (a tenth of the run
-        for the
-            last two).
+        timesteps, num_envs, eval_freq, checkpoint_freq: None takes the learner's defaults (a twentieth
+            and a tenth of the run for the last two).
 
     Raises:
         UsageError: an unknown name or option, or a value out of range.
@@ -123,9 +122,7 @@ def start_run(
         chosen = learner_settings[spec.name]
         for name, settings in learner_settings.items():
             if name != spec.name and settings != type(settings)():
-                raise ValueError(
-                    f"options of --{name}.* are set, but the agent is {spec.name}; leave them out"
-                )
+                raise ValueError(f"options of --{name}.* are set, but the agent is {spec.name}; leave them out")
         numbers = {
             "--timesteps": timesteps,
             "--num-envs": num_envs,
@@ -155,7 +152,7 @@ def start_run(
             num_envs=venv.num_envs,
             env_kwargs=dict(env_kwargs),
             learner=asdict(chosen),
-            eval_freq=eval_freq or max(budget // 10, 1),
+            eval_freq=eval_freq or max(budget // 20, 1),
             eval_episodes=eval_episodes,
             checkpoint_freq=checkpoint_freq or max(budget // 10, 1),
             device=device,
@@ -174,9 +171,7 @@ def resume(folder: Path, timesteps: int | None, console: Console) -> Training:
         run = open_run(folder)
         checkpoint = run.last_checkpoint()
         if checkpoint is None:
-            raise ValueError(
-                f"run {str(folder)!r} has no checkpoint to resume from; start it again without --resume"
-            )
+            raise ValueError(f"run {str(folder)!r} has no checkpoint to resume from; start it again without --resume")
         done = int(checkpoint.name)
         if timesteps is not None and timesteps != run.settings.timesteps:
             if timesteps < 1:
@@ -213,9 +208,7 @@ def train(training: Training, console: Console, *, progress: bool = True) -> Non
     if training.progress is not None:
         evaluation.load_state_dict(training.progress["evaluation"])
     try:
-        with stop_on_signals(
-            lambda: bar.say("stopping after this rollout; once more to stop at once")
-        ) as stop:
+        with stop_on_signals(lambda: bar.say("stopping after this rollout; once more to stop at once")) as stop:
             checkpoints = Checkpoints(run, evaluation, stop)
             callbacks = [
                 *learner.callbacks(venv, training.settings),
@@ -277,9 +270,7 @@ def show_result(run: Run, console: Console, *, episodes: int, compare: str | Non
         summary = summarise(evaluation)
         write_json(summary, run.folder / "evaluation.json")
         console.print(render_report(summary))
-    console.print(
-        f"Trained {s.agent} on {s.env_id} for {s.timesteps:,} steps, seed {s.seed}.", highlight=False
-    )
+    console.print(f"Trained {s.agent} on {s.env_id} for {s.timesteps:,} steps, seed {s.seed}.", highlight=False)
     console.print(f"Run folder: {run.folder}", soft_wrap=True, highlight=False)
     quoted = shlex.quote(str(run.folder))
     if costs:
@@ -307,9 +298,7 @@ def _check_device(device: str) -> None:
     except RuntimeError:
         raise ValueError(f"--device must be cpu, cuda or auto; got {device!r}") from None
     if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            "--device cuda: this machine has no CUDA device that torch can use; take cpu or auto"
-        )
+        raise ValueError("--device cuda: this machine has no CUDA device that torch can use; take cpu or auto")
 
 
 __all__ = [

@@ -80,9 +80,7 @@ class Learner:
         model: BaseAlgorithm = algorithm(policy, venv, seed=seed, device=device, verbose=0, **arguments)
         return model
 
-    def load(
-        self, path: Path, venv: VecEnv | None = None, *, device: str = "cpu", **kwargs: Any
-    ) -> BaseAlgorithm:
+    def load(self, path: Path, venv: VecEnv | None = None, *, device: str = "cpu", **kwargs: Any) -> BaseAlgorithm:
         """Read a saved model; with environments it can go on learning."""
         return self.algorithm.load(path, env=venv, device=device, **kwargs)
 
@@ -125,10 +123,8 @@ class LearntPolicy:
                 logits = policy.get_distribution(tensors).distribution.logits
             closed = torch.as_tensor(np.asarray(mask) == 0, device=logits.device).reshape(logits.shape)
             logits = logits.masked_fill(closed, -torch.inf)
-            if deterministic:
-                action = logits.argmax(dim=1)
-            else:
-                action = torch.distributions.Categorical(logits=logits).sample()
+            drawn = torch.distributions.Categorical(logits=logits)
+            action = logits.argmax(dim=1) if deterministic else drawn.sample()
         chosen = action.cpu().numpy()
         return (chosen if batched else chosen[0]), state
 
@@ -232,9 +228,7 @@ class DQNLearner(LimitedLearner):
     def check(self, venv: VecEnv) -> None:
         """It needs a discrete choice."""
         if not isinstance(venv.action_space, spaces.Discrete):
-            raise ValueError(
-                f"dqn needs a Discrete action space; this environment has {venv.action_space}. Take ppo"
-            )
+            raise ValueError(f"dqn needs a Discrete action space; this environment has {venv.action_space}. Take ppo")
 
     def region_policy(self) -> Any:
         """DQN's policy over regions."""

@@ -40,9 +40,7 @@ class CsvLog(KVWriter):
                 self.rows = [row for row in reader if int(row[STEP]) <= from_step]
         self._rewrite()
 
-    def write(
-        self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0
-    ) -> None:
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
         """Add a row."""
         values = filter_excluded_keys(key_values, key_excluded, "csv")
         row = {key: _text(value) for key, value in values.items() if np.isscalar(value)}
@@ -78,9 +76,7 @@ class TensorBoardLog(TensorBoardOutputFormat):
 
 def make_logger(folder: Path, from_step: int | None = None) -> Logger:
     """The logger of a run; `from_step` is the step from which it resumes, None for a new run."""
-    return Logger(
-        str(folder), [CsvLog(folder / "progress.csv", from_step), TensorBoardLog(folder, from_step)]
-    )
+    return Logger(str(folder), [CsvLog(folder / "progress.csv", from_step), TensorBoardLog(folder, from_step)])
 
 
 def _text(value: Any) -> str:

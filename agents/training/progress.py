@@ -79,11 +79,7 @@ class ProgressBar(BaseCallback):
             if any(key in e for e in episodes)
         ]
         env = self.model.get_env()
-        multiplier = (
-            env.multiplier
-            if isinstance(env, VecLagrangianReward)
-            else getattr(self.model, "multiplier", None)
-        )
+        multiplier = env.multiplier if isinstance(env, VecLagrangianReward) else getattr(self.model, "multiplier", None)
         if multiplier is not None:
             parts.append(f"lambda {multiplier.per_unit:.3f}")
         return "  ".join(parts)

@@ -36,11 +36,11 @@ class STASACSettings:
     """Whether critics' targets carry the entropy bonus."""
     cost_reduction: Literal["mean", "max"] = "mean"
     """How the two cost critics count together."""
-    limit_margin: float = 0.95
+    limit_margin: float = 0.93
     """The multiplier aims at this share of the cost limit."""
     multiplier_init: float = 0.3
     """Lambda at the start, per limit of cost."""
-    multiplier_lr: float = 0.02
+    multiplier_lr: float = 0.05
     """Step size of lambda."""
     multiplier_method: Literal["softplus", "projected"] = "softplus"
     """How lambda moves: softplus with Adam, or a projected gradient step."""
@@ -68,11 +68,11 @@ class _Limited:
 
     limit_margin: float = 0.95
     """The multiplier aims at this share of the cost limit, so that a finite evaluation holds the limit."""
-    multiplier_init: float = 2.0
+    multiplier_init: float = 1.0
     """Lambda at the start, per limit of cost."""
-    multiplier_max: float = 4.0
+    multiplier_max: float = 10.0
     """Largest lambda: exploring episodes cost more than the policy will, and could push it without end."""
-    multiplier_lr: float = 0.05
+    multiplier_lr: float = 0.1
     """Step size of lambda, one step a rollout."""
     multiplier_method: Literal["softplus", "projected"] = "softplus"
     """How lambda moves: softplus with Adam, or a projected gradient step."""

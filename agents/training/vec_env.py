@@ -35,9 +35,7 @@ def make_vec_env(env_id: str, num_envs: int = 1, seed: int | None = None, **env_
 
     mode = AutoresetMode.SAME_STEP
     if _is_native(gym.spec(env_id)):
-        env = gym.make_vec(
-            env_id, num_envs, vectorization_mode="vector_entry_point", autoreset_mode=mode, **env_kwargs
-        )
+        env = gym.make_vec(env_id, num_envs, vectorization_mode="vector_entry_point", autoreset_mode=mode, **env_kwargs)
     else:
         env = gym.make_vec(
             env_id, num_envs, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode}, **env_kwargs
@@ -94,9 +92,7 @@ class StormVecEnv(VecEnv):
     def reset(self) -> VecEnvObs:
         """Reset all environments; `reset_infos` then holds their infos."""
         if any(self._options):
-            raise ValueError(
-                f"reset options cannot go to single environments of a batched one; got {self._options[0]}"
-            )
+            raise ValueError(f"reset options cannot go to single environments of a batched one; got {self._options[0]}")
         seed: Any = None if all(s is None for s in self._seeds) else list(self._seeds)
         obs, infos = self.env.reset(seed=seed)
         self._reset_seeds()
@@ -167,9 +163,7 @@ class StormVecEnv(VecEnv):
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """Set an attribute of all environments; a native vector form has one for all of them."""
         if sorted(self._get_indices(indices)) != list(range(self.num_envs)):
-            raise ValueError(
-                f"the {self.num_envs} environments share attributes; set {attr_name!r} with indices=None"
-            )
+            raise ValueError(f"the {self.num_envs} environments share attributes; set {attr_name!r} with indices=None")
         if isinstance(self._inner, SyncVectorEnv):
             self._inner.set_attr(attr_name, [value] * self.num_envs)
         else:

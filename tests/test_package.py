@@ -1,0 +1,92 @@
+"""The package as it installs: what it lists, what it loads, what it registers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import gymnasium as gym
+import pytest
+
+import stormgym
+from stormgym.agents.policy import AGENTS, DEFAULT_AGENT, agent_spec, make_policy
+from stormgym.envs import register_envs
+
+ROOT = Path(__file__).resolve().parent.parent
+FLOORS = ("envs", "agents", "predictors")
+
+
+def settings() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def test_packages__listed_are_those_in_the_folders() -> None:
+    found = {"stormgym"}
+    for floor in FLOORS:
+        for file in (ROOT / floor).rglob("__init__.py"):
+            found.add(".".join(("stormgym", *file.parent.relative_to(ROOT).parts)))
+    assert set(settings()["tool"]["setuptools"]["packages"]) == found
+
+
+def test_packages__every_folder_with_code_is_a_package() -> None:
+    for floor in FLOORS:
+        for file in (ROOT / floor).rglob("*.py"):
+            assert (file.parent / "__init__.py").is_file(), file.parent
+
+
+def test_packages__are_typed() -> None:
+    for folder in (ROOT / "src" / "stormgym", *(ROOT / floor for floor in FLOORS)):
+        assert (folder / "py.typed").is_file()
+
+
+def test_version__is_that_of_pyproject() -> None:
+    assert stormgym.__version__ == settings()["project"]["version"]
+
+
+def test_import__loads_neither_torch_nor_pandas_nor_matplotlib() -> None:
+    code = (
+        "import sys, stormgym, gymnasium as gym; gym.spec('Restoration-v0');"
+        "heavy = {'torch', 'pandas', 'matplotlib', 'sklearn', 'stable_baselines3'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT.parent)
+
+
+def test_import__floors_only_look_down() -> None:
+    above = {"predictors": ("stormgym.envs", "stormgym.agents"), "envs": ("stormgym.agents",), "agents": ()}
+    for floor, banned in above.items():
+        for file in (ROOT / floor).rglob("*.py"):
+            text = file.read_text(encoding="utf-8")
+            for name in banned:
+                assert f"from {name}" not in text, f"{file} climbs to {name}"
+                assert f"import {name}" not in text, f"{file} climbs to {name}"
+            for plain in FLOORS:
+                assert f"\nfrom {plain}" not in text, f"{file} must write from stormgym.{plain}"
+
+
+def test_register__twice_changes_nothing() -> None:
+    before = gym.spec("Restoration-v0")
+    register_envs()
+    assert gym.spec("Restoration-v0") is before
+
+
+@pytest.mark.parametrize("name", list(AGENTS))
+def test_registry__every_name_leads_somewhere(name: str) -> None:
+    target = AGENTS[name].load()
+    assert hasattr(target, "build" if AGENTS[name].trainable else "for_env")
+
+
+def test_registry__default_agents_are_known_learners() -> None:
+    assert all(AGENTS[name].trainable for name in DEFAULT_AGENT.values())
+
+
+def test_registry__wrong_names_list_the_known_ones() -> None:
+    with pytest.raises(KeyError, match="unknown agent 'nearst'; known agents: random, request-volume"):
+        agent_spec("nearst")
+
+
+def test_make_policy__learners_must_be_trained_first() -> None:
+    with pytest.raises(ValueError, match="train it first"):
+        make_policy("sta-sac", None)
