@@ -105,12 +105,17 @@ _SPECS = (
     AgentSpec("equity-planner", f"{_PLANS}:EquityPlanner", "travelling repairman within the gap limit"),
     AgentSpec("clairvoyant", f"{_PLANS}:ClairvoyantPolicy", "knows the true durations", privileged=True),
     AgentSpec(
-        "clairvoyant-fair", f"{_PLANS}:ClairvoyantFairPolicy", "knows the true durations, within the limit", privileged=True
+        "clairvoyant-fair",
+        f"{_PLANS}:ClairvoyantFairPolicy",
+        "knows the true durations, within the limit",
+        privileged=True,
     ),
     AgentSpec("sta-sac", f"{_LEARNERS}:sta_sac", "spatial-temporal attention SAC-Lagrangian (EPOPR)", trainable=True),
     AgentSpec("ppo", f"{_LEARNERS}:ppo", "SB3 PPO on reward - lambda * cost", trainable=True),
     AgentSpec("dqn", f"{_LEARNERS}:dqn", "SB3 DQN on reward - lambda * cost", trainable=True),
-    AgentSpec("maskable-ppo", f"{_LEARNERS}:maskable_ppo", "sb3-contrib MaskablePPO on reward - lambda * cost", trainable=True),
+    AgentSpec(
+        "maskable-ppo", f"{_LEARNERS}:maskable_ppo", "sb3-contrib MaskablePPO on reward - lambda * cost", trainable=True
+    ),
 )
 
 AGENTS: dict[str, AgentSpec] = {spec.name: spec for spec in _SPECS}

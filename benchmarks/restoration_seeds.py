@@ -2,9 +2,9 @@
 
     python benchmarks/restoration_seeds.py --seeds 5 --timesteps 300000 --jobs 2 --docs docs/results.md
 
-Each seed is one `train.py` run on one core; the runs go side by side, and a killed benchmark goes on where it stopped: runs
-that have ended are kept, and one under way resumes from its last checkpoint. Scores come from `evaluate.py` on scenarios
-that no training saw.
+Each seed is one `train.py` run on one core; the runs go side by side, and a killed benchmark goes on where it
+stopped: runs that have ended are kept, and one under way resumes from its last checkpoint. Scores come from
+`evaluate.py` on scenarios that no training saw.
 """
 
 from __future__ import annotations
@@ -78,7 +78,12 @@ def train_seed(settings: Settings, seed: int) -> Path:
     if started and open_run(started[-1].parent).last_checkpoint() is not None:
         call([*command, "--resume", str(started[-1].parent), "--final-episodes", "0", "--no-progress"], log)
     else:
-        options = {"--env": "Restoration-v0", "--agent": settings.agent, "--seed": seed, "--timesteps": settings.timesteps}
+        options = {
+            "--env": "Restoration-v0",
+            "--agent": settings.agent,
+            "--seed": seed,
+            "--timesteps": settings.timesteps,
+        }
         options |= {"--city": settings.city, "--runs-dir": folder, "--final-episodes": 0, "--torch-threads": 1}
         words = [str(word) for pair in options.items() for word in pair]
         call([*command, *words, "--no-progress", *settings.extra], log)
@@ -123,8 +128,8 @@ def markdown(settings: Settings, rows: list[dict[str, Any]]) -> str:
     """The table for the docs."""
     lines = [
         f"City `{settings.city}`, {settings.episodes} held-out storms, {settings.seeds} training seeds of "
-        f"{settings.timesteps:,} steps each. Rows of seeds are `{settings.agent}`. Brackets: 95 % intervals (over storms; over "
-        "seeds in the last row). † knows the true durations.",
+        f"{settings.timesteps:,} steps each. Rows of seeds are `{settings.agent}`. Brackets: 95 % intervals (over "
+        "storms; over seeds in the last row). † knows the true durations.",
         "",
         "| agent | mean outage h | mean gap h | episodes over the limit | ms a decision |",
         "| --- | --- | --- | --- | --- |",
@@ -133,7 +138,9 @@ def markdown(settings: Settings, rows: list[dict[str, Any]]) -> str:
         dagger = " †" if row["privileged"] else ""
         cells = [f"{row[k]:.2f} [{row[f'{k}_ci'][0]:.2f}, {row[f'{k}_ci'][1]:.2f}]" for k in ("mean_outage_h", "gap_h")]
         latency = "" if row["decision_ms"] is None else f"{row['decision_ms']:.2f}"
-        lines.append(f"| {row['agent']}{dagger} | {cells[0]} | {cells[1]} | {100 * row['violation_rate']:.0f} % | {latency} |")
+        lines.append(
+            f"| {row['agent']}{dagger} | {cells[0]} | {cells[1]} | {100 * row['violation_rate']:.0f} % | {latency} |"
+        )
     return "\n".join(lines)
 
 
@@ -158,13 +165,18 @@ def main() -> None:
         rows = rows_of(score(settings, runs), settings.seeds)
     table = Table("agent", "mean outage h", "gap h", "over the limit", title=f"{settings.agent} on {settings.city}")
     for row in rows:
-        table.add_row(row["agent"], f"{row['mean_outage_h']:.2f}", f"{row['gap_h']:.2f}", f"{100 * row['violation_rate']:.0f} %")
+        table.add_row(
+            row["agent"], f"{row['mean_outage_h']:.2f}", f"{row['gap_h']:.2f}", f"{100 * row['violation_rate']:.0f} %"
+        )
     console.print(table)
     learnt = [row for row in rows if row["agent"].startswith("seed ")]
     bar = min(row["mean_outage_h"] for row in rows if row["agent"] in UNPLANNED)
     for row in learnt:
         verdict = "holds" if row["gap_h"] <= 8.0 and row["mean_outage_h"] < bar else "MISSES"
-        console.print(f"{row['agent']}: {verdict} mean gap <= 8 h and mean outage below {bar:.2f} h (best rule without a forecast plan)")
+        console.print(
+            f"{row['agent']}: {verdict} mean gap <= 8 h and mean outage below {bar:.2f} h "
+            "(the best rule that does not plan on forecasts)"
+        )
     if settings.docs is not None:
         replace_block(settings.docs, markdown(settings, rows))
         console.print(f"wrote {settings.docs}")

@@ -28,14 +28,16 @@ def cost_of(info: dict[str, Any]) -> float:
 def vector_costs(infos: dict[str, Any], num_envs: int) -> NDArray[np.float64]:
     """Return the cost `[B]` of the transitions that a vector step just made, in either autoreset mode.
 
-    Under SAME_STEP the transition that ends an episode has its cost in `final_info`; `infos["cost"]` then belongs to the
-    reset that followed.
+    Under SAME_STEP the transition that ends an episode has its cost in `final_info`; `infos["cost"]` then belongs to
+    the reset that followed.
 
     Raises:
         KeyError: an environment gave no cost.
     """
     if "cost" not in infos:
-        raise KeyError("infos has no key 'cost': this vector environment is not constrained, or a wrapper dropped the key")
+        raise KeyError(
+            "infos has no key 'cost': this vector environment is not constrained, or a wrapper dropped the key"
+        )
     cost = np.array(infos["cost"], dtype=np.float64)
     present = np.array(infos.get("_cost", np.ones(num_envs, dtype=bool)), dtype=bool)
     final = infos.get("final_info")
@@ -51,7 +53,10 @@ def vector_costs(infos: dict[str, Any], num_envs: int) -> NDArray[np.float64]:
 
 
 class CostStep(gym.Wrapper[Any, Any, Any, Any]):
-    """Six-tuple steps `(obs, reward, cost, terminated, truncated, info)`, as safe-RL libraries (OmniSafe, Safety-Gymnasium) read them."""
+    """Six-tuple steps `(obs, reward, cost, terminated, truncated, info)`.
+
+    Safe-RL libraries (OmniSafe, Safety-Gymnasium) read them so.
+    """
 
     def step(self, action: Any) -> tuple[Any, float, float, bool, bool, dict[str, Any]]:  # type: ignore[override]
         """Step, with the cost as the third item."""
@@ -72,7 +77,8 @@ class CostInfo(gym.Wrapper[Any, Any, Any, Any]):
         result: Any = self.env.step(action)
         if len(result) != 6:
             raise ValueError(
-                f"CostInfo wraps environments with six-tuple steps; this one returned {len(result)} items. Leave the wrapper out"
+                f"CostInfo wraps environments with six-tuple steps; this one returned {len(result)} items. "
+                "Leave the wrapper out"
             )
         obs, reward, cost, terminated, truncated, info = result
         return obs, reward, terminated, truncated, {**info, "cost": float(cost)}
@@ -93,14 +99,15 @@ class LagrangianReward(gym.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Step with the penalised reward."""
         obs, reward, terminated, truncated, info = self.env.step(action)
-        return obs, float(reward) - self.multiplier * cost_of(info), terminated, truncated, {**info, "reward": float(reward)}
+        penalised = float(reward) - self.multiplier * cost_of(info)
+        return obs, penalised, terminated, truncated, {**info, "reward": float(reward)}
 
 
 class VectorEpisodeCost(VectorWrapper[Any, Any, Any, Any, Any]):
     """Add up reward and cost of each episode in vector form, right under every autoreset mode.
 
-    At the step that ends an episode `infos["episode_cost"]` and `infos["episode_return"]` `[B]` hold the sums, with the masks
-    `infos["_episode_cost"]` and `infos["_episode_return"]`; elsewhere they are 0.
+    At the step that ends an episode `infos["episode_cost"]` and `infos["episode_return"]` `[B]` hold the sums, with
+    the masks `infos["_episode_cost"]` and `infos["_episode_return"]`; elsewhere they are 0.
     """
 
     def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:

@@ -4,12 +4,12 @@
 
 The log is the Massachusetts Department of Public Utilities' public record of single outages in the west of the state
 (columns outage_id, time_out in local Eastern time, duration_h, town); the second file has a row a town (town,
-median_income_usd, lat, lon). Outages from 2017 on are used (the coverage changed before), durations of zero are dropped, and
-the 55 towns with most records become the regions of a city.
+median_income_usd, lat, lon). Outages from 2017 on are used (the coverage changed before), durations of zero are
+dropped, and the 55 towns with most records become the regions of a city.
 
-What the numbers mean: the log's end is the restoration, so its durations hold the wait for a crew as well as the repair. They
-stand in for repair times here. The table shows how policies compare on durations that are as skewed as real ones; it says
-nothing about how long these towns really wait, nor that income lengthens their outages.
+What the numbers mean: the log's end is the restoration, so its durations hold the wait for a crew as well as the
+repair. They stand in for repair times here. The table shows how policies compare on durations that are as skewed as
+real ones; it says nothing about how long these towns really wait, nor that income lengthens their outages.
 """
 
 from __future__ import annotations
@@ -100,8 +100,9 @@ def main() -> int:
     subprocess.run([*train, "--final-episodes", "0"], cwd=ROOT, check=True)
     run = max(runs.glob("Restoration-v0/sta-sac/*"), key=lambda path: path.stat().st_mtime)
     names = f"request-volume,nearest,shortest-repair,tsp,repairman,equity-planner,sta-sac={run.resolve()}"
-    score = [sys.executable, "evaluate.py", "--env", "Restoration-v0", "--city", str(folder.resolve()), "--agents", names]
-    score += ["--episodes", str(settings.episodes), "--seed", "1", "--json", str((settings.out / "scores.json").resolve())]
+    score = [sys.executable, "evaluate.py", "--env", "Restoration-v0", "--city", str(folder.resolve())]
+    score += ["--agents", names, "--episodes", str(settings.episodes), "--seed", "1"]
+    score += ["--json", str((settings.out / "scores.json").resolve())]
     return subprocess.run(score, cwd=ROOT, check=False).returncode
 
 

@@ -1,4 +1,4 @@
-"""STA-SAC: discrete soft actor-critic with a Lagrange multiplier, learning from whole episodes (EPOPR section 3.3.3)."""
+"""STA-SAC: discrete soft actor-critic with a Lagrange multiplier, from whole episodes (EPOPR section 3.3.3)."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ from stormgym.agents.sta_sac.policy import STASACPolicy
 class STASAC(OffPolicyAlgorithm):
     """Spatial-temporal attention soft actor-critic under an expected-cost limit, a Stable-Baselines3 algorithm.
 
-    Departures from the paper, each a switch: the squared error that eq. 17 leaves out; the minimum over reward critics and
-    the mean (or maximum) over cost critics where eq. 18 takes the minimum of pairs; the sign of eq. 19 put right; the dual
-    step on the costs of finished episodes that were played greedily, because exploring episodes overstate the cost of the
-    policy that will be used. Targets run along whole episodes with Retrace weights min(1, pi / behaviour), so that what
-    happens at the end of an episode reaches its beginning in few updates; `retrace=0` gives the one-step targets of eq. 17.
+    Departures from the paper, each a switch: the squared error that eq. 17 leaves out; the minimum over reward
+    critics and the mean (or maximum) over cost critics where eq. 18 takes the minimum of pairs; the sign of eq. 19
+    put right; the dual step on the costs of finished episodes that were played greedily, because exploring episodes
+    overstate the cost of the policy that will be used. Targets run along whole episodes with Retrace weights min(1,
+    pi / behaviour), so that what happens at the end of an episode reaches its beginning in few updates; `retrace=0`
+    gives the one-step targets of eq. 17.
 
     Args:
         policy: `"STASACPolicy"` or a class.
@@ -43,14 +44,16 @@ class STASAC(OffPolicyAlgorithm):
         train_freq: steps of each environment between updates; None takes N, one whole episode.
         gradient_steps: updates after each collection.
         retrace: lambda in [0, 1] of the Retrace targets.
-        target_entropy: pair (first, last) of the policy's target entropy as a share of log(open regions); moves linearly
+        target_entropy: pair (first, last) of the policy's target entropy as a share of log(open regions); moves
+            linearly
             over the training.
         entropy_in_critic: whether targets carry the entropy bonus.
         cost_reduction: `"mean"` or `"max"` over the two cost critics.
         cost_limit: limit d (h); None asks the environment.
         limit_margin: the multiplier aims at `limit_margin * d`, so that a finite evaluation holds d.
         multiplier_init, multiplier_lr, multiplier_method: the Lagrange multiplier (see `LagrangeMultiplier`).
-        greedy_share: share of the environments that act greedily and feed the dual step; 0 uses all, exploring, episodes.
+        greedy_share: share of the environments that act greedily and feed the dual step; 0 uses all, exploring,
+            episodes.
         max_grad_norm: gradient clipping.
         policy_kwargs: size and shape of the networks (see `STASACPolicy`).
     """
@@ -143,7 +146,8 @@ class STASAC(OffPolicyAlgorithm):
 
     def _setup_model(self) -> None:
         if self._whole_episodes:
-            self.train_freq = int(self.action_space.n)  # type: ignore[union-attr]
+            assert isinstance(self.action_space, spaces.Discrete)
+            self.train_freq = int(self.action_space.n)
         if self.cost_limit is None:
             self.cost_limit = self._limit_of_env()
         super()._setup_model()
@@ -167,7 +171,9 @@ class STASAC(OffPolicyAlgorithm):
         try:
             return float(self.env.get_attr("cost_limit")[0])
         except AttributeError:
-            raise ValueError("the environment has no cost_limit; pass cost_limit (in the unit of info['cost'])") from None
+            raise ValueError(
+                "the environment has no cost_limit; pass cost_limit (in the unit of info['cost'])"
+            ) from None
 
     # ---------------------------------------------------------------- collecting
 
@@ -186,7 +192,8 @@ class STASAC(OffPolicyAlgorithm):
             action = (np.random.random(mask.shape) * mask).argmax(axis=1)
             self._behaviour = 1.0 / mask.sum(axis=1)
             return action, action
-        probs, self._rollout_state = self.policy.step_probs(obs, self._rollout_state, self._last_episode_starts)
+        start = np.ones(n_envs, dtype=bool) if self._last_episode_starts is None else self._last_episode_starts
+        probs, self._rollout_state = self.policy.step_probs(obs, self._rollout_state, start)
         action = self.policy.choose(probs, deterministic=False)
         greedy = self._greedy_rows()
         action[greedy] = self.policy.choose(probs[torch.from_numpy(greedy)], deterministic=True)
@@ -229,13 +236,12 @@ class STASAC(OffPolicyAlgorithm):
             return
         self.policy.set_training_mode(True)
         self._rollout_state = None
-        factor = self.policy._settings["actor_lr_factor"]
         decay = self.lr_last + (1.0 - self.lr_last) * self._current_progress_remaining
         rate = self.lr_schedule(self._current_progress_remaining) * decay
-        for group in self.policy.critic.optimizer.param_groups:
+        for group in self.policy.critic_optimizer.param_groups:
             group["lr"] = rate
-        for group in self.policy.actor.optimizer.param_groups:
-            group["lr"] = rate * factor
+        for group in self.policy.actor_optimizer.param_groups:
+            group["lr"] = rate * self.policy.actor_lr_factor
         logs: list[dict[str, float]] = []
         for _ in range(gradient_steps):
             logs.append(self._update(self.replay_buffer.sample(batch_size)))
@@ -257,9 +263,7 @@ class STASAC(OffPolicyAlgorithm):
 
     def _update(self, batch: EpisodeBatch) -> dict[str, float]:
         policy = self.policy
-        inputs, scales = make_inputs(
-            batch.regions, batch.distance_km, batch.is_open, batch.crew, policy.n_groups
-        )
+        inputs, scales = make_inputs(batch.regions, batch.distance_km, batch.is_open, batch.crew, policy.n_groups)
         alpha = self.log_alpha.exp().detach()
         logits = policy.actor(inputs).squeeze(-1)  # [M, T, N]
         log_pi = policy.log_probs(logits, batch.action_mask)
@@ -278,21 +282,22 @@ class STASAC(OffPolicyAlgorithm):
         taken = q.gather(2, batch.actions[..., None, None].expand(-1, -1, 1, 4)).squeeze(2)  # [M, T, 4]
         error = (taken - targets) * valid.unsqueeze(-1)
         critic_loss = error.square().sum() / total  # eq. 17, with the square that print leaves out
-        policy.critic.optimizer.zero_grad()
+        policy.critic_optimizer.zero_grad()
         critic_loss.backward()
         torch.nn.utils.clip_grad_norm_(policy.critic.parameters(), self.max_grad_norm)
-        policy.critic.optimizer.step()
+        policy.critic_optimizer.step()
 
-        advantage = self._lagrangian(slow, self.multiplier.per_unit * batch.crew[..., CREW["cost_limit_h"], None])
+        price = self.multiplier.per_unit * batch.crew[..., CREW["cost_limit_h"], None]  # of a cost in limits
+        advantage = self._lagrangian(slow, price)
         actor_loss = ((pi * (alpha * log_pi - advantage)).sum(-1) * valid).sum() / total  # eq. 18
-        policy.actor.optimizer.zero_grad()
+        policy.actor_optimizer.zero_grad()
         actor_loss.backward()
         torch.nn.utils.clip_grad_norm_(policy.actor.parameters(), self.max_grad_norm)
-        policy.actor.optimizer.step()
+        policy.actor_optimizer.step()
 
         n_open = batch.action_mask.sum(-1).to(pi.dtype)
         wanted = self._entropy_share() * n_open.clamp_min(1.0).log()
-        surplus = (((entropy.detach() - wanted) * valid).sum() / total)
+        surplus = ((entropy.detach() - wanted) * valid).sum() / total
         alpha_loss = self.log_alpha * surplus
         self.alpha_optimizer.zero_grad()
         alpha_loss.backward()
@@ -316,9 +321,10 @@ class STASAC(OffPolicyAlgorithm):
     def _targets(
         self, batch: EpisodeBatch, q: Tensor, pi: Tensor, reward: Tensor, cost: Tensor, bonus: Tensor
     ) -> Tensor:
-        """Retrace targets `[M, T, 4]` from the target critics' values `[M, T, N, 4]`; with `retrace=0` they are r + V(next) of eq. 17.
+        """Retrace targets `[M, T, 4]` from the target critics' values `[M, T, N, 4]`.
 
-        G_t = r_t + V(s_t+1) + c_t+1 (G_t+1 - Q(s_t+1, a_t+1)), c = retrace * min(1, pi / behaviour); no entropy for costs.
+        G_t = r_t + V(s_t+1) + c_t+1 (G_t+1 - Q(s_t+1, a_t+1)), c = retrace * min(1, pi / behaviour); no entropy for
+        costs. With `retrace=0` they are r + V(next) of eq. 17.
         """
         q_reward = q[..., :2].amin(-1)
         q_cost = q[..., 2:].mean(-1) if self.cost_reduction == "mean" else q[..., 2:].amax(-1)
@@ -367,5 +373,5 @@ class STASAC(OffPolicyAlgorithm):
         return [*super()._excluded_save_params(), "_rollout_state", "multiplier"]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
-        state = ["policy", "policy.actor.optimizer", "policy.critic.optimizer", "alpha_optimizer"]
+        state = ["policy", "policy.actor_optimizer", "policy.critic_optimizer", "alpha_optimizer"]
         return [*state, "multiplier", "multiplier.optimizer"], ["log_alpha"]

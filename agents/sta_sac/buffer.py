@@ -36,8 +36,8 @@ _STEP_FIELDS = EpisodeBatch._fields[1:-1]
 class EpisodeReplayBuffer(DictReplayBuffer):
     """Keeps the last finished episodes and samples whole ones (EPOPR eq. 17 averages over M episodes).
 
-    What the observations of an episode share (coordinates, forecasts, groups) is kept once; the next observation is the next
-    step's. A truncated episode counts as ended: Restoration-v0 settles everything inside its last step.
+    What the observations of an episode share (coordinates, forecasts, groups) is kept once; the next observation is
+    the next step's. A truncated episode counts as ended: Restoration-v0 settles everything inside its last step.
 
     Args:
         buffer_size: steps kept over all environments (episodes kept = buffer_size // N).
@@ -133,7 +133,7 @@ class EpisodeReplayBuffer(DictReplayBuffer):
             self._keep(int(row))
 
     def add(self, obs: Any, next_obs: Any, action: Any, reward: Any, done: Any, infos: list[dict[str, Any]]) -> None:
-        """Stable-Baselines3's form: the cost is `info["cost"]`, the behaviour's probability `info["behaviour"]` (1 if absent).
+        """As Stable-Baselines3; the cost is `info["cost"]`, the action's probability `info["behaviour"]` (1 if absent).
 
         Raises:
             KeyError: an info has no cost.
@@ -146,7 +146,9 @@ class EpisodeReplayBuffer(DictReplayBuffer):
             )
         cost = np.array([info["cost"] for info in infos], dtype=np.float64)
         behaviour = np.array([info.get("behaviour", 1.0) for info in infos], dtype=np.float64)
-        self.add_step(obs, np.asarray(action).reshape(self.n_envs), reward, cost, behaviour, np.asarray(done, dtype=bool))
+        self.add_step(
+            obs, np.asarray(action).reshape(self.n_envs), reward, cost, behaviour, np.asarray(done, dtype=bool)
+        )
 
     def _keep(self, row: int) -> None:
         length = int(self._at[row])

@@ -21,7 +21,9 @@ def check_observation_space(space: Any) -> None:
     """Raise `ValueError` unless the observation is Restoration-v0's."""
     keys = {*REGION_COLUMNS, "crew", "action_mask"}
     if not isinstance(space, spaces.Dict) or not keys <= set(space.spaces):
-        raise ValueError(f"STA-SAC needs an observation Dict with {', '.join(sorted(keys))} (Restoration-v0); got {space}")
+        raise ValueError(
+            f"STA-SAC needs an observation Dict with {', '.join(sorted(keys))} (Restoration-v0); got {space}"
+        )
 
 
 @dataclass

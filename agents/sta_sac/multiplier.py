@@ -14,8 +14,8 @@ Method = Literal["softplus", "projected"]
 class LagrangeMultiplier(nn.Module):
     """Multiplier lambda >= 0 of E[C] <= d, on costs scaled by their limit (lambda multiplies C / d).
 
-    `"softplus"` keeps lambda = softplus(x) and moves x with its own Adam; `"projected"` is EPOPR eq. 19 with its sign put
-    right: lambda <- max(0, lambda + eta (C / d - 1)). The multiplier must rise when the cost exceeds the limit.
+    `"softplus"` keeps lambda = softplus(x) and moves x with its own Adam; `"projected"` is EPOPR eq. 19 with its sign
+    put right: lambda <- max(0, lambda + eta (C / d - 1)). The multiplier must rise when the cost exceeds the limit.
 
     Args:
         limit: d > 0, in the unit of the costs.

@@ -2,11 +2,11 @@
 
 Two shapes of the same idea (EPOPR section 3.3.2), chosen by `shape`:
 
-- `"episode"` (default): a transformer with a [CLS] token encodes all regions of an episode once. At every step an attention
-  over the regions still open (its weights come from the encodings, its sum runs over open regions only) and the crew's state
-  are added, and every region is scored. A whole episode costs little more than one step.
-- `"paper"`: the transformer runs over the open regions anew at every step; the query is [CLS] joined with the crew's state,
-  the keys are each region's encoding joined with its raw features, the score is v' tanh(W [K, Q]).
+- `"episode"` (default): a transformer with a [CLS] token encodes all regions of an episode once. At every step an
+  attention over the regions still open (its weights come from the encodings, its sum runs over open regions only) and
+  the crew's state are added, and every region is scored. A whole episode costs little more than one step.
+- `"paper"`: the transformer runs over the open regions anew at every step; the query is [CLS] joined with the crew's
+  state, the keys are each region's encoding joined with its raw features, the score is v' tanh(W [K, Q]).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class EpisodeNet(nn.Module):
         self.out = nn.Linear(step_width, n_out)
 
     def encode(self, tokens: Tensor) -> Encoding:
-        """What a whole episode shares: encodings `[B, N, D]`, summary `[B, D]`, attention `[B, H, N, M]`, values `[B, H, M, d]`."""
+        """Encodings `[B, N, D]`, summary `[B, D]`, attention `[B, H, N, M]` and values `[B, H, M, d]` of an episode."""
         h, cls = self.encoder(tokens)
         b, n, d = h.shape
         heads, size = self.n_heads, d // self.n_heads
@@ -94,8 +94,8 @@ class EpisodeNet(nn.Module):
     def around(self, kernel: Tensor, value: Tensor, weight: Tensor) -> Tensor:
         """Attention of every region over the open ones, at every step: `[B, T, N, D]`.
 
-        sum_m weight[t, m] kernel[r, m] value[m] / sum_m weight[t, m] kernel[r, m]. One step is done as it stands; for whole
-        episodes the sum over m is one matrix product with the steps as rows, so no `[T, N, M]` tensor is made.
+        sum_m weight[t, m] kernel[r, m] value[m] / sum_m weight[t, m] kernel[r, m]. One step is done as it stands; for
+        whole episodes the sum over m is one matrix product with the steps as rows, so no `[T, N, M]` tensor is made.
         """
         b, heads, n, _ = kernel.shape
         t, size = weight.shape[1], value.shape[-1]

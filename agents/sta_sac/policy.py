@@ -33,14 +33,17 @@ N_CRITICS = 4
 class Critics(nn.Module):
     """Two reward and two cost critics: `[B, T, N, 4]`, reward in units of `Scales.total_hours`, cost in limits.
 
-    Each is a known part plus a learnt rest, so that little is left to learn. Known for the reward: the regions still dark
-    wait for the travel and the forecast repair of the choice, then for the repairs that follow at a mean pace. Known for
-    the cost: the pair gaps grow by |F_a - F_b| times that wait, and the difference that the choice leaves behind goes on
-    for a while (`fade`). Both rests shrink with the share of open regions, and both known parts are exact at the last one
-    but for the forecast's error.
+    Each is a known part plus a learnt rest, so that little is left to learn. Known for the reward: the regions still
+    dark wait for the travel and the forecast repair of the choice, then for the repairs that follow at a mean pace.
+    Known for the cost: the pair gaps grow by |F_a - F_b| times that wait, and the difference that the choice leaves
+    behind goes on for a while (`fade`). Both rests shrink with the share of open regions, and both known parts are
+    exact at the last one but for the forecast's error.
 
-    `shared=True` (default) puts the four heads on one trunk; False gives each critic its own encoder, as the paper does.
+    `shared=True` (default) puts the four heads on one trunk; False gives each critic its own encoder, as the paper
+    does.
     """
+
+    pairs: Tensor  # [G, P] shares @ pairs = differences
 
     def __init__(self, n_groups: int, shape: str, shared: bool, **size: int) -> None:
         super().__init__()
@@ -67,13 +70,15 @@ class Critics(nn.Module):
         share = (n_open / n).unsqueeze(-1)
         cost = self._known_cost(regions, crew, scales, wait, (others + self.pace) * after)
         return torch.cat(
-            [reward.unsqueeze(-1) + 2.0 * share * rest[..., :2], cost.unsqueeze(-1) + share.sqrt() * rest[..., 2:]], dim=-1
+            [reward.unsqueeze(-1) + 2.0 * share * rest[..., :2], cost.unsqueeze(-1) + share.sqrt() * rest[..., 2:]],
+            dim=-1,
         )
 
     def _known_cost(self, regions: Tensor, crew: Tensor, scales: Scales, wait: Tensor, left: Tensor) -> Tensor:
         """Growth of the gap, in limits, if differences of group shares fade evenly: `[B, T, N]`."""
         shares, pair_gaps = split_groups(crew, self.n_groups)
-        group = torch.nn.functional.one_hot(regions[..., COLUMN["group"]].long(), self.n_groups).to(crew.dtype)  # [B, N, G]
+        index = regions[..., COLUMN["group"]].long()
+        group = torch.nn.functional.one_hot(index, self.n_groups).to(crew.dtype)  # [B, N, G]
         step = (group / group.sum(1, keepdim=True)) @ self.pairs  # [B, N, P] what restoring a region changes
         before = shares @ self.pairs  # [B, T, P]
         hours = scales.hours[:, None, :, None]
@@ -136,8 +141,9 @@ class STASACPolicy(BasePolicy):
         self.critic_target.load_state_dict(self.critic.state_dict())
         self.critic_target.requires_grad_(False)
         rate = lr_schedule(1.0)
-        self.actor.optimizer = torch.optim.Adam(self.actor.parameters(), lr=rate * actor_lr_factor)
-        self.critic.optimizer = torch.optim.Adam(self.critic.parameters(), lr=rate)
+        self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), lr=rate * actor_lr_factor)
+        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=rate)
+        self.actor_lr_factor = actor_lr_factor
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         data = {"observation_space": self.observation_space, "action_space": self.action_space}
@@ -148,7 +154,9 @@ class STASACPolicy(BasePolicy):
         return torch.log_softmax(logits.masked_fill(~action_mask, CLOSED), dim=-1)
 
     @torch.no_grad()
-    def step_probs(self, observation: dict[str, NDArray[Any]], state: Any, start: NDArray[np.bool_]) -> tuple[Tensor, Any]:
+    def step_probs(
+        self, observation: dict[str, NDArray[Any]], state: Any, start: NDArray[np.bool_]
+    ) -> tuple[Tensor, Any]:
         """Probabilities `[B, N]` for a batch of observations, and the encodings to keep as `state`."""
         to = lambda x, dtype: torch.as_tensor(np.ascontiguousarray(x), dtype=dtype, device=self.device)  # noqa: E731
         regions = to(regions_of(observation), torch.float32)

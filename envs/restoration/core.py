@@ -61,9 +61,7 @@ class RestorationCore:
         self.city = resolve_city(city, income_effect=income_effect)
         self.cost_limit = float(self.city.cost_limit_h if cost_limit is None else cost_limit)
         self.tables = city_tables(self.city, predictor, float(confidence_level))
-        self.process = RestorationProcess(
-            self.tables, batch, cost_limit_h=self.cost_limit, max_travel_km=max_travel_km
-        )
+        self.process = RestorationProcess(self.tables, batch, cost_limit_h=self.cost_limit, max_travel_km=max_travel_km)
         self.batch = batch
         self.n_regions = self.city.n_regions
         self.raise_on_invalid = on_invalid == "raise"
@@ -79,9 +77,7 @@ class RestorationCore:
         self.process.reset(jobs, rows)
         self.reward_so_far[slice(None) if rows is None else rows] = 0.0
 
-    def step(
-        self, actions: NDArray[np.int64], live: NDArray[np.bool_] | None = None
-    ) -> Step:
+    def step(self, actions: NDArray[np.int64], live: NDArray[np.bool_] | None = None) -> Step:
         """Advance all episodes; return reward, cost, terminated, truncated, each `[B]`, and whether any ended.
 
         The caller has checked 0 <= action < N (see `out_of_range`). `live` marks rows whose action counts for

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from stormgym.envs.data import City
@@ -21,14 +22,16 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
     """One crew brings power back to the regions of a city after a storm, quickly and fairly (EPOPR).
 
     ## Description
-    A storm has cut the power of N regions. One crew starts at a depot and visits every region once. Travelling and repairing
-    take hours; a region's outage lasts until its repair ends. At `reset` each region draws one record of its own repair log,
-    all regions at once, so every policy meets the same storm. The agent sees a calibrated prediction interval and the mean
-    forecast of each repair, made by models that never saw the drawn record; it never sees the true hours before the repair.
+    A storm has cut the power of N regions. One crew starts at a depot and visits every region once. Travelling and
+    repairing take hours; a region's outage lasts until its repair ends. At `reset` each region draws one record of
+    its own repair log, all regions at once, so every policy meets the same storm. The agent sees a calibrated
+    prediction interval and the mean forecast of each repair, made by models that never saw the drawn record; it never
+    sees the true hours before the repair.
 
     ## Action space
-    `Discrete(N)`: the region to repair next. Open regions are marked in `obs["action_mask"]` (int8), `info["action_mask"]`
-    and `action_masks()` (bool). A masked choice is a wasted trip: the travel plus 0.25 h, nothing repaired.
+    `Discrete(N)`: the region to repair next. Open regions are marked in `obs["action_mask"]` (int8),
+    `info["action_mask"]` and `action_masks()` (bool). A masked choice is a wasted trip: the travel plus 0.25 h,
+    nothing repaired.
 
     ## Observation space
     A `Dict`; K = 6 + 3 G + P with G groups and P pairs of groups.
@@ -57,24 +60,27 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
     `-delta * (regions still dark) / N` for each step of length delta; `reward="terminal"` pays all at the end.
 
     ## Costs
-    `info["cost"]`, hours; its sum over the episode is the largest Wasserstein-1 distance between the outage distributions of
-    two groups (eq. 14). `cost="dense"` gives the change of the running gap (it can be negative); `cost="terminal"` gives the
-    total at the last step and 0.0 before. The limit `cost_limit` is on the expected total.
+    `info["cost"]`, hours; its sum over the episode is the largest Wasserstein-1 distance between the outage
+    distributions of two groups (eq. 14). `cost="dense"` gives the change of the running gap (it can be negative);
+    `cost="terminal"` gives the total at the last step and 0.0 before. The limit `cost_limit` is on the expected
+    total.
 
     ## Episode end
-    Terminated when every region is restored. Truncated after 4 N steps; the regions then left are restored nearest-first
-    inside the last step's reward and cost, and `metrics["completed"]` is 0.0. The last `info` holds `metrics`.
+    Terminated when every region is restored. Truncated after 4 N steps; the regions then left are restored
+    nearest-first inside the last step's reward and cost, and `metrics["completed"]` is 0.0. The last `info` holds
+    `metrics`.
 
     ## Arguments
     Args:
-        city: `"default"` (synthetic, 55 regions), `"synthetic:N:SEED"`, a folder with regions.csv, log.csv and city.json,
-            or a `City`.
-        predictor: source of the interval: `"ecqr"`, `"cqr"`, `"cp"`; `"point"` (interval shrunk to the mean forecast) or
-            `"none"` (the mean of the log everywhere).
+        city: `"default"` (synthetic, 55 regions), `"synthetic:N:SEED"`, a folder with regions.csv, log.csv and
+            city.json, or a `City`.
+        predictor: source of the interval: `"ecqr"`, `"cqr"`, `"cp"`; `"point"` (interval shrunk to the mean forecast)
+            or `"none"` (the mean of the log everywhere).
         confidence_level: nominal coverage of the interval.
         cost_limit: limit d of the expected gap (h); None takes the city's (8 h by default).
         reward, cost: `"dense"` or `"terminal"`; same totals.
-        shock: `"none"`, `"common"` or `"group"`: a lognormal factor of mean one on all durations or on those of a group.
+        shock: `"none"`, `"common"` or `"group"`: a lognormal factor of mean one on all durations or on those of a
+            group.
         shock_log_sd: log standard deviation of that factor.
         max_travel_km: regions farther than this (road km) are masked while a nearer one is open; None for no rule.
         income_effect: strength of the link from income to repair hours in the generator (1 = calibrated, 0 = none);
@@ -89,7 +95,7 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
     - v0: first version.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}
+    metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012 - as Gymnasium declares it
 
     def __init__(
         self,
@@ -121,7 +127,7 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
             on_invalid=on_invalid,
             render_mode=render_mode,
         )
-        self.observation_space = self.core.observation_space
+        self.observation_space: spaces.Dict = self.core.observation_space  # type: ignore[assignment]
         self.action_space = self.core.action_space
         self.render_mode = render_mode
         self._running = False
@@ -175,8 +181,7 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
         """Text or picture of the city, the crew's path and the outage so far, as `render_mode` says."""
         if self.render_mode is None:
             gym.logger.warn(
-                "render() was called without a render_mode; make the environment with "
-                'render_mode="ansi" or "rgb_array"'
+                'render() was called without a render_mode; make the environment with render_mode="ansi" or "rgb_array"'
             )
             return None
         if not self._started:

@@ -91,5 +91,5 @@ def observation_space(n_regions: int, n_groups: int) -> spaces.Dict:
 
 
 def regions_of(observation: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-    """The region columns of an observation (or a batch) side by side, `[..., N, 9]` in the order of `REGION_COLUMNS`."""
+    """The region columns of an observation (or a batch) side by side, `[..., N, 9]`, ordered as `REGION_COLUMNS`."""
     return np.stack([observation[column] for column in REGION_COLUMNS], axis=-1)

@@ -25,9 +25,9 @@ def restoration_metrics(
 
     Returns:
         Name to `[B]`: `mean_outage_h`, `gap_h` (EPOPR eq. 14), `over_limit` (1 when the gap exceeds d),
-        `worst_group_mean_h`, `group_mean_h_0`.., `p95_h`, `gini`, `makespan_h`, `share_out_24h`, `share_out_48h` (regions),
-        and where the city has customers `saidi_h` (mean over customers), `customer_hours`, `customers_out_24h`,
-        `customers_out_48h` (shares of customers).
+        `worst_group_mean_h`, `group_mean_h_0`.., `p95_h`, `gini`, `makespan_h`, `share_out_24h`, `share_out_48h`
+        (regions), and where the city has customers `saidi_h` (mean over customers), `customer_hours`,
+        `customers_out_24h`, `customers_out_48h` (shares of customers).
     """
     ordered = np.sort(outage_h, axis=1)
     means = equity.group_means(outage_h, city.group, city.n_groups)
@@ -53,7 +53,7 @@ def restoration_metrics(
 
 
 def _quantile(ordered: Floats, level: float) -> Floats:
-    """Linear-interpolation quantile of rows in ascending order (`np.quantile` takes a hundred times longer on one row)."""
+    """Linear-interpolation quantile of rows in ascending order (`np.quantile` is far slower on one row)."""
     place = level * (ordered.shape[1] - 1)
     below = int(place)
     above = min(below + 1, ordered.shape[1] - 1)

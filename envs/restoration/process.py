@@ -2,9 +2,10 @@
 
 `RestorationProcess` holds the state of B episodes and advances them together. `RestorationEnv` is its door with B = 1,
 `RestorationVectorEnv` the one with B environments. State that the observation shows lives in the layout in which it is
-shown (regions `[B, F, N]`, crews `[K, B]`), so a fresh observation is one copy. What costs at B = 1 is the number of NumPy
-calls and the conversion of Python numbers, at large B the bytes touched: hence flat indices, views and constants kept from
-`_bind`, and rates that make one product of many.
+shown (regions `[B, F, N]`, crews `[K, B]`), so a fresh observation is one copy. What costs at B = 1 is the number of
+NumPy
+calls and the conversion of Python numbers, at large B the bytes touched: hence flat indices, views and constants kept
+from `_bind`, and rates that make one product of many.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class RestorationProcess:
         tables: the city under one predictor.
         batch: B.
         cost_limit_h: shown in the observation (h).
-        max_travel_km: regions farther than this (road km) are closed while another open one is nearer; None for no rule.
+        max_travel_km: regions farther than this (road km) are closed while another open one is nearer; None for no
+            rule.
     """
 
     def __init__(
@@ -315,7 +317,10 @@ class RestorationProcess:
     def observation(self) -> dict[str, NDArray[Any]]:
         """Fresh copies of what the agents see, with a leading axis B; the region columns are views of one copy."""
         regions = self.regions.copy()
-        result = {"action_mask": self.action_mask.copy(), "crew": self.crew.astype(np.float32).T}
+        result: dict[str, NDArray[Any]] = {
+            "action_mask": self.action_mask.copy(),
+            "crew": self.crew.astype(np.float32).T,
+        }
         for i, column in enumerate(REGION_COLUMNS):
             result[column] = regions[:, i]
         return result

@@ -93,9 +93,7 @@ def render_text(scene: Scene) -> str:
     for g, name in enumerate(scene.names):
         bar = "#" * round(20 * float(scene.share[g]))
         count = f"{round(float(scene.share[g] * scene.size[g]))}/{round(float(scene.size[g]))}"
-        lines.append(
-            f"{name[:11]:<12}{count:>10}  [{bar:<20}]{scene.mean_h[g]:>10.2f} h{scene.log_ratio[g]:>+11.2f}"
-        )
+        lines.append(f"{name[:11]:<12}{count:>10}  [{bar:<20}]{scene.mean_h[g]:>10.2f} h{scene.log_ratio[g]:>+11.2f}")
     marks = _letters(scene.names)
     lines += ["", *(f"  |{line}|" for line in _text_map(scene, marks))]
     key = ", ".join(f"{mark} {name[:11]}" for mark, name in zip(marks, scene.names, strict=True))
@@ -144,7 +142,7 @@ def _text_map(scene: Scene, marks: list[str]) -> list[str]:
 
 
 def render_frame(scene: Scene) -> NDArray[np.uint8]:
-    """Return the frame `[500, 1000, 3]`: map with the crew's path, and the share of each group restored against hours."""
+    """Return the frame `[500, 1000, 3]`: map with the crew's path, and each group's share restored over time."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -186,12 +184,29 @@ def _draw_map(axes: Axes, scene: Scene) -> None:
             "linewidths": 1.6,
         }
         dark, lit = scene.xy_km[of_group & scene.is_open].T, scene.xy_km[of_group & ~scene.is_open].T
-        axes.scatter(*dark, c="white", zorder=2, **style)
-        axes.scatter(*lit, c=COLOURS[g % len(COLOURS)], zorder=3, **style)
+        axes.scatter(dark[0], dark[1], c="white", zorder=2, **style)
+        axes.scatter(lit[0], lit[1], c=COLOURS[g % len(COLOURS)], zorder=3, **style)
         axes.scatter([], [], c=COLOURS[g % len(COLOURS)], label=name, **style)
-    axes.scatter(*scene.depot_km, marker="X", s=110, c="black", edgecolors="white", zorder=4, label="depot")
     axes.scatter(
-        *scene.crew_km, marker="*", s=260, c="#FFD400", edgecolors="black", linewidths=1.0, zorder=5, label="crew"
+        [scene.depot_km[0]],
+        [scene.depot_km[1]],
+        marker="X",
+        s=110,
+        c="black",
+        edgecolors="white",
+        zorder=4,
+        label="depot",
+    )
+    axes.scatter(
+        [scene.crew_km[0]],
+        [scene.crew_km[1]],
+        marker="*",
+        s=260,
+        c="#FFD400",
+        edgecolors="black",
+        linewidths=1.0,
+        zorder=5,
+        label="crew",
     )
     points = np.vstack([scene.xy_km, scene.depot_km])
     middle, half = (points.max(axis=0) + points.min(axis=0)) / 2, np.ptp(points, axis=0) / 2

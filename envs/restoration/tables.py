@@ -97,9 +97,7 @@ class Jobs:
     quantile_h: Floats | None = None  # [B, N, Q] only for given jobs
 
     @classmethod
-    def draw(
-        cls, tables: CityTables, rngs: list[np.random.Generator], shock: str, shock_log_sd: float
-    ) -> Jobs:
+    def draw(cls, tables: CityTables, rngs: list[np.random.Generator], shock: str, shock_log_sd: float) -> Jobs:
         """Draw one record per region for each generator, all regions at once (common random numbers).
 
         A shock is drawn after the records, so it never changes which records are drawn. It is lognormal with mean one;
@@ -125,7 +123,9 @@ class Jobs:
 
     @classmethod
     def given(cls, tables: CityTables, jobs: dict[str, Any]) -> Jobs:
-        """Take one episode's jobs from arrays `[N]`: `lower_h, upper_h, point_h, duration_h`, optionally `quantile_h` `[N, Q]`.
+        """Take one episode's jobs from arrays `[N]`.
+
+        Keys: `duration_h, lower_h, upper_h, point_h` and optionally `quantile_h` `[N, Q]`.
 
         Raises:
             ValueError: a missing or unknown key, a wrong shape, a NaN or an hour outside [0, 1e4].
@@ -146,5 +146,5 @@ class Jobs:
                 raise ValueError(f"jobs[{name!r}] must hold hours in [0, {MAX_HOURS:g}] without NaN")
         if not (arrays["point_h"] > 0).all():
             raise ValueError("jobs['point_h'] must be above 0; give the mean forecast of each job in hours")
-        quantile = arrays.get("quantile_h")
-        return cls(*(arrays[n][None] for n in needed), None, None if quantile is None else quantile[None])
+        one = {name: value[None] for name, value in arrays.items()}
+        return cls(row=None, **one)

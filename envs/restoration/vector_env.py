@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from gymnasium.error import ResetNeeded
@@ -21,9 +21,10 @@ from stormgym.envs.restoration.process import RestorationProcess
 class RestorationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     """B environments of Restoration-v0 in one process; equal, episode by episode, to B single ones with the same seeds.
 
-    Observations, rewards, costs and infos are those of `RestorationEnv` with a leading axis B, in the layout of Gymnasium's
-    `SyncVectorEnv`, and are fresh copies. `infos["cost"]` `[B]` is the step's cost. Under `SAME_STEP` the cost of an
-    episode's last step is in `infos["final_info"]["cost"]`; `stormgym.envs.wrappers.VectorEpisodeCost` adds up either way.
+    Observations, rewards, costs and infos are those of `RestorationEnv` with a leading axis B, in the layout of
+    Gymnasium's `SyncVectorEnv`, and are fresh copies. `infos["cost"]` `[B]` is the step's cost. Under `SAME_STEP` the
+    cost of an episode's last step is in `infos["final_info"]["cost"]`; `stormgym.envs.wrappers.VectorEpisodeCost`
+    adds up either way.
 
     Args:
         num_envs: B.
@@ -31,7 +32,7 @@ class RestorationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any
         **kwargs: as for `RestorationEnv`.
     """
 
-    metadata: ClassVar[dict[str, Any]] = dict(RestorationEnv.metadata)
+    metadata = dict(RestorationEnv.metadata)  # noqa: RUF012 - as Gymnasium declares it
 
     def __init__(
         self,

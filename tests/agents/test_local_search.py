@@ -37,15 +37,15 @@ def instances(n_rows: int, n: int, n_groups: int, seed: int, *, midway: bool = F
 
 def every_order(arguments: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Mean outage and gap `[B, n!]` of all orders."""
-    problem = OrderProblem.of(**arguments)
-    n_rows, n = problem.repair_h.shape
+    n_rows, n = arguments["repair_h"].shape
     orders = np.array(list(permutations(range(n))))
     means, gaps = [], []
-    for order in orders:
-        rows = np.tile(order, (n_rows, 1))
-        means.append(problem.mean_outage(rows))
-        gaps.append(problem.gap(rows))
-    return np.stack(means, axis=1), np.stack(gaps, axis=1)
+    for row in range(n_rows):
+        one = {k: v[row] if k != "group_size" and v.shape[0] == n_rows else v for k, v in arguments.items()}
+        problem = OrderProblem.of(**{**one, "repair_h": np.tile(arguments["repair_h"][row], (len(orders), 1))})
+        means.append(problem.mean_outage(orders))
+        gaps.append(problem.gap(orders))
+    return np.array(means), np.array(gaps)
 
 
 SIZES = [(1, 1, False), (2, 2, False), (4, 2, False), (5, 3, True), (6, 3, False), (7, 3, False), (7, 2, True)]
@@ -198,11 +198,12 @@ def test_plan__names_a_bad_argument(changed: dict[str, Any], message: str) -> No
 def test_search__is_near_a_much_longer_one(shared_data: Path) -> None:
     city = City.load(shared_data / "calibrated_city")
     rng = np.random.default_rng(0)
-    repair = mean_repair_h(city) * rng.lognormal(-0.08, 0.4, (16, city.n_regions))
+    repair = mean_repair_h(city) * rng.lognormal(-0.08, 0.4, (8, city.n_regions))
     problem = OrderProblem.of(city.travel_h, repair, city.group)
     for limit in (None, 8.0):
         start = np.array(city_order(city, limit, 0))
         plan = search_orders(problem, gap_limit=limit, start=start)
-        longer = search_orders(problem, gap_limit=limit, start=start, iterations=4000, seed=1)
+        longer = search_orders(problem, gap_limit=limit, start=start, iterations=3000, seed=1)
+        print(limit, plan.mean_h.mean(), longer.mean_h.mean())
         assert plan.mean_h.mean() <= longer.mean_h.mean() + 0.25
         assert (plan.status == longer.status).all()

@@ -79,7 +79,7 @@ def test_save_load__keeps_networks_optimisers_multiplier_and_temperature(trained
     assert loaded.multiplier.limit == trained.multiplier.limit
     assert torch.equal(loaded.log_alpha, trained.log_alpha)
     for name in ("actor", "critic"):
-        old, new = (getattr(m.policy, name).optimizer.state_dict()["state"] for m in (trained, loaded))
+        old, new = (getattr(m.policy, f"{name}_optimizer").state_dict()["state"] for m in (trained, loaded))
         assert old.keys() == new.keys()
         assert all(torch.equal(old[k]["exp_avg"], new[k]["exp_avg"]) for k in old)
     obs = trained.get_env().reset()
@@ -244,7 +244,9 @@ def test_critics__known_part_is_exact_for_the_last_region(trained: STASAC) -> No
 @pytest.mark.parametrize("shape", list(SHAPES))
 def test_learn__every_shape_of_the_networks_trains(shape: str) -> None:
     size = {**SMALL["policy_kwargs"], "shape": shape, "share_critics": False}
-    model = make(policy_kwargs=size, retrace=0.0, entropy_in_critic=True, cost_reduction="max", multiplier_method="projected")
+    model = make(
+        policy_kwargs=size, retrace=0.0, entropy_in_critic=True, cost_reduction="max", multiplier_method="projected"
+    )
     before = weights(model)
     model.learn(140)
     after = weights(model)

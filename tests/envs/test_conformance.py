@@ -1,6 +1,6 @@
 """What every environment of the suite keeps, whichever door it is entered by.
 
-Parametrised over all registered ids, the doors (single, SyncVectorEnv, AsyncVectorEnv, native VectorEnv) and the autoreset
+Parametrised over all registered ids, doors (single, SyncVectorEnv, AsyncVectorEnv, native VectorEnv) and autoreset
 modes. An environment that joins the suite adds its small arguments to SMALL and is held to all of it.
 """
 
@@ -304,11 +304,11 @@ def test_seed__same_seed_and_actions_give_the_same_episodes_bit_for_bit(env_id, 
 @each_id
 def test_seed__another_seed_gives_another_episode_and_global_state_is_untouched(env_id):
     env = make(env_id)
-    np.random.seed(0)  # noqa: NPY002  (the legacy global state is what must not move)
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    np.random.seed(0)
+    before = np.random.get_state()[1].copy()
     a, b = (play(env, seed, np.random.default_rng(1))[-1][4]["metrics"] for seed in (1, 2))
     assert a != b
-    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+    np.testing.assert_array_equal(before, np.random.get_state()[1])
 
 
 @each_vector_id
@@ -493,7 +493,7 @@ def pick(mask: np.ndarray, i: int) -> int:
 
 
 def costs_of_single_episodes(env_id: str, cost: str, n_episodes: int) -> np.ndarray:
-    """Costs `[B, n_episodes]` of the first episodes of each environment, added up by hand; checked against the metrics."""
+    """Costs `[B, n_episodes]` of the first episodes of each environment, added up by hand, checked against metrics."""
     found = np.zeros((BATCH, n_episodes))
     for i in range(BATCH):
         env = make(env_id, cost=cost)
