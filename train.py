@@ -117,14 +117,8 @@ def _run(settings: Settings) -> int:
             )
         run = training.run
         left = run.settings.timesteps - training.model.num_timesteps
-        small = (
-            ""
-            if settings.resume or settings.timesteps
-            else " (a small default budget; --timesteps sets another)"
-        )
-        out.print(
-            f"Training {run.settings.agent} on {run.settings.env_id}: {left:,} steps{small}", highlight=False
-        )
+        small = "" if settings.resume or settings.timesteps else " (a small default budget; --timesteps sets another)"
+        out.print(f"Training {run.settings.agent} on {run.settings.env_id}: {left:,} steps{small}", highlight=False)
         out.print(f"Run folder: {run.folder}", soft_wrap=True, highlight=False)
         door.train(training, err, progress=settings.progress)
         door.show_result(run, out, episodes=settings.final_episodes, compare=settings.compare)

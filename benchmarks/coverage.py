@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import tyro
 from numpy.typing import NDArray
+from pages import replace_block
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
@@ -44,7 +45,6 @@ from stormgym.predictors import (
 from stormgym.predictors.coverage import binomial_interval
 
 METHODS: Mapping[str, Any] = {"CP": SplitConformal, "NCP": NormalizedConformal, "CQR": CQR, "ECQR": ECQR}
-BEGIN, END = "<!-- coverage:begin -->", "<!-- coverage:end -->"
 
 
 @dataclass(frozen=True)
@@ -169,9 +169,7 @@ def measure(city: City, settings: Settings) -> tuple[MethodResult, ...]:
             model.conformalize(X[calibration], y[calibration], groups[calibration])
             ends = model.predict_interval(X[test], groups[test])
             reports[name].append(
-                coverage_report(
-                    y[test], ends, groups[test], settings.confidence_level, group_names=city.group_names
-                )
+                coverage_report(y[test], ends, groups[test], settings.confidence_level, group_names=city.group_names)
             )
     return tuple(_pool(name, found) for name, found in reports.items())
 
@@ -264,9 +262,7 @@ def cross_fit_line(city: City, settings: Settings) -> str:
     y, groups = log.repair_h, city.group[log.region]
     found = cross_fit(log.features, y, groups, confidence_level=settings.confidence_level)
     error = y - found.point_h
-    report = coverage_report(
-        y, found.interval_h, groups, settings.confidence_level, group_names=city.group_names
-    )
+    report = coverage_report(y, found.interval_h, groups, settings.confidence_level, group_names=city.group_names)
     covered = ", ".join(f"{row.group} {100 * row.coverage:.1f} %" for row in report.groups)
     bias = ", ".join(f"{row.group} {error[groups == g].mean():+.2f} h" for g, row in enumerate(report.groups))
     return (
@@ -304,15 +300,6 @@ def command(settings: Settings) -> str:
     return " ".join(words)
 
 
-def write_docs(page: Path, text: str) -> None:
-    """Put the tables between the page's markers; raise `ValueError` when it has none."""
-    old = page.read_text(encoding="utf-8")
-    if old.count(BEGIN) != 1 or old.count(END) != 1 or old.index(BEGIN) > old.index(END):
-        raise ValueError(f"{page} must hold one line {BEGIN} and, below it, one line {END}.")
-    before, after = old.split(BEGIN)[0], old.split(END)[1]
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
-
-
 def show(results: tuple[MethodResult, ...]) -> None:
     """Print both tables."""
     head, rows, head_2, rows_2 = table_rows(results)
@@ -339,13 +326,12 @@ def main(settings: Settings) -> tuple[MethodResult, ...]:
         show(results)
         Console().print(sentence)
     if settings.docs is not None:
-        write_docs(settings.docs, text)
+        replace_block(settings.docs, "coverage", text)
     if settings.markdown is not None:
         settings.markdown.write_text(text + "\n", encoding="utf-8")
     if settings.json is not None:
         found = {
-            result.method: asdict(result) | {"gap": result.gap, "closes_gap": result.closes_gap}
-            for result in results
+            result.method: asdict(result) | {"gap": result.gap, "closes_gap": result.closes_gap} for result in results
         }
         payload = {"settings": asdict(settings), "n_records": len(city.log), "methods": found}
         settings.json.write_text(json.dumps(payload, indent=2, default=str) + "\n", encoding="utf-8")

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import tyro
+from pages import replace_block
 from rich.console import Console
 from rich.table import Table
 
@@ -144,16 +145,6 @@ def markdown(settings: Settings, rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def replace_block(file: Path, text: str) -> None:
-    """Put `text` between the markers seeds:begin and seeds:end of a Markdown file."""
-    begin, end = "<!-- seeds:begin -->", "<!-- seeds:end -->"
-    old = file.read_text(encoding="utf-8")
-    if begin not in old or end not in old:
-        raise SystemExit(f"{file} must hold the markers {begin} and {end}")
-    head, tail = old.split(begin)[0], old.split(end)[1]
-    file.write_text(f"{head}{begin}\n{text}\n{end}{tail}", encoding="utf-8")
-
-
 def main() -> None:
     """Train, score, show, write."""
     settings = tyro.cli(Settings)
@@ -178,7 +169,7 @@ def main() -> None:
             "(the best rule that does not plan on forecasts)"
         )
     if settings.docs is not None:
-        replace_block(settings.docs, markdown(settings, rows))
+        replace_block(settings.docs, "seeds", markdown(settings, rows))
         console.print(f"wrote {settings.docs}")
 
 

@@ -24,6 +24,16 @@ from stormgym.agents.training.runs import BEST, MODEL, Run, write_folder
 SCORE = "score.json"
 
 
+@dataclass
+class StopRequest:
+    """Whether someone has asked the training to stop, and how."""
+
+    signum: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.signum is not None
+
+
 class EpisodeCosts(BaseCallback):
     """Log `rollout/ep_cost_mean` beside Stable-Baselines3's `rollout/ep_rew_mean`."""
 
@@ -45,6 +55,7 @@ class Evaluation(BaseCallback):
         run: the run.
         venv: environments of its own, so that the training's episodes stay as they are.
         learner: gives the policy that plays.
+        stop: after a request to stop nothing is played any more.
         on_result: called with the step, the score, and whether it is the best so far.
     """
 
@@ -53,12 +64,14 @@ class Evaluation(BaseCallback):
         run: Run,
         venv: VecEnv,
         learner: Learner,
+        stop: StopRequest | None = None,
         on_result: Callable[[int, Score, bool], None] | None = None,
     ) -> None:
         super().__init__()
         self.run = run
         self.venv = venv
         self.learner = learner
+        self.stop = stop
         self.freq = run.settings.eval_freq
         self.on_result = on_result
         self.last_step = 0
@@ -69,9 +82,13 @@ class Evaluation(BaseCallback):
         return {"last_step": self.last_step, "best_rank": self.best_rank}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict()`."""
+        """Continue from `state_dict()`; what has to be beaten is the model in `best/`, which may be newer."""
         self.last_step = state["last_step"]
-        self.best_rank = None if state["best_rank"] is None else tuple(state["best_rank"])
+        rank = state["best_rank"]
+        file = self.run.best / SCORE
+        if file.is_file():
+            rank = json.loads(file.read_text(encoding="utf-8"))["rank"]
+        self.best_rank = None if rank is None else tuple(rank)
 
     def _on_step(self) -> bool:
         return True
@@ -81,7 +98,7 @@ class Evaluation(BaseCallback):
             self.evaluate()
 
     def _on_training_end(self) -> None:
-        if self.num_timesteps > self.last_step:
+        if self.num_timesteps > self.last_step and not self.stop:
             self.evaluate()
 
     def evaluate(self) -> Score:
@@ -101,23 +118,18 @@ class Evaluation(BaseCallback):
         return score
 
     def _keep(self, score: Score) -> None:
-        what = {"timesteps": self.num_timesteps, "feasible": score.excess == 0.0, **score.logged()}
+        what = {
+            "timesteps": self.num_timesteps,
+            "feasible": score.excess == 0.0,
+            "rank": score.rank,
+            **score.logged(),
+        }
 
         def fill(folder: Path) -> None:
             self.model.save(folder / MODEL)
             write_atomically(folder / SCORE, json.dumps(what, indent=1) + "\n")
 
         write_folder(self.run.folder / BEST, fill)
-
-
-@dataclass
-class StopRequest:
-    """Whether someone has asked the training to stop, and how."""
-
-    signum: int | None = None
-
-    def __bool__(self) -> bool:
-        return self.signum is not None
 
 
 class Checkpoints(BaseCallback):

@@ -204,11 +204,11 @@ def train(training: Training, console: Console, *, progress: bool = True) -> Non
     logger = make_logger(run.folder, model.num_timesteps if resumed else None)
     model.set_logger(logger)
     eval_venv = make_training_env(s.env_id, min(EVAL_ENVS, s.eval_episodes), s.env_kwargs)
-    evaluation = Evaluation(run, eval_venv, learner, bar.show_score)
-    if training.progress is not None:
-        evaluation.load_state_dict(training.progress["evaluation"])
     try:
         with stop_on_signals(lambda: bar.say("stopping after this rollout; once more to stop at once")) as stop:
+            evaluation = Evaluation(run, eval_venv, learner, stop, bar.show_score)
+            if training.progress is not None:
+                evaluation.load_state_dict(training.progress["evaluation"])
             checkpoints = Checkpoints(run, evaluation, stop)
             callbacks = [
                 *learner.callbacks(venv, training.settings),

@@ -63,9 +63,7 @@ def test_reward__is_scaled_reward_minus_lambda_times_cost_over_limit() -> None:
         costs += cost
         penalised += ours
     for i, info in enumerate(our_infos):
-        assert info["episode"]["r"] == pytest.approx(
-            returns[i], abs=1e-4
-        )  # the plain return, not the penalised one
+        assert info["episode"]["r"] == pytest.approx(returns[i], abs=1e-4)  # the plain return, not the penalised one
         assert info["episode"]["c"] == pytest.approx(costs[i])
         assert info["episode"]["p"] == pytest.approx(penalised[i], abs=1e-4)
         assert info["metrics"]["gap_h"] == pytest.approx(costs[i])
@@ -134,9 +132,7 @@ def test_multiplier__state_goes_on_exactly() -> None:
 @pytest.mark.parametrize("algorithm", [PPO, MaskablePPO, DQN])
 def test_training__moves_lambda_logs_and_saves_it(algorithm: Any, tmp_path: Path) -> None:
     venv = environments()
-    wrapped = VecLagrangianReward(
-        venv, LagrangeMultiplier(0.1, learning_rate=0.1)
-    )  # no policy is within this limit
+    wrapped = VecLagrangianReward(venv, LagrangeMultiplier(0.1, learning_rate=0.1))  # no policy is within this limit
     callback = LagrangianCallback(wrapped, min_episodes=4)
     settings: dict[str, Any] = {"n_steps": 32, "batch_size": 64}
     if algorithm is DQN:

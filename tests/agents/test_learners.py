@@ -132,9 +132,7 @@ def test_networks__relabelling_regions_permutes_scores_and_keeps_the_value() -> 
     order = np.random.default_rng(1).permutation(7)
     moved = {key: value if key == "crew" else value[:, order] for key, value in obs.items()}
     with torch.no_grad():
-        before, after = (
-            extractor({k: torch.as_tensor(v.copy()) for k, v in o.items()}) for o in (obs, moved)
-        )
+        before, after = (extractor({k: torch.as_tensor(v.copy()) for k, v in o.items()}) for o in (obs, moved))
         torch.testing.assert_close(scores(after), scores(before)[:, order])
         torch.testing.assert_close(value(after), value(before))
 

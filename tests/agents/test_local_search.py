@@ -48,7 +48,7 @@ def every_order(arguments: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     return np.array(means), np.array(gaps)
 
 
-SIZES = [(1, 1, False), (2, 2, False), (4, 2, False), (5, 3, True), (6, 3, False), (7, 3, False), (7, 2, True)]
+SIZES = [(1, 1, False), (2, 2, False), (5, 3, True), (7, 3, False), (7, 2, True)]
 
 
 @pytest.mark.parametrize(("n", "n_groups", "midway"), SIZES)
@@ -200,10 +200,8 @@ def test_search__is_near_a_much_longer_one(shared_data: Path) -> None:
     rng = np.random.default_rng(0)
     repair = mean_repair_h(city) * rng.lognormal(-0.08, 0.4, (8, city.n_regions))
     problem = OrderProblem.of(city.travel_h, repair, city.group)
-    for limit in (None, 8.0):
-        start = np.array(city_order(city, limit, 0))
-        plan = search_orders(problem, gap_limit=limit, start=start)
-        longer = search_orders(problem, gap_limit=limit, start=start, iterations=3000, seed=1)
-        print(limit, plan.mean_h.mean(), longer.mean_h.mean())
-        assert plan.mean_h.mean() <= longer.mean_h.mean() + 0.25
-        assert (plan.status == longer.status).all()
+    start = np.array(city_order(city, 8.0, 0))
+    plan = search_orders(problem, gap_limit=8.0, start=start)
+    longer = search_orders(problem, gap_limit=8.0, start=start, iterations=2500, seed=1)
+    assert plan.mean_h.mean() <= longer.mean_h.mean() + 0.25  # 0.10 h when this was written
+    assert (plan.status == longer.status).all()

@@ -16,7 +16,7 @@ from rich.console import Console
 
 import stormgym  # noqa: F401
 from stormgym.agents.training import door
-from stormgym.agents.training.callbacks import Evaluation
+from stormgym.agents.training.callbacks import Evaluation, StopRequest
 from stormgym.agents.training.logs import CsvLog
 from stormgym.agents.training.play import EVALUATION_SEED, Score, make_training_env, play
 from stormgym.agents.training.runs import (
@@ -66,9 +66,7 @@ def begin(folder: Path, console: Console, agent: str = "maskable-ppo", **changes
 
 
 @pytest.mark.parametrize("agent", sorted(QUICK))
-def test_run__resumed_goes_on_exactly_as_if_it_had_not_stopped(
-    agent: str, tmp_path: Path, console: Console
-) -> None:
+def test_run__resumed_goes_on_exactly_as_if_it_had_not_stopped(agent: str, tmp_path: Path, console: Console) -> None:
     training = begin(tmp_path, console, agent)
     run, through = training.run, training.model
     door.train(training, console, progress=False)
@@ -233,6 +231,14 @@ def test_best_model__stays_when_a_later_one_breaks_the_limit(
         kept.append(json.loads((run.best / "score.json").read_text())["timesteps"])
     assert kept == [1, 2, 2, 4]
 
+    resumed = Evaluation(run, training.venv, training.learner, StopRequest(15))  # from a checkpoint before the best
+    resumed.load_state_dict({"last_step": 1, "best_rank": (-1.0, -30.0)})
+    assert resumed.best_rank == (0.0, -19.0)
+    resumed.init_callback(model)
+    resumed.num_timesteps = 5
+    resumed.on_training_end()  # asked to stop: plays nothing
+    assert resumed.last_step == 1
+
 
 def test_play__meets_the_same_scenarios_whatever_the_policy_does() -> None:
     class Greedy:
@@ -267,9 +273,7 @@ def test_csv_log__grows_columns_and_drops_what_came_after_the_checkpoint(tmp_pat
     assert rows[-1]["a"] == "5"
 
 
-def test_resume__without_checkpoint_or_with_nothing_left_is_an_error(
-    tmp_path: Path, console: Console
-) -> None:
+def test_resume__without_checkpoint_or_with_nothing_left_is_an_error(tmp_path: Path, console: Console) -> None:
     run = create_run(tmp_path, settings_for())
     with pytest.raises(door.UsageError, match="no checkpoint to resume from"):
         door.resume(run.folder, None, console)

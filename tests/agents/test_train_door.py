@@ -82,12 +82,7 @@ def test_training__other_registered_environments_work_without_a_constraint(
     door: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rest = ("--timesteps", "128", "--num-envs", "2", "--eval-episodes", "2", "--runs-dir", str(tmp_path))
-    assert (
-        door(
-            ("--env", "CartPole-v1", "--agent", "ppo", "--ppo.n-steps", "32", "--ppo.batch-size", "64", *rest)
-        )
-        == 0
-    )
+    assert door(("--env", "CartPole-v1", "--agent", "ppo", "--ppo.n-steps", "32", "--ppo.batch-size", "64", *rest)) == 0
     out, err = capsys.readouterr()
     assert "return" in err
     assert "evaluate.py" not in out  # which needs costs and metrics
@@ -134,18 +129,14 @@ def test_training__wrong_use_says_what_there_is(
     assert not list(tmp_path.iterdir())  # a run that cannot start leaves no folder
 
 
-def test_training__unknown_option_is_an_error(
-    door: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_training__unknown_option_is_an_error(door: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         door(("--learning-rte", "1"))
     assert stop.value.code == 2
     assert "learning-rte" in "".join(capsys.readouterr())
 
 
-def test_help__names_options_of_every_learner(
-    door: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_help__names_options_of_every_learner(door: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         door(("--help",))
     assert stop.value.code == 0
@@ -156,9 +147,7 @@ def test_help__names_options_of_every_learner(
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_training__stopping_saves_and_names_the_command_that_resumes(
-    signum: signal.Signals, tmp_path: Path
-) -> None:
+def test_training__stopping_saves_and_names_the_command_that_resumes(signum: signal.Signals, tmp_path: Path) -> None:
     command = [sys.executable, "-u", str(ROOT / "train.py"), *SMALL, *QUICK_PPO, "--agent", "maskable-ppo"]
     command += ["--timesteps", "10000000", "--eval-freq", "256", "--runs-dir", str(tmp_path)]
     log = tmp_path / "log"

@@ -105,9 +105,7 @@ def test_cqr__hand_computed_score_and_negative_correction():
 
 def test_cqr__interval_turned_inside_out_becomes_its_midpoint():
     X = np.zeros((9, 1))
-    model = (
-        CQR(Constant(0.0, 10.0), confidence_level=0.5).fit(X, np.zeros(9)).conformalize(X, np.full(9, 5.0))
-    )
+    model = CQR(Constant(0.0, 10.0), confidence_level=0.5).fit(X, np.zeros(9)).conformalize(X, np.full(9, 5.0))
     assert model.quantile_ == -5.0
     model.quantile_model_._template.high = 4.0  # a narrower interval than 2 |Q|
     np.testing.assert_array_equal(model.predict_interval(X[:1]), [[2.0, 2.0]])
@@ -224,9 +222,7 @@ def test_random_state__none_keeps_the_estimators_own(data):
 
 def test_random_state__accepts_a_generator_of_numpy(data):
     X, y, _ = data
-    a, b = (
-        CQR(small_forest(), random_state=np.random.RandomState(3)).fit(X, y).predict(X[:5]) for _ in range(2)
-    )
+    a, b = (CQR(small_forest(), random_state=np.random.RandomState(3)).fit(X, y).predict(X[:5]) for _ in range(2))
     np.testing.assert_array_equal(a, b)
 
 
@@ -331,9 +327,7 @@ def test_input__bad_arrays_are_errors_that_name_the_fault(method, data):
     X, y, groups = data
     broken = X.copy()
     broken[7, 1] = np.nan
-    with pytest.raises(
-        ValueError, match=r"X must be finite; 1 of 600 rows hold NaN or infinity \(first: row 7\)"
-    ):
+    with pytest.raises(ValueError, match=r"X must be finite; 1 of 600 rows hold NaN or infinity \(first: row 7\)"):
         method().fit(broken, y)
     with pytest.raises(ValueError, match=r"y must be finite; .* \(first: row 0\)"):
         method().fit(X, np.full(600, np.inf))
@@ -367,9 +361,7 @@ def test_ecqr__missing_groups_are_an_error(data):
 def test_ecqr__unseen_group_raises_or_takes_the_marginal_correction_with_a_warning(data):
     X, _, _ = data
     model = conformalized(ECQR, data)
-    with pytest.raises(
-        ValueError, match=r"groups \[7\] had no calibration records; known groups are \[0, 1, 2\]"
-    ):
+    with pytest.raises(ValueError, match=r"groups \[7\] had no calibration records; known groups are \[0, 1, 2\]"):
         model.predict_interval(X[:2], [7, 0])
     model.set_params(unseen_group="marginal")
     with pytest.warns(UserWarning, match=r"groups \[7\] had no calibration records.*Q of all 250 records"):
@@ -400,9 +392,7 @@ def test_ecqr__small_group_is_infinite_with_a_warning_that_names_it(data):
 def test_conformalize__too_few_records_warn_and_give_infinite_intervals(method, data):
     X, y, _ = data
     model = method(small_forest(), random_state=0, lower_bound=0.0).fit(X, y)
-    with pytest.warns(
-        UserWarning, match=r"the calibration set has 8 calibration records, .* needs at least 9"
-    ):
+    with pytest.warns(UserWarning, match=r"the calibration set has 8 calibration records, .* needs at least 9"):
         model.conformalize(X[:8], y[:8])
     np.testing.assert_array_equal(model.predict_interval(X[:1]), [[0.0, np.inf]])
 
@@ -446,9 +436,7 @@ def test_coverage__number_covered_is_beta_binomial(method):
     n, m, repeats, level = 40, 50, 300, 0.9
     X = rng.uniform(size=(400, 1))
     model = method(
-        LinearRegression()
-        if method in (SplitConformal, NormalizedConformal)
-        else QuantileRegressor(alpha=0.0)
+        LinearRegression() if method in (SplitConformal, NormalizedConformal) else QuantileRegressor(alpha=0.0)
     )
     model.set_params(confidence_level=level).fit(X, rng.exponential(1.0 + X[:, 0]))
     share = np.empty((repeats, 2))

@@ -65,9 +65,7 @@ def test_report__as_frame_and_as_table():
 def test_interval_score__is_least_at_the_true_quantiles():
     y = np.random.default_rng(0).normal(size=20_000)
     q = stats.norm.ppf(0.95)
-    best, narrow, wide = (
-        interval_score(y, np.tile([-h, h], (len(y), 1)), 0.9).mean() for h in (q, 0.7 * q, 1.3 * q)
-    )
+    best, narrow, wide = (interval_score(y, np.tile([-h, h], (len(y), 1)), 0.9).mean() for h in (q, 0.7 * q, 1.3 * q))
     assert best < min(narrow, wide)
 
 
@@ -121,22 +119,18 @@ def test_benchmark__band_of_a_mean_is_students_t(benchmark):
     np.testing.assert_allclose(benchmark.mean_interval(values, 0.95), expected)
 
 
-def test_benchmark__writes_the_tables_between_the_markers_and_the_numbers_as_json(
-    benchmark, tmp_path, monkeypatch
-):
+def test_benchmark__writes_the_tables_between_the_markers_and_the_numbers_as_json(benchmark, tmp_path, monkeypatch):
     forest = quantile_models.default_forest
     monkeypatch.setattr(quantile_models, "default_forest", lambda random_state=None: forest(random_state, 5))
     page, numbers = tmp_path / "page.md", tmp_path / "numbers.json"
-    page.write_text(f"above\n{benchmark.BEGIN}\nold\n{benchmark.END}\nbelow\n")
-    settings = benchmark.Settings(
-        city="synthetic:20:1", splits=2, trees=5, docs=page, json=numbers, quiet=True
-    )
+    page.write_text(f"above\n<!-- coverage:begin -->\nold\n<!-- coverage:end -->\nbelow\n")
+    settings = benchmark.Settings(city="synthetic:20:1", splits=2, trees=5, docs=page, json=numbers, quiet=True)
     results = benchmark.main(settings)
     text = page.read_text()
     assert text.startswith(
-        f"above\n{benchmark.BEGIN}\nMade by `python benchmarks/coverage.py --city synthetic:20:1"
+        f"above\n<!-- coverage:begin -->\nMade by `python benchmarks/coverage.py --city synthetic:20:1"
     )
-    assert text.endswith(f"{benchmark.END}\nbelow\n")
+    assert text.endswith(f"<!-- coverage:end -->\nbelow\n")
     assert "\nold\n" not in text
     assert [result.method for result in results] == ["CP", "NCP", "CQR", "ECQR"]
     assert [row.group for row in results[0].groups] == ["low", "middle", "high"]
@@ -148,8 +142,8 @@ def test_benchmark__writes_the_tables_between_the_markers_and_the_numbers_as_jso
 def test_benchmark__page_without_markers_and_bad_shares_are_errors(benchmark, tmp_path):
     page = tmp_path / "page.md"
     page.write_text("no markers")
-    with pytest.raises(ValueError, match=r"must hold one line <!-- coverage:begin -->"):
-        benchmark.write_docs(page, "text")
+    with pytest.raises(SystemExit, match=r"needs the lines <!-- coverage:begin -->"):
+        benchmark.replace_block(page, "coverage", "text")
     with pytest.raises(ValueError, match=r"must leave records to train on; got 1\.2"):
         benchmark.main(benchmark.Settings(calibration_share=0.6, test_share=0.6, quiet=True))
     with pytest.raises(ValueError, match="splits must be at least 2"):

@@ -44,11 +44,7 @@ def test_cqr__equals_mapie_with_symmetric_correction(data, level, estimator, n):
     peer = mapie.ConformalizedQuantileRegressor(estimator, confidence_level=level)
     peer.fit(X[:200], y[:200]).conformalize(X[200 : 200 + n], y[200 : 200 + n])
     points, theirs = peer.predict_interval(X[450:], symmetric_correction=True)
-    ours = (
-        CQR(estimator, confidence_level=level)
-        .fit(X[:200], y[:200])
-        .conformalize(X[200 : 200 + n], y[200 : 200 + n])
-    )
+    ours = CQR(estimator, confidence_level=level).fit(X[:200], y[:200]).conformalize(X[200 : 200 + n], y[200 : 200 + n])
     np.testing.assert_allclose(ours.predict_interval(X[450:]), theirs[:, :, 0], rtol=0, atol=1e-12)
     np.testing.assert_allclose(ours.predict(X[450:]), points, rtol=0, atol=1e-12)
 
@@ -95,9 +91,7 @@ def test_ecqr__equals_cqr_per_group_by_crepes_scores(data, level):
 def test_normalized__equals_crepes_normalized_regressor(data, level):
     crepes = pytest.importorskip("crepes")
     X, y, _ = data
-    ours = NormalizedConformal(LinearRegression(), confidence_level=level, random_state=0).fit(
-        X[:200], y[:200]
-    )
+    ours = NormalizedConformal(LinearRegression(), confidence_level=level, random_state=0).fit(X[:200], y[:200])
     ours.conformalize(X[200:450], y[200:450])
     sigma = np.maximum(ours.scale_estimator_.predict(X), ours.scale_floor_)
     peer = crepes.ConformalRegressor()
