@@ -3,6 +3,8 @@
     python .ci/readme_blocks.py README.md --show 1     print the first bash block
     python .ci/readme_blocks.py README.md docs/*.md --skip-first 2    run all others, each in a fresh process
 
+Python blocks run in an empty folder of their own, bash blocks in the current one.
+
 A block of a language other than bash and python is left alone; so is one whose opening line says `no-run`.
 """
 
@@ -10,6 +12,7 @@ import argparse
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 BLOCK = re.compile(r"^```(?P<language>bash|python)(?P<note>[^\n]*)\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL)
@@ -45,7 +48,10 @@ def main() -> int:
                 continue
             command = [sys.executable, "-c", code] if language == "python" else ["bash", "-euo", "pipefail", "-c", code]
             print(f"--- {file}:{line} ({language})", flush=True)
-            if subprocess.run(command, check=False).returncode:
+            with tempfile.TemporaryDirectory() as empty:
+                where = empty if language == "python" else None
+                code_of_exit = subprocess.run(command, check=False, cwd=where).returncode
+            if code_of_exit:
                 print(f"FAILED: {file}:{line}\n{code}", flush=True)
                 failed += 1
     return failed
