@@ -37,7 +37,7 @@ class Settings:
     """Environments that collect side by side. Left out: the agent's own number."""
     eval_freq: Annotated[int | None, shown_as("STEPS")] = None
     """Steps between evaluations. Left out: a twentieth of the run."""
-    eval_episodes: int = 192
+    eval_episodes: int = 256
     """Fixed scenarios of each evaluation during training; they decide which model is kept as the best."""
     checkpoint_freq: Annotated[int | None, shown_as("STEPS")] = None
     """Steps between checkpoints. Left out: a tenth of the run."""

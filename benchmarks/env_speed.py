@@ -1,11 +1,11 @@
-"""Environment steps per CPU-second: one Env, SyncVectorEnv, the native VectorEnv, the cost of handing out copies, and peers.
+"""Environment steps per CPU-second: Env, SyncVectorEnv, native VectorEnv, the cost of handing out copies, and peers.
 
-Every case plays whole episodes in which each environment visits the regions in a random order drawn beforehand, so no trip is
-wasted and resets count. Cases take turns, round by round, and the table shows the median over rounds; a step that only
-resets an environment is not counted as a step. Every observation is a fresh copy. Time is CPU time of this process on one
-thread. "Copying" makes fresh copies of the observation's arrays and does nothing else: no environment that hands out
-copies can be faster. The peers are travelling-salesman environments of the same size (no repair times, intervals or
-equity); the ones that are not installed (`pip install -e ".[peers]"`) are left out.
+Every case plays whole episodes in which each environment visits the regions in a random order drawn beforehand, so no
+trip is wasted and resets count. Cases take turns, round by round, and the table shows the median over rounds; a step
+that only resets an environment is not counted as a step. Every observation is a fresh copy. Time is CPU time of this
+process on one thread. "Copying" makes fresh copies of the observation's arrays and does nothing else: no environment
+that hands out copies can be faster. The peers are travelling-salesman environments of the same size (no repair times,
+intervals or equity); the ones that are not installed (`pip install -e ".[peers]"`) are left out.
 
     python benchmarks/env_speed.py --docs docs/environments/restoration.md
 """
@@ -32,6 +32,7 @@ import gymnasium as gym
 import numpy as np
 import tyro
 from numpy.typing import NDArray
+from pages import replace_block
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
@@ -40,7 +41,6 @@ from tqdm import tqdm
 from stormgym.envs.restoration.env import RestorationEnv
 from stormgym.envs.restoration.vector_env import RestorationVectorEnv
 
-BEGIN, END = "<!-- env_speed:begin -->", "<!-- env_speed:end -->"
 NATIVE_BATCHES = (1, 16, 64, 256, 1024, 4096)
 SYNC_BATCHES = (64, 1024)
 N_ORDERS = 16  # different visiting orders that a case cycles through
@@ -272,10 +272,16 @@ def compare(results: dict[tuple[str, int], Result]) -> list[Ratio]:
 def tables(results: dict[tuple[str, int], Result], ratios: list[Ratio]) -> tuple[list[list[str]], list[list[str]]]:
     """Rows of the two tables, header first."""
     rates = [["case", "B", "env-steps per CPU-second", "lowest to highest turn"]]
-    rates += [[r.name, f"{r.batch}", f"{r.steps_per_s:,.0f}", f"{r.low:,.0f} to {r.high:,.0f}"] for r in results.values()]
+    rates += [
+        [r.name, f"{r.batch}", f"{r.steps_per_s:,.0f}", f"{r.low:,.0f} to {r.high:,.0f}"] for r in results.values()
+    ]
     comparison = [["ratio", "measured", "target"]]
     comparison += [
-        [r.name, f"{r.value:.2f}" if r.value < 10 else f"{r.value:.0f}", "" if r.target is None else f"at least {r.target:g}"]
+        [
+            r.name,
+            f"{r.value:.2f}" if r.value < 10 else f"{r.value:.0f}",
+            "" if r.target is None else f"at least {r.target:g}",
+        ]
         for r in ratios
     ]
     return rates, comparison
@@ -289,25 +295,19 @@ def to_markdown(rows: tuple[list[list[str]], list[list[str]]], settings: Setting
         return "\n".join("| " + " | ".join(cells) + " |" for cells in [lines[0], align, *lines[1:]])
 
     return (
-        f"Made by `python benchmarks/env_speed.py --docs docs/environments/restoration.md`: {n_regions} regions, one thread, "
-        f"Python {platform.python_version()}, NumPy {np.__version__}, {settings.rounds} turns of each case in alternation.\n\n"
+        f"Made by `python benchmarks/env_speed.py --docs docs/environments/restoration.md`: {n_regions} regions, one "
+        f"thread, Python {platform.python_version()}, NumPy {np.__version__}, {settings.rounds} turns of each case in "
+        "alternation.\n\n"
         f"{table(rows[0])}\n\n{table(rows[1])}"
     )
-
-
-def write_docs(page: Path, text: str) -> None:
-    """Put the tables between the page's markers; raise `ValueError` when it has none."""
-    old = page.read_text(encoding="utf-8")
-    if old.count(BEGIN) != 1 or old.count(END) != 1 or old.index(BEGIN) > old.index(END):
-        raise ValueError(f"{page} must hold one line {BEGIN} and, below it, one line {END}.")
-    before, after = old.split(BEGIN)[0], old.split(END)[1]
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
 def main(settings: Settings) -> int:
     """Measure, then print and write what the settings ask for; return the exit status."""
     if settings.rounds < 1 or not settings.seconds > 0:
-        raise ValueError(f"rounds must be at least 1 and seconds above 0; got {settings.rounds} and {settings.seconds}.")
+        raise ValueError(
+            f"rounds must be at least 1 and seconds above 0; got {settings.rounds} and {settings.seconds}."
+        )
     console = Console()
     results = measure(make_cases(settings, console), settings)
     ratios = compare(results)
@@ -321,7 +321,7 @@ def main(settings: Settings) -> int:
         console.print(table)
     text = to_markdown(rows, settings, RestorationEnv(settings.city).city.n_regions)
     if settings.docs is not None:
-        write_docs(settings.docs, text)
+        replace_block(settings.docs, "env_speed", text)
     if settings.markdown is not None:
         settings.markdown.write_text(text + "\n", encoding="utf-8")
     if settings.json is not None:

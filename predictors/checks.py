@@ -54,9 +54,7 @@ def check_target(y: ArrayLike, n_records: int) -> NDArray[np.float64]:
     if target.ndim != 1:
         raise ValueError(f"y must have one axis [M]; got shape {target.shape}. Use y.ravel().")
     if len(target) != n_records:
-        raise ValueError(
-            f"X and y must have the same length; got {n_records} rows of X and {len(target)} of y."
-        )
+        raise ValueError(f"X and y must have the same length; got {n_records} rows of X and {len(target)} of y.")
     _finite("y", target)
     return target
 
@@ -67,9 +65,7 @@ def check_groups(groups: ArrayLike, n_records: int) -> NDArray[Any]:
     if labels.ndim != 1:
         raise ValueError(f"groups must have one axis [M]; got shape {labels.shape}.")
     if len(labels) != n_records:
-        raise ValueError(
-            f"groups must have one label a record; got {len(labels)} labels for {n_records} records."
-        )
+        raise ValueError(f"groups must have one label a record; got {len(labels)} labels for {n_records} records.")
     missing = np.array([v is None or v != v for v in labels.tolist()], dtype=bool)
     if missing.any():
         raise ValueError(

@@ -282,13 +282,9 @@ class NormalizedConformal(_Conformal):
         from sklearn.model_selection import KFold
 
         if not 2 <= self.n_folds <= len(X):
-            raise ValueError(
-                f"n_folds must be between 2 and the {len(X)} training records; got {self.n_folds}."
-            )
+            raise ValueError(f"n_folds must be between 2 and the {len(X)} training records; got {self.n_folds}.")
         if not self.scale_floor > 0:
-            raise ValueError(
-                f"scale_floor must be positive, since scores divide by it; got {self.scale_floor}."
-            )
+            raise ValueError(f"scale_floor must be positive, since scores divide by it; got {self.scale_floor}.")
         residual = np.empty(len(y))
         for inside, outside in KFold(self.n_folds, shuffle=True, random_state=self.random_state).split(X):
             model = prepare(self.estimator, self.random_state).fit(X[inside], y[inside])
@@ -355,9 +351,7 @@ class CQR(_Conformal):
 
     def _fit(self, X: Array, y: Array) -> None:
         level = check_confidence_level(self.confidence_level)
-        model = QuantileModel(
-            prepare(self.estimator, self.random_state), [(1.0 - level) / 2.0, (1.0 + level) / 2.0]
-        )
+        model = QuantileModel(prepare(self.estimator, self.random_state), [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
         self.quantile_model_ = model.fit(X, y)
         self.estimators_ = model.models
 
@@ -459,9 +453,7 @@ class ECQR(CQR):
             )
             if self.unseen_group == "raise":
                 raise ValueError(f'{text}: add records to conformalize, or set unseen_group="marginal".')
-            warnings.warn(
-                f"{text}: it takes the Q of all {self.n_calibration_} records.", UserWarning, stacklevel=3
-            )
+            warnings.warn(f"{text}: it takes the Q of all {self.n_calibration_} records.", UserWarning, stacklevel=3)
         table = np.array([self.quantiles_.get(label, self.quantile_) for label in seen.tolist()])
         return table[index]
 

@@ -72,9 +72,7 @@ class CoverageReport:
         """Return a rich table, for `rich.print`."""
         from rich.table import Table
 
-        table = Table(
-            title=f"coverage at {self.confidence_level:.0%}, gap between groups {100 * self.gap:.1f} points"
-        )
+        table = Table(title=f"coverage at {self.confidence_level:.0%}, gap between groups {100 * self.gap:.1f} points")
         for name in ("group", "records", "coverage %", "95 % interval", "mean width", "interval score"):
             table.add_column(name, justify="left" if name == "group" else "right")
         for row in (*self.groups, self.overall):
@@ -155,9 +153,7 @@ def coverage_report(
     def row(name: str, mask: NDArray[np.bool_]) -> GroupCoverage:
         n, hits = int(mask.sum()), int(covered[mask].sum())
         low, high = binomial_interval(hits, n)
-        return GroupCoverage(
-            name, n, hits, hits / n, low, high, float(width[mask].mean()), float(score[mask].mean())
-        )
+        return GroupCoverage(name, n, hits, hits / n, low, high, float(width[mask].mean()), float(score[mask].mean()))
 
     everyone = np.ones(len(truth), dtype=bool)
     named = ["all"] if groups is None else [_name(label, group_names) for label in np.unique(labels).tolist()]
@@ -175,9 +171,7 @@ def _name(label: Any, names: Mapping[Any, str] | Sequence[str] | None) -> str:
     try:
         return str(names[label])
     except (KeyError, IndexError, TypeError):
-        raise ValueError(
-            f"group_names must name every group; {label!r} has no name. Known names: {names}."
-        ) from None
+        raise ValueError(f"group_names must name every group; {label!r} has no name. Known names: {names}.") from None
 
 
 def _truth_and_ends(y: ArrayLike, interval: ArrayLike) -> tuple[Array, Array]:

@@ -98,9 +98,7 @@ def cross_fit(
     target = check_target(y, n_records)
     if (target < 0).any():
         row = int((target < 0).argmax())
-        raise ValueError(
-            f"y must hold durations >= 0 h; row {row} is {target[row]:g}. Drop or mend such rows."
-        )
+        raise ValueError(f"y must hold durations >= 0 h; row {row} is {target[row]:g}. Drop or mend such rows.")
     labels = check_groups(groups, n_records)
     if not 2 <= n_folds <= n_records:
         raise ValueError(f"n_folds must be between 2 and the {n_records} records; got {n_folds}.")
@@ -151,9 +149,7 @@ def cross_fit(
             'intervals would be infinite. Give more records, lower the level, or use predictor="point".'
         )
     if notes:
-        warnings.warn(
-            f"cross_fit, in one or more of {n_folds} folds: {min(notes)}", UserWarning, stacklevel=2
-        )
+        warnings.warn(f"cross_fit, in one or more of {n_folds} folds: {min(notes)}", UserWarning, stacklevel=2)
     return CrossFit(
         lower_h=ends[:, 0].copy(),
         upper_h=ends[:, 1].copy(),
@@ -203,9 +199,9 @@ def _interval_model(predictor: str, level: float, seed: int) -> Any:
     if predictor == "ecqr":
         # An environment needs finite numbers, so a group too small for its own Q borrows the marginal one.
         return conformal.ECQR(unseen_group="marginal", small_group="marginal", **common)
-    return {"cqr": conformal.CQR, "cp": conformal.SplitConformal, "ncp": conformal.NormalizedConformal}[
-        predictor
-    ](**common)
+    return {"cqr": conformal.CQR, "cp": conformal.SplitConformal, "ncp": conformal.NormalizedConformal}[predictor](
+        **common
+    )
 
 
 def _bar(steps: Iterable[int], progress: bool) -> Iterable[int]:

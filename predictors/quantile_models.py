@@ -41,9 +41,7 @@ def prepare(estimator: Any, random_state: Any) -> Any:
         seed = random_state
         if not isinstance(seed, (int, np.integer)):
             seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
-        names = [
-            name for name in model.get_params() if name == "random_state" or name.endswith("__random_state")
-        ]
+        names = [name for name in model.get_params() if name == "random_state" or name.endswith("__random_state")]
         if names:
             model.set_params(**dict.fromkeys(names, int(seed)))
     return model
@@ -102,8 +100,7 @@ class QuantileModel:
         else:
             # One clone a level, and one at the median for the centre.
             self.models = tuple(
-                clone(self._template).set_params(**{self._parameter: level}).fit(X, y)
-                for level in (*self.levels, 0.5)
+                clone(self._template).set_params(**{self._parameter: level}).fit(X, y) for level in (*self.levels, 0.5)
             )
         return self
 

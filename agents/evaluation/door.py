@@ -21,9 +21,7 @@ from stormgym.agents.evaluation.summary import summarise, write_json
 
 PLAN_ENV = "Restoration-v0"
 PLAN_AGENT = "equity-planner"
-PLAN_OPTIONS = frozenset(
-    {"city", "predictor", "confidence_level", "cost_limit", "max_travel_km", "income_effect"}
-)
+PLAN_OPTIONS = frozenset({"city", "predictor", "confidence_level", "cost_limit", "max_travel_km", "income_effect"})
 
 
 class UsageError(Exception):
@@ -65,9 +63,7 @@ def run_evaluation(
         entrants = resolve_agents(agents, env_id)
         check_env_kwargs(env_id, env_kwargs)
         if episodes < 1 or batch_size < 1:
-            raise ValueError(
-                f"--episodes and --batch-size must be at least 1; got {episodes} and {batch_size}"
-            )
+            raise ValueError(f"--episodes and --batch-size must be at least 1; got {episodes} and {batch_size}")
         if seed < 0:
             raise ValueError(f"--seed must be at least 0; got {seed}")
         for file in (json_file, html_file):
@@ -134,9 +130,7 @@ def run_plan(
             raise ValueError(f"--plan takes one agent; got {', '.join(entrants)}")
         useless = sorted(set(env_kwargs) - PLAN_OPTIONS)
         if useless:
-            raise ValueError(
-                f"--plan has no use for {', '.join(useless)}; it takes {', '.join(sorted(PLAN_OPTIONS))}"
-            )
+            raise ValueError(f"--plan has no use for {', '.join(useless)}; it takes {', '.join(sorted(PLAN_OPTIONS))}")
         kwargs = dict(env_kwargs)
         place = kwargs.pop("city", "default")
         city = resolve_city(place, income_effect=kwargs.pop("income_effect", 1.0))
@@ -170,9 +164,7 @@ def _moment(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(
-            f'--start must be a date and time such as "2026-09-27 06:00"; got {text!r}'
-        ) from None
+        raise ValueError(f'--start must be a date and time such as "2026-09-27 06:00"; got {text!r}') from None
 
 
 def _check_writable(file: Path | None) -> None:

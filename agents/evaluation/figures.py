@@ -37,9 +37,7 @@ _PLACES = [
 """Where a name may stand beside its point (points), in the order they are tried."""
 
 
-def draw_all(
-    evaluation: Evaluation, summary: dict[str, Any], sort: str | None = None
-) -> list[tuple[str, Figure]]:
+def draw_all(evaluation: Evaluation, summary: dict[str, Any], sort: str | None = None) -> list[tuple[str, Figure]]:
     """Every figure that the evaluation has data for, as (caption, figure)."""
     names = sorted_agents(summary, sort)
     headline = headline_for(evaluation.env_id)
@@ -59,9 +57,7 @@ def draw_all(
     return drawn
 
 
-def _new(
-    width: float, height: float, rows: int = 1, columns: int = 1, **kwargs: Any
-) -> tuple[Figure, list[Axes]]:
+def _new(width: float, height: float, rows: int = 1, columns: int = 1, **kwargs: Any) -> tuple[Figure, list[Axes]]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -141,9 +137,7 @@ def _label_points(figure: Figure, ax: Axes, agents: dict[str, dict[str, Any]], k
 
     taken = []
     for agent in agents.values():
-        ends = np.array(
-            [[agent[k], agent[k]] if agent[f"{k}_ci"][0] is None else agent[f"{k}_ci"] for k in keys]
-        )
+        ends = np.array([[agent[k], agent[k]] if agent[f"{k}_ci"][0] is None else agent[f"{k}_ci"] for k in keys])
         middle = np.array([agent[k] for k in keys])
         taken.append(pixels(np.array([ends[0, 0], middle[1]]), np.array([ends[0, 1], middle[1]]), 5.0))
         taken.append(pixels(np.array([middle[0], ends[1, 0]]), np.array([middle[0], ends[1, 1]]), 4.0))
@@ -191,9 +185,7 @@ def draw_group_curves(evaluation: Evaluation, names: Sequence[str]) -> Figure:
     figure, axes = _new(2.5 * columns + 1.0, 2.1 * rows + 0.6, rows, columns, sharex=True, sharey=True)
     for ax, (name, t) in zip(axes, times.items(), strict=False):
         for g, label in enumerate(evaluation.group_names):
-            ax.plot(
-                hours, _cdf(t[:, group == g], hours), color=GROUP_COLOURS[g % len(GROUP_COLOURS)], label=label
-            )
+            ax.plot(hours, _cdf(t[:, group == g], hours), color=GROUP_COLOURS[g % len(GROUP_COLOURS)], label=label)
         agent = evaluation.agents[name]
         ax.set_title(f"{name} †" if agent.privileged else name, loc="left")
         ax.grid(alpha=0.2, linewidth=0.6)
@@ -208,9 +200,7 @@ def draw_group_curves(evaluation: Evaluation, names: Sequence[str]) -> Figure:
     for row in range(rows):
         axes[row * columns].set_ylabel("share restored")
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, title="group"
-    )
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, title="group")
     return figure
 
 

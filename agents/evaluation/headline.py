@@ -38,9 +38,7 @@ class Column:
             return "-"
         scaled = 100.0 * value if self.percent else value
         rounded = round(scaled, self.decimals) + 0.0  # no negative zero
-        return f"{rounded:{'+' if sign and rounded else ''},.{self.decimals}f}" + (
-            " %" if self.percent else ""
-        )
+        return f"{rounded:{'+' if sign and rounded else ''},.{self.decimals}f}" + (" %" if self.percent else "")
 
 
 @dataclass(frozen=True)

@@ -56,9 +56,7 @@ def render_html(evaluation: Evaluation, summary: dict[str, Any], sort: str | Non
     parts += [f'<p class="note">{escape(note)}</p>' for note in notes(summary, headline)]
     for caption, figure in draw_all(evaluation, summary, sort):
         alt = escape(caption, quote=True)
-        parts.append(
-            f'<figure><img alt="{alt}" src="{svg_data_uri(figure)}"><figcaption>{alt}</figcaption></figure>'
-        )
+        parts.append(f'<figure><img alt="{alt}" src="{svg_data_uri(figure)}"><figcaption>{alt}</figcaption></figure>')
     paired = paired_table(summary, headline, names)
     if paired is not None:
         parts.append(_section(str(paired.title), _table(paired)))

@@ -144,9 +144,7 @@ def forecast_jobs(
     if predictor in ("none", "point"):
         quantile = np.repeat(point[:, None], N_LEVELS, axis=1)
         return JobForecast(point, point, point, levels, quantile, confidence_level)
-    quantile = np.asarray(forest.predict(jobs.features, quantiles=levels.tolist()), dtype=np.float64).reshape(
-        n, -1
-    )
+    quantile = np.asarray(forest.predict(jobs.features, quantiles=levels.tolist()), dtype=np.float64).reshape(n, -1)
     quantile *= (point / quantile.mean(axis=1))[:, None]
     common: dict[str, Any] = {
         "confidence_level": confidence_level,
@@ -169,9 +167,7 @@ def forecast_jobs(
     return JobForecast(ends[:, 0], ends[:, 1], point, levels, quantile, confidence_level)
 
 
-def _share_of_each_group(
-    group: NDArray[np.int64], share: float, rng: np.random.Generator
-) -> NDArray[np.bool_]:
+def _share_of_each_group(group: NDArray[np.int64], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
     chosen = np.zeros(group.size, dtype=bool)
     for g in np.unique(group):
         members = rng.permutation(np.flatnonzero(group == g))

@@ -45,9 +45,7 @@ def resolve_agents(items: Sequence[str] | str | None, env_id: str) -> dict[str, 
     for item in items:
         name, entrant = _resolve(item, env_id)
         if name in entrants:
-            raise ValueError(
-                f"two agents are named {name!r}; give a run folder a label of its own: LABEL=RUN_DIR"
-            )
+            raise ValueError(f"two agents are named {name!r}; give a run folder a label of its own: LABEL=RUN_DIR")
         entrants[name] = entrant
     return entrants
 
@@ -65,8 +63,7 @@ def _resolve(item: str, env_id: str) -> tuple[str, Entrant]:
             f"(runs/{env_id}/AGENT/RUN), or one of the agents {', '.join(known_agents(env_id))}."
         )
     raise KeyError(
-        f"unknown agent {item!r}; known agents of {env_id}: {', '.join(known_agents(env_id))}; "
-        "or name a run folder"
+        f"unknown agent {item!r}; known agents of {env_id}: {', '.join(known_agents(env_id))}; or name a run folder"
     )
 
 
@@ -82,9 +79,7 @@ def _run_name(folder: Path) -> str:
 def _from_registry(name: str, env_id: str) -> Entrant:
     spec = agent_spec(name)
     if env_id not in spec.envs:
-        raise KeyError(
-            f"agent {name!r} does not fit {env_id}; known agents: {', '.join(known_agents(env_id))}"
-        )
+        raise KeyError(f"agent {name!r} does not fit {env_id}; known agents: {', '.join(known_agents(env_id))}")
     if spec.trainable:
         raise ValueError(
             f"agent {name!r} learns: train it first (python train.py --env {env_id} --agent {name}) "

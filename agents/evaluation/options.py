@@ -82,9 +82,7 @@ def check_env_id(env_id: str) -> str:
     try:
         return spec_of(env_id).id
     except (gym.error.Error, ImportError):
-        raise KeyError(
-            f"unknown environment {env_id!r}; known environments: {', '.join(known_ids())}"
-        ) from None
+        raise KeyError(f"unknown environment {env_id!r}; known environments: {', '.join(known_ids())}") from None
 
 
 def check_env_kwargs(env_id: str, kwargs: Mapping[str, Any]) -> None:

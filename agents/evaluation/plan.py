@@ -95,9 +95,7 @@ def make_plan(
     if agent.privileged:
         raise ValueError(_refuse(agent_name))
     jobs = todays_jobs(city, jobs_file, city_folder)
-    forecast = forecast_jobs(
-        city, jobs, predictor=predictor, confidence_level=confidence_level, random_state=seed
-    )
+    forecast = forecast_jobs(city, jobs, predictor=predictor, confidence_level=confidence_level, random_state=seed)
     open_city = sub_city(city, jobs.region)
     order, elapsed_h, limit = _play(open_city, agent_name, agent, forecast, cost_limit, max_travel_km, seed)
     repair = forecast.point_h[order]
@@ -250,9 +248,7 @@ def render_plan(plan: Plan) -> RenderableType:
         "their predictive quantiles, order fixed; delays that hit all jobs alike would widen it.",
     ]
     title = f"Plan of {plan.agent} for {plan.city}: {len(plan.stops)} open regions"
-    title += (
-        ", hours from the crew's departure" if plan.start is None else f", crew leaves {_clock(plan, 0.0)}"
-    )
+    title += ", hours from the crew's departure" if plan.start is None else f", crew leaves {_clock(plan, 0.0)}"
     return Group(Text(title, style="bold"), Text(""), table, Text(""), *(Text(n, style="dim") for n in notes))
 
 

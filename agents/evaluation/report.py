@@ -83,9 +83,7 @@ def title(summary: dict[str, Any]) -> str:
     text = f"{summary['env']}: {n:,} common scenario{'s' if n != 1 else ''} (seed {seed})"
     if limit is None:
         return text
-    return (
-        f"{text}, limit on the mean {headline.constraint.name}: {limit:g} {headline.constraint.unit}".rstrip()
-    )
+    return f"{text}, limit on the mean {headline.constraint.name}: {limit:g} {headline.constraint.unit}".rstrip()
 
 
 def _level(summary: dict[str, Any]) -> str:
@@ -97,8 +95,7 @@ def main_table(summary: dict[str, Any], headline: Headline, names: Sequence[str]
     agents = summary["agents"]
     limit = summary["cost_limit"]
     heads = [
-        f"{c.title}\n± {_level(summary)} CI" if c.interval else c.title.replace(" ", "\n", 1)
-        for c in headline.columns
+        f"{c.title}\n± {_level(summary)} CI" if c.interval else c.title.replace(" ", "\n", 1) for c in headline.columns
     ]
     if limit is not None:
         heads.insert(2, f"over limit\n({_level(summary)} CI)")
@@ -115,9 +112,7 @@ def main_table(summary: dict[str, Any], headline: Headline, names: Sequence[str]
             cells[1].stylize("red" if cost > limit else "green")
             cells.insert(2, Text(_share(agent)))
         if headline.bound is not None:
-            bound_column = Column(
-                headline.excess_key, "", decimals=headline.objective.decimals, interval=True
-            )
+            bound_column = Column(headline.excess_key, "", decimals=headline.objective.decimals, interval=True)
             cells.append(Text(_with_interval(agent, bound_column, sign=True)))
         cells.append(Text(_latency(agent)))
         style = "bold" if name == best else "dim" if agent["privileged"] else ""
@@ -148,9 +143,7 @@ def notes(summary: dict[str, Any], headline: Headline) -> list[str]:
         "ms/decision: one episode alone, planning included; in brackets the slowest. "
         f"In batches of {batch}: see the JSON."
     )
-    unfinished = [
-        n for n, a in agents.items() if (a.get("completed") if a.get("completed") is not None else 1.0) < 1.0
-    ]
+    unfinished = [n for n, a in agents.items() if (a.get("completed") if a.get("completed") is not None else 1.0) < 1.0]
     if unfinished:
         lines.append(f"Did not complete every episode: {', '.join(unfinished)}.")
     return lines

@@ -104,9 +104,7 @@ def spec_of(env_id: str) -> EnvSpec:
     return gym.spec(name)
 
 
-def make_batch(
-    env_id: str, num_envs: int, env_kwargs: Mapping[str, Any] | None = None
-) -> VectorEnv[Any, Any, Any]:
+def make_batch(env_id: str, num_envs: int, env_kwargs: Mapping[str, Any] | None = None) -> VectorEnv[Any, Any, Any]:
     """Make the native vector form (a `SyncVectorEnv` where there is none), with NEXT_STEP autoreset."""
     spec = spec_of(env_id)
     native = spec.vector_entry_point is not None
@@ -119,9 +117,7 @@ def make_batch(
     mode = env.metadata.get("autoreset_mode")
     if mode != AutoresetMode.NEXT_STEP:
         env.close()
-        raise ValueError(
-            f"evaluation needs autoreset_mode NEXT_STEP; {env_id} was made with {mode}. Leave it out."
-        )
+        raise ValueError(f"evaluation needs autoreset_mode NEXT_STEP; {env_id} was made with {mode}. Leave it out.")
     return env
 
 
@@ -216,9 +212,7 @@ def _entrant(agent: Entrant | Maker | Policy) -> Entrant:
         return Entrant(lambda env: policy)
     if callable(agent):
         return Entrant(agent)
-    raise TypeError(
-        f"an agent must be a policy (with predict) or make one from an environment; got {agent!r}"
-    )
+    raise TypeError(f"an agent must be a policy (with predict) or make one from an environment; got {agent!r}")
 
 
 def _record(
@@ -326,11 +320,7 @@ def _costs(infos: Mapping[str, Any], running: NDArray[np.bool_]) -> Floats:
 def _final_metrics(infos: Mapping[str, Any], last: NDArray[np.bool_]) -> dict[str, Floats]:
     given = np.asarray(infos.get("_metrics", np.zeros_like(last)))
     if not given[last].all():
-        raise KeyError(
-            f"the environment must put 'metrics' into info when an episode ends; found {sorted(infos)}"
-        )
+        raise KeyError(f"the environment must put 'metrics' into info when an episode ends; found {sorted(infos)}")
     return {
-        key: np.asarray(values, dtype=np.float64)
-        for key, values in infos["metrics"].items()
-        if not key.startswith("_")
+        key: np.asarray(values, dtype=np.float64) for key, values in infos["metrics"].items() if not key.startswith("_")
     }

@@ -78,9 +78,7 @@ def wilson_interval(successes: int, n: int, confidence_level: float = 0.95) -> E
     p = successes / n
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    low = (
-        0.0 if successes == 0 else float(max(0.0, centre - half))
-    )  # exact at the ends, which rounding would miss
+    low = 0.0 if successes == 0 else float(max(0.0, centre - half))  # exact at the ends, which rounding would miss
     high = 1.0 if successes == n else float(min(1.0, centre + half))
     return Estimate(p, low, high, n)
 

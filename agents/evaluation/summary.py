@@ -45,8 +45,7 @@ def summarise(evaluation: Evaluation, confidence_level: float = 0.95) -> dict[st
     headline = headline_for(evaluation.env_id)
     best = best_heuristic(evaluation)
     agents = {
-        name: _agent(record, evaluation, headline, best, confidence_level)
-        for name, record in evaluation.agents.items()
+        name: _agent(record, evaluation, headline, best, confidence_level) for name, record in evaluation.agents.items()
     }
     result = {
         "env": evaluation.env_id,
@@ -105,9 +104,7 @@ def _agent(
         if bound is None:
             out[headline.excess_key] = out[f"{headline.excess_key}_ci"] = None
         else:
-            excess = paired_difference(
-                sign * record.metrics[key], sign * bound.metrics[key], confidence_level
-            )
+            excess = paired_difference(sign * record.metrics[key], sign * bound.metrics[key], confidence_level)
             _put(out, headline.excess_key, excess)
     out["paired"] = None
     if best is not None:
@@ -164,9 +161,7 @@ def write_atomically(file: str | os.PathLike[str], text: str) -> Path:
     """Write text to a file by way of a temporary one beside it."""
     path = Path(file)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, suffix=".tmp", delete=False
-    ) as temporary:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".tmp", delete=False) as temporary:
         temporary.write(text)
     try:
         os.chmod(temporary.name, 0o644)

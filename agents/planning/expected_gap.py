@@ -89,7 +89,7 @@ def plan_expected_gap(
     gap_limit: ArrayLike,
     *,
     start: ArrayLike | None = None,
-    rounds: int = 2,
+    rounds: int = 8,
     first_iterations: int = FIRST_ITERATIONS,
     next_iterations: int = NEXT_ITERATIONS,
     seed: int = 0,
@@ -101,7 +101,8 @@ def plan_expected_gap(
         scenario_h: `[B, S, n]` equally likely repair hours whose average is the mean forecast.
         gap_limit: hours, one number or `[B]`.
         start: orders `[B, n]` or `[n]` to begin from.
-        rounds: how often the planner's own limit is corrected.
+        rounds: how often the planner's own limit is corrected at most; once for every episode, then for those that
+            are over the limit.
         first_iterations: of the first search.
         next_iterations: of each search after a correction.
         seed: of the searches.
@@ -111,25 +112,28 @@ def plan_expected_gap(
     """
     n_rows = len(problem.repair_h)
     limit = np.array(np.broadcast_to(gap_limit, (n_rows,)), dtype=np.float64)
-    own = limit.copy()
-    plan = search_orders(problem, gap_limit=own, start=start, iterations=first_iterations, seed=seed)
+    plan = search_orders(problem, gap_limit=limit, start=start, iterations=first_iterations, seed=seed)
     order, mean, gap = plan.order, plan.mean_h, expected_gap(problem, plan.order, scenario_h)
-    found = gap
+    best, own, last, found = order.copy(), limit.copy(), order.copy(), gap.copy()
     for i in range(rounds if problem.n_pairs else 0):
-        own = np.maximum(own + (limit - found), 0.0)
+        rows = np.arange(n_rows) if i == 0 else np.flatnonzero(gap > limit)
+        if rows.size == 0:
+            break
+        part, target = problem.take(rows), limit[rows]
+        own[rows] = np.maximum(own[rows] + target - found[rows], 0.0)
         plan = search_orders(
-            problem,
-            gap_limit=own,
-            start=plan.order,
+            part,
+            gap_limit=own[rows],
+            start=last[rows],
             iterations=next_iterations,
             temperature=NEXT_TEMPERATURE,
             price=NEXT_PRICE,
             seed=seed + 1 + i,
         )
-        found = expected_gap(problem, plan.order, scenario_h)
-        excess, best_excess = np.maximum(found - limit, 0.0), np.maximum(gap - limit, 0.0)
-        better = (excess < best_excess) | ((excess == best_excess) & (plan.mean_h < mean))
-        order = np.where(better[:, None], plan.order, order)
-        mean, gap = np.where(better, plan.mean_h, mean), np.where(better, found, gap)
+        last[rows], found[rows] = plan.order, expected_gap(part, plan.order, scenario_h[rows])
+        excess, best_excess = np.maximum(found[rows] - target, 0.0), np.maximum(gap[rows] - target, 0.0)
+        better = (excess < best_excess) | ((excess == best_excess) & (plan.mean_h < mean[rows]))
+        won = rows[better]
+        best[won], mean[won], gap[won] = plan.order[better], plan.mean_h[better], found[won]
     status = np.where(gap <= limit, "within limit", "over limit")
-    return OrderPlan(order, mean, gap, plan.bound_h, status)
+    return OrderPlan(best, mean, gap, problem.mean_bound(), status)

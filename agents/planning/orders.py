@@ -104,6 +104,16 @@ class OrderProblem:
         """P, number of group pairs."""
         return int(self.steps.shape[-1])
 
+    def take(self, rows: Ints) -> OrderProblem:
+        """The problem of the episodes `rows` alone."""
+        return OrderProblem(
+            self.travel_h if self.travel_h.ndim == 2 else self.travel_h[rows],
+            self.repair_h[rows],
+            self.steps if self.steps.ndim == 2 else self.steps[rows],
+            self.ahead[rows],
+            self.accrued_h[rows],
+        )
+
     def way_h(self, order: Ints) -> Floats:
         """Hours `[B, n]` on the road before each visit of the orders `[B, n]`."""
         n_rows, n = order.shape

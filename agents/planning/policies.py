@@ -44,7 +44,9 @@ def city_order(city: City, gap_limit: float | None, seed: int) -> tuple[int, ...
     rng = np.random.default_rng(seed)
     start = rng.permuted(np.tile(np.arange(n), (8, 1)), axis=1)
     start[0] = plan_orders(city.travel_h, repair[:1], city.group, iterations=0).order[0]
-    plan = plan_orders(city.travel_h, repair, city.group, gap_limit=gap_limit, start=start, iterations=1500, seed=seed)
+    plan = plan_orders(
+        city.travel_h, repair, city.group, gap_limit=gap_limit, start=start, iterations=27 * n, seed=seed
+    )
     best = np.lexsort((plan.mean_h, plan.status == "over limit"))[0]
     return tuple(int(r) for r in plan.order[best])
 

@@ -141,6 +141,8 @@ class STASAC(OffPolicyAlgorithm):
         self.multiplier_method = multiplier_method
         self.greedy_share = greedy_share
         self.max_grad_norm = max_grad_norm
+        self._running_cost = np.zeros(0)
+        self._dual_costs: list[float] = []
         if _init_setup_model:
             self._setup_model()
 
@@ -159,11 +161,10 @@ class STASAC(OffPolicyAlgorithm):
         )
         self.log_alpha = torch.tensor(math.log(0.02), device=self.device, requires_grad=True)
         self.alpha_optimizer = torch.optim.Adam([self.log_alpha], lr=5e-3)
-        self._n_updates = 0
         self._rollout_state: Any = None
-        self._running_cost = np.zeros(self.n_envs)
-        self._dual_costs: list[float] = []
         self._behaviour = np.ones(self.n_envs)
+        if self._running_cost.shape != (self.n_envs,):  # kept by load() when the number of environments is the same
+            self._running_cost = np.zeros(self.n_envs)
 
     def _limit_of_env(self) -> float:
         if self.env is None:

@@ -47,9 +47,9 @@ class EpisodeCosts(BaseCallback):
 class Evaluation(BaseCallback):
     """Play the policy on fixed scenarios now and then, log the result under `eval/`, and keep the best model.
 
-    Between rollouts every `freq` steps, and at the end of training. The best model is the feasible one (mean
-    cost within the limit) with the highest return; while none is feasible, the one least over the limit. It
-    goes to `best/`.
+    Between rollouts every `freq` steps, and at the end of training. The best model is the feasible one
+    (upper 95 % bound of the mean cost within the limit) with the highest return; while none is feasible, the one
+    least over the limit. It goes to `best/`.
 
     Args:
         run: the run.

@@ -174,9 +174,11 @@ class PricedReplayBuffer(DictReplayBuffer):
     ) -> None:
         """Add one step of every environment, with its cost apart."""
         cost = np.array([cost_of(info) for info in infos])
-        self.costs[self.pos] = cost
-        self.unpriced[self.pos] = reward + self.price * cost
+        at = self.pos
+        self.costs[at] = cost
+        self.unpriced[at] = reward + self.price * cost
         super().add(obs, next_obs, action, reward, done, infos)
+        self.rewards[at] = self.unpriced[at] - self.price * self.costs[at]  # to the last bit as `reprice` does
 
     def reprice(self, price: float) -> None:
         """Set lambda / limit, the price of one unit of cost, in all transitions that are held."""

@@ -135,9 +135,9 @@ class DQNSettings(_Limited):
     """Discount; 1 keeps the constraint what it says."""
     train_freq: int = 4
     """Steps of each environment between updates."""
-    gradient_steps: int = 2
+    gradient_steps: int = 8
     """Updates after each collection."""
-    target_update_interval: int = 1_000
+    target_update_interval: int = 400
     """Steps between copies to the target network."""
     exploration_fraction: float = 0.3
     """Share of the training over which random choices fade."""

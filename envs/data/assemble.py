@@ -70,15 +70,11 @@ def city_from_log(log: RepairLog, table: Table, settings: Settings) -> City:
     context = _context(table, settings)
     customers = None
     if settings.customers_column in table.columns:
-        customers = table.numbers(
-            settings.customers_column, rule="customers must be 0 or more", valid=lambda v: v >= 0
-        )
+        customers = table.numbers(settings.customers_column, rule="customers must be 0 or more", valid=lambda v: v >= 0)
     if depot_km is None:
         weight = log.counts().astype(np.float64) if customers is None else customers
         if weight.sum() == 0:
-            table.fail(
-                0, settings.customers_column, "some region must have customers", "Correct or drop the column."
-            )
+            table.fail(0, settings.customers_column, "some region must have customers", "Correct or drop the column.")
         depot_km = weight @ xy_km / weight.sum()
     group = _groups(table, settings)
     n_groups = int(group.max()) + 1
@@ -147,9 +143,7 @@ def _groups(table: Table, settings: Settings) -> NDArray[np.int64]:
     )
     income = table.numbers(settings.income_column)
     if len(income) < 3:
-        raise DataError(
-            f"{table.source}: terciles need at least 3 regions; got {len(income)}. Give a column 'group'."
-        )
+        raise DataError(f"{table.source}: terciles need at least 3 regions; got {len(income)}. Give a column 'group'.")
     return terciles(income)
 
 
@@ -161,12 +155,8 @@ def _positions(table: Table, settings: Settings) -> tuple[Floats, Floats | None]
         return np.stack([table.numbers("x_km", rule=rule), table.numbers("y_km", rule=rule)], axis=1), depot
     table.require("lat", "lon", cure="Give coordinates as x_km and y_km, or as lat and lon in degrees.")
     cure = "Correct the cell (are lat and lon exchanged?)."
-    lat = table.numbers(
-        "lat", rule="a latitude must be in [-90, 90]", valid=lambda v: abs(v) <= 90, cure=cure
-    )
-    lon = table.numbers(
-        "lon", rule="a longitude must be in [-180, 180]", valid=lambda v: abs(v) <= 180, cure=cure
-    )
+    lat = table.numbers("lat", rule="a latitude must be in [-90, 90]", valid=lambda v: abs(v) <= 90, cure=cure)
+    lon = table.numbers("lon", rule="a longitude must be in [-180, 180]", valid=lambda v: abs(v) <= 180, cure=cure)
     origin = (float(lat.mean()), _mean_longitude(lon))
     xy_km = project_km(np.stack([lat, lon], axis=1), origin)
     return xy_km, None if depot is None else project_km(depot, origin)
@@ -251,7 +241,5 @@ def _requests(table: Table, log: RepairLog) -> Floats:
     if not names:
         return log.counts().astype(np.float64)
     rule = "a number of requests must be 0 or more"
-    total: Floats = sum(
-        (table.numbers(n, rule=rule, valid=lambda v: v >= 0) for n in names), np.zeros(len(table))
-    )
+    total: Floats = sum((table.numbers(n, rule=rule, valid=lambda v: v >= 0) for n in names), np.zeros(len(table)))
     return total

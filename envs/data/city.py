@@ -70,18 +70,14 @@ class City:
         put(self, group_names=tuple(str(g) for g in self.group_names))
         n = len(self.region_ids)
         if len(set(self.region_ids)) != n or n == 0:
-            raise DataError(
-                f"City.region_ids must be at least one name, all different; got {self.region_ids}."
-            )
+            raise DataError(f"City.region_ids must be at least one name, all different; got {self.region_ids}.")
         put(self, xy_km=frozen_array(self.xy_km, np.float64, (n, 2), "City.xy_km"))
         put(self, depot_km=frozen_array(self.depot_km, np.float64, (2,), "City.depot_km"))
         put(self, group=frozen_array(self.group, np.int64, (n,), "City.group"))
         if self.customers is not None:
             put(self, customers=frozen_array(self.customers, np.float64, (n,), "City.customers"))
             if (self.customers < 0).any() or self.customers.sum() == 0:
-                raise DataError(
-                    "City.customers must be 0 or more, and not all 0. Correct them or leave them out."
-                )
+                raise DataError("City.customers must be 0 or more, and not all 0. Correct them or leave them out.")
         put(self, requests=frozen_array(self.requests, np.float64, (n,), "City.requests"))
         put(self, context=MappingProxyType({k: _context(v, n, k) for k, v in self.context.items()}))
         put(self, orders=MappingProxyType({k: _permutation(v, n, k) for k, v in self.orders.items()}))
@@ -93,9 +89,7 @@ class City:
                 raise DataError(f"City.{name} must be {rule}; got {getattr(self, name)!r}.")
             put(self, **{name: value})
         if self.log.region_ids != self.region_ids:
-            raise DataError(
-                "City.log must have the city's region_ids in the same order. Use log.select(region_ids)."
-            )
+            raise DataError("City.log must have the city's region_ids in the same order. Use log.select(region_ids).")
         empty = np.flatnonzero(self.log.counts() == 0)
         if empty.size:
             raise DataError(
@@ -111,9 +105,7 @@ class City:
         return self
 
     def __repr__(self) -> str:
-        return (
-            f"City({self.name!r}, {self.n_regions} regions, {self.n_groups} groups, {len(self.log)} records)"
-        )
+        return f"City({self.name!r}, {self.n_regions} regions, {self.n_groups} groups, {len(self.log)} records)"
 
     @property
     def n_regions(self) -> int:
@@ -275,7 +267,5 @@ def _context(values: Floats, n: int, name: str) -> Floats:
 def _permutation(values: NDArray[np.int64], n: int, name: str) -> NDArray[np.int64]:
     out = frozen_array(values, np.int64, (None,), f"City.orders[{name!r}]")
     if not np.array_equal(np.sort(out), np.arange(n)):
-        raise DataError(
-            f"City.orders[{name!r}] must hold each region index 0..{n - 1} once; got {out.tolist()}."
-        )
+        raise DataError(f"City.orders[{name!r}] must hold each region index 0..{n - 1} once; got {out.tolist()}.")
     return out

@@ -36,9 +36,7 @@ TIME_COLUMNS = frozenset({"request_time", "repair_start", "repair_end"})
 def load_city(folder: Path) -> City:
     """Read a city; see `City.load`."""
     if not folder.is_dir():
-        raise DataError(
-            f"{folder}: no such folder. A city is a folder with regions.csv, log.csv and city.json."
-        )
+        raise DataError(f"{folder}: no such folder. A city is a folder with regions.csv, log.csv and city.json.")
     options = _read_options(folder / "city.json")
     table = read_table(folder / "regions.csv")
     ids = table.unique_ids("region")
@@ -71,15 +69,9 @@ def _read_log(path: Path, ids: tuple[str, ...], features: list[str] | None, tz: 
     region = table.index(
         "region", ids, what="the region is not in regions.csv", cure="Add it there or remove the record."
     )
-    repair_h = table.numbers(
-        "repair_h", rule="a repair duration must be a number above 0 (h)", valid=lambda v: v > 0
-    )
+    repair_h = table.numbers("repair_h", rule="a repair duration must be a number above 0 (h)", valid=lambda v: v > 0)
     candidates = [c for c in table.columns if c not in NO_FEATURE | TIME_COLUMNS and table.is_numeric(c)]
-    names = (
-        candidates
-        if features is None
-        else [c for c in features if c in table.columns and c not in ("region",)]
-    )
+    names = candidates if features is None else [c for c in features if c in table.columns and c not in ("region",)]
     cure = "Correct or fill the cell, or leave the column out by naming the 'features' to use in city.json."
     columns = [table.numbers(name, cure=cure) for name in names]
     time, timezone = None, None
@@ -146,14 +138,8 @@ def _order(value: Any, ids: Sequence[str], where: str) -> NDArray[np.int64]:
     position = {name: i for i, name in enumerate(ids)}
     if sorted(names) != sorted(ids):
         wrong = next((n for n in names if n not in position), None)
-        got = (
-            f"the unknown region {wrong!r}"
-            if wrong is not None
-            else f"{len(names)} ids, {len(set(names))} different"
-        )
-        raise DataError(
-            f"{where} must hold each of the {len(ids)} region ids once; got {got}. Correct or remove it."
-        )
+        got = f"the unknown region {wrong!r}" if wrong is not None else f"{len(names)} ids, {len(set(names))} different"
+        raise DataError(f"{where} must hold each of the {len(ids)} region ids once; got {got}. Correct or remove it.")
     return np.array([position[n] for n in names], dtype=np.int64)
 
 
@@ -181,9 +167,7 @@ def save_city(city: City, folder: Path) -> None:
     }
     if log.time is not None:
         stamps = np.datetime_as_string(log.time, unit="s")
-        records["request_time"] = (
-            [f"{s}Z" for s in stamps] if log.timezone else [s.replace("T", " ") for s in stamps]
-        )
+        records["request_time"] = [f"{s}Z" for s in stamps] if log.timezone else [s.replace("T", " ") for s in stamps]
     given = {**regions, "depot_km": city.distance_km[-1, :-1]}
     for i, name in enumerate(log.feature_names):
         known = name in (*POSITION_FEATURES, "customers", *city.context) and name in given

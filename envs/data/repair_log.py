@@ -219,9 +219,7 @@ class RepairLog:
         _check_durations(table, value_column, duration_h, keep, ends=end_column is not None)
         rows = np.flatnonzero(keep)
         if rows.size == 0:
-            raise DataError(
-                f"{table.source}: no outage is left of {len(table)}. Check since, until and drop_zero."
-            )
+            raise DataError(f"{table.source}: no outage is left of {len(table)}. Check since, until and drop_zero.")
         rows = rows[np.argsort(start.seconds[rows], kind="stable")]
         kept = table.take(rows)
         if duration_h[rows].min() > LONG_SHORTEST_H:
@@ -245,9 +243,7 @@ class RepairLog:
         )
 
 
-def _check_durations(
-    table: Table, column: str, hours: Floats, keep: NDArray[np.bool_], *, ends: bool
-) -> None:
+def _check_durations(table: Table, column: str, hours: Floats, keep: NDArray[np.bool_], *, ends: bool) -> None:
     for row in np.flatnonzero(keep & (hours <= 0)):
         if hours[row] < 0:
             rule = "an outage must not end before it starts" if ends else "a duration must not be negative"

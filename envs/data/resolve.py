@@ -9,9 +9,7 @@ from pathlib import Path
 
 from stormgym.envs.data.city import City
 
-KNOWN = (
-    "'default', 'synthetic:N:SEED' (e.g. 'synthetic:20:3') or a folder with regions.csv, log.csv, city.json"
-)
+KNOWN = "'default', 'synthetic:N:SEED' (e.g. 'synthetic:20:3') or a folder with regions.csv, log.csv, city.json"
 
 
 def resolve_city(city: str | os.PathLike[str] | City, *, income_effect: float = 1.0) -> City:

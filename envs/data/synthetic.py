@@ -118,8 +118,7 @@ def synthetic_city(seed: int = DEFAULT_SEED, n_regions: int = 55, income_effect:
         region_ids=ids,
     )
     return City(
-        name=f"synthetic:{n}:{seed}"
-        + ("" if income_effect == 1.0 else f" (income_effect={income_effect:g})"),
+        name=f"synthetic:{n}:{seed}" + ("" if income_effect == 1.0 else f" (income_effect={income_effect:g})"),
         region_ids=ids,
         xy_km=xy,
         depot_km=DEPOT_KM,
@@ -141,9 +140,7 @@ def _check(seed: int, n_regions: int, income_effect: float) -> None:
     if int(n_regions) != n_regions or not MIN_REGIONS <= n_regions <= MAX_REGIONS:
         raise ValueError(f"n_regions must be from {MIN_REGIONS} to {MAX_REGIONS}; got {n_regions!r}.")
     if not math.isfinite(income_effect):
-        raise ValueError(
-            f"income_effect must be a finite number (1.0 as calibrated, 0.0 none); got {income_effect!r}."
-        )
+        raise ValueError(f"income_effect must be a finite number (1.0 as calibrated, 0.0 none); got {income_effect!r}.")
 
 
 def _places(rng: np.random.Generator, n: int) -> Floats:
@@ -273,12 +270,8 @@ def _status_quo(
     miss = np.zeros(STATUS_QUO_CANDIDATES)
     for i, order in enumerate(orders):
         times = _finish(_steps(travel_h, order) + mean_h, order) / (n + 1) * 56
-        miss[i] = abs(times.mean() - AIM_MEAN_H["status_quo"]) + abs(
-            gap(times, group, 3) - AIM_GAP_H["status_quo"]
-        )
-        miss[i] += 30 * abs((times <= 48).mean() - AIM_WITHIN_48_H) + 60 * abs(
-            (times > 96).mean() - AIM_AFTER_96_H
-        )
+        miss[i] = abs(times.mean() - AIM_MEAN_H["status_quo"]) + abs(gap(times, group, 3) - AIM_GAP_H["status_quo"])
+        miss[i] += 30 * abs((times <= 48).mean() - AIM_WITHIN_48_H) + 60 * abs((times > 96).mean() - AIM_AFTER_96_H)
         if few.any() and not few.all():
             miss[i] += 10 * abs(times[few].mean() / times[~few].mean() - 1 - AIM_FEW_REQUESTS)
         if bin_income:

@@ -181,9 +181,7 @@ def read_table(path: str | os.PathLike[str]) -> Table:
     if not any(header):
         raise DataError(f"{path}: the file is empty. Its first line must name the columns.")
     if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-        raise DataError(
-            f"{path}, line 1: cells must be separated by commas; got {header[0]!r}. Export it so."
-        )
+        raise DataError(f"{path}, line 1: cells must be separated by commas; got {header[0]!r}. Export it so.")
     for name in header:
         if header.count(name) > 1:
             raise DataError(f"{path}, line 1: column {name!r} stands twice. Rename one.")

@@ -38,9 +38,7 @@ def zone(tz: str) -> ZoneInfo:
     try:
         return ZoneInfo(tz)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(
-            f"tz must be an IANA zone name such as 'America/New_York' or 'UTC'; got {tz!r}."
-        ) from error
+        raise ValueError(f"tz must be an IANA zone name such as 'America/New_York' or 'UTC'; got {tz!r}.") from error
 
 
 def read_times(table: Table, column: str, *, tz: str | None, time_format: str | None = None) -> Times:
@@ -104,9 +102,7 @@ def parse_moment(text: str, tz: str | None, name: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ValueError(
-            f"{name} must be an ISO 8601 date or time such as '2017-01-01'; got {text!r}."
-        ) from error
+        raise ValueError(f"{name} must be an ISO 8601 date or time such as '2017-01-01'; got {text!r}.") from error
     if moment.tzinfo is None and tz is not None:
         moment = moment.replace(tzinfo=zone(tz))
     return _utc_seconds(moment)
@@ -121,9 +117,7 @@ def _parse(table: Table, row: int, column: str, cell: str, time_format: str | No
         if time_format is None:
             cure = "Write times so, or pass time_format, e.g. '%m/%d/%Y %H:%M'."
             table.fail(row, column, "a time must be ISO 8601 (YYYY-MM-DD HH:MM:SS)", cure)
-        table.fail(
-            row, column, f"a time must match time_format={time_format!r}", "Correct the cell or the format."
-        )
+        table.fail(row, column, f"a time must match time_format={time_format!r}", "Correct the cell or the format.")
 
 
 def _utc_seconds(moment: datetime) -> int:

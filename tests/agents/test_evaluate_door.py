@@ -82,9 +82,7 @@ def test_evaluation__scenarios_do_not_depend_on_the_batch(door: Callable[..., in
         file = tmp_path / f"{size}.json"
         arguments = ("--agents", "nearest", "--episodes", "5", "--batch-size", size, "--json", str(file))
         assert door([*SMALL, *arguments]) == 0
-        outages.append(
-            [e["mean_outage_h"] for e in json.loads(file.read_text())["agents"]["nearest"]["episodes"]]
-        )
+        outages.append([e["mean_outage_h"] for e in json.loads(file.read_text())["agents"]["nearest"]["episodes"]])
     assert outages[0] == pytest.approx(outages[1], abs=1e-9)
 
 

@@ -91,17 +91,11 @@ def test_jobs__folder_of_the_city_is_searched(city: City, tmp_path: Path) -> Non
     assert todays_jobs(city, folder=tmp_path).region.tolist() == [3]
 
 
-def test_jobs__errors_name_column_and_region(
-    city: City, jobs_file: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_jobs__errors_name_column_and_region(city: City, jobs_file: Callable[..., Path], tmp_path: Path) -> None:
     first = city.region_ids[0]
-    with pytest.raises(
-        ValueError, match="column 'damage_class' is missing; it differs between the jobs of a region"
-    ):
+    with pytest.raises(ValueError, match="column 'damage_class' is missing; it differs between the jobs of a region"):
         todays_jobs(city, jobs_file([first], drop="damage_class"))
-    with pytest.raises(
-        ValueError, match="line 2, column 'region': the region is not one of the city; got 'nowhere'"
-    ):
+    with pytest.raises(ValueError, match="line 2, column 'region': the region is not one of the city; got 'nowhere'"):
         todays_jobs(city, jobs_file(["nowhere"]))
     with pytest.raises(ValueError, match="each region needs an id of its own"):
         todays_jobs(city, jobs_file([first, first]))
@@ -152,9 +146,7 @@ def test_plan__interval_comes_from_the_sum_of_independent_repairs(city: City) ->
 
 
 def test_plan__same_seed_same_plan(city: City) -> None:
-    plans = [
-        make_plan(city, "fixed", fixed(range(city.n_regions)), predictor="cqr", seed=3) for _ in range(2)
-    ]
+    plans = [make_plan(city, "fixed", fixed(range(city.n_regions)), predictor="cqr", seed=3) for _ in range(2)]
     assert plans[0] == plans[1]
 
 
@@ -186,9 +178,7 @@ def test_plan__one_open_region(city: City, jobs_file: Callable[..., Path]) -> No
 
 
 def test_plan__refuses_agents_that_know_the_future_or_do_not_finish(city: City) -> None:
-    with pytest.raises(
-        ValueError, match="agent 'clairvoyant' looks at true repair durations, which nobody has"
-    ):
+    with pytest.raises(ValueError, match="agent 'clairvoyant' looks at true repair durations, which nobody has"):
         make_plan(city, "clairvoyant", replace(fixed([0]), privileged=True), predictor="none")
 
     class Oracle(FixedOrder):
@@ -219,9 +209,7 @@ def test_csv__holds_every_stop_in_order(city: City, tmp_path: Path) -> None:
     rows = list(csv.DictReader(write_plan_csv(plan, tmp_path / "out" / "plan.csv").open()))
     assert tuple(rows[0]) == CSV_COLUMNS
     assert [r["region"] for r in rows] == [s.region for s in plan.stops]
-    assert_allclose(
-        [float(r["expected_restoration_h"]) for r in rows], [s.expected_h for s in plan.stops], atol=1e-4
-    )
+    assert_allclose([float(r["expected_restoration_h"]) for r in rows], [s.expected_h for s in plan.stops], atol=1e-4)
     timed = replace(plan, start=datetime(2026, 9, 27, 6, 0))
     rows = list(csv.DictReader(write_plan_csv(timed, tmp_path / "plan.csv").open()))
     begun = datetime.fromisoformat(rows[0]["expected_restoration"]) - datetime(2026, 9, 27, 6, 0)

@@ -119,13 +119,13 @@ def test_expected_gap__is_the_mean_of_the_scenarios_gaps() -> None:
 
 
 def test_expected_gap_plan__keeps_the_limit_at_a_fair_price() -> None:
-    problem, scenarios, _ = problem_of(12, 24, 1)
-    plan = plan_expected_gap(problem, scenarios, 3.0)
+    problem, scenarios, _ = problem_of(8, 24, 1)
+    plan = plan_expected_gap(problem, scenarios, 3.6)
     assert_allclose(plan.gap_h, expected_gap(problem, plan.order, scenarios))
     assert_allclose(plan.mean_h, problem.mean_outage(plan.order))
-    assert (plan.gap_h <= 3.0).all()
+    assert (plan.gap_h <= 3.6).all()
     assert (plan.status == "within limit").all()
-    assert plan.gap_h.mean() > 2.7
+    assert plan.gap_h.mean() > 3.3
     free = plan_expected_gap(problem, scenarios, 1e3)
     assert (plan.bound_h <= free.mean_h).all()
     assert (free.mean_h <= plan.mean_h + 0.05).all()
@@ -160,15 +160,15 @@ def test_planner__plays_episodes_without_a_masked_action(name: str, max_travel_k
 
 
 def test_planners__come_in_the_order_of_what_they_know() -> None:
-    env = RestorationVectorEnv(64, city=CITY, cost_limit=2.5)
+    env = RestorationVectorEnv(64, city=CITY, cost_limit=3.0)
     metrics = {name: play(env, make_policy(name, env))[2] for name in PLANNERS}
     mean = {name: m["mean_outage_h"] for name, m in metrics.items()}
     assert (mean["clairvoyant"] <= mean["clairvoyant-fair"] + 0.02).all()
     for name in ("tsp", "repairman", "equity-planner"):
         assert (mean["clairvoyant"] <= mean[name] + 0.02).all()
     assert mean["repairman"].mean() < mean["equity-planner"].mean() < mean["tsp"].mean()
-    assert metrics["equity-planner"]["gap_h"].mean() < 2.5 < metrics["repairman"]["gap_h"].mean()
-    assert (metrics["clairvoyant-fair"]["gap_h"] <= 2.5 + 1e-9).all()
+    assert metrics["equity-planner"]["gap_h"].mean() < 3.0 < metrics["repairman"]["gap_h"].mean()
+    assert (metrics["clairvoyant-fair"]["gap_h"] <= 3.0 + 1e-9).all()
 
 
 @pytest.mark.parametrize("name", PLANNERS)
@@ -207,7 +207,7 @@ def test_planner__meets_an_episode_in_its_middle(name: str) -> None:
 
 
 def test_clairvoyant_fair__counts_what_had_accrued_before_its_plan() -> None:
-    env = RestorationVectorEnv(8, city=CITY, cost_limit=4.0)
+    env = RestorationVectorEnv(8, city=CITY, cost_limit=3.0)
     policy = make_policy("clairvoyant-fair", env)
     observation, _, _ = play(env, make_policy("nearest", env), steps=3)
     state, start = None, np.ones(8, bool)
@@ -215,7 +215,7 @@ def test_clairvoyant_fair__counts_what_had_accrued_before_its_plan() -> None:
         action, state = policy.predict(observation, state=state, episode_start=start)
         start = np.zeros(8, bool)
         observation, _, _, _, info = env.step(action)
-    assert (info["metrics"]["gap_h"] <= 4.0 + 1e-4).all()
+    assert (info["metrics"]["gap_h"] <= 3.0 + 1e-4).all()
 
 
 def test_planner__renews_only_the_rows_that_begin() -> None:
@@ -241,7 +241,7 @@ def test_equity_planner__never_looks_at_true_durations() -> None:
 
 
 def test_equity_planner__plans_without_an_environment() -> None:
-    env = RestorationVectorEnv(4, city=CITY, cost_limit=2.5)
+    env = RestorationVectorEnv(4, city=CITY, cost_limit=3.0)
     observation, _ = env.reset(seed=0)
     _, orders = EquityPlanner(env.city).predict(observation)
     assert_array_equal(np.sort(orders), np.tile(np.arange(12), (4, 1)))
@@ -249,10 +249,10 @@ def test_equity_planner__plans_without_an_environment() -> None:
 
 @pytest.mark.parametrize("kind", ["common", "group"])
 def test_equity_planner__keeps_the_limit_under_shocks(kind: str) -> None:
-    env = RestorationVectorEnv(128, city=CITY, cost_limit=2.5, shock=kind)
+    env = RestorationVectorEnv(64, city=CITY, cost_limit=3.0, shock=kind)
     _, _, metrics = play(env, make_policy("equity-planner", env))
     gap = metrics["gap_h"]
-    assert gap.mean() - 3 * gap.std() / np.sqrt(gap.size) < 2.5
+    assert gap.mean() - 3 * gap.std() / np.sqrt(gap.size) < 3.0
 
 
 def test_planners__work_with_one_region_and_with_one_group() -> None:
@@ -284,7 +284,7 @@ def test_planners__fit_stable_baselines() -> None:
     for env in (make_vec_env("Restoration-v0", 2, city=CITY), DummyVecEnv([lambda: RestorationEnv(CITY)] * 2)):
         env.seed(0)
         for name in ("equity-planner", "clairvoyant"):
-            mean, _ = evaluate_policy(make_policy(name, env), env, n_eval_episodes=4, warn=False)  # type: ignore[arg-type]
+            mean, _ = evaluate_policy(make_policy(name, env), env, n_eval_episodes=2, warn=False)  # type: ignore[arg-type]
             assert -20 < mean < -5
 
 

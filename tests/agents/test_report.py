@@ -106,9 +106,7 @@ def test_summary__holds_means_intervals_and_every_episode(full: Evaluation) -> N
 
 def test_summary__compares_with_bound_and_best_heuristic_in_pairs(full: Evaluation) -> None:
     summary = summarise(full)
-    assert (
-        summary["best_heuristic"] == "equity-planner"
-    )  # repairman is faster, but over the limit; sta-sac learnt
+    assert summary["best_heuristic"] == "equity-planner"  # repairman is faster, but over the limit; sta-sac learnt
     agent = summary["agents"]["nearest"]
     assert_allclose(agent["excess_over_clairvoyant_h"], 52.8 - 36.9)
     assert_allclose(
@@ -120,13 +118,9 @@ def test_summary__compares_with_bound_and_best_heuristic_in_pairs(full: Evaluati
 
 
 def test_best__takes_lowest_gap_when_none_holds_the_limit_and_none_without_candidates() -> None:
-    none_fits = evaluation(
-        record("fast", 40, 30), record("fairer", 50, 15), record("learnt", 45, 5, learned=True)
-    )
+    none_fits = evaluation(record("fast", 40, 30), record("fairer", 50, 15), record("learnt", 45, 5, learned=True))
     assert best_heuristic(none_fits) == "fairer"
-    assert (
-        best_heuristic(evaluation(record("fast", 40, 30), record("slow", 50, 15), cost_limit=None)) == "fast"
-    )
+    assert best_heuristic(evaluation(record("fast", 40, 30), record("slow", 50, 15), cost_limit=None)) == "fast"
     assert best_heuristic(evaluation(record("clairvoyant", 37, 7, privileged=True))) is None
 
 

@@ -108,9 +108,7 @@ def test_evaluate__tells_policies_where_episodes_start() -> None:
     assert batched[0][0].all()
     before = np.full(8, -1.0)
     for start, left in batched:
-        assert np.array_equal(
-            start, left > before
-        )  # the steps left rise where an episode starts, and only there
+        assert np.array_equal(start, left > before)  # the steps left rise where an episode starts, and only there
         before = left
 
 
@@ -121,9 +119,7 @@ def test_evaluate__records_limit_kind_and_latency() -> None:
         "class": Constant,
         "cheat": Entrant(lambda env: Constant(), privileged=True),
     }
-    result = evaluate(
-        TOY, agents, episodes=5, batch_size=2, on_progress=lambda name, n: told.append((name, n))
-    )
+    result = evaluate(TOY, agents, episodes=5, batch_size=2, on_progress=lambda name, n: told.append((name, n)))
     assert result.cost_limit == 4.0
     assert result.agents["maker"].learned
     assert not result.agents["class"].learned
@@ -168,9 +164,7 @@ class NearestOpen(BasePolicy):
 
     def act(self, observation: Any, state: Any, episode_start: Any, deterministic: bool) -> tuple[Any, Any]:
 
-        far = np.where(
-            observation["action_mask"] > 0, observation["distance_km"], np.inf
-        )
+        far = np.where(observation["action_mask"] > 0, observation["distance_km"], np.inf)
         return far.argmin(axis=1), state
 
 

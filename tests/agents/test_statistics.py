@@ -93,9 +93,7 @@ def test_gini__hand_computed_and_by_mean_difference() -> None:
 
 
 def test_errors__say_value_rule_and_cure() -> None:
-    with pytest.raises(
-        ValueError, match=r"confidence_level must be in \(0, 1\); got 95. Did you mean 0.95\?"
-    ):
+    with pytest.raises(ValueError, match=r"confidence_level must be in \(0, 1\); got 95. Did you mean 0.95\?"):
         mean_estimate([1.0, 2.0], 95)
     with pytest.raises(ValueError, match="x is empty; at least one episode is needed"):
         mean_estimate([])

@@ -113,9 +113,7 @@ def test_load__latitude_and_longitude_become_local_km(tmp_path: Path) -> None:
     regions = "region,lat,lon,group\na,30.0,-84.0,0\nb,31.0,-84.0,0\nc,30.5,-83.5,0\n"
     options = {"depot": [30.5, -84.0]}
     city = City.load(write(tmp_path / "t", regions=regions, options=options))
-    assert np.hypot(*(city.xy_km[1] - city.xy_km[0])) == pytest.approx(
-        111.195, abs=0.01
-    )  # a degree of latitude
+    assert np.hypot(*(city.xy_km[1] - city.xy_km[0])) == pytest.approx(111.195, abs=0.01)  # a degree of latitude
     east = city.xy_km[2, 0] - city.xy_km[0, 0]
     assert east == pytest.approx(0.5 * 111.195 * np.cos(np.radians(30.5)), rel=1e-3)
     np.testing.assert_allclose(city.depot_km, (city.xy_km[0] + city.xy_km[1]) / 2, atol=1e-9)
@@ -154,9 +152,7 @@ def test_city__arrays_are_read_only_also_after_pickle(folder: Path) -> None:
 def test_city__does_not_keep_the_callers_array() -> None:
     xy = np.zeros((1, 2))
     log = RepairLog(np.zeros(1, int), np.zeros((1, 1)), ("f",), np.ones(1), None, None, ("a",))
-    city = City(
-        "c", ("a",), xy, np.zeros(2), np.zeros(1, int), ("all",), 30.0, 1.3, log, {}, None, np.ones(1)
-    )
+    city = City("c", ("a",), xy, np.zeros(2), np.zeros(1, int), ("all",), 30.0, 1.3, log, {}, None, np.ones(1))
     xy[0] = 5.0
     assert city.xy_km.tolist() == [[0.0, 0.0]]
 
@@ -257,14 +253,10 @@ def test_resolve__default_names_folder_and_city(folder: Path) -> None:
     city = resolve_city(folder)
     assert city.fingerprint() == resolve_city(str(folder)).fingerprint()
     assert resolve_city(city) is city
-    assert (
-        resolve_city("synthetic:7:3", income_effect=0.0).fingerprint() != City.synthetic(3, 7).fingerprint()
-    )
+    assert resolve_city("synthetic:7:3", income_effect=0.0).fingerprint() != City.synthetic(3, 7).fingerprint()
 
 
-@pytest.mark.parametrize(
-    "name", ["tallahassee", "synthetic", "synthetic:7", "synthetic:7:-1", "no/such/folder"]
-)
+@pytest.mark.parametrize("name", ["tallahassee", "synthetic", "synthetic:7", "synthetic:7:-1", "no/such/folder"])
 def test_resolve__unknown_name_lists_the_known(name: str) -> None:
     with pytest.raises(ValueError, match="'default', 'synthetic:N:SEED'") as error:
         resolve_city(name)
@@ -341,9 +333,7 @@ BAD_REGIONS = [
 
 
 @pytest.mark.parametrize(("regions", "what", "cure"), BAD_REGIONS)
-def test_load__bad_regions_name_file_line_value_and_cure(
-    tmp_path: Path, regions: str, what: str, cure: str
-) -> None:
+def test_load__bad_regions_name_file_line_value_and_cure(tmp_path: Path, regions: str, what: str, cure: str) -> None:
     with pytest.raises(DataError, match=what) as error:
         City.load(write(tmp_path / "t", regions=regions))
     assert cure in str(error.value)
@@ -427,9 +417,7 @@ BAD_OPTIONS = [
 
 
 @pytest.mark.parametrize(("options", "what", "cure"), BAD_OPTIONS)
-def test_load__bad_city_json_names_file_value_and_cure(
-    tmp_path: Path, options: object, what: str, cure: str
-) -> None:
+def test_load__bad_city_json_names_file_value_and_cure(tmp_path: Path, options: object, what: str, cure: str) -> None:
     with pytest.raises(DataError, match=what) as error:
         City.load(write(tmp_path / "t", options=options))
     assert cure in str(error.value)
@@ -455,9 +443,7 @@ def test_load__not_utf8_is_named(folder: Path) -> None:
 
 
 def test_load__line_numbers_count_blank_lines_and_quoted_breaks(tmp_path: Path) -> None:
-    log = LOG.replace("\n1,b", '\n\n"0\n5",a,0,2018-01-01 07:00:00,,1,1.0,1\n1,b').replace(
-        "2.5,3.5", "-1,3.5"
-    )
+    log = LOG.replace("\n1,b", '\n\n"0\n5",a,0,2018-01-01 07:00:00,,1,1.0,1\n1,b').replace("2.5,3.5", "-1,3.5")
     with pytest.raises(DataError, match=r"log.csv, line 6, column 'repair_h'"):
         City.load(write(tmp_path / "t", log=log))
 

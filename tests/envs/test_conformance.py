@@ -695,9 +695,7 @@ def test_relabelling__groups_under_other_names_give_the_same_gap():
 def test_units__twice_the_distances_at_twice_the_speed_are_the_same_hours():
     env = no_forecast("synthetic:12:1")
     city = env.city
-    other = no_forecast(
-        replace(city, xy_km=2 * city.xy_km, depot_km=2 * city.depot_km, speed_kmh=2 * city.speed_kmh)
-    )
+    other = no_forecast(replace(city, xy_km=2 * city.xy_km, depot_km=2 * city.depot_km, speed_kmh=2 * city.speed_kmh))
     env.reset(seed=4)
     jobs, order = jobs_of(env), np.random.default_rng(2).permutation(12)
     a, b = run_order(env, jobs, order), run_order(other, jobs, order)

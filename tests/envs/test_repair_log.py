@@ -144,9 +144,7 @@ def test_read__end_column_minutes_and_formats(tmp_path: Path) -> None:
     one = RepairLog.read_outage_log(export(tmp_path, text), end_column="on", **names)  # type: ignore[arg-type]
     assert one.repair_h.tolist() == [2.5]
     text = "region,start_time,minutes\nX,2020-01-02,90\n"
-    one = RepairLog.read_outage_log(
-        export(tmp_path, text), tz="UTC", duration_column="minutes", duration_unit="min"
-    )
+    one = RepairLog.read_outage_log(export(tmp_path, text), tz="UTC", duration_column="minutes", duration_unit="min")
     assert one.repair_h.tolist() == [1.5]
 
 
@@ -194,9 +192,7 @@ def test_read__skipped_hour_is_moved_forward(tmp_path: Path) -> None:
 
 def test_read__warns_when_even_the_shortest_is_long(tmp_path: Path) -> None:
     text = CSV.replace(",2.0,", ",7.5,").replace(",0.5,", ",7.0,").replace(",4.0,", ",9.0,")
-    with pytest.warns(
-        UserWarning, match=r"shortest of 3 outages lasts 7.0 h.*written as UTC.*Check tz='UTC'"
-    ):
+    with pytest.warns(UserWarning, match=r"shortest of 3 outages lasts 7.0 h.*written as UTC.*Check tz='UTC'"):
         RepairLog.read_outage_log(export(tmp_path, text), tz="UTC")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -238,9 +234,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("text", "what", "cure"), BAD)
-def test_read__bad_export_names_file_line_value_and_cure(
-    tmp_path: Path, text: str, what: str, cure: str
-) -> None:
+def test_read__bad_export_names_file_line_value_and_cure(tmp_path: Path, text: str, what: str, cure: str) -> None:
     with pytest.raises(DataError, match=what) as error:
         RepairLog.read_outage_log(export(tmp_path, text), tz="UTC", feature_columns=["crew"])
     assert cure in str(error.value)

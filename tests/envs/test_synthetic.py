@@ -40,9 +40,7 @@ def default() -> Mapping[str, float]:
 
 
 @pytest.mark.parametrize("name", ORDERS)
-def test_twenty_seeds__median_outage_and_gap_are_near_the_table(
-    medians: Mapping[str, float], name: str
-) -> None:
+def test_twenty_seeds__median_outage_and_gap_are_near_the_table(medians: Mapping[str, float], name: str) -> None:
     for key, within, reached in (("mean", 2.0, REACHED_MEAN_H), ("gap", 4.0, REACHED_GAP_H)):
         for value in (PUBLISHED[f"{name} {key}"], reached[name]):
             assert medians[f"{name} {key}"] == pytest.approx(value, abs=within)
@@ -105,9 +103,7 @@ def test_groups__terciles_of_18_19_18(twenty: list[City]) -> None:
         assert income[city.group == 1].max() <= income[city.group == 2].min()
 
 
-def test_statistics__the_calibrated_city_is_one_of_the_family(
-    shared_data: object, twenty: list[City]
-) -> None:
+def test_statistics__the_calibrated_city_is_one_of_the_family(shared_data: object, twenty: list[City]) -> None:
     yardstick = City.load(f"{shared_data}/calibrated_city")
 
     def figures(city: City) -> dict[str, float]:
@@ -140,8 +136,7 @@ def test_synthetic__features_are_those_of_the_calibrated_city(shared_data: objec
 
 def test_synthetic__same_seed_same_bits_in_another_process() -> None:
     code = (
-        "from stormgym.envs.data import City\n"
-        "print(City.synthetic().fingerprint(), City.synthetic(5, 8).fingerprint())"
+        "from stormgym.envs.data import City\nprint(City.synthetic().fingerprint(), City.synthetic(5, 8).fingerprint())"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert other.split() == [City.synthetic().fingerprint(), City.synthetic(5, 8).fingerprint()]

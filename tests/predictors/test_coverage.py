@@ -123,14 +123,14 @@ def test_benchmark__writes_the_tables_between_the_markers_and_the_numbers_as_jso
     forest = quantile_models.default_forest
     monkeypatch.setattr(quantile_models, "default_forest", lambda random_state=None: forest(random_state, 5))
     page, numbers = tmp_path / "page.md", tmp_path / "numbers.json"
-    page.write_text(f"above\n<!-- coverage:begin -->\nold\n<!-- coverage:end -->\nbelow\n")
+    page.write_text("above\n<!-- coverage:begin -->\nold\n<!-- coverage:end -->\nbelow\n")
     settings = benchmark.Settings(city="synthetic:20:1", splits=2, trees=5, docs=page, json=numbers, quiet=True)
     results = benchmark.main(settings)
     text = page.read_text()
     assert text.startswith(
-        f"above\n<!-- coverage:begin -->\nMade by `python benchmarks/coverage.py --city synthetic:20:1"
+        "above\n<!-- coverage:begin -->\nMade by `python benchmarks/coverage.py --city synthetic:20:1"
     )
-    assert text.endswith(f"<!-- coverage:end -->\nbelow\n")
+    assert text.endswith("<!-- coverage:end -->\nbelow\n")
     assert "\nold\n" not in text
     assert [result.method for result in results] == ["CP", "NCP", "CQR", "ECQR"]
     assert [row.group for row in results[0].groups] == ["low", "middle", "high"]
