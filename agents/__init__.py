@@ -1,1 +1,1 @@
-
+"""Everything that decides, and what trains, runs and scores it."""

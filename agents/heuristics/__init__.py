@@ -1,1 +1,1 @@
-
+"""Rules that need no training."""

@@ -1,1 +1,1 @@
-
+"""Optimisation over visiting orders, and the planners made of it."""

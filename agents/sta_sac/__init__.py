@@ -1,1 +1,1 @@
-
+"""Spatial-temporal attention soft actor-critic under a cost limit (EPOPR)."""

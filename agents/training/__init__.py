@@ -1,1 +1,1 @@
-
+"""Adapters, learners, run folders and callbacks for training with Stable-Baselines3."""
