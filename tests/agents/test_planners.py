@@ -240,6 +240,11 @@ def test_equity_planner__never_looks_at_true_durations() -> None:
     assert_array_equal(policy.predict(observation)[1], orders)
 
 
+def test_equity_planner__names_a_bad_argument() -> None:
+    with pytest.raises(ValueError, match=r"need 0 <= margin < 1 and n_scenarios >= 1; got 1\.0 and 128"):
+        EquityPlanner(City.synthetic(3, 12), margin=1.0)
+
+
 def test_equity_planner__plans_without_an_environment() -> None:
     env = RestorationVectorEnv(4, city=CITY, cost_limit=3.0)
     observation, _ = env.reset(seed=0)
