@@ -49,11 +49,16 @@ class Settings:
     environment: tyro.conf.OmitArgPrefixes[EnvOptions] = field(default_factory=EnvOptions)
 
 
+ONLY_PLAN = ("jobs", "csv", "start")
+ONLY_SCORING = ("episodes", "batch_size", "json", "html", "sort")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code (2 for a wrong name, path or option)."""
     settings = tyro.cli(Settings, args=arguments)
     try:
         kwargs = settings.environment.env_kwargs()
+        _refuse_idle_options(settings)
         if settings.plan:
             run_plan(
                 env_id=settings.env,
@@ -83,6 +88,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("evaluate.py: stopped", file=sys.stderr)
         return 130
     return 0
+
+
+def _refuse_idle_options(settings: Settings) -> None:
+    """Raise `UsageError` for an option that only the other mode reads: a file left unwritten is no surprise then."""
+    idle = ONLY_SCORING if settings.plan else ONLY_PLAN
+    default = Settings()
+    given = [f"--{name.replace('_', '-')}" for name in idle if getattr(settings, name) != getattr(default, name)]
+    if given:
+        cure = "leave out --plan to score agents" if settings.plan else "add --plan for a plan"
+        raise UsageError(f"no use here for {', '.join(given)}; leave it out, or {cure}")
 
 
 if __name__ == "__main__":

@@ -90,7 +90,13 @@ def _run(settings: Settings) -> int:
             if changed:
                 options = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
                 raise door.UsageError(f"--resume goes on with the run's own settings; leave out {options}")
-            training = door.resume(settings.resume, settings.timesteps, err)
+            training = door.resume(
+                settings.resume,
+                settings.timesteps,
+                err,
+                final_episodes=settings.final_episodes,
+                compare=settings.compare,
+            )
         else:
             with door.usage_errors():
                 env_kwargs = settings.environment.env_kwargs()
@@ -114,6 +120,8 @@ def _run(settings: Settings) -> int:
                 device=settings.device,
                 torch_threads=settings.torch_threads,
                 console=err,
+                final_episodes=settings.final_episodes,
+                compare=settings.compare,
             )
         run = training.run
         left = run.settings.timesteps - training.model.num_timesteps

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from stormgym.agents.evaluation.lineup import resolve_agents
 from stormgym.agents.evaluation.options import check_env_id, check_env_kwargs
 from stormgym.agents.evaluation.report import make_console, render_report, sorted_agents
-from stormgym.agents.evaluation.rollouts import evaluate, make_batch
+from stormgym.agents.evaluation.rollouts import Entrant, evaluate, make_batch
 from stormgym.agents.evaluation.summary import summarise, write_json
 
 PLAN_ENV = "Restoration-v0"
@@ -69,13 +69,7 @@ def run_evaluation(
         for file in (json_file, html_file):
             _check_writable(file)
         with _progress_console().status("preparing the environment (the first time, forecasts are fitted)"):
-            env = make_batch(env_id, 1, env_kwargs)
-        try:
-            for name, entrant in entrants.items():
-                if entrant.learned:  # a run folder that cannot be loaded should say so before hours of play
-                    _load(name, entrant.make, env)
-        finally:
-            env.close()
+            check_runs(entrants, env_id, env_kwargs)
     with _progress(list(entrants), episodes) as on_progress:
         evaluation = evaluate(
             env_id,
@@ -151,6 +145,17 @@ def run_plan(
     out.print(render_plan(plan))
     if csv_file is not None:
         out.print(f"CSV: {write_plan_csv(plan, csv_file)}", soft_wrap=True)
+
+
+def check_runs(entrants: Mapping[str, Entrant], env_id: str, env_kwargs: Mapping[str, Any]) -> None:
+    """Raise `ValueError` when a run folder cannot be loaded: before hours of play, not after them."""
+    env = make_batch(env_id, 1, env_kwargs)
+    try:
+        for name, entrant in entrants.items():
+            if entrant.learned:
+                _load(name, entrant.make, env)
+    finally:
+        env.close()
 
 
 def _load(name: str, make: Callable[[Any], Any], env: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from stormgym.envs.data import City
 
 Floats = NDArray[np.float64]
 N_DRAWS = 4000
+N_RECORDS = 10
+"""The fewest records that an environment takes (it has ten folds)."""
 _DAY_FORMAT = "%a %d %b "
 _DAY = len("Mon 01 Jan ")
 
@@ -153,6 +155,8 @@ def _play(
     """Return the order `[J]`, the hours at which each restoration ends `[J]`, and the limit on the gap."""
     from stormgym.envs.restoration.env import RestorationEnv
 
+    if len(city.log) < N_RECORDS:  # the environment cross-fits its log, which no plan looks at: a short one is repeated
+        city = replace(city, log=city.log.take(np.arange(N_RECORDS) % len(city.log)))
     env = RestorationEnv(city, predictor="none", cost_limit=cost_limit, max_travel_km=max_travel_km)
     policy = agent.make(env)
     if getattr(policy, "privileged", False):
@@ -247,7 +251,7 @@ def render_plan(plan: Plan) -> RenderableType:
         "Expected: travel plus mean forecasts so far. Interval: simulated, repairs drawn independently from "
         "their predictive quantiles, order fixed; delays that hit all jobs alike would widen it.",
     ]
-    title = f"Plan of {plan.agent} for {plan.city}: {len(plan.stops)} open regions"
+    title = f"Plan of {plan.agent} for {plan.city}: {len(plan.stops)} open region{'s' if len(plan.stops) != 1 else ''}"
     title += ", hours from the crew's departure" if plan.start is None else f", crew leaves {_clock(plan, 0.0)}"
     return Group(Text(title, style="bold"), Text(""), table, Text(""), *(Text(n, style="dim") for n in notes))
 

@@ -16,11 +16,11 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.vec_env import VecEnv
 
-from stormgym.agents.evaluation.door import UsageError, usage_errors
+from stormgym.agents.evaluation.door import UsageError, check_runs, usage_errors
 from stormgym.agents.evaluation.lineup import known_agents, resolve_agents
 from stormgym.agents.evaluation.options import EnvOptions, check_env_id, check_env_kwargs
 from stormgym.agents.evaluation.report import make_console, render_report
-from stormgym.agents.evaluation.rollouts import evaluate
+from stormgym.agents.evaluation.rollouts import Entrant, evaluate
 from stormgym.agents.evaluation.summary import summarise, write_json
 from stormgym.agents.policy import AGENTS, DEFAULT_AGENT, AgentSpec, agent_spec
 from stormgym.agents.training.callbacks import Checkpoints, EpisodeCosts, Evaluation, stop_on_signals
@@ -33,6 +33,8 @@ from stormgym.agents.training.runs import Run, RunSettings, create_run, open_run
 
 ANYWHERE = ("ppo", "dqn", "maskable-ppo")
 """Learners that also take environments of others, when the spaces fit."""
+SIZES = ("batch_size", "buffer_size", "n_steps", "n_epochs", "train_freq", "width", "step_width", "n_layers", "n_heads")
+"""Settings of the learners that count something; those a learner lacks are passed over."""
 EVAL_ENVS = 64
 HELD_OUT_SEED = 0
 """Scenarios of the table at the end: those that `evaluate.py` plays by default; no training sees them."""
@@ -81,8 +83,7 @@ def choose_agent(env_id: str, agent: str | None) -> AgentSpec:
             f"agent {agent!r} is a rule or a planner and needs no training; score it with "
             f"python evaluate.py --env {env_id} --agents {agent}. Agents that learn: {', '.join(learners)}"
         )
-    ours = str(gym.spec(env_id).entry_point).startswith("stormgym.")
-    if env_id not in spec.envs and (ours or agent not in ANYWHERE):
+    if env_id not in spec.envs and (_is_ours(env_id) or agent not in ANYWHERE):
         fitting = [n for n in known_agents(env_id, trainable=True)] or list(ANYWHERE)
         raise ValueError(f"agent {agent!r} does not fit {env_id}; agents that do: {', '.join(fitting)}")
     return spec
@@ -104,6 +105,8 @@ def start_run(
     device: str,
     torch_threads: int | None,
     console: Console,
+    final_episodes: int = 0,
+    compare: str | None = None,
 ) -> Training:
     """Check what was asked for; make environments, model and run folder.
 
@@ -111,6 +114,7 @@ def start_run(
         learner_settings: settings dataclass of each learner, by agent name.
         timesteps, num_envs, eval_freq, checkpoint_freq: None takes the learner's defaults (a twentieth
             and a tenth of the run for the last two).
+        final_episodes, compare: what `show_result` will be asked for, checked now rather than after hours.
 
     Raises:
         UsageError: an unknown name or option, or a value out of range.
@@ -137,13 +141,21 @@ def start_run(
         if seed < 0:
             raise ValueError(f"--seed must be at least 0; got {seed}")
         _check_device(device)
+        for name in SIZES:
+            size = getattr(chosen, name, None)
+            if size is not None and size < 1:
+                raise ValueError(f"--{spec.name}.{name.replace('_', '-')} must be at least 1; got {size}")
+        _check_table(env_id, env_kwargs, final_episodes, compare)
         learner: Learner = spec.load()
         budget = timesteps or learner.default_timesteps
         with console.status("preparing the environment (the first time, forecasts are fitted)"):
             venv = make_training_env(env_id, num_envs or learner.default_num_envs, dict(env_kwargs))
         learner.check(venv)
         wrapped = learner.wrap(venv, chosen)
-        model = learner.build(wrapped, chosen, seed=seed, device=device)
+        try:
+            model = learner.build(wrapped, chosen, seed=seed, device=device)
+        except AssertionError as error:  # how Stable-Baselines3 and torch state some of their rules
+            raise ValueError(f"options of --{spec.name}.* do not go together: {error}") from error
         run_settings = RunSettings(
             env_id=env_id,
             agent=spec.name,
@@ -161,17 +173,20 @@ def start_run(
         return Training(create_run(runs_dir, run_settings), learner, chosen, model, wrapped)
 
 
-def resume(folder: Path, timesteps: int | None, console: Console) -> Training:
+def resume(
+    folder: Path, timesteps: int | None, console: Console, *, final_episodes: int = 0, compare: str | None = None
+) -> Training:
     """Open a run at its last checkpoint, to go on to its budget or to a new one.
 
     Raises:
-        UsageError: not a run, no checkpoint, or nothing left to do.
+        UsageError: not a run, no checkpoint, nothing left to do, or a table at the end that cannot be made.
     """
     with usage_errors():
         run = open_run(folder)
         checkpoint = run.last_checkpoint()
         if checkpoint is None:
             raise ValueError(f"run {str(folder)!r} has no checkpoint to resume from; start it again without --resume")
+        _check_table(run.settings.env_id, run.settings.env_kwargs, final_episodes, compare)
         done = int(checkpoint.name)
         if timesteps is not None and timesteps != run.settings.timesteps:
             if timesteps < 1:
@@ -253,10 +268,10 @@ def env_options(env_kwargs: Mapping[str, Any]) -> str:
 def show_result(run: Run, console: Console, *, episodes: int, compare: str | None) -> None:
     """Print the agent beside the rules on held-out scenarios, write evaluation.json, name what is next."""
     s = run.settings
-    costs = str(gym.spec(s.env_id).entry_point).startswith("stormgym.")
+    costs = _is_ours(s.env_id)
     if episodes and costs:
         with usage_errors():
-            others = {} if compare == "none" else resolve_agents(compare, s.env_id)
+            others = _others(compare, s.env_id)
             entrants = {**resolve_agents([f"{s.agent}={run.folder}"], s.env_id), **others}
         with Console(stderr=True).status("playing held-out scenarios") as status:
             evaluation = evaluate(
@@ -282,6 +297,23 @@ def show_result(run: Run, console: Console, *, episodes: int, compare: str | Non
         soft_wrap=True,
         highlight=False,
     )
+
+
+def _is_ours(env_id: str) -> bool:
+    return str(gym.spec(env_id).entry_point).startswith("stormgym.")
+
+
+def _others(compare: str | None, env_id: str) -> dict[str, Entrant]:
+    return {} if compare == "none" else resolve_agents(compare, env_id)
+
+
+def _check_table(env_id: str, env_kwargs: Mapping[str, Any], episodes: int, compare: str | None) -> None:
+    if episodes < 0:
+        raise ValueError(f"--final-episodes must be at least 0 (no table); got {episodes}")
+    if episodes and _is_ours(env_id):
+        others = _others(compare, env_id)
+        if any(entrant.learned for entrant in others.values()):
+            check_runs(others, env_id, env_kwargs)
 
 
 def _learner_of(run: Run) -> tuple[Learner, Any]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
+from stormgym.agents.evaluation.rollouts import spec_of
 from stormgym.envs.wrappers import vector_costs
 
 _RESERVED = frozenset({"cost", "action_mask", "final_obs", "final_info"})
@@ -31,10 +32,9 @@ def make_vec_env(env_id: str, num_envs: int = 1, seed: int | None = None, **env_
         seed: environment i is seeded with `seed + i` at its first reset; None for fresh entropy.
         **env_kwargs: arguments of the environment.
     """
-    import stormgym  # noqa: F401  (registers the ids)
-
+    spec = spec_of(env_id)
     mode = AutoresetMode.SAME_STEP
-    if _is_native(gym.spec(env_id)):
+    if _is_native(spec):
         env = gym.make_vec(env_id, num_envs, vectorization_mode="vector_entry_point", autoreset_mode=mode, **env_kwargs)
     else:
         env = gym.make_vec(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +24,11 @@ RENDER_MODES = ("ansi", "rgb_array")
 def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+
+
+def _number(name: str, value: Any) -> None:
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number; got {value!r}")
 
 
 class RestorationCore:
@@ -51,6 +57,15 @@ class RestorationCore:
         _one_of("on_invalid", on_invalid, ("waste", "raise"))
         if render_mode is not None:
             _one_of("render_mode", render_mode, RENDER_MODES)
+        for name, value in {
+            "confidence_level": confidence_level,
+            "cost_limit": cost_limit,
+            "shock_log_sd": shock_log_sd,
+            "max_travel_km": max_travel_km,
+            "income_effect": income_effect,
+        }.items():
+            if value is not None or name not in ("cost_limit", "max_travel_km"):
+                _number(name, value)
         check_predictor(predictor, confidence_level)
         if cost_limit is not None and not 0 < cost_limit < np.inf:
             raise ValueError(f"cost_limit must be a positive number of hours or None (the city's); got {cost_limit!r}")

@@ -146,5 +146,8 @@ class Jobs:
                 raise ValueError(f"jobs[{name!r}] must hold hours in [0, {MAX_HOURS:g}] without NaN")
         if not (arrays["point_h"] > 0).all():
             raise ValueError("jobs['point_h'] must be above 0; give the mean forecast of each job in hours")
+        crossed = arrays["lower_h"] > arrays["upper_h"]
+        if crossed.any():
+            raise ValueError(f"jobs['lower_h'] must not exceed jobs['upper_h']; it does at row {int(crossed.argmax())}")
         one = {name: value[None] for name, value in arrays.items()}
         return cls(row=None, **one)

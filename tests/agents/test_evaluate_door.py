@@ -113,6 +113,12 @@ def test_evaluation__scenarios_do_not_depend_on_the_batch(door: Callable[..., in
         (["--plan", "--agents", "nearest,random"], "--plan takes one agent; got nearest, random"),
         (["--plan", "--agents", "clairvoyant"], "agent 'clairvoyant' looks at true repair durations"),
         (["--plan", "--agents", "nearest", "--shock", "group"], "--plan has no use for shock; it takes"),
+        (
+            ["--agents", "nearest", "--csv", "plan.csv", "--jobs", "jobs.csv"],
+            "no use here for --jobs, --csv; leave it out, or add --plan",
+        ),
+        (["--plan", "--json", "table.json", "--episodes", "9"], "no use here for --episodes, --json; leave"),
+        (["--option", "shock_log_sd=much"], "shock_log_sd must be a number; got 'much'"),
         (["--plan", "--agents", "nearest", "--start", "noon"], "--start must be a date and time"),
         (["--plan", "--agents", "nearest", "--jobs", "absent.csv"], "absent.csv: no such file"),
     ],

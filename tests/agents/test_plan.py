@@ -177,6 +177,13 @@ def test_plan__one_open_region(city: City, jobs_file: Callable[..., Path]) -> No
     assert plan.gap_h == 0.0
 
 
+def test_plan__open_regions_with_few_records(city: City, jobs_file: Callable[..., Path]) -> None:
+    rare = np.flatnonzero(city.log.region == 4)[1:]
+    city = replace(city, log=city.log.take(np.setdiff1d(np.arange(len(city.log)), rare)))
+    plan = make_plan(city, "fixed", fixed([0]), jobs_file=jobs_file([city.region_ids[4]]), predictor="cqr")
+    assert [stop.region for stop in plan.stops] == [city.region_ids[4]]
+
+
 def test_plan__refuses_agents_that_know_the_future_or_do_not_finish(city: City) -> None:
     with pytest.raises(ValueError, match="agent 'clairvoyant' looks at true repair durations, which nobody has"):
         make_plan(city, "clairvoyant", replace(fixed([0]), privileged=True), predictor="none")

@@ -67,6 +67,8 @@ def test_training__ends_with_table_run_folder_and_next_command_and_resumes(
     assert "has reached its 512 steps" in capsys.readouterr().err
     assert door(("--resume", str(folder), "--timesteps", "700", "--final-episodes", "0")) == 0
     assert int(max((folder / "checkpoints").iterdir(), key=lambda p: int(p.name)).name) >= 700
+    assert door(("--resume", str(folder), "--timesteps", "900", "--compare", "nearset")) == 2
+    assert "unknown agent 'nearset'" in capsys.readouterr().err
     assert door(("--resume", str(folder), "--seed", "4", "--env", "X")) == 2
     assert "leave out --env, --seed" in capsys.readouterr().err
 
@@ -105,6 +107,11 @@ def test_training__other_registered_environments_work_without_a_constraint(
         ),
         (("--agent", "ppo", "--dqn.batch-size", "7"), r"options of --dqn\.\* are set, but the agent is ppo"),
         (("--timesteps", "0"), "--timesteps must be at least 1; got 0"),
+        (("--final-episodes", "-1"), r"--final-episodes must be at least 0 \(no table\); got -1"),
+        (("--agent", "dqn", "--dqn.batch-size", "0"), "--dqn.batch-size must be at least 1; got 0"),
+        (("--sta-sac.n-heads", "5"), r"options of --sta-sac\.\* do not go together: embed_dim must be divisible"),
+        (("--compare", "nearset"), "unknown agent 'nearset'; known agents of Restoration-v0: random"),
+        (("--compare", "old=tests"), "run 'old' cannot be loaded: 'tests' holds no settings.json"),
         (("--city", "atlantis"), "city must be .*got 'atlantis'"),
         (("--cost-limit", "-1"), "cost_limit must be a positive number"),
         (("--option", "wind=3"), "Restoration-v0 takes no argument 'wind'"),

@@ -125,6 +125,10 @@ def test_vec_env__reset_options_are_an_error() -> None:
         venv.reset()
 
 
+def test_make_vec_env__takes_the_id_that_gym_make_takes() -> None:
+    assert make_vec_env("stormgym:Restoration-v0", 2, **ENV_KWARGS).num_envs == 2
+
+
 def test_vec_env__missing_cost_is_an_error() -> None:
     venv = make_vec_env("CartPole-v1", 2, seed=0)
     venv.reset()

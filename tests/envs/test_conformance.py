@@ -150,6 +150,12 @@ def test_arguments__an_unknown_one_is_a_type_error(env_id):
         gym.make(env_id, no_such_argument=1)
 
 
+@pytest.mark.parametrize("name", ["confidence_level", "cost_limit", "shock_log_sd", "max_travel_km", "income_effect"])
+def test_arguments__a_word_for_a_number_is_a_type_error(name):
+    with pytest.raises(TypeError, match=f"{name} must be a number; got 'much'"):
+        no_forecast("synthetic:12:1", **{name: "much"})
+
+
 # ------------------------------------------------------------------------------------------------ public checkers
 
 
@@ -666,6 +672,15 @@ def test_reward_and_cost__sum_to_mean_outage_and_to_the_largest_scipy_distance(c
         assert metrics["gap_h"] == pytest.approx(expected, rel=1e-12)
         assert sum(s[1] for s in history) == pytest.approx(-times.mean(), rel=1e-12)
         assert metrics["mean_outage_h"] == pytest.approx(times.mean(), rel=1e-14)
+
+
+def test_jobs__an_interval_inside_out_is_an_error():
+    env = no_forecast("synthetic:12:1")
+    env.reset(seed=4)
+    jobs = jobs_of(env)
+    jobs["lower_h"][3] = jobs["upper_h"][3] + 1.0
+    with pytest.raises(ValueError, match=r"jobs\['lower_h'\] must not exceed jobs\['upper_h'\]; it does at row 3"):
+        env.reset(options={"jobs": jobs})
 
 
 def test_relabelling__regions_in_another_order_give_the_same_totals():
