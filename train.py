@@ -127,6 +127,13 @@ def _run(settings: Settings) -> int:
         left = run.settings.timesteps - training.model.num_timesteps
         small = "" if settings.resume or settings.timesteps else " (a small default budget; --timesteps sets another)"
         out.print(f"Training {run.settings.agent} on {run.settings.env_id}: {left:,} steps{small}", highlight=False)
+        warm_up = getattr(training.settings, "learning_starts", 0)
+        if run.settings.timesteps <= warm_up:
+            option = f"--{run.settings.agent}.learning-starts"
+            out.print(
+                f"Note: the first {warm_up:,} steps are random ({option}), so this run may learn nothing",
+                highlight=False,
+            )
         out.print(f"Run folder: {run.folder}", soft_wrap=True, highlight=False)
         door.train(training, err, progress=settings.progress)
         door.show_result(run, out, episodes=settings.final_episodes, compare=settings.compare)

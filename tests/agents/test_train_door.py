@@ -80,6 +80,14 @@ def test_training__default_agent_is_sta_sac(door: Callable[..., int], tmp_path: 
     assert json.loads((only_run(tmp_path) / "settings.json").read_text())["agent"] == "sta-sac"
 
 
+def test_training__says_when_the_budget_ends_before_learning_begins(
+    door: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = (*SMALL, "--timesteps", "64", "--runs-dir", str(tmp_path), "--final-episodes", "0")
+    assert door(arguments) == 0
+    assert "Note: the first 3,000 steps are random (--sta-sac.learning-starts)" in capsys.readouterr().out
+
+
 def test_training__other_registered_environments_work_without_a_constraint(
     door: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
