@@ -34,26 +34,34 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
     nothing repaired.
 
     ## Observation space
-    A `Dict`; K = 6 + 3 G + P with G groups and P pairs of groups.
+    A `Dict` of N regions and of the crew.
 
-    | key | shape | column | meaning |
+    | key | shape | unit | meaning |
     | --- | --- | --- | --- |
-    | `x_km`, `y_km` | `[N]` float32 | | coordinates (km) |
-    | `lower_h`, `upper_h` | `[N]` float32 | | prediction interval of the repair (h) |
-    | `point_h` | `[N]` float32 | | mean forecast of the repair (h) |
-    | `distance_km` | `[N]` float32 | | road distance from the crew (km) |
+    | `x_km`, `y_km` | `[N]` float32 | km | coordinates |
+    | `lower_h`, `upper_h` | `[N]` float32 | h | prediction interval of the repair |
+    | `point_h` | `[N]` float32 | h | mean forecast of the repair |
+    | `distance_km` | `[N]` float32 | km | road distance from the crew |
     | `group` | `[N]` float32 | | sensitive group, 0 = low income |
     | `open` | `[N]` float32 | | 1 while without power |
-    | `realised_h` | `[N]` float32 | | hours the repair took; 0 while open |
-    | `crew` | `[K]` float32 | `elapsed_h` | hours since the start |
-    | | | `x_km`, `y_km` | position of the crew |
-    | | | `speed_kmh`, `cost_limit_h` | constants of the episode |
-    | | | `gap_h` | running gap: largest W1 between groups accrued so far (h) |
-    | | | `log_ratio_g` | mean of log(realised / forecast) over restored regions of group g |
-    | | | `running_mean_h_g` | mean outage of group g so far; an open region counts the elapsed hours |
-    | | | `share_restored_g` | share of group g restored |
-    | | | `pair_gap_h_a_b` | W1 between groups a and b accrued so far (h) |
+    | `realised_h` | `[N]` float32 | h | hours that the repair took; 0 while open |
+    | `crew` | `[K]` float32 | | the columns below |
     | `action_mask` | `[N]` int8 | | 1 = open to choose; all ones on the terminal observation |
+
+    `crew` has K = 6 + 3 G + P columns for G groups g and P = G (G - 1) / 2 pairs a < b
+    (`stormgym.envs.restoration.layout.crew_columns(G)` lists them):
+
+    | column | unit | meaning |
+    | --- | --- | --- |
+    | `elapsed_h` | h | hours since the start |
+    | `x_km`, `y_km` | km | position of the crew |
+    | `speed_kmh` | km/h | speed on the road, constant |
+    | `cost_limit_h` | h | limit of the expected gap, constant |
+    | `gap_h` | h | running gap: largest W1 between groups accrued so far |
+    | `log_ratio_g` | | mean of log(realised / forecast) over the restored regions of group g; 0 before the first |
+    | `running_mean_h_g` | h | mean outage of group g so far; an open region counts the elapsed hours |
+    | `share_restored_g` | | share of group g restored |
+    | `pair_gap_h_a_b` | h | W1 between groups a and b accrued so far |
 
     ## Rewards
     Hours, and their sum is the negative mean outage over regions (eq. 13). `reward="dense"` pays
@@ -191,7 +199,7 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
         return render(self.process, 0, self.render_mode)
 
     def _observation(self) -> Observation:
-        return {key: value[0] for key, value in self.process.observation().items()}
+        return self.process.observation(0)
 
     def _as_array(self, action: Any) -> NDArray[np.int64]:
         try:

@@ -3,9 +3,8 @@
 `RestorationProcess` holds the state of B episodes and advances them together. `RestorationEnv` is its door with B = 1,
 `RestorationVectorEnv` the one with B environments. State that the observation shows lives in the layout in which it is
 shown (regions `[B, F, N]`, crews `[K, B]`), so a fresh observation is one copy. What costs at B = 1 is the number of
-NumPy
-calls and the conversion of Python numbers, at large B the bytes touched: hence flat indices, views and constants kept
-from `_bind`, and rates that make one product of many.
+NumPy calls and the conversion of Python numbers, at large B the bytes touched: hence flat indices, views and constants
+kept from `_bind`, and rates that make one product of many.
 """
 
 from __future__ import annotations
@@ -30,7 +29,18 @@ STEPS_PER_REGION = 4
 
 _OPEN, _REALISED, _DISTANCE = COLUMN["open"], COLUMN["realised_h"], COLUMN["distance_km"]
 _ELAPSED, _X, _GAP = (CREW_SCALARS.index(c) for c in ("elapsed_h", "x_km", "gap_h"))
-_BATCH_FIRST = ("regions", "action_mask", "duration_h", "log_ratio", "outage_h", "origin", "n_open", "steps", "wasted")
+_KEYS = ("action_mask", "crew", *REGION_COLUMNS)
+_BATCH_FIRST = (
+    "regions",
+    "action_mask",
+    "duration_h",
+    "log_ratio",
+    "outage_h",
+    "origin",
+    "n_open",
+    "started",
+    "wasted",
+)
 _BATCH_LAST = ("crew", "rate", "n_restored", "log_ratio_sum")
 
 
@@ -77,7 +87,8 @@ class RestorationProcess:
         self.log_ratio_sum = np.zeros((g, batch))
         self.origin = np.zeros(batch, dtype=np.int64)  # [B] where the crew's row of the travel table starts
         self.n_open = np.zeros(batch)
-        self.steps = np.zeros(batch, dtype=np.int64)
+        self.clock = 0  # steps of this process so far
+        self.started = np.zeros(batch, dtype=np.int64)  # [B] the clock at the episode's start
         self.wasted = np.zeros(batch, dtype=np.int64)
         self.row: Ints | None = np.zeros((batch, n), dtype=np.int64)  # [B, N] drawn records
         self._given_quantile_h: Floats | None = None
@@ -101,7 +112,8 @@ class RestorationProcess:
         self._view_pairs = crew[first + 3 * g :]
         self._view_mean_rate, self._view_pair_rate = rate[:g], rate[2 * g :]
         self._view_distance = self.regions[:, _DISTANCE]
-        self._view_regions = self.regions.reshape(-1)
+        flat_regions = self.regions.reshape(-1)
+        self._view_open, self._view_realised = flat_regions[_OPEN * n :], flat_regions[_REALISED * n :]
         self._view_mask = self.action_mask.reshape(-1)
         self._view_duration = self.duration_h.reshape(-1)
         self._view_ratio = self.log_ratio.reshape(-1)
@@ -109,11 +121,10 @@ class RestorationProcess:
         self._view_travel = self.tables.travel_h.reshape(-1)
         rows = np.arange(batch)
         self._view_at_region = rows * n  # start of a row in a flat [B, N]
-        to_row = rows * (len(REGION_COLUMNS) - 1) * n  # from there to its place in a flat [B, F, N]
-        self._view_to_open, self._view_to_realised = to_row + _OPEN * n, to_row + _REALISED * n
+        self._view_at_column = rows * len(REGION_COLUMNS) * n  # start of a row in a column of the flat [B, F, N]
         self._view_closed = np.zeros(batch, dtype=np.float32)
         self._view_masked = np.zeros(batch, dtype=np.int8)
-        self._view_one, self._view_one_step = np.ones(1), np.ones(1, dtype=np.int64)
+        self._view_one = np.ones(1)
         self._view_minus_n, self._view_row_length = np.array([-float(n)]), np.array([n + 1])
 
     def __getstate__(self) -> dict[str, Any]:
@@ -149,7 +160,7 @@ class RestorationProcess:
         self.log_ratio_sum[:, at] = 0.0
         self.origin[at] = n * (n + 1)  # the depot
         self.n_open[at] = n
-        self.steps[at] = 0
+        self.started[at] = self.clock
         self.wasted[at] = 0
         if jobs.row is None:
             self.row, self._given_quantile_h = None, jobs.quantile_h
@@ -166,12 +177,13 @@ class RestorationProcess:
     def step(self, actions: Ints) -> Step:
         """Advance every episode by one choice `[B]`; the caller has checked 0 <= action < N."""
         reward, cost = self._advance(actions)
-        self.steps += self._view_one_step
+        self.clock += 1
         if self._steps_to_spare > 0:
             self._steps_to_spare -= 1
             return Step(reward, cost, np.zeros(self.batch, dtype=bool), np.zeros(self.batch, dtype=bool), False)
         terminated = self.n_open == 0
-        truncated = self.steps >= self.max_steps
+        steps = self.steps
+        truncated = steps >= self.max_steps
         truncated &= ~terminated
         if truncated.any():
             late = np.flatnonzero(truncated)
@@ -182,7 +194,7 @@ class RestorationProcess:
         any_ended = bool(ended.any())
         if any_ended:
             self.action_mask[ended] = 1  # all zeros turn a masked softmax into NaN in loops that act once more
-        self._steps_to_spare = int(min(self.n_open.min(), self.max_steps - self.steps.max())) - 1
+        self._steps_to_spare = int(min(self.n_open.min(), self.max_steps - steps.max())) - 1
         return Step(reward, cost, terminated, truncated, any_ended)
 
     def _advance(self, actions: Ints) -> tuple[Floats, Floats]:
@@ -219,7 +231,7 @@ class RestorationProcess:
         t = self.tables
         member = t.member.take(actions, axis=1)  # [G, B] 1 in the group of the restored region
         elapsed = self._view_elapsed
-        is_open, realised = here + self._view_to_open, here + self._view_to_realised  # flat indices in [B, F, N]
+        there = self._view_at_column + actions  # flat index in a column of [B, F, N]
         ratio = self._view_ratio.take(here)
         if wasted is None:
             self.n_open -= self._view_one
@@ -227,11 +239,10 @@ class RestorationProcess:
             member *= ~wasted
             self.n_open -= ~wasted
             done = np.flatnonzero(~wasted)
-            here, work, elapsed = here[done], work[done], elapsed[done]
-            is_open, realised = is_open[done], realised[done]
+            here, there, work, elapsed = here[done], there[done], work[done], elapsed[done]
         self._view_mask[here] = self._view_masked[: here.size]
-        self._view_regions[is_open] = self._view_closed[: here.size]
-        self._view_regions[realised] = work
+        self._view_open[there] = self._view_closed[: here.size]
+        self._view_realised[there] = work
         self._view_outage[here] = elapsed
         self.n_restored += member
         member *= ratio
@@ -293,6 +304,11 @@ class RestorationProcess:
         return self._view_elapsed
 
     @property
+    def steps(self) -> Ints:
+        """Steps of each running episode `[B]`."""
+        return self.clock - self.started
+
+    @property
     def position(self) -> Ints:
         """Region where each crew is `[B]`; N at the depot."""
         return self.origin // (self.tables.n_regions + 1)
@@ -314,13 +330,15 @@ class RestorationProcess:
             return self.tables.quantile_h[self.row]
         return self._given_quantile_h
 
-    def observation(self) -> dict[str, NDArray[Any]]:
-        """Fresh copies of what the agents see, with a leading axis B; the region columns are views of one copy."""
-        regions = self.regions.copy()
-        result: dict[str, NDArray[Any]] = {
-            "action_mask": self.action_mask.copy(),
-            "crew": self.crew.astype(np.float32).T,
-        }
-        for i, column in enumerate(REGION_COLUMNS):
-            result[column] = regions[:, i]
-        return result
+    def observation(self, row: int | None = None) -> dict[str, NDArray[Any]]:
+        """Fresh copies of what the agents see, with a leading axis B, or of one row without it.
+
+        The region columns are views of one copy.
+        """
+        if row is None:
+            mask, crew = self.action_mask.copy(), self.crew.astype(np.float32).T
+            columns = self.regions.copy().transpose(1, 0, 2)  # [F, B, N]
+        else:
+            mask, crew = self.action_mask[row].copy(), self.crew[:, row].astype(np.float32)
+            columns = self.regions[row].copy()  # [F, N]
+        return dict(zip(_KEYS, (mask, crew, *columns), strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,9 +83,9 @@ def render_text(scene: Scene) -> str:
     """Return summary, table of groups, map and the nearest open regions as lines of at most 80 characters."""
     n = scene.is_open.size
     pair = scene.worst_pair
-    between = "" if pair is None else f" ({scene.names[pair[0]]}/{scene.names[pair[1]]})"
+    between = "" if pair is None else f" ({scene.names[pair[0]][:11]}/{scene.names[pair[1]][:11]})"
     lines = [
-        f"{scene.city.name[:24]}: {scene.elapsed_h:.1f} h, {n - int(scene.is_open.sum())} of {n} regions restored, "
+        f"{scene.city.name[:20]}: {scene.elapsed_h:.1f} h, {n - int(scene.is_open.sum())} of {n} regions restored, "
         f"{scene.wasted} wasted trips",
         f"gap {scene.gap_h:.2f} h{between}, limit {scene.cost_limit_h:.2f} h; mean outage {scene.mean_so_far_h:.2f} h",
         "",
@@ -97,7 +98,8 @@ def render_text(scene: Scene) -> str:
     marks = _letters(scene.names)
     lines += ["", *(f"  |{line}|" for line in _text_map(scene, marks))]
     key = ", ".join(f"{mark} {name[:11]}" for mark, name in zip(marks, scene.names, strict=True))
-    lines += [f"  {key}: small = dark, capital = restored; @ crew, + depot", ""]
+    legend = f"{key}: small = dark, capital = restored; @ crew, + depot"
+    lines += [*textwrap.wrap(legend, 78, initial_indent="  ", subsequent_indent="  "), ""]
     dark = np.flatnonzero(scene.is_open)
     if dark.size == 0:
         return "\n".join([*lines, "every region is restored"])

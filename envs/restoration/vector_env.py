@@ -137,9 +137,8 @@ class RestorationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any
         final_info = self._infos(np.where(ended, cost, 0.0), ended)
         final_info["metrics"], final_info["_metrics"] = metrics, ended.copy()
         final = np.full(self.num_envs, None, dtype=object)
-        last = self.process.observation()
         for row in np.flatnonzero(ended):
-            final[row] = {key: value[row].copy() for key, value in last.items()}
+            final[row] = self.process.observation(row)
         self._reset_rows(np.flatnonzero(ended))
         self._ended, self._any_ended = np.zeros(self.num_envs, dtype=bool), False
         infos = self._infos(np.where(ended, 0.0, cost))
