@@ -1,7 +1,8 @@
-"""Score agents on common scenarios, or print one agent's plan for today.
+"""Score agents on common scenarios, print one agent's plan for today, or list the agents there are.
 
 python evaluate.py --env Restoration-v0 --agents nearest,equity-planner,RUN_DIR --json evaluation.json
 python evaluate.py --plan --city FOLDER --agents equity-planner --csv plan.csv
+python evaluate.py --list
 """
 
 from __future__ import annotations
@@ -14,18 +15,19 @@ from typing import Annotated
 
 import tyro
 
-from stormgym.agents.evaluation.door import UsageError, run_evaluation, run_plan
+from stormgym.agents.evaluation.door import UsageError, run_evaluation, run_list, run_plan
 from stormgym.agents.evaluation.options import EnvOptions, shown_as
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Score agents on common scenarios, or (--plan) print one agent's plan for today."""
+    """Score agents on common scenarios, (--plan) print one agent's plan for today, or (--list) list the agents."""
 
     env: str = "Restoration-v0"
     """Environment id."""
     agents: Annotated[str | None, shown_as("A,B,RUN_DIR")] = None
-    """Names, run folders or LABEL=RUN_DIR. Left out: all that need no training (--plan: equity-planner)."""
+    """Names (--list shows them), run folders or LABEL=RUN_DIR. Left out: all that need no training (--plan:
+    equity-planner)."""
     episodes: int = 500
     """Number of scenarios; all agents meet the same ones."""
     seed: int = 0
@@ -38,6 +40,8 @@ class Settings:
     """Write a page with tables and figures to this file."""
     sort: Annotated[str | None, shown_as("KEY")] = None
     """Order of the table: a figure such as gap_h, "name" or "given". Left out: the objective."""
+    list: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
+    """List the agents that fit the environment, pretrained ones among them, and stop."""
     plan: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
     """Plan for the open jobs of today instead of scoring."""
     jobs: Annotated[Path | None, shown_as("FILE")] = None
@@ -51,6 +55,7 @@ class Settings:
 
 ONLY_PLAN = ("jobs", "csv", "start")
 ONLY_SCORING = ("episodes", "batch_size", "json", "html", "sort")
+NOT_LISTING = ("agents", "seed", "plan", *ONLY_PLAN, *ONLY_SCORING)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         kwargs = settings.environment.env_kwargs()
         _refuse_idle_options(settings)
-        if settings.plan:
+        if settings.list:
+            run_list(env_id=settings.env)
+        elif settings.plan:
             run_plan(
                 env_id=settings.env,
                 agents=settings.agents,
@@ -91,13 +98,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refuse_idle_options(settings: Settings) -> None:
-    """Raise `UsageError` for an option that only the other mode reads: a file left unwritten is no surprise then."""
-    idle = ONLY_SCORING if settings.plan else ONLY_PLAN
+    """Raise `UsageError` for an option that only another mode reads: a file left unwritten is no surprise then."""
+    idle = NOT_LISTING if settings.list else ONLY_SCORING if settings.plan else ONLY_PLAN
     default = Settings()
-    given = [f"--{name.replace('_', '-')}" for name in idle if getattr(settings, name) != getattr(default, name)]
+    given = [name for name in idle if getattr(settings, name) != getattr(default, name)]
+    given += settings.environment.env_kwargs() if settings.list else {}
     if given:
         cure = "leave out --plan to score agents" if settings.plan else "add --plan for a plan"
-        raise UsageError(f"no use here for {', '.join(given)}; leave it out, or {cure}")
+        cure = "leave out --list" if settings.list else cure
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(f"no use here for {options}; leave it out, or {cure}")
 
 
 if __name__ == "__main__":

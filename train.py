@@ -16,7 +16,16 @@ from typing import Annotated
 import tyro
 
 from stormgym.agents.evaluation.options import EnvOptions, shown_as
-from stormgym.agents.training.settings import DQNSettings, MaskablePPOSettings, PPOSettings, STASACSettings
+from stormgym.agents.training.settings import (
+    AttentionPGSettings,
+    DQNSettings,
+    HRLDPDPSettings,
+    MaskableDQNSettings,
+    MaskablePPOSettings,
+    PPOSettings,
+    STASACPaperSettings,
+    STASACSettings,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +35,8 @@ class Settings:
     env: str = "Restoration-v0"
     """Environment id: one of this suite, or any registered one for ppo and dqn."""
     agent: Annotated[str | None, shown_as("NAME")] = None
-    """sta-sac, ppo, dqn or maskable-ppo. Left out: the agent that fits the environment."""
+    """An agent that learns: sta-sac, maskable-ppo, attention-pg, ... (a wrong name lists all). Left out: the agent that
+    fits the environment."""
     timesteps: Annotated[int | None, shown_as("N")] = None
     """Environment steps of the whole run. Left out: a small budget of the agent's own."""
     seed: int = 0
@@ -55,9 +65,13 @@ class Settings:
     """Show a progress bar (on a terminal)."""
     environment: tyro.conf.OmitArgPrefixes[EnvOptions] = field(default_factory=EnvOptions)
     sta_sac: STASACSettings = field(default_factory=STASACSettings)
+    sta_sac_paper: STASACPaperSettings = field(default_factory=STASACPaperSettings)
     ppo: PPOSettings = field(default_factory=PPOSettings)
     dqn: DQNSettings = field(default_factory=DQNSettings)
     maskable_ppo: MaskablePPOSettings = field(default_factory=MaskablePPOSettings)
+    maskable_dqn: MaskableDQNSettings = field(default_factory=MaskableDQNSettings)
+    hrl_dpdp: HRLDPDPSettings = field(default_factory=HRLDPDPSettings)
+    attention_pg: AttentionPGSettings = field(default_factory=AttentionPGSettings)
 
 
 FREE_ON_RESUME = ("resume", "timesteps", "final_episodes", "compare", "progress")
@@ -105,9 +119,13 @@ def _run(settings: Settings) -> int:
                 agent=settings.agent,
                 learner_settings={
                     "sta-sac": settings.sta_sac,
+                    "sta-sac-paper": settings.sta_sac_paper,
                     "ppo": settings.ppo,
                     "dqn": settings.dqn,
                     "maskable-ppo": settings.maskable_ppo,
+                    "maskable-dqn": settings.maskable_dqn,
+                    "hrl-dpdp": settings.hrl_dpdp,
+                    "attention-pg": settings.attention_pg,
                 },
                 timesteps=settings.timesteps,
                 seed=settings.seed,

@@ -92,7 +92,8 @@ class AgentSpec:
 
 
 _RULES = "stormgym.agents.heuristics.rules"
-_PLANS = "stormgym.agents.planning.policies"
+_PLANNING = "stormgym.agents.planning"
+_PLANS = f"{_PLANNING}.policies"
 _LEARNERS = "stormgym.agents.training.learners"
 
 _SPECS = (
@@ -103,6 +104,7 @@ _SPECS = (
     AgentSpec("tsp", f"{_PLANS}:TSPPolicy", "open-path TSP with service times (PyVRP)"),
     AgentSpec("repairman", f"{_PLANS}:RepairmanPolicy", "travelling repairman on the forecast (local search)"),
     AgentSpec("equity-planner", f"{_PLANS}:EquityPlanner", "travelling repairman within the gap limit"),
+    AgentSpec("rollout", f"{_PLANNING}.rollout:RolloutPolicy", "rollout of gap-aware greedy rules on the forecast"),
     AgentSpec("clairvoyant", f"{_PLANS}:ClairvoyantPolicy", "knows the true durations", privileged=True),
     AgentSpec(
         "clairvoyant-fair",
@@ -111,10 +113,21 @@ _SPECS = (
         privileged=True,
     ),
     AgentSpec("sta-sac", f"{_LEARNERS}:sta_sac", "spatial-temporal attention SAC-Lagrangian (EPOPR)", trainable=True),
+    AgentSpec("sta-sac-paper", f"{_LEARNERS}:sta_sac_paper", "STA-SAC in the plain form of its paper", trainable=True),
     AgentSpec("ppo", f"{_LEARNERS}:ppo", "SB3 PPO on reward - lambda * cost", trainable=True),
     AgentSpec("dqn", f"{_LEARNERS}:dqn", "SB3 DQN on reward - lambda * cost", trainable=True),
     AgentSpec(
         "maskable-ppo", f"{_LEARNERS}:maskable_ppo", "sb3-contrib MaskablePPO on reward - lambda * cost", trainable=True
+    ),
+    AgentSpec(
+        "maskable-dqn", f"{_LEARNERS}:maskable_dqn", "masked double DQN on reward - lambda * cost", trainable=True
+    ),
+    AgentSpec("hrl-dpdp", f"{_LEARNERS}:hrl_dpdp", "a group, then a region of it; by MaskablePPO", trainable=True),
+    AgentSpec(
+        "attention-pg",
+        f"{_LEARNERS}:attention_pg",
+        "attention model, REINFORCE with a shared baseline, Lagrangian",
+        trainable=True,
     ),
 )
 
@@ -134,10 +147,14 @@ def agent_spec(name: str) -> AgentSpec:
 
 
 def make_policy(name: str, env: Any, **kwargs: Any) -> Policy:
-    """Make an untrained policy (rule or planner) by name, bound to `env`.
+    """Make a policy by name, bound to `env`: a rule, a planner, or a pretrained agent (`AGENT:NAME`).
 
     Raises `KeyError` for an unknown name and `ValueError` for a learner, which must be trained first.
     """
+    if ":" in name:
+        from stormgym.agents.pretrained import load_pretrained
+
+        return load_pretrained(name, env, **kwargs)
     spec = agent_spec(name)
     if spec.trainable:
         raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import gymnasium as gym
@@ -41,6 +42,15 @@ def test_packages__are_typed() -> None:
         assert (folder / "py.typed").is_file()
 
 
+def test_package_data__covers_every_file_beside_the_code() -> None:
+    patterns = settings()["tool"]["setuptools"]["package-data"]
+    for floor in FLOORS:
+        for file in (f for f in (ROOT / floor).rglob("*") if f.is_file() and f.suffix not in (".py", ".pyc")):
+            package = ".".join(("stormgym", *file.parent.relative_to(ROOT).parts))
+            fitting = [*patterns["*"], *patterns.get(package, ())]
+            assert any(fnmatch(file.name, pattern) for pattern in fitting), f"a wheel would lack {file}"
+
+
 def test_version__is_that_of_pyproject() -> None:
     assert stormgym.__version__ == settings()["project"]["version"]
 
@@ -48,6 +58,7 @@ def test_version__is_that_of_pyproject() -> None:
 def test_import__loads_neither_torch_nor_pandas_nor_matplotlib() -> None:
     code = (
         "import sys, stormgym, gymnasium as gym; gym.spec('Restoration-v0');"
+        "from stormgym.agents.pretrained import known_pretrained; assert known_pretrained();"
         "heavy = {'torch', 'pandas', 'matplotlib', 'sklearn', 'stable_baselines3'} & set(sys.modules);"
         "assert not heavy, heavy"
     )

@@ -1,4 +1,4 @@
-"""What `evaluate.py` does once its command line is read: evaluate and report, or plan for today."""
+"""What `evaluate.py` does once its command line is read: evaluate and report, plan for today, or list agents."""
 
 from __future__ import annotations
 
@@ -125,6 +125,8 @@ def run_plan(
         useless = sorted(set(env_kwargs) - PLAN_OPTIONS)
         if useless:
             raise ValueError(f"--plan has no use for {', '.join(useless)}; it takes {', '.join(sorted(PLAN_OPTIONS))}")
+        if isinstance(env_kwargs.get("cost_limit"), tuple | list):
+            raise ValueError(f"--plan takes one limit; got the range {env_kwargs['cost_limit']}")
         kwargs = dict(env_kwargs)
         place = kwargs.pop("city", "default")
         city = resolve_city(place, income_effect=kwargs.pop("income_effect", 1.0))
@@ -147,8 +149,20 @@ def run_plan(
         out.print(f"CSV: {write_plan_csv(plan, csv_file)}", soft_wrap=True)
 
 
+def run_list(*, env_id: str, console: Console | None = None) -> None:
+    """Print the agents that fit an environment, pretrained ones among them.
+
+    Raises:
+        UsageError: an unknown environment.
+    """
+    from stormgym.agents.evaluation.listing import render_agents
+
+    with usage_errors():
+        (console or make_console()).print(render_agents(check_env_id(env_id)))
+
+
 def check_runs(entrants: Mapping[str, Entrant], env_id: str, env_kwargs: Mapping[str, Any]) -> None:
-    """Raise `ValueError` when a run folder cannot be loaded: before hours of play, not after them."""
+    """Raise `ValueError` when a trained agent cannot be loaded: before hours of play, not after them."""
     env = make_batch(env_id, 1, env_kwargs)
     try:
         for name, entrant in entrants.items():
@@ -162,7 +176,7 @@ def _load(name: str, make: Callable[[Any], Any], env: Any) -> None:
     try:
         make(env)
     except (KeyError, ValueError, TypeError, OSError) as error:
-        raise ValueError(f"run {name!r} cannot be loaded: {error}") from error
+        raise ValueError(f"trained agent {name!r} cannot be loaded: {error}") from error
 
 
 def _moment(text: str) -> datetime:

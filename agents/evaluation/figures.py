@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +35,8 @@ _PLACES = [
     for dx, dy in ((1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1), (0, -1))
 ]
 """Where a name may stand beside its point (points), in the order they are tried."""
+_LEADER_PT = 10
+"""Names farther off than this get a line to their point, where lines are asked for."""
 
 
 def draw_all(evaluation: Evaluation, summary: dict[str, Any], sort: str | None = None) -> list[tuple[str, Figure]]:
@@ -95,7 +97,7 @@ def draw_tradeoff(summary: dict[str, Any], names: Sequence[str]) -> Figure:
             capsize=2.5,
         )
     limit = summary["cost_limit"]
-    if limit is not None:
+    if limit is not None and not summary.get("cost_limit_range"):
         ax.axvline(limit, color=_LIMIT, linewidth=1.1, linestyle="--", zorder=0)
         left, right = ax.get_xlim()
         ax.axvspan(limit, max(right, limit * 1.05), color=_LIMIT, alpha=0.05, zorder=-1, linewidth=0)
@@ -123,7 +125,34 @@ def _arms(agent: dict[str, Any], key: str) -> list[list[float]] | None:
 
 
 def _label_points(figure: Figure, ax: Axes, agents: dict[str, dict[str, Any]], keys: tuple[str, str]) -> None:
-    """Write each name beside its point, where it covers no other name, point, interval or limit if it can."""
+    """Write each agent's name beside its point, clear of points, intervals and the limit if it can."""
+    bars = []
+    for agent in agents.values():
+        ends = np.array([[agent[k], agent[k]] if agent[f"{k}_ci"][0] is None else agent[f"{k}_ci"] for k in keys])
+        x, y = (agent[k] for k in keys)
+        bars += [(ends[0, 0], y, ends[0, 1], y), (x, ends[1, 0], x, ends[1, 1])]
+    labels = {name: (agent[keys[0]], agent[keys[1]], _colour(agent)) for name, agent in agents.items()}
+    place_labels(figure, ax, labels, bars)
+
+
+def place_labels(
+    figure: Figure,
+    ax: Axes,
+    labels: Mapping[str, tuple[float, float, str]],
+    boxes: Sequence[tuple[float, float, float, float]] = (),
+    *,
+    fontsize: float = 9,
+    leaders: bool = False,
+) -> None:
+    """Write names beside their points, where they cover no other name, no box and no dashed line if they can.
+
+    Args:
+        figure, ax: a figure whose axes have their final limits.
+        labels: name -> x and y in data coordinates, and the colour.
+        boxes: what must stay free, as (x0, y0, x1, y1) in data coordinates.
+        fontsize: in points.
+        leaders: join names that stand off their points to them by a thin line.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.patheffects import withStroke
     from matplotlib.transforms import Bbox
@@ -131,32 +160,21 @@ def _label_points(figure: Figure, ax: Axes, agents: dict[str, dict[str, Any]], k
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     renderer = canvas.get_renderer()
-
-    def pixels(low: NDArray[np.float64], high: NDArray[np.float64], pad: float) -> Bbox:
-        return Bbox(ax.transData.transform(np.vstack([low, high]))).padded(pad)
-
-    taken = []
-    for agent in agents.values():
-        ends = np.array([[agent[k], agent[k]] if agent[f"{k}_ci"][0] is None else agent[f"{k}_ci"] for k in keys])
-        middle = np.array([agent[k] for k in keys])
-        taken.append(pixels(np.array([ends[0, 0], middle[1]]), np.array([ends[0, 1], middle[1]]), 5.0))
-        taken.append(pixels(np.array([middle[0], ends[1, 0]]), np.array([middle[0], ends[1, 1]]), 4.0))
-    for line in ax.lines:
-        if line.get_linestyle() == "--":
-            taken.append(line.get_window_extent(renderer).padded(2.0))
+    taken = [Bbox(ax.transData.transform(np.reshape(box, (2, 2)))).padded(4.5) for box in boxes]
+    taken += [line.get_window_extent(renderer).padded(2.0) for line in ax.lines if line.get_linestyle() == "--"]
     frame = ax.get_window_extent(renderer)
-    for name, agent in agents.items():
-        best: tuple[int, Any] | None = None
+    for name, (x, y, colour) in labels.items():
+        best: tuple[int, Any, tuple[float, float]] | None = None
         for dx, dy in _PLACES:
             label = ax.annotate(
                 name,
-                (agent[keys[0]], agent[keys[1]]),
+                (x, y),
                 xytext=(dx, dy),
                 textcoords="offset points",
                 ha="left" if dx > 0 else "right" if dx < 0 else "center",
                 va="bottom" if dy > 0 else "top" if dy < 0 else "center",
-                fontsize=9,
-                color=_colour(agent),
+                fontsize=fontsize,
+                color=colour,
                 path_effects=[withStroke(linewidth=2.5, foreground="white")],
             )
             box = label.get_window_extent(renderer)
@@ -167,10 +185,13 @@ def _label_points(figure: Figure, ax: Axes, agents: dict[str, dict[str, Any]], k
                 continue
             if best is not None:
                 best[1].remove()
-            best = (clashes, label)
+            best = (clashes, label, (dx, dy))
             if clashes == 0:
                 break
         assert best is not None
+        if leaders and max(map(abs, best[2])) > _LEADER_PT:
+            line = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 4}
+            ax.annotate("", (x, y), xytext=best[2], textcoords="offset points", arrowprops=line)
         taken.append(best[1].get_window_extent(renderer).padded(1.0))
 
 

@@ -1,4 +1,4 @@
-"""From what a user names (registry names, run folders) to agents that can be evaluated."""
+"""From what a user names (registry names, pretrained agents, run folders) to agents that can be evaluated."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from stormgym.agents.evaluation.rollouts import Entrant
 from stormgym.agents.policy import AGENTS, Policy, agent_spec, make_policy
+from stormgym.agents.pretrained import known_pretrained, load_card, load_pretrained
 
 
 def known_agents(env_id: str, *, trainable: bool | None = None) -> tuple[str, ...]:
@@ -24,16 +25,18 @@ def resolve_agents(items: Sequence[str] | str | None, env_id: str) -> dict[str, 
     """Turn names and run folders into entrants, in the order given.
 
     Args:
-        items: a sequence or a comma-separated string; an item is a registry name, a run folder, or
-            `LABEL=RUN_DIR`. None or an empty string takes every agent of `env_id` that needs no training.
+        items: a sequence or a comma-separated string; an item is a registry name, a pretrained agent (`AGENT:NAME`),
+            a run folder, or one of the last two as `LABEL=ITEM`. None or an empty string takes every agent of
+            `env_id` that needs no training.
         env_id: a registered environment id.
 
     Returns:
-        Name -> entrant; a run folder is named by its label, else by its last two folders (`agent/run`).
+        Name -> entrant; a pretrained agent is named by its label, else `AGENT:NAME`; a run folder by its label, else
+        by its last two folders (`agent/run`).
 
     Raises:
-        KeyError: a name that is neither an agent of this environment nor a folder; the message lists the
-            known names.
+        KeyError: a name that is neither an agent of this environment, nor a pretrained one, nor a folder; the
+            message lists the known names.
         FileNotFoundError: a path that does not exist.
         ValueError: an agent that must be trained first, or two items of one name.
     """
@@ -54,6 +57,8 @@ def _resolve(item: str, env_id: str) -> tuple[str, Entrant]:
     label, _, path = item.rpartition("=")
     if not label and item in AGENTS:
         return item, _from_registry(item, env_id)
+    if path.partition(":")[0] in AGENTS and ":" in path:
+        return label or path, _from_pretrained(path, env_id)
     folder = Path(path).expanduser()
     if folder.is_dir():
         return label or _run_name(folder), _from_run(folder)
@@ -62,9 +67,8 @@ def _resolve(item: str, env_id: str) -> tuple[str, Entrant]:
             f"run folder {str(folder)!r} does not exist. Name a folder that train.py wrote "
             f"(runs/{env_id}/AGENT/RUN), or one of the agents {', '.join(known_agents(env_id))}."
         )
-    raise KeyError(
-        f"unknown agent {item!r}; known agents of {env_id}: {', '.join(known_agents(env_id))}; or name a run folder"
-    )
+    known = ", ".join((*known_agents(env_id), *known_pretrained(env_id)))
+    raise KeyError(f"unknown agent {item!r}; known agents of {env_id}: {known}; or name a run folder")
 
 
 def _looks_like_path(item: str) -> bool:
@@ -81,15 +85,27 @@ def _from_registry(name: str, env_id: str) -> Entrant:
     if env_id not in spec.envs:
         raise KeyError(f"agent {name!r} does not fit {env_id}; known agents: {', '.join(known_agents(env_id))}")
     if spec.trainable:
+        ready = [full for full, card in known_pretrained(env_id).items() if card.agent == name]
         raise ValueError(
             f"agent {name!r} learns: train it first (python train.py --env {env_id} --agent {name}) "
-            "and name its run folder"
+            f"and name its run folder{', or take ' + ' or '.join(ready) if ready else ''}"
         )
 
     def make(env: Any) -> Policy:
         return make_policy(name, env)
 
     return Entrant(make, learned=False, privileged=spec.privileged, summary=spec.summary)
+
+
+def _from_pretrained(full_name: str, env_id: str) -> Entrant:
+    card = load_card(full_name)
+    if env_id != card.trained_on.env_id:
+        known = ", ".join(known_pretrained(env_id)) or "none"
+        raise KeyError(
+            f"pretrained agent {full_name!r} is for {card.trained_on.env_id}; "
+            f"known pretrained agents of {env_id}: {known}"
+        )
+    return Entrant(lambda env: load_pretrained(full_name, env), learned=True, summary=f"pretrained, {card.summary}")
 
 
 def _from_run(folder: Path) -> Entrant:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
@@ -25,13 +26,14 @@ class EnvOptions:
     """Arguments of the environment; those left out keep its defaults."""
 
     city: Annotated[str | None, shown_as("CITY")] = None
-    """City: "default", "synthetic:N:SEED", or a folder with regions.csv, log.csv and city.json."""
+    """City: "default", "synthetic:N:SEED", or a folder with regions.csv, log.csv and city.json. Training also takes
+    "synthetic:LOW-HIGH:SEED:COUNT", COUNT cities of LOW to HIGH regions."""
     predictor: Annotated[str | None, shown_as("NAME")] = None
     """Source of the forecast interval: ecqr, cqr, cp, point or none."""
     confidence_level: Annotated[float | None, shown_as("SHARE")] = None
     """Nominal coverage of the interval, in (0, 1)."""
-    cost_limit: Annotated[float | None, shown_as("NUMBER")] = None
-    """Limit on the mean cost of an episode (Restoration-v0: gap in hours)."""
+    cost_limit: Annotated[str | None, shown_as("NUMBER|LOW-HIGH")] = None
+    """Limit on the mean cost of an episode (Restoration-v0: gap in hours); a range such as 4-20 draws one for each."""
     shock: Annotated[str | None, shown_as("NAME")] = None
     """Factor shared by all durations or by those of a group: none, common or group."""
     max_travel_km: Annotated[float | None, shown_as("KM")] = None
@@ -45,10 +47,13 @@ class EnvOptions:
         """Return the arguments that were given.
 
         Raises:
-            ValueError: an `option` is not KEY=VALUE, or names an argument twice.
+            ValueError: an `option` is not KEY=VALUE, or names an argument twice; a limit that is neither a number nor a
+                range.
         """
         named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "option"}
         kwargs = {name: value for name, value in named.items() if value is not None}
+        if "cost_limit" in kwargs:
+            kwargs["cost_limit"] = limit_of(kwargs["cost_limit"])
         for item in self.option:
             key, equals, text = item.partition("=")
             if not equals or not key.isidentifier():
@@ -57,6 +62,20 @@ class EnvOptions:
                 raise ValueError(f"argument {key!r} is given twice; keep one")
             kwargs[key] = _value(text)
         return kwargs
+
+
+def limit_of(text: str) -> float | tuple[float, float]:
+    """Read a limit as a command line gives it: "8" is a number, "4-20" or "4,20" a range.
+
+    Raises:
+        ValueError: anything else.
+    """
+    number = r"\s*([0-9.]+(?:[eE][-+]?[0-9]+)?)\s*"
+    pair = re.fullmatch(f"{number}[-,]{number}", text)
+    try:
+        return float(text) if pair is None else (float(pair[1]), float(pair[2]))
+    except ValueError:
+        raise ValueError(f"--cost-limit must be a number (8) or a range (4-20); got {text!r}") from None
 
 
 def _value(text: str) -> Any:

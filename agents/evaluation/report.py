@@ -83,7 +83,20 @@ def title(summary: dict[str, Any]) -> str:
     text = f"{summary['env']}: {n:,} common scenario{'s' if n != 1 else ''} (seed {seed})"
     if limit is None:
         return text
-    return f"{text}, limit on the mean {headline.constraint.name}: {limit:g} {headline.constraint.unit}".rstrip()
+    name, unit = headline.constraint.name, headline.constraint.unit
+    if limit_range := summary.get("cost_limit_range"):
+        low, high = limit_range
+        return f"{text}, limit on the {name} of each drawn from {low:g} to {high:g} {unit}".rstrip()
+    return f"{text}, limit on the mean {name}: {limit:g} {unit}".rstrip()
+
+
+def holds_limit(summary: dict[str, Any], agent: dict[str, Any]) -> bool:
+    """Whether an agent's mean cost (of cost / limit, where episodes have limits of their own) holds the limit."""
+    if summary["cost_limit"] is None:
+        return True
+    if summary.get("cost_limit_range"):
+        return bool(agent["cost_in_limits"] <= 1.0)
+    return bool(agent["cost"] <= summary["cost_limit"])
 
 
 def _level(summary: dict[str, Any]) -> str:
@@ -97,8 +110,11 @@ def main_table(summary: dict[str, Any], headline: Headline, names: Sequence[str]
     heads = [
         f"{c.title}\n± {_level(summary)} CI" if c.interval else c.title.replace(" ", "\n", 1) for c in headline.columns
     ]
+    own = bool(summary.get("cost_limit_range"))
     if limit is not None:
         heads.insert(2, f"over limit\n({_level(summary)} CI)")
+    if own:
+        heads.insert(2, f"{headline.constraint.name}\n/ limit")
     if headline.bound is not None:
         heads.append(f"above\n{headline.bound}")
     heads.append("ms/decision\nmean (worst)")
@@ -107,10 +123,11 @@ def main_table(summary: dict[str, Any], headline: Headline, names: Sequence[str]
     for i, name in enumerate(names):
         agent = agents[name]
         cells = [Text(_with_interval(agent, c)) for c in headline.columns]
-        cost = agent[headline.constraint.key]
         if limit is not None:
-            cells[1].stylize("red" if cost > limit else "green")
+            cells[1].stylize("green" if holds_limit(summary, agent) else "red")
             cells.insert(2, Text(_share(agent)))
+        if own:
+            cells.insert(2, Text(f"{agent['cost_in_limits']:.2f}"))
         if headline.bound is not None:
             bound_column = Column(headline.excess_key, "", decimals=headline.objective.decimals, interval=True)
             cells.append(Text(_with_interval(agent, bound_column, sign=True)))
@@ -123,8 +140,8 @@ def main_table(summary: dict[str, Any], headline: Headline, names: Sequence[str]
 
 def _leader(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -> str | None:
     """The honest agent with the best objective within the limit."""
-    agents, limit = summary["agents"], summary["cost_limit"]
-    fit = [n for n in names if not agents[n]["privileged"] and (limit is None or agents[n]["cost"] <= limit)]
+    agents = summary["agents"]
+    fit = [n for n in names if not agents[n]["privileged"] and holds_limit(summary, agents[n])]
     if not fit:
         return None
     return min(fit, key=lambda n: _order(agents[n][headline.objective.key], not headline.lower_is_better))

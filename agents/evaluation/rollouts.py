@@ -75,11 +75,21 @@ class Evaluation:
     group: NDArray[np.int64] | None = None
     group_names: tuple[str, ...] = ()
     """Group of each region `[N]` and the groups' names, where the environment has a city."""
+    cost_limit_range: tuple[float, float] | None = None
+    """Range from which each episode drew its limit (`cost_limit` is its middle); None where all have the same."""
 
     @property
     def episodes(self) -> int:
         """Number of episodes E that each agent played."""
         return len(self.seeds)
+
+    def limits_of(self, record: AgentRecord) -> Floats | None:
+        """The limit of each episode `[E]` on its cost; None without a limit."""
+        if self.cost_limit is None:
+            return None
+        if self.cost_limit_range is None:
+            return np.full(self.episodes, self.cost_limit)
+        return record.metrics["cost_limit_h"]
 
 
 def episode_seeds(seed: int, episodes: int) -> tuple[int, ...]:
@@ -171,6 +181,7 @@ def evaluate(
             for name, agent in agents.items()
         }
         limit, city = _attribute(env, "cost_limit"), _attribute(env, "city")
+        limit_range = _attribute(env, "cost_limit_range")
         return Evaluation(
             env_id=spec_of(env_id).id,
             seeds=seeds,
@@ -179,6 +190,7 @@ def evaluate(
             agents=records,
             group=None if city is None else np.asarray(city.group),
             group_names=() if city is None else tuple(city.group_names),
+            cost_limit_range=limit_range,
         )
 
 

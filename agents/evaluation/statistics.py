@@ -32,7 +32,8 @@ class Estimate:
         return bool(value < self.low or value > self.high)
 
 
-def _sample(x: ArrayLike, name: str) -> NDArray[np.float64]:
+def finite_sample(x: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Return `x` as floats `[n]`; raise `ValueError`, calling it `name`, when it is empty, not 1-D or not finite."""
     a = np.asarray(x, dtype=np.float64)
     if a.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, one number an episode; got shape {a.shape}")
@@ -44,7 +45,8 @@ def _sample(x: ArrayLike, name: str) -> NDArray[np.float64]:
     return a
 
 
-def _check_level(confidence_level: float) -> None:
+def check_level(confidence_level: float) -> None:
+    """Raise `ValueError` unless the level is in (0, 1)."""
     if not 0.0 < confidence_level < 1.0:
         cure = f" Did you mean {confidence_level / 100}?" if 1.0 < confidence_level < 100.0 else ""
         raise ValueError(f"confidence_level must be in (0, 1); got {confidence_level}.{cure}")
@@ -56,8 +58,8 @@ def mean_estimate(x: ArrayLike, confidence_level: float = 0.95) -> Estimate:
     With one number there is no interval: its ends are NaN. Raises `ValueError` for an empty or non-finite
     sample.
     """
-    _check_level(confidence_level)
-    a = _sample(x, "x")
+    check_level(confidence_level)
+    a = finite_sample(x, "x")
     n, mean = a.size, float(a.mean())
     if n == 1:
         return Estimate(mean, float("nan"), float("nan"), 1)
@@ -71,7 +73,7 @@ def wilson_interval(successes: int, n: int, confidence_level: float = 0.95) -> E
     Source: Wilson (1927), doi:10.1080/01621459.1927.10502953. Raises `ValueError` unless 0 <= successes <= n
         and n > 0.
     """
-    _check_level(confidence_level)
+    check_level(confidence_level)
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"successes must be in 0..n with n >= 1; got {successes} of {n}")
     z = float(stats.norm.ppf(0.5 + confidence_level / 2.0))
@@ -89,7 +91,7 @@ def paired_difference(a: ArrayLike, b: ArrayLike, confidence_level: float = 0.95
     What the scenarios share cancels, so that the interval is narrower than that of two separate means.
     Raises `ValueError` for samples of different length.
     """
-    x, y = _sample(a, "a"), _sample(b, "b")
+    x, y = finite_sample(a, "a"), finite_sample(b, "b")
     if x.size != y.size:
         raise ValueError(f"paired samples must have one length; got {x.size} and {y.size}")
     return mean_estimate(x - y, confidence_level)

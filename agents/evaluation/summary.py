@@ -35,9 +35,11 @@ OVER_LIMIT_TOLERANCE = 1e-6
 def summarise(evaluation: Evaluation, confidence_level: float = 0.95) -> dict[str, Any]:
     """Return the evaluation as plain numbers, lists and dicts for JSON (no NaN: what is undefined is None).
 
-    Keys: `env`, `episodes` (their number), `settings`, `versions`, `cost_limit`, `best_heuristic`, `agents`.
+    Keys: `env`, `episodes` (their number), `settings`, `versions`, `cost_limit`, `cost_limit_range` (where each episode
+    drew its own; else None), `best_heuristic`, `agents`.
     An agent holds every metric's mean and, under the metric's name + `_ci`, its interval `[low, high]`;
-    `violation_rate` (share of episodes whose cost is over the limit, Wilson interval); `decision_ms`,
+    `violation_rate` (share of episodes whose cost is over their limit, Wilson interval), with a range also
+    `cost_in_limits` (mean of cost / limit, which the constraint holds at 1); `decision_ms`,
     `decision_ms_worst` (batch one), `decision_ms_batched`; `privileged`, `learned`; the distance to the bound
     (`excess_over_clairvoyant_h` for Restoration-v0); `paired` (differences to the best heuristic, `versus`);
     and `episodes`, a list with one dict an episode.
@@ -53,6 +55,7 @@ def summarise(evaluation: Evaluation, confidence_level: float = 0.95) -> dict[st
         "settings": {**evaluation.settings, "confidence_level": confidence_level},
         "versions": _versions(),
         "cost_limit": evaluation.cost_limit,
+        "cost_limit_range": evaluation.cost_limit_range,
         "group_names": list(evaluation.group_names),
         "best_heuristic": best,
         "agents": agents,
@@ -65,8 +68,8 @@ def summarise(evaluation: Evaluation, confidence_level: float = 0.95) -> dict[st
 def best_heuristic(evaluation: Evaluation) -> str | None:
     """Name of the agent that the others are compared with; None when no honest, unlearned agent took part.
 
-    Among agents that neither learn nor look at the future: the best mean objective of those whose mean cost
-    holds the limit; when none holds it, the lowest mean cost.
+    Among agents that neither learn nor look at the future: the best mean objective of those whose mean cost (of cost /
+    limit, where episodes have limits of their own) holds the limit; when none holds it, the lowest mean cost.
     """
     headline = headline_for(evaluation.env_id)
     sign = 1.0 if headline.lower_is_better else -1.0
@@ -75,6 +78,9 @@ def best_heuristic(evaluation: Evaluation) -> str | None:
         return None
     cost = {n: float(r.metrics["cost"].mean()) for n, r in field.items()}
     limit = math.inf if evaluation.cost_limit is None else evaluation.cost_limit
+    if evaluation.cost_limit_range is not None:
+        cost = {n: float((r.metrics["cost"] / r.metrics["cost_limit_h"]).mean()) for n, r in field.items()}
+        limit = 1.0
     feasible = [n for n in field if cost[n] <= limit]
     if not feasible:
         return min(cost, key=cost.__getitem__)
@@ -91,8 +97,11 @@ def _agent(
     }
     for key, values in record.metrics.items():
         _put(out, key, mean_estimate(values, confidence_level))
-    if evaluation.cost_limit is not None:
-        over = int((record.metrics["cost"] > evaluation.cost_limit + OVER_LIMIT_TOLERANCE).sum())
+    limits = evaluation.limits_of(record)
+    if limits is not None:
+        if evaluation.cost_limit_range is not None:
+            _put(out, "cost_in_limits", mean_estimate(record.metrics["cost"] / limits, confidence_level))
+        over = int((record.metrics["cost"] > limits + OVER_LIMIT_TOLERANCE).sum())
         _put(out, "violation_rate", wilson_interval(over, evaluation.episodes, confidence_level))
     out["decision_ms"] = record.latency.mean_ms
     out["decision_ms_worst"] = record.latency.worst_ms

@@ -173,8 +173,8 @@ class RepairmanPolicy(SearchPolicy):
 class EquityPlanner(SearchPolicy):
     """Travelling repairman whose expected gap keeps the limit, as its own forecasts see it.
 
-    Idea: least mean outage on the mean forecasts, subject to E[gap] <= `cost_limit_h`, the expectation
-    taken over scenarios drawn from the predictive quantiles of the episode's jobs (and the shock that the
+    Idea: least mean outage on the mean forecasts, subject to E[gap] <= `cost_limit_h` of the episode, the
+    expectation taken over scenarios drawn from the predictive quantiles of the episode's jobs (and the shock that the
     environment announces, without knowing its value). Without an environment at hand the scenarios are
     lognormals through mean and upper end of the interval; with forecasts that are single numbers, these
     numbers. Realised durations are never read. A plan is chosen on forecasts, so their errors flatter it: on a
@@ -207,7 +207,7 @@ class EquityPlanner(SearchPolicy):
             raise ValueError(f"need 0 <= margin < 1 and n_scenarios >= 1; got {margin} and {n_scenarios}")
         self.margin = margin
         self._bases = [] if env is None else base_envs(env)
-        limit = self._bases[0].cost_limit if self._bases else city.cost_limit_h
+        limit = self._bases[0].cost_limit if self._bases else city.cost_limit_h  # where a search begins, no more
         super().__init__(city, seed=seed, iterations=iterations, gap_limit=limit)
         rng = np.random.default_rng([seed, 1])
         self._uniform = uniform_scenarios(n_scenarios, city.n_regions, rng)

@@ -16,10 +16,13 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.utils import polyak_update
 from torch import Tensor
 
+from stormgym.agents.policy import Policy
 from stormgym.agents.sta_sac.buffer import EpisodeBatch, EpisodeReplayBuffer
-from stormgym.agents.sta_sac.features import CREW, make_inputs
-from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier, Method
+from stormgym.agents.sta_sac.control_variate import without_luck
+from stormgym.agents.sta_sac.features import CREW, make_inputs, scales_of
+from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier, LimitMultiplier, Method
 from stormgym.agents.sta_sac.policy import STASACPolicy
+from stormgym.envs.restoration.layout import regions_of
 
 
 class STASAC(OffPolicyAlgorithm):
@@ -38,22 +41,35 @@ class STASAC(OffPolicyAlgorithm):
         learning_rate: of critics and actor (Adam).
         lr_last: share of the learning rate that is left at the end of the training; it falls linearly.
         buffer_size: steps kept.
-        learning_starts: steps with random open regions before the first update.
+        learning_starts: steps with random open regions before the first update; none where a teacher plays first.
         batch_size: episodes per update.
         tau: Polyak factor of the target critics.
         train_freq: steps of each environment between updates; None takes N, one whole episode.
         gradient_steps: updates after each collection.
         retrace: lambda in [0, 1] of the Retrace targets.
         target_entropy: pair (first, last) of the policy's target entropy as a share of log(open regions); moves
-            linearly
-            over the training.
+            linearly over the training.
+        alpha_init: first weight of the entropy, which then follows the target.
         entropy_in_critic: whether targets carry the entropy bonus.
+        control_variate: take the luck of repair durations out of the critics' targets (see `control_variate`);
+            for durations that are independent given their forecasts.
         cost_reduction: `"mean"` or `"max"` over the two cost critics.
-        cost_limit: limit d (h); None asks the environment.
+        actor_tau: Polyak factor of the averaged actor, which acts; 1 takes the actor itself.
+        actor_follows: critics that the actor's loss takes: `"target"`, which change slowly, or `"online"`.
+        cost_limit: limit d (h); None asks the environment. Where episodes have limits of their own (a `cost_limit`
+            pair, or many cities), the multiplier is a function of how tight an episode's limit is (`LimitMultiplier`).
         limit_margin: the multiplier aims at `limit_margin * d`, so that a finite evaluation holds d.
         multiplier_init, multiplier_lr, multiplier_method: the Lagrange multiplier (see `LagrangeMultiplier`).
         greedy_share: share of the environments that act greedily and feed the dual step; 0 uses all, exploring,
             episodes.
+        constrained: False leaves the cost out: the multiplier stays at zero.
+        teacher: policy that plays the first `teacher_steps` steps in place of chance: a warm start. The actor imitates
+            its choices from the first one on, and keeps them in mind: see `imitation`.
+        teacher_steps: steps that the teacher plays, at most half of the training, rounded up to whole episodes of all
+            environments; they count as steps of training.
+        imitation: pair (first, last) of the weight of the imitation loss (cross entropy on the teacher's choices) after
+            the teacher's time; while it plays, the actor does nothing but imitate.
+        imitation_batch: teacher's episodes per update.
         max_grad_norm: gradient clipping.
         policy_kwargs: size and shape of the networks (see `STASACPolicy`).
     """
@@ -68,22 +84,31 @@ class STASAC(OffPolicyAlgorithm):
         env: GymEnv | str,
         learning_rate: float | Schedule = 1e-3,
         lr_last: float = 0.05,
-        buffer_size: int = 110_000,
+        buffer_size: int = 22_000,
         learning_starts: int = 3_000,
-        batch_size: int = 16,
-        tau: float = 0.02,
+        batch_size: int = 4,
+        tau: float = 0.01,
         train_freq: int | None = None,
-        gradient_steps: int = 16,
-        retrace: float = 0.6,
-        target_entropy: tuple[float, float] = (0.3, 0.05),
+        gradient_steps: int = 64,
+        retrace: float = 1.0,
+        target_entropy: tuple[float, float] = (0.15, 0.05),
+        alpha_init: float = 0.006,
         entropy_in_critic: bool = False,
+        control_variate: bool = True,
         cost_reduction: str = "mean",
+        actor_tau: float = 0.003,
+        actor_follows: str = "target",
         cost_limit: float | None = None,
-        limit_margin: float = 0.93,
+        limit_margin: float = 0.95,
         multiplier_init: float = 0.3,
-        multiplier_lr: float = 0.05,
+        multiplier_lr: float = 0.02,
         multiplier_method: Method = "softplus",
         greedy_share: float = 0.25,
+        constrained: bool = True,
+        teacher: Policy | None = None,
+        teacher_steps: int = 140_000,
+        imitation: tuple[float, float] = (0.02, 0.02),
+        imitation_batch: int = 4,
         max_grad_norm: float = 5.0,
         policy_kwargs: dict[str, Any] | None = None,
         replay_buffer_class: type[EpisodeReplayBuffer] | None = None,
@@ -99,12 +124,19 @@ class STASAC(OffPolicyAlgorithm):
             raise ValueError(f"retrace must be in [0, 1]; got {retrace!r}")
         if cost_reduction not in ("mean", "max"):
             raise ValueError(f"cost_reduction must be 'mean' or 'max'; got {cost_reduction!r}")
+        if actor_follows not in ("target", "online"):
+            raise ValueError(f"actor_follows must be 'target' or 'online'; got {actor_follows!r}")
         if not 0 <= greedy_share < 1:
             raise ValueError(f"greedy_share must be in [0, 1); got {greedy_share!r}")
         if not 0 < limit_margin <= 1:
             raise ValueError(f"limit_margin must be in (0, 1]; got {limit_margin!r}")
         if not all(0 <= share < 1 for share in target_entropy):
             raise ValueError(f"target_entropy must be two shares in [0, 1); got {target_entropy!r}")
+        if min(imitation) < 0 or teacher_steps < 0 or imitation_batch < 1:
+            raise ValueError(
+                "imitation and teacher_steps must be at least 0 and imitation_batch at least 1; "
+                f"got {imitation!r}, {teacher_steps!r} and {imitation_batch!r}"
+            )
         super().__init__(
             policy,
             env,
@@ -117,7 +149,10 @@ class STASAC(OffPolicyAlgorithm):
             train_freq=train_freq or 1,
             gradient_steps=gradient_steps,
             replay_buffer_class=replay_buffer_class or EpisodeReplayBuffer,
-            replay_buffer_kwargs=replay_buffer_kwargs,
+            replay_buffer_kwargs={
+                "demonstration_size": 0 if teacher is None else teacher_steps,
+                **(replay_buffer_kwargs or {}),
+            },
             policy_kwargs=policy_kwargs,
             stats_window_size=stats_window_size,
             tensorboard_log=tensorboard_log,
@@ -132,17 +167,30 @@ class STASAC(OffPolicyAlgorithm):
         self.lr_last = lr_last
         self.retrace = retrace
         self.target_entropy = target_entropy
+        self.alpha_init = alpha_init
         self.entropy_in_critic = entropy_in_critic
+        self.control_variate = control_variate
         self.cost_reduction = cost_reduction
+        self.actor_tau = actor_tau
+        self.actor_follows = actor_follows
         self.cost_limit = cost_limit
         self.limit_margin = limit_margin
         self.multiplier_init = multiplier_init
         self.multiplier_lr = multiplier_lr
         self.multiplier_method = multiplier_method
         self.greedy_share = greedy_share
+        self.constrained = constrained
+        self.teacher = teacher
+        self.teacher_steps = teacher_steps
+        self.teacher_until: int | None = None  # steps that the teacher does play; known when learning begins
+        if teacher is not None:
+            self.learning_starts = 0  # nobody acts at random
+        self.imitation = imitation
+        self.imitation_batch = imitation_batch
         self.max_grad_norm = max_grad_norm
         self._running_cost = np.zeros(0)
-        self._dual_costs: list[float] = []
+        self._dual_costs: list[tuple[float, float, float]] = []  # cost, limit and scale (h) of finished episodes
+        self.tightness: tuple[float, float] | None = None  # limits in units of return, where episodes differ
         if _init_setup_model:
             self._setup_model()
 
@@ -152,17 +200,28 @@ class STASAC(OffPolicyAlgorithm):
             self.train_freq = int(self.action_space.n)
         if self.cost_limit is None:
             self.cost_limit = self._limit_of_env()
+            self.tightness = self._tightness_of_env()
         super()._setup_model()
-        self.multiplier = LagrangeMultiplier(
-            self.cost_limit * self.limit_margin,
-            initial=self.multiplier_init,
-            learning_rate=self.multiplier_lr,
-            method=self.multiplier_method,
-        )
-        self.log_alpha = torch.tensor(math.log(0.02), device=self.device, requires_grad=True)
+        initial = self.multiplier_init if self.constrained else 0.0
+        if self.tightness is None:
+            self.multiplier = LagrangeMultiplier(
+                self.cost_limit * self.limit_margin,
+                initial=initial,
+                learning_rate=self.multiplier_lr,
+                method=self.multiplier_method,
+            )
+        else:
+            self.multiplier = LimitMultiplier(
+                *self.tightness, margin=self.limit_margin, initial=initial, learning_rate=self.multiplier_lr
+            )
+        self.log_alpha = torch.tensor(math.log(self.alpha_init), device=self.device, requires_grad=True)
         self.alpha_optimizer = torch.optim.Adam([self.log_alpha], lr=5e-3)
         self._rollout_state: Any = None
         self._behaviour = np.ones(self.n_envs)
+        self._teaching = False  # whether it is the teacher's time
+        self._taught = np.zeros(self.n_envs, dtype=bool)  # rows whose last step the teacher took
+        self._begins = np.zeros(self.n_envs, dtype=bool)  # rows in which it was the first one
+        self._handover = np.zeros(self.n_envs)  # open regions at which it takes a row over
         if self._running_cost.shape != (self.n_envs,):  # kept by load() when the number of environments is the same
             self._running_cost = np.zeros(self.n_envs)
 
@@ -176,6 +235,23 @@ class STASAC(OffPolicyAlgorithm):
                 "the environment has no cost_limit; pass cost_limit (in the unit of info['cost'])"
             ) from None
 
+    def _tightness_of_env(self) -> tuple[float, float] | None:
+        """Smallest and largest limit in units of return, where episodes have limits of their own; else None."""
+        assert self.env is not None
+        try:
+            ranges = self.env.get_attr("cost_limit_range")
+        except AttributeError:
+            return None
+        limits, cities = self.env.get_attr("cost_limit"), self.env.get_attr("city")
+        if all(pair is None for pair in ranges) and all(city is cities[0] for city in cities):
+            return None
+        low, high = math.inf, 0.0
+        for pair, limit, city in zip(ranges, limits, cities, strict=True):
+            unit = float(city.log.repair_h.mean()) * city.n_regions / 20.0
+            first, last = pair or (limit, limit)
+            low, high = min(low, first / unit), max(high, last / unit)
+        return low, max(high, 1.01 * low)
+
     # ---------------------------------------------------------------- collecting
 
     def _greedy_rows(self) -> NDArray[np.bool_]:
@@ -183,24 +259,64 @@ class STASAC(OffPolicyAlgorithm):
         n = min(round(self.greedy_share * self.n_envs), self.n_envs - 1)
         return np.arange(self.n_envs) >= self.n_envs - n
 
+    def _imitation_weight(self) -> float:
+        """Weight of the imitation loss: moves linearly from the teacher's last step to the end of the training."""
+        own = 1.0 - (self.teacher_until or 0) / max(self._total_timesteps, 1)
+        left = min(1.0, self._current_progress_remaining / max(own, 1e-9))
+        first, last = self.imitation
+        return last + (first - last) * left
+
     def _sample_action(
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         obs: Any = self._last_obs
         rows = np.arange(n_envs)
-        if self.num_timesteps < learning_starts:
-            mask = obs["action_mask"].astype(np.float64)
-            action = (np.random.random(mask.shape) * mask).argmax(axis=1)
-            self._behaviour = 1.0 / mask.sum(axis=1)
-            return action, action
         start = np.ones(n_envs, dtype=bool) if self._last_episode_starts is None else self._last_episode_starts
-        probs, self._rollout_state = self.policy.step_probs(obs, self._rollout_state, start)
-        action = self.policy.choose(probs, deterministic=False)
-        greedy = self._greedy_rows()
-        action[greedy] = self.policy.choose(probs[torch.from_numpy(greedy)], deterministic=True)
-        self._behaviour = probs.cpu().numpy()[rows, action].astype(np.float64)
-        self._behaviour[greedy] = 1.0
+        self._teaching = self.teacher is not None and self.num_timesteps < (self.teacher_until or 0)
+        if self._teaching:
+            self._hand_over(obs["action_mask"].sum(axis=1), start)
+        else:
+            self._taught = np.zeros(n_envs, dtype=bool)
+            if self.num_timesteps < learning_starts:
+                mask = obs["action_mask"].astype(np.float64)
+                self._behaviour = 1.0 / mask.sum(axis=1)
+                action = (np.random.random(mask.shape) * mask).argmax(axis=1)
+                return action, action
+        own, steady, plan = self._rollout_state or (None, None, None)
+        action = np.zeros(n_envs, dtype=np.int64)
+        self._behaviour = np.ones(n_envs)
+        if not self._taught.all():
+            greedy = self._greedy_rows()
+            probs, own = self.policy.step_probs(obs, own, start, average=False)
+            action = self.policy.choose(probs, deterministic=False)
+            if greedy.any():
+                part = {key: values[greedy] for key, values in obs.items()}
+                calm, steady = self.policy.step_probs(part, steady, start[greedy])
+                action[greedy] = self.policy.choose(calm, deterministic=True)
+            self._behaviour = probs.cpu().numpy()[rows, action].astype(np.float64)
+            self._behaviour[greedy] = 1.0
+        if self._taught.any():
+            assert self.teacher is not None
+            taught, plan = self.teacher.predict(obs, plan, self._begins, deterministic=True)
+            action = np.where(self._taught, taught, action)
+            self._behaviour[self._taught] = 1.0
+        self._rollout_state = own, steady, plan
         return action, action
+
+    def _hand_over(self, n_open: NDArray[Any], start: NDArray[np.bool_]) -> None:
+        """Say which rows the teacher plays now, and which of them it begins to play.
+
+        In the first third of its time it plays whole episodes. Later, in two episodes of three the learner goes first
+        and hands over after a random share of the regions, so that the teacher shows the way back from where the
+        learner gets to (as in DAgger, Ross et al. 2011).
+        """
+        if start.any():
+            late = self.num_timesteps >= (self.teacher_until or 0) / 3 and np.random.random() < 2 / 3
+            share = np.random.random() if late else 0.0
+            self._handover[start] = n_open[start] - np.floor(share * n_open[start])
+        taught = n_open <= self._handover
+        self._begins = taught & (start | ~self._taught)
+        self._taught = taught
 
     def _store_transition(
         self,
@@ -211,15 +327,20 @@ class STASAC(OffPolicyAlgorithm):
         dones: NDArray[Any],
         infos: list[dict[str, Any]],
     ) -> None:
-        for info, probability in zip(infos, self._behaviour, strict=True):
+        for info, probability, taught in zip(infos, self._behaviour, self._taught, strict=True):
             info["behaviour"] = probability
+            info["taught"] = bool(taught)
         replay_buffer.add(self._last_obs, new_obs, buffer_action, reward, dones, infos)
         self._running_cost += [info["cost"] for info in infos]
         if dones.any():
             greedy = self._greedy_rows()
             counted = dones.astype(bool) & (greedy if greedy.any() else True)
-            if self.num_timesteps > self.learning_starts:
-                self._dual_costs += self._running_cost[counted].tolist()
+            if self.num_timesteps > self.learning_starts and not self._teaching:
+                last: Any = self._last_obs
+                regions = torch.as_tensor(regions_of({key: value[counted] for key, value in last.items()}))
+                scale = scales_of(regions).total_hours[:, 0].tolist()
+                limit = last["crew"][counted, CREW["cost_limit_h"]].tolist()
+                self._dual_costs += list(zip(self._running_cost[counted].tolist(), limit, scale, strict=True))
             self._running_cost[dones.astype(bool)] = 0.0
         self._last_obs = new_obs
         self._last_episode_starts = dones.astype(bool)
@@ -227,6 +348,11 @@ class STASAC(OffPolicyAlgorithm):
     def _setup_learn(self, *args: Any, **kwargs: Any) -> Any:
         result = super()._setup_learn(*args, **kwargs)
         self._rollout_state = None
+        if self.teacher_until is None:
+            assert isinstance(self.action_space, spaces.Discrete)
+            round_steps = self.n_envs * int(self.action_space.n)
+            steps = min(self.teacher_steps, self._total_timesteps // 2) if self.teacher is not None else 0
+            self.teacher_until = -(-steps // round_steps) * round_steps
         return result
 
     # ---------------------------------------------------------------- learning
@@ -248,9 +374,11 @@ class STASAC(OffPolicyAlgorithm):
             logs.append(self._update(self.replay_buffer.sample(batch_size)))
             self._n_updates += 1
         if self._dual_costs:
-            mean = float(np.mean(self._dual_costs))
-            self.multiplier.update(mean)
-            self.logger.record("rollout/greedy_cost", mean)
+            costs, limits, scale = torch.tensor(self._dual_costs, dtype=torch.float64).T
+            if self.constrained:
+                self.multiplier.update_each(costs, limits, scale)
+            self.logger.record("rollout/greedy_cost", float(costs.mean()))
+            self.logger.record("rollout/greedy_cost_in_limits", float((costs / limits).mean()))
             self._dual_costs = []
         for key in logs[0]:
             self.logger.record(f"train/{key}", float(np.mean([log[key] for log in logs])))
@@ -272,8 +400,15 @@ class STASAC(OffPolicyAlgorithm):
         entropy = -(pi * log_pi).sum(-1)  # [M, T]
         valid = batch.valid.to(pi.dtype)
         total = valid.sum()
-        reward = batch.rewards / scales.total_hours
-        cost = batch.costs / batch.crew[..., CREW["cost_limit_h"]]  # in limits
+        reward, cost = batch.rewards, batch.costs
+        if self.control_variate:
+            late = policy.forecast.surprise(batch, scales)
+            policy.forecast_optimizer.zero_grad()
+            ((late / scales.hours).square().sum() / total).backward()
+            policy.forecast_optimizer.step()
+            reward, cost = without_luck(batch, late.detach(), scales, policy.n_groups)
+        reward = reward / scales.total_hours
+        cost = cost / batch.crew[..., CREW["cost_limit_h"]]  # in limits
         bonus = alpha * entropy.detach() if self.entropy_in_critic else torch.zeros_like(entropy)
         with torch.no_grad():
             slow = policy.critic_target(inputs, batch.regions, batch.crew, scales)  # [M, T, N, 4]
@@ -288,21 +423,35 @@ class STASAC(OffPolicyAlgorithm):
         torch.nn.utils.clip_grad_norm_(policy.critic.parameters(), self.max_grad_norm)
         policy.critic_optimizer.step()
 
-        price = self.multiplier.per_unit * batch.crew[..., CREW["cost_limit_h"], None]  # of a cost in limits
-        advantage = self._lagrangian(slow, price)
-        actor_loss = ((pi * (alpha * log_pi - advantage)).sum(-1) * valid).sum() / total  # eq. 18
+        if self._teaching:
+            actor_loss = self._imitation_loss()
+        else:
+            limits = batch.crew[..., CREW["cost_limit_h"]]  # [M, T]
+            lam = self.multiplier.of(limits, scales.total_hours.expand_as(limits)) * float(self.constrained)
+            price = (lam / self.limit_margin).unsqueeze(-1)  # of a cost in limits
+            advantage = self._lagrangian(slow if self.actor_follows == "target" else q.detach(), price)
+            actor_loss = ((pi * (alpha * log_pi - advantage)).sum(-1) * valid).sum() / total  # eq. 18
+            weight = self._imitation_weight()
+            if weight > 0 and self.replay_buffer.n_demonstrations:
+                actor_loss = actor_loss + weight * self._imitation_loss()
         policy.actor_optimizer.zero_grad()
         actor_loss.backward()
         torch.nn.utils.clip_grad_norm_(policy.actor.parameters(), self.max_grad_norm)
         policy.actor_optimizer.step()
 
+        polyak_update(
+            policy.actor.parameters(),
+            policy.actor_average.parameters(),
+            max(self.actor_tau, 1.0 / (self._n_updates + 1)),
+        )
         n_open = batch.action_mask.sum(-1).to(pi.dtype)
         wanted = self._entropy_share() * n_open.clamp_min(1.0).log()
         surplus = ((entropy.detach() - wanted) * valid).sum() / total
-        alpha_loss = self.log_alpha * surplus
-        self.alpha_optimizer.zero_grad()
-        alpha_loss.backward()
-        self.alpha_optimizer.step()
+        if not self._teaching:
+            alpha_loss = self.log_alpha * surplus
+            self.alpha_optimizer.zero_grad()
+            alpha_loss.backward()
+            self.alpha_optimizer.step()
         with torch.no_grad():
             self.log_alpha.clamp_(math.log(1e-5), math.log(1.0))
         polyak_update(policy.critic.parameters(), policy.critic_target.parameters(), self.tau)
@@ -312,6 +461,14 @@ class STASAC(OffPolicyAlgorithm):
             "entropy": ((entropy.detach() * valid).sum() / total).item(),
             "alpha": alpha.item(),
         }
+
+    def _imitation_loss(self) -> Tensor:
+        """Cross entropy of the actor on the choices in some of the teacher's episodes, a mean over steps."""
+        batch = self.replay_buffer.demonstrations(self.imitation_batch)
+        inputs, _ = make_inputs(batch.regions, batch.distance_km, batch.is_open, batch.crew, self.policy.n_groups)
+        log_pi = self.policy.log_probs(self.policy.actor(inputs).squeeze(-1), batch.action_mask)
+        taken = log_pi.gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1)
+        return -(taken * batch.taught).sum() / batch.taught.sum()
 
     def _lagrangian(self, q: Tensor, weight: Tensor) -> Tensor:
         """min over reward critics - lambda * mean (or max) over cost critics, `[M, T, N]`."""
@@ -371,8 +528,14 @@ class STASAC(OffPolicyAlgorithm):
         return self
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_rollout_state", "multiplier"]
+        return [*super()._excluded_save_params(), "_rollout_state", "multiplier", "teacher"]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
-        state = ["policy", "policy.actor_optimizer", "policy.critic_optimizer", "alpha_optimizer"]
+        state = [
+            "policy",
+            "policy.actor_optimizer",
+            "policy.critic_optimizer",
+            "policy.forecast_optimizer",
+            "alpha_optimizer",
+        ]
         return [*state, "multiplier", "multiplier.optimizer"], ["log_alpha"]

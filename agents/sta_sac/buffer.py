@@ -12,7 +12,7 @@ from stable_baselines3.common.buffers import BaseBuffer, DictReplayBuffer
 from stable_baselines3.common.vec_env import VecNormalize
 
 from stormgym.agents.sta_sac.features import check_observation_space
-from stormgym.envs.restoration.layout import REGION_COLUMNS, regions_of
+from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, regions_of
 
 
 class EpisodeBatch(NamedTuple):
@@ -27,10 +27,76 @@ class EpisodeBatch(NamedTuple):
     rewards: torch.Tensor  # [M, T] float32
     costs: torch.Tensor  # [M, T] float32
     behaviour: torch.Tensor  # [M, T] float32, probability of the action when it was chosen
+    taught: torch.Tensor  # [M, T] bool, whether a teacher took the step
     valid: torch.Tensor  # [M, T] bool
 
 
 _STEP_FIELDS = EpisodeBatch._fields[1:-1]
+_REGION_FIELDS = ("distance_km", "is_open", "action_mask")
+POOL = 4
+"""Episodes of like size among which a batch is drawn, in batches."""
+
+
+class _Store:
+    """A ring of finished episodes: step fields `[E, T, ...]`, first observations `[E, N, 9]`, lengths `[E]`."""
+
+    def __init__(self, capacity: int, shapes: dict[str, tuple[tuple[int, ...], Any]], n: int) -> None:
+        self.capacity = capacity
+        self.steps = {k: np.zeros((capacity, n, *s), dtype=d) for k, (s, d) in shapes.items()}
+        self.regions = np.zeros((capacity, n, len(REGION_COLUMNS)), dtype=np.float32)
+        self.lengths = np.zeros(capacity, dtype=np.int64)
+        self.n_regions = np.zeros(capacity, dtype=np.int64)  # without padding
+        self.pos, self.full = 0, False
+
+    def size(self) -> int:
+        """Episodes held."""
+        return self.capacity if self.full else self.pos
+
+    def keep(self, steps: dict[str, NDArray[Any]], regions: NDArray[Any], length: int) -> None:
+        """Add one episode over the oldest one."""
+        while length > self.steps["actions"].shape[1]:
+            self.grow()
+        for key, store in self.steps.items():
+            store[self.pos, :length] = steps[key][:length]
+            store[self.pos, length:] = steps[key][length - 1]  # a state that is possible, so that nothing is NaN
+        self.regions[self.pos] = regions
+        self.lengths[self.pos] = length
+        self.n_regions[self.pos] = (regions[:, COLUMN["group"]] >= 0).sum()
+        self.pos += 1
+        if self.pos == self.capacity:
+            self.pos, self.full = 0, True
+
+    def grow(self) -> None:
+        """Make room for longer episodes (wasted trips lengthen them)."""
+        for key, array in self.steps.items():
+            self.steps[key] = np.concatenate([array, np.zeros_like(array)], axis=1)
+
+    def episodes(self, index: NDArray[np.int64], device: torch.device) -> EpisodeBatch:
+        """Return the episodes at `index` `[M]`, cut to the longest and to the largest city among them."""
+        length = self.lengths[index]
+        t, n = int(length.max()), int(self.n_regions[index].max())
+        cut = {k: array[index, :t] for k, array in self.steps.items()}
+        cut |= {k: cut[k][..., :n] for k in _REGION_FIELDS}
+        valid = np.arange(t) < length[:, None]
+        return EpisodeBatch(
+            regions=torch.from_numpy(self.regions[index, :n]).to(device),
+            valid=torch.from_numpy(valid).to(device),
+            **{k: torch.from_numpy(cut[k]).to(device) for k in _STEP_FIELDS},
+        )
+
+    def draw(self, batch_size: int) -> NDArray[np.int64]:
+        """Draw episodes `[batch_size]`, with replacement.
+
+        Where cities of several sizes are mixed, those of one batch are of like size (one is drawn, then others among
+        the episodes nearest to it in size), so that little is padding.
+        """
+        held = self.n_regions[: self.size()]
+        if held.min() == held.max():
+            return np.random.randint(0, self.size(), size=batch_size)
+        off = np.abs(held - held[np.random.randint(0, held.size)]) + np.random.random(held.size)
+        pool = min(held.size, POOL * batch_size)
+        near = np.argpartition(off, pool - 1)[:pool]
+        return near[np.random.randint(0, pool, size=batch_size)]
 
 
 class EpisodeReplayBuffer(DictReplayBuffer):
@@ -39,9 +105,13 @@ class EpisodeReplayBuffer(DictReplayBuffer):
     What the observations of an episode share (coordinates, forecasts, groups) is kept once; the next observation is
     the next step's. A truncated episode counts as ended: Restoration-v0 settles everything inside its last step.
 
+    Episodes in which a teacher took steps (`info["taught"]`) are kept a second time, as demonstrations, so that the
+    ring of the learner's own episodes does not push them out.
+
     Args:
         buffer_size: steps kept over all environments (episodes kept = buffer_size // N).
         observation_space, action_space, device, n_envs: as in Stable-Baselines3.
+        demonstration_size: steps of demonstrations kept beside them.
     """
 
     def __init__(
@@ -53,6 +123,7 @@ class EpisodeReplayBuffer(DictReplayBuffer):
         n_envs: int = 1,
         optimize_memory_usage: bool = False,
         handle_timeout_termination: bool = False,
+        demonstration_size: int = 0,
     ) -> None:
         check_observation_space(observation_space)
         BaseBuffer.__init__(self, buffer_size, observation_space, action_space, device, n_envs=n_envs)
@@ -66,7 +137,6 @@ class EpisodeReplayBuffer(DictReplayBuffer):
         assert crew_shape is not None
         assert mask_shape is not None
         n = mask_shape[0]
-        region_shape = (n, len(REGION_COLUMNS))
         self.capacity = max(buffer_size // n, n_envs, 1)
         self.buffer_size = self.capacity
         shapes: dict[str, tuple[tuple[int, ...], Any]] = {
@@ -78,21 +148,32 @@ class EpisodeReplayBuffer(DictReplayBuffer):
             "rewards": ((), np.float32),
             "costs": ((), np.float32),
             "behaviour": ((), np.float32),
+            "taught": ((), np.bool_),
         }
-        self._store = {k: np.zeros((self.capacity, n, *s), dtype=d) for k, (s, d) in shapes.items()}
+        self._store = _Store(self.capacity, shapes, n)
+        self._demonstrations = _Store(max(demonstration_size // n, 1), shapes, n)
         self._stage = {k: np.zeros((n_envs, n, *s), dtype=d) for k, (s, d) in shapes.items()}
-        self._store_regions = np.zeros((self.capacity, *region_shape), dtype=np.float32)
-        self._stage_regions = np.zeros((n_envs, *region_shape), dtype=np.float32)
-        self.lengths = np.zeros(self.capacity, dtype=np.int64)
+        self._stage_regions = np.zeros((n_envs, n, len(REGION_COLUMNS)), dtype=np.float32)
         self._at = np.zeros(n_envs, dtype=np.int64)
 
     def size(self) -> int:
         """Finished episodes held."""
-        return self.capacity if self.full else self.pos
+        return self._store.size()
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Steps of each episode held `[E]`."""
+        return self._store.lengths[: self.size()]
+
+    @property
+    def n_demonstrations(self) -> int:
+        """Demonstrations held."""
+        return self._demonstrations.size()
 
     def reset(self) -> None:
         """Forget everything."""
-        self.pos, self.full = 0, False
+        for store in (self._store, self._demonstrations):
+            store.pos, store.full = 0, False
         self._at[:] = 0
 
     def drop_unfinished(self) -> None:
@@ -107,8 +188,12 @@ class EpisodeReplayBuffer(DictReplayBuffer):
         cost: NDArray[np.float64],
         behaviour: NDArray[np.float64],
         done: NDArray[np.bool_],
+        taught: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Add one step of every environment; arrays have the leading axis n_envs."""
+        """Add one step of every environment; arrays have the leading axis n_envs.
+
+        An episode is a demonstration if a step of it is `taught`.
+        """
         step = self._at
         if step.max() >= self._stage["actions"].shape[1]:
             self._grow()
@@ -125,6 +210,7 @@ class EpisodeReplayBuffer(DictReplayBuffer):
             "rewards": reward,
             "costs": cost,
             "behaviour": behaviour,
+            "taught": np.zeros(self.n_envs, dtype=bool) if taught is None else taught,
         }
         for key, value in values.items():
             self._stage[key][rows, step] = value
@@ -146,41 +232,40 @@ class EpisodeReplayBuffer(DictReplayBuffer):
             )
         cost = np.array([info["cost"] for info in infos], dtype=np.float64)
         behaviour = np.array([info.get("behaviour", 1.0) for info in infos], dtype=np.float64)
+        taught = np.array([info.get("taught", False) for info in infos], dtype=bool)
         self.add_step(
-            obs, np.asarray(action).reshape(self.n_envs), reward, cost, behaviour, np.asarray(done, dtype=bool)
+            obs, np.asarray(action).reshape(self.n_envs), reward, cost, behaviour, np.asarray(done, dtype=bool), taught
         )
 
     def _keep(self, row: int) -> None:
+        steps = {key: values[row] for key, values in self._stage.items()}
         length = int(self._at[row])
-        for key, store in self._store.items():
-            store[self.pos, :length] = self._stage[key][row, :length]
-        self._store_regions[self.pos] = self._stage_regions[row]
-        self.lengths[self.pos] = length
+        self._store.keep(steps, self._stage_regions[row], length)
+        if steps["taught"][:length].any():
+            self._demonstrations.keep(steps, self._stage_regions[row], length)
         self._at[row] = 0
-        self.pos += 1
-        if self.pos == self.capacity:
-            self.pos, self.full = 0, True
+        self.pos, self.full = self._store.pos, self._store.full
 
     def _grow(self) -> None:
-        """Make room for longer episodes (wasted trips lengthen them)."""
-        for group in (self._store, self._stage):
-            for key, array in group.items():
-                group[key] = np.concatenate([array, np.zeros_like(array)], axis=1)
+        for key, array in self._stage.items():
+            self._stage[key] = np.concatenate([array, np.zeros_like(array)], axis=1)
 
     def sample(self, batch_size: int, env: VecNormalize | None = None) -> EpisodeBatch:  # type: ignore[override]
         """Draw `batch_size` episodes with replacement (NumPy's global generator, as Stable-Baselines3's buffers do)."""
         if self.size() == 0:
             raise ValueError("the replay buffer holds no finished episode yet; collect one before sampling")
-        return self.episodes(np.random.randint(0, self.size(), size=batch_size))
+        return self.episodes(self._store.draw(batch_size))
+
+    def demonstrations(self, batch_size: int) -> EpisodeBatch:
+        """Draw `batch_size` demonstrations with replacement, as `sample` draws episodes.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if self.n_demonstrations == 0:
+            raise ValueError("the replay buffer holds no demonstrations: no teacher has finished an episode")
+        return self._demonstrations.episodes(self._demonstrations.draw(batch_size), self.device)
 
     def episodes(self, index: NDArray[np.int64]) -> EpisodeBatch:
         """Return the episodes at `index` `[M]`."""
-        length = self.lengths[index]
-        t = int(length.max())
-        valid = np.arange(t) < length[:, None]
-        steps = {k: torch.from_numpy(self._store[k][index, :t]).to(self.device) for k in _STEP_FIELDS}
-        return EpisodeBatch(
-            regions=torch.from_numpy(self._store_regions[index]).to(self.device),
-            valid=torch.from_numpy(valid).to(self.device),
-            **steps,
-        )
+        return self._store.episodes(index, self.device)

@@ -33,17 +33,32 @@ class Scales:
     hours: Tensor  # mean forecast repair (h)
     km: Tensor  # spread of the city (km)
     centre: Tensor  # [B, 2] km
+    n_regions: Tensor  # regions that exist
     total_hours: Tensor  # unit of the return (h)
+
+
+def exists(regions: Tensor) -> Tensor:
+    """Which regions `[B, N, 9]` exist, `[B, N]` bool: padding to the largest city of a batch has group -1."""
+    return regions[..., COLUMN["group"]] >= 0
 
 
 def scales_of(regions: Tensor) -> Scales:
     """Scales from the first (or any) observation's `regions` `[B, N, 9]`."""
-    n = regions.shape[1]
+    real = exists(regions).to(regions.dtype)
+    n = real.sum(dim=1, keepdim=True)  # [B, 1]
     xy = regions[..., : COLUMN["y_km"] + 1]
-    centre = xy.mean(dim=1)
-    km = (xy - centre[:, None]).square().mean(dim=(1, 2)).sqrt().clamp_min(1e-3)[:, None]
-    hours = regions[..., COLUMN["point_h"]].mean(dim=1, keepdim=True).clamp_min(1e-3)
-    return Scales(hours=hours, km=km, centre=centre, total_hours=hours * n / 20.0)
+    centre = (xy * real.unsqueeze(-1)).sum(dim=1) / n
+    off = (xy - centre[:, None]).square() * real.unsqueeze(-1)
+    km = (off.sum(dim=(1, 2)) / (2.0 * n[:, 0])).sqrt().clamp_min(1e-3)[:, None]
+    hours = ((regions[..., COLUMN["point_h"]] * real).sum(dim=1, keepdim=True) / n).clamp_min(1e-3)
+    return Scales(hours=hours, km=km, centre=centre, n_regions=n, total_hours=hours * n / 20.0)
+
+
+def group_one_hot(regions: Tensor, n_groups: int) -> Tensor:
+    """Group of each region, `[B, N, G]` float; zero for padding."""
+    index = regions[..., COLUMN["group"]].long()
+    one_hot = torch.nn.functional.one_hot(index.clamp_min(0), n_groups)
+    return one_hot.to(regions.dtype) * exists(regions).unsqueeze(-1)
 
 
 def static_features(regions: Tensor, scales: Scales, n_groups: int) -> Tensor:
@@ -52,9 +67,9 @@ def static_features(regions: Tensor, scales: Scales, n_groups: int) -> Tensor:
     point = regions[..., COLUMN["point_h"]] / scales.hours
     lower = regions[..., COLUMN["lower_h"]] / scales.hours
     upper = (regions[..., COLUMN["upper_h"]] / scales.hours).clamp_max(50.0)
-    group = torch.nn.functional.one_hot(regions[..., COLUMN["group"]].long(), n_groups)
     columns = [point, point.clamp_min(1e-3).log(), lower, upper.log1p(), (upper - lower).log1p()]
-    return torch.cat([xy, torch.stack(columns, dim=-1), group.to(xy.dtype)], dim=-1)
+    features = torch.cat([xy, torch.stack(columns, dim=-1), group_one_hot(regions, n_groups)], dim=-1)
+    return features * exists(regions).unsqueeze(-1)
 
 
 def crew_features(crew: Tensor, share_open: Tensor, scales: Scales, n_groups: int) -> Tensor:
@@ -107,9 +122,11 @@ def make_inputs(
         n_groups: G.
     """
     scales = scales_of(regions)
-    share_open = is_open.to(crew.dtype).mean(dim=-1)
+    share_open = is_open.to(crew.dtype).sum(dim=-1) / scales.n_regions
+    real = exists(regions)
     return (
         Inputs(
+            exists=None if bool(real.all()) else real,
             tokens=static_features(regions, scales, n_groups),
             is_open=is_open,
             travel=travel_hours(distance_km, crew) / scales.hours[:, None],

@@ -64,6 +64,16 @@ class LagrangeMultiplier(nn.Module):
         """Lambda / d, the factor of a cost in its own unit."""
         return self.value / self.limit
 
+    def of(self, limits: Tensor, scale: Tensor) -> Tensor:
+        """Lambda of episodes with these limits (h) and scales (h), any shape: here one for all."""
+        del scale
+        return self._lambda().detach().to(limits.dtype).expand_as(limits)
+
+    def update_each(self, costs: Tensor, limits: Tensor, scale: Tensor) -> float:
+        """One dual step on E finished episodes with costs, limits and scales `[E]` (h)."""
+        del limits, scale
+        return self.update(float(costs.mean()))
+
     def update(self, mean_cost: float) -> float:
         """One dual step on the mean cost of finished episodes; return the new lambda.
 
@@ -80,6 +90,75 @@ class LagrangeMultiplier(nn.Module):
         self.optimizer.zero_grad()
         # lambda ascends the Lagrangian; the gradient goes to the raw value through softplus
         loss = -nn.functional.softplus(self.raw) * excess
+        loss.backward()
+        self.optimizer.step()
+        with torch.no_grad():
+            self.raw.clamp_(-10.0, self.maximum)
+        return self.value
+
+
+class LimitMultiplier(LagrangeMultiplier):
+    """A multiplier for each limit, where every episode has its own: lambda is a function of how tight the limit is.
+
+    Tightness is limit / scale, the scale an episode's unit of return (so that cities of different sizes are alike).
+    lambda = softplus(x), x linear in log(tightness) between K knots; a finished episode moves the two beside it. A
+    limit beyond the outer knots takes theirs.
+
+    Args:
+        low, high: tightness at the first and the last knot.
+        n_knots: K.
+        margin: lambda aims at this share of each limit.
+        initial, learning_rate: as in `LagrangeMultiplier`.
+    """
+
+    knots: Tensor
+
+    def __init__(
+        self,
+        low: float,
+        high: float,
+        *,
+        n_knots: int = 6,
+        margin: float = 1.0,
+        initial: float = 1.0,
+        learning_rate: float = 0.02,
+    ) -> None:
+        super().__init__(margin, initial=initial, learning_rate=learning_rate)
+        if not 0 < low < high:
+            raise ValueError(f"need 0 < low < high; got {low!r} and {high!r}")
+        if n_knots < 2:
+            raise ValueError(f"n_knots must be at least 2; got {n_knots!r}")
+        knots = torch.linspace(math.log(low), math.log(high), n_knots, dtype=torch.float64)
+        self.register_buffer("knots", knots)
+        self.raw = nn.Parameter(self.raw.detach().repeat(n_knots))
+        self.optimizer = torch.optim.Adam([self.raw], lr=learning_rate)
+
+    def _weights(self, tightness: Tensor) -> Tensor:
+        """Hat functions `[..., K]` of the knots."""
+        x = tightness.to(torch.float64).log().clamp(self.knots[0], self.knots[-1])
+        gap = self.knots[1] - self.knots[0]
+        return (1.0 - (x.unsqueeze(-1) - self.knots).abs() / gap).clamp_min(0.0)
+
+    @property
+    def value(self) -> float:
+        """Mean lambda over the knots."""
+        return float(self._lambda().detach().mean())
+
+    def of(self, limits: Tensor, scale: Tensor) -> Tensor:
+        """Lambda of each episode."""
+        x = (self._weights(limits / scale) * self.raw.detach()).sum(-1)
+        return nn.functional.softplus(x).clamp_max(self.maximum).to(limits.dtype)
+
+    def update_each(self, costs: Tensor, limits: Tensor, scale: Tensor) -> float:
+        """One dual step."""
+        if not bool(torch.isfinite(costs).all()):
+            raise ValueError(f"the dual step needs the costs of finished episodes; got {costs!r}")
+        weights = self._weights(limits / scale)  # [E, K]
+        excess = costs.to(torch.float64) / (limits.to(torch.float64) * self.limit) - 1.0
+        mean = (weights * excess[:, None]).sum(0) / weights.sum(0).clamp_min(1e-9)  # [K]
+        seen = weights.sum(0) > 0
+        self.optimizer.zero_grad()
+        loss = -(nn.functional.softplus(self.raw) * torch.where(seen, mean, torch.zeros_like(mean))).sum()
         loss.backward()
         self.optimizer.step()
         with torch.no_grad():

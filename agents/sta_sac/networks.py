@@ -28,6 +28,7 @@ class Inputs:
     is_open: Tensor  # [B, T, N] bool
     travel: Tensor  # [B, T, N] hours from the crew, in mean repairs
     crew: Tensor  # [B, T, C]
+    exists: Tensor | None = None  # [B, N] bool where cities of several sizes are padded to one; None: all exist
 
 
 class RegionEncoder(nn.Module):
@@ -42,7 +43,7 @@ class RegionEncoder(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Tensor, is_open: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Encode; `is_open` `[B, N]` bool leaves closed regions out of the attention."""
+        """Encode; `is_open` `[B, N]` bool leaves other regions out of the attention."""
         x = self.embed(tokens)
         cls = self.cls.expand(x.shape[0], 1, -1)
         hidden = None
@@ -69,13 +70,15 @@ class EpisodeNet(nn.Module):
         self.mix = nn.Linear(step_width, step_width)
         self.out = nn.Linear(step_width, n_out)
 
-    def encode(self, tokens: Tensor) -> Encoding:
+    def encode(self, inputs: Inputs) -> Encoding:
         """Encodings `[B, N, D]`, summary `[B, D]`, attention `[B, H, N, M]` and values `[B, H, M, d]` of an episode."""
-        h, cls = self.encoder(tokens)
+        h, cls = self.encoder(inputs.tokens, inputs.exists)
         b, n, d = h.shape
         heads, size = self.n_heads, d // self.n_heads
         q, k = self.attend(h).view(b, n, 2, heads, size).permute(2, 0, 3, 1, 4)
         logits = torch.matmul(q, k.transpose(-1, -2)) / math.sqrt(size)
+        if inputs.exists is not None:
+            logits = logits.masked_fill(~inputs.exists[:, None, None], -1e9)
         kernel = (logits - logits.amax(-1, keepdim=True)).clamp_min(-12.0).exp()
         return h, cls, kernel, self.value(h).view(b, n, heads, -1).transpose(1, 2)
 
@@ -110,7 +113,7 @@ class EpisodeNet(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Encode and score."""
-        return self.score(self.encode(inputs.tokens), inputs)
+        return self.score(self.encode(inputs), inputs)
 
 
 class PaperNet(nn.Module):
@@ -125,9 +128,9 @@ class PaperNet(nn.Module):
         self.query = nn.Linear(width + n_crew, step_width, bias=False)
         self.out = nn.Linear(step_width, n_out, bias=False)
 
-    def encode(self, tokens: Tensor) -> Encoding:
+    def encode(self, inputs: Inputs) -> Encoding:
         """Nothing is shared between steps here; the tokens pass through."""
-        return (tokens,)
+        return (inputs.tokens,)
 
     def score(self, encoding: Encoding, inputs: Inputs) -> Tensor:
         """Scores `[B, T, N, n_out]`: v' tanh(W [K, Q])."""
@@ -141,7 +144,7 @@ class PaperNet(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Score."""
-        return self.score(self.encode(inputs.tokens), inputs)
+        return self.score(self.encode(inputs), inputs)
 
 
 SHAPES: dict[str, type[EpisodeNet] | type[PaperNet]] = {"episode": EpisodeNet, "paper": PaperNet}

@@ -12,20 +12,21 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
+from stormgym.agents.sta_sac import acting
+from stormgym.agents.sta_sac.control_variate import Forecast
 from stormgym.agents.sta_sac.features import (
     CREW,
     N_STATIC,
     Scales,
     check_observation_space,
-    make_inputs,
+    group_one_hot,
     n_crew_features,
     split_groups,
 )
-from stormgym.agents.sta_sac.networks import SHAPES, Encoding, Inputs
+from stormgym.agents.sta_sac.networks import SHAPES, Inputs
 from stormgym.envs.equity import pair_matrix
-from stormgym.envs.restoration.layout import COLUMN, n_groups_of, regions_of
+from stormgym.envs.restoration.layout import COLUMN, n_groups_of
 
-CLOSED = -1e9
 N_CRITICS = 4
 """Two reward critics, then two cost critics: the order of the last axis of every Q tensor."""
 
@@ -40,18 +41,19 @@ class Critics(nn.Module):
     exact at the last one but for the forecast's error.
 
     `shared=True` (default) puts the four heads on one trunk; False gives each critic its own encoder, as the paper
-    does.
+    does. `known=False` leaves the known part out, as the paper does: everything is learnt.
     """
 
     pairs: Tensor  # [G, P] shares @ pairs = differences
 
-    def __init__(self, n_groups: int, shape: str, shared: bool, **size: int) -> None:
+    def __init__(self, n_groups: int, shape: str, shared: bool, known: bool = True, **size: int) -> None:
         super().__init__()
         net = SHAPES[shape]
         n_features, n_crew = N_STATIC + n_groups, n_crew_features(n_groups)
         outputs = [N_CRITICS] if shared else [1] * N_CRITICS
         self.nets = nn.ModuleList([net(n_features, n_crew, n_out, **size) for n_out in outputs])
         self.n_groups = n_groups
+        self.known = known
         self.pace = nn.Parameter(torch.tensor(0.35))  # travel between repairs, in mean repairs
         self.fade = nn.Parameter(torch.tensor(0.3))  # how long a difference lasts, as a share of the time that remains
         self.register_buffer("pairs", torch.as_tensor(pair_matrix(n_groups), dtype=torch.float32), persistent=False)
@@ -59,7 +61,9 @@ class Critics(nn.Module):
     def forward(self, inputs: Inputs, regions: Tensor, crew: Tensor, scales: Scales) -> Tensor:
         """Q values of every region at every step; `crew` `[B, T, K]` as observed."""
         rest = torch.cat([net(inputs) for net in self.nets], dim=-1)  # [B, T, N, 4]
-        n = inputs.is_open.shape[-1]
+        if not self.known:
+            return rest
+        n = scales.n_regions[:, None]  # [B, 1, 1]
         n_open = inputs.is_open.sum(dim=-1, keepdim=True).to(rest.dtype)  # [B, T, 1]
         point = (regions[..., COLUMN["point_h"]] / scales.hours)[:, None]  # [B, 1, N] in mean repairs
         after = (n_open - 1).clamp_min(0.0)
@@ -77,8 +81,7 @@ class Critics(nn.Module):
     def _known_cost(self, regions: Tensor, crew: Tensor, scales: Scales, wait: Tensor, left: Tensor) -> Tensor:
         """Growth of the gap, in limits, if differences of group shares fade evenly: `[B, T, N]`."""
         shares, pair_gaps = split_groups(crew, self.n_groups)
-        index = regions[..., COLUMN["group"]].long()
-        group = torch.nn.functional.one_hot(index, self.n_groups).to(crew.dtype)  # [B, N, G]
+        group = group_one_hot(regions, self.n_groups)  # [B, N, G]
         step = (group / group.sum(1, keepdim=True)) @ self.pairs  # [B, N, P] what restoring a region changes
         before = shares @ self.pairs  # [B, T, P]
         hours = scales.hours[:, None, :, None]
@@ -91,6 +94,9 @@ class Critics(nn.Module):
 class STASACPolicy(BasePolicy):
     """Actor and critics over regions as tokens (EPOPR section 3.3.2).
 
+    What acts is `actor_average`, a running average of the actor's weights: it is steadier than the actor that learns,
+    which explores.
+
     Args:
         observation_space: of Restoration-v0 (region columns, `crew`, `action_mask`).
         action_space: `Discrete(N)`.
@@ -99,6 +105,7 @@ class STASACPolicy(BasePolicy):
         step_width: width of what is computed for every region at every step.
         shape: `"episode"` or `"paper"` (see `networks`).
         share_critics: four heads on one trunk, or an encoder for each critic.
+        known_part: critics learn a rest on top of what can be written down, or everything.
         actor_lr_factor: the actor's learning rate as a multiple of the critics'.
     """
 
@@ -113,6 +120,7 @@ class STASACPolicy(BasePolicy):
         step_width: int = 32,
         shape: str = "episode",
         share_critics: bool = True,
+        known_part: bool = True,
         actor_lr_factor: float = 0.5,
         use_sde: bool = False,
     ) -> None:
@@ -132,17 +140,23 @@ class STASACPolicy(BasePolicy):
             "step_width": step_width,
             "shape": shape,
             "share_critics": share_critics,
+            "known_part": known_part,
             "actor_lr_factor": actor_lr_factor,
         }
         size = {"width": width, "n_layers": n_layers, "n_heads": n_heads, "step_width": step_width}
         self.actor = SHAPES[shape](N_STATIC + self.n_groups, n_crew_features(self.n_groups), 1, **size)
-        self.critic = Critics(self.n_groups, shape, share_critics, **size)
-        self.critic_target = Critics(self.n_groups, shape, share_critics, **size)
+        self.actor_average = SHAPES[shape](N_STATIC + self.n_groups, n_crew_features(self.n_groups), 1, **size)
+        self.actor_average.load_state_dict(self.actor.state_dict())
+        self.actor_average.requires_grad_(False)
+        self.critic = Critics(self.n_groups, shape, share_critics, known_part, **size)
+        self.forecast = Forecast()
+        self.critic_target = Critics(self.n_groups, shape, share_critics, known_part, **size)
         self.critic_target.load_state_dict(self.critic.state_dict())
         self.critic_target.requires_grad_(False)
         rate = lr_schedule(1.0)
         self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), lr=rate * actor_lr_factor)
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=rate)
+        self.forecast_optimizer = torch.optim.Adam(self.forecast.parameters(), lr=rate)
         self.actor_lr_factor = actor_lr_factor
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
@@ -151,38 +165,21 @@ class STASACPolicy(BasePolicy):
 
     def log_probs(self, logits: Tensor, action_mask: Tensor) -> Tensor:
         """Masked log-softmax over regions."""
-        return torch.log_softmax(logits.masked_fill(~action_mask, CLOSED), dim=-1)
+        return acting.masked_log_softmax(logits, action_mask)
 
-    @torch.no_grad()
     def step_probs(
-        self, observation: dict[str, NDArray[Any]], state: Any, start: NDArray[np.bool_]
+        self, observation: dict[str, NDArray[Any]], state: Any, start: NDArray[np.bool_], average: bool = True
     ) -> tuple[Tensor, Any]:
-        """Probabilities `[B, N]` for a batch of observations, and the encodings to keep as `state`."""
-        to = lambda x, dtype: torch.as_tensor(np.ascontiguousarray(x), dtype=dtype, device=self.device)  # noqa: E731
-        regions = to(regions_of(observation), torch.float32)
-        inputs, _ = make_inputs(
-            regions,
-            regions[:, None, :, COLUMN["distance_km"]],
-            regions[:, None, :, COLUMN["open"]] > 0,
-            to(observation["crew"], torch.float32)[:, None],
-            self.n_groups,
-        )
-        encoding: Encoding | None = state
-        if encoding is None or encoding[0].shape[0] != regions.shape[0] or start.any():
-            encoding = self.actor.encode(inputs.tokens)
-        logits = self.actor.score(encoding, inputs)[:, 0, :, 0]
-        mask = to(observation["action_mask"], torch.bool)
-        return self.log_probs(logits, mask).exp(), encoding
+        """Probabilities `[B, N]` for a batch of observations, and the encodings to keep as `state`.
+
+        `average` asks the averaged actor, else the one that learns.
+        """
+        actor = self.actor_average if average else self.actor
+        return acting.step_probs(actor, observation, state, start, self.n_groups, self.device)
 
     def choose(self, probs: Tensor, deterministic: bool) -> NDArray[np.int64]:
         """Most probable or drawn regions `[B]` (NumPy's global generator, seeded by Stable-Baselines3)."""
-        p = probs.cpu().numpy()
-        if deterministic:
-            return p.argmax(axis=1)
-        # exponential races: argmin E/p is a draw from p, and closed regions (p = 0) never win
-        race = np.random.exponential(size=p.shape)
-        with np.errstate(divide="ignore"):
-            return (race / p).argmin(axis=1)
+        return acting.choose(probs, deterministic)
 
     def predict(
         self,

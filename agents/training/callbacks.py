@@ -49,7 +49,8 @@ class Evaluation(BaseCallback):
 
     Between rollouts every `freq` steps, and at the end of training. The best model is the feasible one
     (upper 95 % bound of the mean cost within the limit) with the highest return; while none is feasible, the one
-    least over the limit. It goes to `best/`.
+    least over the limit. For a learner that was told to leave the cost out (`constrained` off) it is the one with the
+    highest return: choosing by the limit would put back what was left out. It goes to `best/`.
 
     Args:
         run: the run.
@@ -73,6 +74,7 @@ class Evaluation(BaseCallback):
         self.learner = learner
         self.stop = stop
         self.freq = run.settings.eval_freq
+        self.constrained = bool(run.settings.learner.get("constrained", True))
         self.on_result = on_result
         self.last_step = 0
         self.best_rank: tuple[float, float] | None = None
@@ -105,9 +107,10 @@ class Evaluation(BaseCallback):
         """Play now."""
         score = play(self.venv, self.learner.policy(self.model), self.run.settings.eval_episodes)
         self.last_step = self.num_timesteps
-        best = self.best_rank is None or score.rank > self.best_rank
+        rank = self._rank(score)
+        best = self.best_rank is None or rank > self.best_rank
         if best:
-            self.best_rank = score.rank
+            self.best_rank = rank
             self._keep(score)
         for key, value in score.logged().items():
             self.logger.record(f"eval/{key}", value)
@@ -117,11 +120,14 @@ class Evaluation(BaseCallback):
             self.on_result(self.num_timesteps, score, best)
         return score
 
+    def _rank(self, score: Score) -> tuple[float, float]:
+        return score.rank if self.constrained else (0.0, score.mean_return)
+
     def _keep(self, score: Score) -> None:
         what = {
             "timesteps": self.num_timesteps,
             "feasible": score.excess == 0.0,
-            "rank": score.rank,
+            "rank": self._rank(score),
             **score.logged(),
         }
 

@@ -30,6 +30,7 @@ from stormgym.agents.training.logs import make_logger
 from stormgym.agents.training.play import make_training_env
 from stormgym.agents.training.progress import ProgressBar
 from stormgym.agents.training.runs import Run, RunSettings, create_run, open_run
+from stormgym.envs.data.resolve import many_cities
 
 ANYWHERE = ("ppo", "dqn", "maskable-ppo")
 """Learners that also take environments of others, when the spaces fit."""
@@ -145,11 +146,11 @@ def start_run(
             size = getattr(chosen, name, None)
             if size is not None and size < 1:
                 raise ValueError(f"--{spec.name}.{name.replace('_', '-')} must be at least 1; got {size}")
-        _check_table(env_id, env_kwargs, final_episodes, compare)
         learner: Learner = spec.load()
+        _check_cities(learner, env_kwargs)
+        _check_table(env_id, env_kwargs, final_episodes, compare)
         budget = timesteps or learner.default_timesteps
-        with console.status("preparing the environment (the first time, forecasts are fitted)"):
-            venv = make_training_env(env_id, num_envs or learner.default_num_envs, dict(env_kwargs))
+        venv = _prepared(env_id, num_envs or learner.default_num_envs, env_kwargs, console)
         learner.check(venv)
         wrapped = learner.wrap(venv, chosen)
         try:
@@ -198,8 +199,7 @@ def resume(
                 f"name a larger total with --timesteps, e.g. {2 * done}"
             )
         learner, settings = _learner_of(run)
-        with console.status("preparing the environment"):
-            fresh = make_training_env(run.settings.env_id, run.settings.num_envs, run.settings.env_kwargs)
+        fresh = _prepared(run.settings.env_id, run.settings.num_envs, run.settings.env_kwargs, console)
         model, venv, state = load_checkpoint(checkpoint, learner, settings, fresh, device=run.settings.device)
     return Training(run, learner, settings, model, venv, state)
 
@@ -258,7 +258,8 @@ def env_options(env_kwargs: Mapping[str, Any]) -> str:
     parts = []
     for key, value in env_kwargs.items():
         if key in named:
-            parts.append(f" --{key.replace('_', '-')} {shlex.quote(str(value))}")
+            text = "-".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+            parts.append(f" --{key.replace('_', '-')} {shlex.quote(text)}")
         else:
             text = value if isinstance(value, str) else json.dumps(value)
             parts.append(f" --option {shlex.quote(f'{key}={text}')}")
@@ -269,7 +270,8 @@ def show_result(run: Run, console: Console, *, episodes: int, compare: str | Non
     """Print the agent beside the rules on held-out scenarios, write evaluation.json, name what is next."""
     s = run.settings
     costs = _is_ours(s.env_id)
-    if episodes and costs:
+    many = many_cities(s.env_kwargs.get("city"))
+    if episodes and costs and not many:
         with usage_errors():
             others = _others(compare, s.env_id)
             entrants = {**resolve_agents([f"{s.agent}={run.folder}"], s.env_id), **others}
@@ -289,7 +291,9 @@ def show_result(run: Run, console: Console, *, episodes: int, compare: str | Non
     console.print(f"Run folder: {run.folder}", soft_wrap=True, highlight=False)
     quoted = shlex.quote(str(run.folder))
     if costs:
-        command = f"python evaluate.py --env {s.env_id}{env_options(s.env_kwargs)} --agents {quoted}"
+        kwargs = {**s.env_kwargs, "city": "CITY"} if many else s.env_kwargs
+        where = " (CITY: any one city)" if many else ""
+        command = f"python evaluate.py --env {s.env_id}{env_options(kwargs)} --agents {quoted}{where}"
         console.print(f"Score it:   {command}", soft_wrap=True, highlight=False)
     console.print(f"Curves:     tensorboard --logdir {quoted}", soft_wrap=True, highlight=False)
     console.print(
@@ -310,10 +314,30 @@ def _others(compare: str | None, env_id: str) -> dict[str, Entrant]:
 def _check_table(env_id: str, env_kwargs: Mapping[str, Any], episodes: int, compare: str | None) -> None:
     if episodes < 0:
         raise ValueError(f"--final-episodes must be at least 0 (no table); got {episodes}")
-    if episodes and _is_ours(env_id):
+    if episodes and _is_ours(env_id) and not many_cities(env_kwargs.get("city")):
         others = _others(compare, env_id)
         if any(entrant.learned for entrant in others.values()):
             check_runs(others, env_id, env_kwargs)
+
+
+def _check_cities(learner: Learner, env_kwargs: Mapping[str, Any]) -> None:
+    city = env_kwargs.get("city")
+    if many_cities(city) and not learner.many_cities:
+        fitting = [name for name, spec in AGENTS.items() if spec.trainable and spec.load().many_cities]
+        raise ValueError(
+            f"agent {learner.name!r} fits one city, and {city!r} names many; name one city, or train "
+            f"{' or '.join(fitting)}"
+        )
+
+
+def _prepared(env_id: str, num_envs: int, env_kwargs: Mapping[str, Any], console: Console) -> VecEnv:
+    """The training's environments, with a status while they are made."""
+    with console.status("preparing the environment (the first time, forecasts are fitted)") as status:
+
+        def on_city(i: int, n: int) -> None:
+            status.update(f"preparing city {i + 1} of {n} (the first time, forecasts are fitted)")
+
+        return make_training_env(env_id, num_envs, dict(env_kwargs), on_city)
 
 
 def _learner_of(run: Run) -> tuple[Learner, Any]:

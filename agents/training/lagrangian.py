@@ -100,14 +100,16 @@ class LagrangianCallback(BaseCallback):
     Args:
         venv: the wrapper whose multiplier is learnt.
         min_episodes: the dual step waits until so many episodes have finished (learners with short rollouts).
+        fixed: lambda stays where it is; costs are only logged.
     """
 
-    def __init__(self, venv: VecLagrangianReward, min_episodes: int = 16) -> None:
+    def __init__(self, venv: VecLagrangianReward, min_episodes: int = 16, *, fixed: bool = False) -> None:
         super().__init__()
         if min_episodes < 1:
             raise ValueError(f"min_episodes must be at least 1; got {min_episodes}")
         self.venv = venv
         self.min_episodes = min_episodes
+        self.fixed = fixed
 
     def _on_training_start(self) -> None:
         state = getattr(self.model, "multiplier_state", None)
@@ -120,7 +122,8 @@ class LagrangianCallback(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         if len(self.venv.finished_costs) >= self.min_episodes:
-            self.venv.multiplier.update(float(np.mean(self.venv.finished_costs)))
+            if not self.fixed:
+                self.venv.multiplier.update(float(np.mean(self.venv.finished_costs)))
             self.venv.finished_costs.clear()
             self._share()
         record_episode_costs(self.model)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,18 +18,28 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
+from stormgym.agents.attention_pg.algorithm import AttentionPG
+from stormgym.agents.policy import AGENTS, Policy, agent_spec
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier
 from stormgym.agents.training import networks
+from stormgym.agents.training.hierarchical import GroupedRegionExtractor, RegionHierarchicalPolicy
 from stormgym.agents.training.lagrangian import LagrangianCallback, PricedReplayBuffer, VecLagrangianReward
+from stormgym.agents.training.maskable_dqn import MaskableDQN
+from stormgym.agents.training.mixed import policy_for
 from stormgym.agents.training.settings import (
+    AttentionPGSettings,
     DQNSettings,
+    HRLDPDPSettings,
+    MaskableDQNSettings,
     MaskablePPOSettings,
     PPOSettings,
+    STASACPaperSettings,
     STASACSettings,
 )
 
 WRAPPER_SETTINGS = (
+    "constrained",
     "limit_margin",
     "multiplier_init",
     "multiplier_max",
@@ -55,6 +66,10 @@ class Learner:
     """Steps of a run when none are given: a small budget, not the best the learner can do."""
     default_num_envs: int
     """Environments that collect side by side, when no number is given."""
+    many_cities: ClassVar[bool] = False
+    """Whether it learns on a `MixedVecEnv`, whose observations are padded."""
+    any_regions: ClassVar[bool] = False
+    """Whether a trained one acts in cities with another number of regions (and the same number of groups)."""
 
     def check(self, venv: VecEnv) -> None:
         """Raise `ValueError` when the learner does not fit the environments' spaces."""
@@ -84,6 +99,10 @@ class Learner:
         """Read a saved model; with environments it can go on learning."""
         return self.algorithm.load(path, env=venv, device=device, **kwargs)
 
+    def rebind(self, model: BaseAlgorithm, venv: VecEnv, settings: Any) -> None:
+        """Give a model that was read back, to go on learning, what its file does not hold."""
+        del model, venv, settings
+
     def policy(self, model: BaseAlgorithm) -> LearntPolicy:
         """What acts: `predict` with masks observed."""
         return LearntPolicy(model, self.name)
@@ -107,7 +126,7 @@ class LearntPolicy:
     ) -> tuple[NDArray[Any], Any]:
         """Actions `[B]`, or one for an unbatched observation, as Stable-Baselines3's `predict`."""
         mask = observation.get("action_mask") if isinstance(observation, dict) else None
-        if mask is None or isinstance(self.model, STASAC):
+        if mask is None or isinstance(self.model, (STASAC, AttentionPG)):
             return self.model.predict(observation, state, episode_start, deterministic)
         if isinstance(self.model, MaskablePPO):
             masks = np.asarray(mask, dtype=bool)
@@ -132,6 +151,9 @@ class LearntPolicy:
 class STASACLearner(Learner):
     """STA-SAC: it knows the constraint itself."""
 
+    many_cities = True
+    any_regions = True
+
     def check(self, venv: VecEnv) -> None:
         """STA-SAC needs regions."""
         if not networks.has_regions(venv.observation_space):
@@ -141,12 +163,46 @@ class STASACLearner(Learner):
             )
 
     def arguments(self, venv: VecEnv, settings: STASACSettings) -> tuple[Any, dict[str, Any]]:
-        """All settings; sizes go to the policy."""
-        del venv
+        """All settings; sizes go to the policy, the teacher is bound to the environments."""
         arguments = asdict(settings)
-        sizes = ("width", "n_layers", "n_heads", "step_width", "shape", "share_critics", "actor_lr_factor")
+        sizes = (
+            "width",
+            "n_layers",
+            "n_heads",
+            "step_width",
+            "shape",
+            "share_critics",
+            "known_part",
+            "actor_lr_factor",
+        )
         arguments["policy_kwargs"] = {key: arguments.pop(key) for key in sizes}
+        arguments["teacher"] = teacher_of(settings.teacher, venv, arguments.pop("teacher_margin"))
         return "STASACPolicy", arguments
+
+    def rebind(self, model: BaseAlgorithm, venv: VecEnv, settings: STASACSettings) -> None:
+        """The teacher, bound to these environments."""
+        assert isinstance(model, STASAC)
+        model.teacher = teacher_of(settings.teacher, venv, settings.teacher_margin)
+
+
+def teacher_of(name: str, venv: VecEnv, margin: float = 0.0) -> Policy | None:
+    """The policy of that name, bound to the environments; None for `"none"`.
+
+    Args:
+        name: a policy of the registry that needs no training.
+        venv: the environments.
+        margin: share of the cost limit that a planner with a limit leaves free; others have none.
+
+    Raises:
+        ValueError: an unknown name, a learner, or a policy that looks at the true durations.
+    """
+    if name == "none":
+        return None
+    fitting = [n for n, spec in AGENTS.items() if not spec.trainable and not spec.privileged]
+    if name not in fitting:
+        raise ValueError(f"teacher must be none or one of {', '.join(fitting)}; got {name!r}")
+    keeps_limit = "margin" in inspect.signature(agent_spec(name).load().__init__).parameters
+    return policy_for(name, venv, **({"margin": margin} if keeps_limit else {}))
 
 
 class LimitedLearner(Learner):
@@ -159,10 +215,10 @@ class LimitedLearner(Learner):
         limit = float(venv.get_attr("cost_limit")[0])
         multiplier = LagrangeMultiplier(
             limit * settings.limit_margin,
-            initial=settings.multiplier_init,
+            initial=settings.multiplier_init if settings.constrained else 0.0,
             maximum=settings.multiplier_max,
             learning_rate=settings.multiplier_lr,
-            method=settings.multiplier_method,
+            method=settings.multiplier_method if settings.constrained else "projected",  # softplus is never zero
         )
         regions = networks.has_regions(venv.observation_space)
         # Restoration-v0 settles what an out-of-steps episode leaves open inside its last step
@@ -173,7 +229,7 @@ class LimitedLearner(Learner):
     def callbacks(self, venv: VecEnv, settings: Any) -> list[BaseCallback]:
         """The dual step."""
         if isinstance(venv, VecLagrangianReward):
-            return [LagrangianCallback(venv, settings.dual_episodes)]
+            return [LagrangianCallback(venv, settings.dual_episodes, fixed=not settings.constrained)]
         return []
 
     def region_policy(self) -> Any:
@@ -222,6 +278,24 @@ class MaskablePPOLearner(LimitedLearner):
         return networks.RegionMaskableActorCriticPolicy
 
 
+class HRLDPDPLearner(MaskablePPOLearner):
+    """MaskablePPO with a policy of two levels: a group, then a region of it."""
+
+    def check(self, venv: VecEnv) -> None:
+        """It needs regions, whose groups are its upper level."""
+        _check_regions(self.name, venv)
+
+    def region_policy(self) -> Any:
+        """The policy of two levels."""
+        return RegionHierarchicalPolicy
+
+    def arguments(self, venv: VecEnv, settings: Any) -> tuple[Any, dict[str, Any]]:
+        """As MaskablePPO's, with an extractor that hands the groups on."""
+        policy, arguments = super().arguments(venv, settings)
+        arguments["policy_kwargs"]["features_extractor_class"] = GroupedRegionExtractor
+        return policy, arguments
+
+
 class DQNLearner(LimitedLearner):
     """Stable-Baselines3's DQN."""
 
@@ -242,6 +316,51 @@ class DQNLearner(LimitedLearner):
         return policy, arguments
 
 
+class MaskableDQNLearner(DQNLearner):
+    """DQN that keeps to the mask."""
+
+    def check(self, venv: VecEnv) -> None:
+        """It reads the mask from the observation, also from replayed ones."""
+        space = venv.observation_space
+        if not (isinstance(space, spaces.Dict) and "action_mask" in space.spaces):
+            raise ValueError(
+                "maskable-dqn needs an environment with the key action_mask in its observation; this one lacks it. "
+                "Take dqn"
+            )
+        super().check(venv)
+
+
+class AttentionPGLearner(Learner):
+    """Attention model by policy gradient: it knows the constraint itself."""
+
+    any_regions = True
+
+    def check(self, venv: VecEnv) -> None:
+        """It needs regions, and environments enough for a baseline."""
+        _check_regions(self.name, venv)
+        if venv.num_envs < 2:
+            raise ValueError(
+                f"{self.name} needs at least 2 environments, which are each other's baseline; got {venv.num_envs}. "
+                "Raise --num-envs"
+            )
+
+    def arguments(self, venv: VecEnv, settings: AttentionPGSettings) -> tuple[Any, dict[str, Any]]:
+        """All settings; sizes go to the policy."""
+        del venv
+        arguments = asdict(settings)
+        sizes = ("width", "n_layers", "n_heads", "step_width")
+        arguments["policy_kwargs"] = {key: arguments.pop(key) for key in sizes}
+        return "AttentionPolicy", arguments
+
+
+def _check_regions(name: str, venv: VecEnv) -> None:
+    if not networks.has_regions(venv.observation_space):
+        raise ValueError(
+            f"{name} chooses among regions: it needs an observation with regions, crew and action_mask, "
+            "as Restoration-v0 gives. For other environments take ppo"
+        )
+
+
 def return_unit(venv: VecEnv) -> float:
     """A natural unit of an episode's return (h): mean repair hours times N / 20 for a city, else 1."""
     if not venv.has_attr("city"):
@@ -251,8 +370,18 @@ def return_unit(venv: VecEnv) -> float:
 
 
 sta_sac = STASACLearner("sta-sac", STASAC, STASACSettings, default_timesteps=200_000, default_num_envs=64)
+sta_sac_paper = STASACLearner(
+    "sta-sac-paper", STASAC, STASACPaperSettings, default_timesteps=60_000, default_num_envs=16
+)
 ppo = PPOLearner("ppo", PPO, PPOSettings, default_timesteps=200_000, default_num_envs=32)
 maskable_ppo = MaskablePPOLearner(
     "maskable-ppo", MaskablePPO, MaskablePPOSettings, default_timesteps=200_000, default_num_envs=32
 )
 dqn = DQNLearner("dqn", DQN, DQNSettings, default_timesteps=60_000, default_num_envs=8)
+maskable_dqn = MaskableDQNLearner(
+    "maskable-dqn", MaskableDQN, MaskableDQNSettings, default_timesteps=60_000, default_num_envs=8
+)
+hrl_dpdp = HRLDPDPLearner("hrl-dpdp", MaskablePPO, HRLDPDPSettings, default_timesteps=200_000, default_num_envs=32)
+attention_pg = AttentionPGLearner(
+    "attention-pg", AttentionPG, AttentionPGSettings, default_timesteps=600_000, default_num_envs=64
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,9 @@ from stable_baselines3.common.vec_env import VecEnv
 from stormgym.agents.evaluation.rollouts import episode_seeds
 from stormgym.agents.evaluation.summary import OVER_LIMIT_TOLERANCE
 from stormgym.agents.policy import Policy
+from stormgym.agents.training.mixed import make_mixed_vec_env
 from stormgym.agents.training.vec_env import make_vec_env
+from stormgym.envs.data.resolve import many_cities
 
 ONE_SIDED_95 = 1.645
 """Standard normal quantile of a one-sided 95 % bound."""
@@ -35,10 +38,23 @@ def gives_cost(env_id: str, env_kwargs: dict[str, Any]) -> bool:
         env.close()
 
 
-def make_training_env(env_id: str, num_envs: int, env_kwargs: dict[str, Any]) -> VecEnv:
-    """B environments for Stable-Baselines3: batched where there are costs, else a `DummyVecEnv`."""
+def make_training_env(
+    env_id: str,
+    num_envs: int,
+    env_kwargs: dict[str, Any],
+    on_city: Callable[[int, int], None] | None = None,
+) -> VecEnv:
+    """B environments for Stable-Baselines3: batched where there are costs, else a `DummyVecEnv`.
+
+    A `city` that names many ("synthetic:20-100:SEED:COUNT") gives a `MixedVecEnv` with the B rows shared among them, at
+    least one each; `on_city` is called with the index of the city that is prepared next and their number.
+    """
     import stormgym  # noqa: F401  (registers the ids)
 
+    cities = many_cities(env_kwargs.get("city"))
+    if cities is not None:
+        others = {key: value for key, value in env_kwargs.items() if key != "city"}
+        return make_mixed_vec_env(env_id, num_envs, cities, on_city=on_city, **others)
     if gives_cost(env_id, env_kwargs):
         return make_vec_env(env_id, num_envs, **env_kwargs)
     return make_dummy_vec_env(env_id, n_envs=num_envs, env_kwargs=env_kwargs)
@@ -51,8 +67,11 @@ class Score:
     returns: NDArray[np.float64]  # [E]
     costs: NDArray[np.float64] | None  # [E]; None where the environment has no cost
     cost_limit: float | None
+    """Limit on the mean cost; where episodes have limits of their own, the mean of these."""
     metrics: dict[str, float]
     """Mean of each metric that the environment reports at the end of an episode."""
+    limits: NDArray[np.float64] | None = None
+    """Limit of each episode `[E]`; None where all have `cost_limit`."""
 
     @property
     def mean_return(self) -> float:
@@ -66,22 +85,35 @@ class Score:
 
     @property
     def violation_rate(self) -> float | None:
-        """Share of episodes whose cost is over the limit."""
+        """Share of episodes whose cost is over their limit."""
         if self.costs is None or self.cost_limit is None:
             return None
-        return float((self.costs > self.cost_limit + OVER_LIMIT_TOLERANCE).mean())
+        limits = self.cost_limit if self.limits is None else self.limits
+        return float((self.costs > limits + OVER_LIMIT_TOLERANCE).mean())
+
+    @property
+    def cost_in_limits(self) -> float | None:
+        """Mean over episodes of cost / limit; the constraint is that it is at most 1."""
+        if self.costs is None or self.cost_limit is None:
+            return None
+        return float((self.costs / (self.cost_limit if self.limits is None else self.limits)).mean())
 
     @property
     def cost_bound(self) -> float | None:
         """Upper end of the one-sided 95 % interval of the mean cost.
+
+        Costs under limits of their own count by their share of it: as cost / limit * `cost_limit`.
 
         Many models are compared on the same scenarios, so the one that wins is a little worse than it looks; the bound
         keeps a model that holds the limit only by luck from being taken for feasible.
         """
         if self.costs is None:
             return None
-        spread = float(self.costs.std(ddof=1)) if self.costs.size > 1 else 0.0
-        return float(self.costs.mean()) + ONE_SIDED_95 * spread / math.sqrt(self.costs.size)
+        costs = self.costs
+        if self.limits is not None and self.cost_limit is not None:
+            costs = costs / self.limits * self.cost_limit
+        spread = float(costs.std(ddof=1)) if costs.size > 1 else 0.0
+        return float(costs.mean()) + ONE_SIDED_95 * spread / math.sqrt(costs.size)
 
     @property
     def excess(self) -> float:
@@ -100,6 +132,8 @@ class Score:
         result = {"return": self.mean_return}
         if self.mean_cost is not None:
             result["cost"] = self.mean_cost
+        if self.limits is not None and self.cost_in_limits is not None:
+            result["cost_in_limits"] = self.cost_in_limits
         if self.violation_rate is not None:
             result["violation_rate"] = self.violation_rate
         for key in ("mean_outage_h", "gap_h", "worst_group_mean_h"):
@@ -112,7 +146,8 @@ def play(venv: VecEnv, policy: Policy, episodes: int, seed: int = EVALUATION_SEE
     """Play the policy deterministically on `episodes` scenarios, the same ones at every call.
 
     Each environment plays the same number of episodes (so that short ones do not count more), and its
-    scenarios are drawn from its own seed whatever the policy does.
+    scenarios are drawn from its own seed whatever the policy does. Episodes have the limit of their `info`
+    (`cost_limit`), else that of their environment.
     """
     rounds = -(-episodes // venv.num_envs)
     venv._seeds = list(episode_seeds(seed, venv.num_envs))  # what venv.seed() sets, with seeds of our own
@@ -123,6 +158,8 @@ def play(venv: VecEnv, policy: Policy, episodes: int, seed: int = EVALUATION_SEE
     returns: list[float] = []
     costs: list[float] = []
     metrics: list[dict[str, float]] = []
+    given = [float(d) for d in venv.get_attr("cost_limit")] if venv.has_attr("cost_limit") else None
+    limits: list[float] = []
     while (left > 0).any():
         action, state = policy.predict(observation, state=state, episode_start=start, deterministic=True)
         observation, _, done, infos = venv.step(action)
@@ -133,12 +170,16 @@ def play(venv: VecEnv, policy: Policy, episodes: int, seed: int = EVALUATION_SEE
             returns.append(float(episode["r"]))
             if "c" in episode:
                 costs.append(episode["c"])
+                if given is not None:
+                    limits.append(float(infos[i].get("cost_limit", given[i])))
             if "metrics" in infos[i]:
                 metrics.append(infos[i]["metrics"])
-    names = metrics[0] if metrics else {}
+    names = [name for name in metrics[0] if all(name in m for m in metrics)] if metrics else []
+    one = given is not None and set(limits) <= {given[0]}
     return Score(
         returns=np.array(returns),
         costs=np.array(costs) if costs else None,
-        cost_limit=float(venv.get_attr("cost_limit")[0]) if venv.has_attr("cost_limit") else None,
+        cost_limit=None if given is None else given[0] if one else float(np.mean(limits)),
         metrics={name: float(np.mean([m[name] for m in metrics])) for name in names},
+        limits=None if given is None or one else np.array(limits),
     )

@@ -95,7 +95,11 @@ def describe(step: int, score: Score, best: bool) -> str:
     )
     if score.mean_cost is not None:
         gap = f"gap {score.mean_cost:.2f} h" if "gap_h" in metrics else f"cost {score.mean_cost:.2f}"
-        parts.append(gap if score.cost_limit is None else f"{gap} (limit {score.cost_limit:g})")
+        if score.limits is not None:
+            gap += f" ({score.cost_in_limits:.2f} of the episode's limit)"
+        elif score.cost_limit is not None:
+            gap += f" (limit {score.cost_limit:g})"
+        parts.append(gap)
     if score.violation_rate is not None:
         parts.append(f"over the limit in {100 * score.violation_rate:.0f} % of episodes")
     if metrics.get("wasted_trips", 0.0) > 0:

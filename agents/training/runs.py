@@ -153,7 +153,7 @@ def load_policy(folder: str | os.PathLike[str], env: Any = None, *, device: str 
     Args:
         folder: a run folder.
         env: the environment (Env, VectorEnv or VecEnv) that it will act in; its spaces must be those of the
-        training.
+            training, but for the number of regions where the learner's network takes any (`Learner.any_regions`).
         device: torch device.
 
     Raises:
@@ -167,12 +167,13 @@ def load_policy(folder: str | os.PathLike[str], env: Any = None, *, device: str 
     if env is not None:
         for kind in ("observation_space", "action_space"):
             space = getattr(env, f"single_{kind}", None) or getattr(env, kind)
-            if space != getattr(model, kind):
+            if not (space == getattr(model, kind) or (learner.any_regions and _same_but_regions(model, env))):
                 raise ValueError(
                     f"run {str(run.folder)!r} was trained with "
                     f"{run.settings.env_kwargs or 'default arguments'} and fits {kind} "
                     f"{_short(getattr(model, kind))}; this environment has {_short(space)}. "
-                    "Use a city with the same number of regions and groups, or train on this one"
+                    f"Use a city with the same number of {'groups' if learner.any_regions else 'regions and groups'}, "
+                    "or train on this one"
                 )
     return learner.policy(model)
 
@@ -235,6 +236,14 @@ def _write_settings(run: Run) -> None:
 def _last_checkpoint(folder: Path) -> Path | None:
     found = [p for p in (folder / CHECKPOINTS).glob("[0-9]*") if (p / MODEL).is_file()]
     return max(found, key=lambda p: int(p.name), default=None)
+
+
+def _same_but_regions(model: Any, env: Any) -> bool:
+    """Whether observations differ in the number of regions only: a network over regions takes any number of them."""
+    space, known = getattr(env, "single_observation_space", None) or env.observation_space, model.observation_space
+    if not isinstance(getattr(space, "spaces", None), dict) or not isinstance(getattr(known, "spaces", None), dict):
+        return False
+    return set(space.spaces) == set(known.spaces) and space["crew"] == known["crew"]
 
 
 def _short(space: Any) -> str:

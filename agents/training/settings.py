@@ -16,36 +16,56 @@ class STASACSettings:
     """Share of the step size that is left at the end; it falls linearly."""
     actor_lr_factor: float = 0.5
     """The actor's step size as a multiple of the critics'."""
-    buffer_size: int = 110_000
+    buffer_size: int = 22_000
     """Steps kept in the replay buffer."""
     learning_starts: int = 3_000
     """Steps at random before the first update."""
-    batch_size: int = 16
+    batch_size: int = 4
     """Episodes an update."""
-    tau: float = 0.02
+    tau: float = 0.01
     """Polyak factor of the target critics."""
     train_freq: int | None = None
     """Steps of each environment between updates; left out, a whole episode."""
-    gradient_steps: int = 16
+    gradient_steps: int = 64
     """Updates after each collection."""
-    retrace: float = 0.6
+    retrace: float = 1.0
     """Weight of long returns in [0, 1]; 0 gives one-step targets."""
-    target_entropy: tuple[float, float] = (0.3, 0.05)
+    target_entropy: tuple[float, float] = (0.15, 0.05)
     """First and last target entropy, as a share of log(open regions)."""
+    alpha_init: float = 0.006
+    """First weight of the entropy, which then follows its target."""
     entropy_in_critic: bool = False
     """Whether critics' targets carry the entropy bonus."""
+    control_variate: bool = True
+    """Take the luck of repair durations out of the critics' targets; off under --shock, where it tells something."""
     cost_reduction: Literal["mean", "max"] = "mean"
     """How the two cost critics count together."""
-    limit_margin: float = 0.93
+    actor_tau: float = 0.003
+    """Polyak factor of the averaged actor, which acts; 1 takes the actor itself."""
+    actor_follows: Literal["target", "online"] = "target"
+    """Critics that the actor's loss takes."""
+    limit_margin: float = 0.95
     """The multiplier aims at this share of the cost limit."""
     multiplier_init: float = 0.3
     """Lambda at the start, per limit of cost."""
-    multiplier_lr: float = 0.05
+    multiplier_lr: float = 0.02
     """Step size of lambda."""
     multiplier_method: Literal["softplus", "projected"] = "softplus"
     """How lambda moves: softplus with Adam, or a projected gradient step."""
     greedy_share: float = 0.25
     """Share of the environments that act greedily and feed the dual step."""
+    constrained: bool = True
+    """Off leaves the cost out: the multiplier stays at zero."""
+    teacher: str = "equity-planner"
+    """Policy that needs no training and plays the first steps, a warm start that the actor imitates; or none."""
+    teacher_steps: int = 140_000
+    """Steps that the teacher plays, at most half of the training."""
+    teacher_margin: float = 0.4
+    """Share of the cost limit that the teacher leaves free: who imitates a balanced order balances less well."""
+    imitation: tuple[float, float] = (0.02, 0.02)
+    """Weight of the imitation when the teacher leaves and at the end."""
+    imitation_batch: int = 4
+    """Teacher's episodes an update."""
     max_grad_norm: float = 5.0
     """Gradient clipping."""
     width: int = 64
@@ -60,12 +80,62 @@ class STASACSettings:
     """Regions encoded once an episode, or anew at every step as in the paper."""
     share_critics: bool = True
     """Four heads on one trunk, or an encoder for each critic."""
+    known_part: bool = True
+    """Critics learn a rest on top of what can be written down, or everything."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class STASACPaperSettings(STASACSettings):
+    """STA-SAC in the plain form of its paper, with the slips in print put right.
+
+    A transformer at every step for the actor and each of four critics, which learn everything; one-step targets; the
+    dual step on exploring episodes; no teacher.
+    """
+
+    learning_rate: float = 3e-4
+    """Step size of critics and actor (Adam)."""
+    lr_last: float = 1.0
+    """Share of the step size that is left at the end; it falls linearly."""
+    actor_lr_factor: float = 1.0
+    """The actor's step size as a multiple of the critics'."""
+    buffer_size: int = 110_000
+    """Steps kept in the replay buffer."""
+    gradient_steps: int = 16
+    """Updates after each collection."""
+    target_entropy: tuple[float, float] = (0.3, 0.05)
+    """First and last target entropy, as a share of log(open regions)."""
+    alpha_init: float = 0.02
+    """First weight of the entropy, which then follows its target."""
+    tau: float = 0.005
+    """Polyak factor of the target critics."""
+    retrace: float = 0.0
+    """Weight of long returns in [0, 1]; 0 gives one-step targets."""
+    entropy_in_critic: bool = True
+    """Whether critics' targets carry the entropy bonus."""
+    actor_tau: float = 1.0
+    """Polyak factor of the averaged actor, which acts; 1 takes the actor itself."""
+    actor_follows: Literal["target", "online"] = "online"
+    """Critics that the actor's loss takes."""
+    greedy_share: float = 0.0
+    """Share of the environments that act greedily and feed the dual step."""
+    control_variate: bool = False
+    """Take the luck of repair durations out of the critics' targets; off under --shock, where it tells something."""
+    teacher: str = "none"
+    """Policy that needs no training and plays the first steps, a warm start that the actor imitates; or none."""
+    shape: Literal["episode", "paper"] = "paper"
+    """Regions encoded once an episode, or anew at every step as in the paper."""
+    share_critics: bool = False
+    """Four heads on one trunk, or an encoder for each critic."""
+    known_part: bool = False
+    """Critics learn a rest on top of what can be written down, or everything."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Limited:
     """What every learner on reward - lambda * cost has."""
 
+    constrained: bool = True
+    """Off leaves the cost out: the plain reward, lambda stays at zero."""
     limit_margin: float = 0.95
     """The multiplier aims at this share of the cost limit, so that a finite evaluation holds the limit."""
     multiplier_init: float = 1.0
@@ -145,3 +215,80 @@ class DQNSettings(_Limited):
     """Share of random choices afterwards."""
     max_grad_norm: float = 10.0
     """Gradient clipping."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskableDQNSettings(_Limited):
+    """DQN that keeps to the mask, with double-Q targets, on reward - lambda * cost."""
+
+    learning_rate: float = 5e-4
+    """Step size (Adam)."""
+    buffer_size: int = 50_000
+    """Transitions kept in the replay buffer."""
+    learning_starts: int = 2_000
+    """Steps at random, among open regions, before the first update."""
+    batch_size: int = 128
+    """Transitions an update."""
+    tau: float = 1.0
+    """Share of the Q network that a copy to the target network takes."""
+    gamma: float = 1.0
+    """Discount; 1 keeps the constraint what it says."""
+    train_freq: int = 4
+    """Steps of each environment between updates."""
+    gradient_steps: int = 8
+    """Updates after each collection."""
+    target_update_interval: int = 400
+    """Steps between copies to the target network."""
+    exploration_fraction: float = 0.3
+    """Share of the training over which random choices fade."""
+    exploration_final_eps: float = 0.05
+    """Share of random choices afterwards."""
+    max_grad_norm: float = 10.0
+    """Gradient clipping."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HRLDPDPSettings(PPOSettings):
+    """A group first, then a region of it: a hierarchical policy trained by MaskablePPO on reward - lambda * cost."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionPGSettings:
+    """Attention model trained by REINFORCE, rollouts on one scenario as each other's baseline."""
+
+    learning_rate: float = 1e-3
+    """Step size (Adam)."""
+    lr_last: float = 0.1
+    """Share of the step size that is left at the end; it falls linearly."""
+    n_rollouts: int = 8
+    """Environments that play the same scenario, whose mean return is the baseline."""
+    n_epochs: int = 4
+    """Passes over a collection; 1, with all episodes in one batch, is plain REINFORCE."""
+    batch_size: int = 8
+    """Episodes an update, rounded to whole scenarios."""
+    clip_range: float = 0.2
+    """Clipping of the policy's ratio, for updates after the first."""
+    ent_coef: float = 0.0
+    """Weight of the entropy bonus; advantages have unit variance."""
+    limit_margin: float = 0.95
+    """The multiplier aims at this share of the cost limit, so that a finite evaluation holds the limit."""
+    multiplier_init: float = 0.5
+    """Lambda at the start, per limit of cost."""
+    multiplier_lr: float = 0.05
+    """Step size of lambda, one step a collection."""
+    multiplier_method: Literal["softplus", "projected"] = "softplus"
+    """How lambda moves: softplus with Adam, or a projected gradient step."""
+    greedy_share: float = 0.25
+    """Share of the environments that act greedily, on scenarios of their own, and feed the dual step."""
+    constrained: bool = True
+    """Off leaves the cost out: the multiplier stays at zero."""
+    max_grad_norm: float = 1.0
+    """Gradient clipping."""
+    width: int = 64
+    """Width of the encoder."""
+    n_layers: int = 2
+    """Transformer layers."""
+    n_heads: int = 4
+    """Attention heads."""
+    step_width: int = 32
+    """Width of what is computed for every region at every step."""

@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices,
 from stormgym.agents.evaluation.rollouts import spec_of
 from stormgym.envs.wrappers import vector_costs
 
-_RESERVED = frozenset({"cost", "action_mask", "final_obs", "final_info"})
+_RESERVED = frozenset({"cost", "cost_limit", "action_mask", "final_obs", "final_info"})
 
 
 def make_vec_env(env_id: str, num_envs: int = 1, seed: int | None = None, **env_kwargs: Any) -> StormVecEnv:
@@ -59,9 +59,9 @@ class StormVecEnv(VecEnv):
 
     Step for step equal to a `DummyVecEnv` of `Monitor`-wrapped single environments with the same seeds,
     without its loops and deep copies. Each info holds `TimeLimit.truncated`, `cost` (of the transition just
-    made, also where it ended the episode) and, when the environment gives them, `action_mask` and whatever
-    else it reports; an ended row also `terminal_observation`, `metrics` and `episode` (return `r`, length
-    `l`, seconds `t`, cost `c`).
+    made, also where it ended the episode) and, when the environment gives them, `cost_limit` (of the episode),
+    `action_mask` and whatever else it reports; an ended row also `terminal_observation`, `metrics` and `episode`
+    (return `r`, length `l`, seconds `t`, cost `c`).
 
     Args:
         env: a vector environment whose `metadata["autoreset_mode"]` is SAME_STEP and whose infos hold `cost`.
@@ -116,6 +116,11 @@ class StormVecEnv(VecEnv):
         self._cost += cost
         self._length += 1
         rows: list[dict[str, Any]] = [{"cost": c, "TimeLimit.truncated": False} for c in cost.tolist()]
+        if "cost_limit" in infos:
+            present = infos.get("_cost_limit", np.ones(self.num_envs, dtype=bool))
+            for row, limit, given in zip(rows, infos["cost_limit"].tolist(), present, strict=True):
+                if given:
+                    row["cost_limit"] = limit
         if self._masked:
             for row, mask in zip(rows, infos["action_mask"], strict=True):
                 row["action_mask"] = mask

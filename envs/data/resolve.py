@@ -1,4 +1,4 @@
-"""From the name of a city, as a keyword or command line gives it, to the `City`."""
+"""From the name of a city, as a keyword or command line gives it, to the `City`; names that stand for many cities."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from stormgym.envs.data.city import City
 
@@ -16,15 +19,21 @@ def resolve_city(city: str | os.PathLike[str] | City, *, income_effect: float = 
     """Return the city of a name, a folder, or the city itself.
 
     Args:
-        city: "default", "synthetic:N:SEED", the path of a folder, or a `City`.
+        city: "default", "synthetic:N:SEED", the path of a folder, or a `City` (`many_cities` reads names of many).
         income_effect: knob of the generator; must be 1.0 unless a name is given.
 
     Raises:
-        ValueError: no such city, or `income_effect` for data that no generator made.
+        ValueError: no such city, a name of many cities, or `income_effect` for data that no generator made.
     """
     name = city if isinstance(city, str) else None
     if name == "default":
         return _synthetic(None, None, float(income_effect))
+    many = many_cities(city)
+    if many is not None:
+        raise ValueError(
+            f"city {name!r} names many cities ({len(many)}); for training only. "
+            f"Name one, e.g. {many[0]!r}, or a folder."
+        )
     if name is not None and name.startswith("synthetic"):
         match = re.fullmatch(r"synthetic:(\d+):(\d+)", name)
         if match is None:
@@ -44,7 +53,35 @@ def resolve_city(city: str | os.PathLike[str] | City, *, income_effect: float = 
     return City.load(city)
 
 
-@lru_cache(maxsize=32)
+def many_cities(city: Any) -> tuple[str, ...] | None:
+    """The cities that "synthetic:LOW-HIGH:SEED:COUNT" stands for, as names "synthetic:N:SEED"; None for anything else.
+
+    COUNT cities for training over many: their sizes N are spread evenly over LOW..HIGH, one drawn at random from each
+    of COUNT equal parts of the range, in a random order; their seeds are drawn too. The same name gives the same
+    cities everywhere.
+
+    Raises:
+        ValueError: sizes that the generator cannot make, or no city.
+    """
+    match = re.fullmatch(r"synthetic:(\d+)-(\d+):(\d+):(\d+)", city) if isinstance(city, str) else None
+    if match is None:
+        return None
+    from stormgym.envs.data.synthetic import MAX_REGIONS, MIN_REGIONS
+
+    low, high, seed, count = (int(part) for part in match.groups())
+    if not MIN_REGIONS <= low <= high <= MAX_REGIONS or count < 1:
+        raise ValueError(
+            f"city 'synthetic:LOW-HIGH:SEED:COUNT' needs {MIN_REGIONS} <= LOW <= HIGH <= {MAX_REGIONS} and "
+            f"COUNT >= 1; got {city!r}."
+        )
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(count,)))
+    place = (np.arange(count) + rng.random(count)) / count  # one in each part of [0, 1)
+    sizes = rng.permutation(np.minimum(low + (place * (high - low + 1)).astype(np.int64), high))
+    seeds = rng.integers(2**31, size=count)
+    return tuple(f"synthetic:{n}:{s}" for n, s in zip(sizes.tolist(), seeds.tolist(), strict=True))
+
+
+@lru_cache(maxsize=256)
 def _synthetic(n_regions: int | None, seed: int | None, income_effect: float) -> City:
     if n_regions is None or seed is None:
         return City.synthetic(income_effect=income_effect)

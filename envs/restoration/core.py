@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stormgym.envs.data import City, resolve_city
 from stormgym.envs.restoration.forecasts import check_predictor
 from stormgym.envs.restoration.layout import observation_space
+from stormgym.envs.restoration.limits import CostLimit, EpisodeLimits
 from stormgym.envs.restoration.metrics import restoration_metrics
 from stormgym.envs.restoration.process import RestorationProcess, Step
 from stormgym.envs.restoration.tables import SHOCKS, Jobs, city_tables
@@ -41,7 +42,7 @@ class RestorationCore:
         city: str | os.PathLike[str] | City = "default",
         predictor: str = "ecqr",
         confidence_level: float = 0.9,
-        cost_limit: float | None = None,
+        cost_limit: CostLimit = None,
         reward: Timing = "dense",
         cost: Timing = "dense",
         shock: str = "none",
@@ -59,22 +60,21 @@ class RestorationCore:
             _one_of("render_mode", render_mode, RENDER_MODES)
         for name, value in {
             "confidence_level": confidence_level,
-            "cost_limit": cost_limit,
             "shock_log_sd": shock_log_sd,
             "max_travel_km": max_travel_km,
             "income_effect": income_effect,
         }.items():
-            if value is not None or name not in ("cost_limit", "max_travel_km"):
+            if value is not None or name != "max_travel_km":
                 _number(name, value)
         check_predictor(predictor, confidence_level)
-        if cost_limit is not None and not 0 < cost_limit < np.inf:
-            raise ValueError(f"cost_limit must be a positive number of hours or None (the city's); got {cost_limit!r}")
         if max_travel_km is not None and not max_travel_km > 0:
             raise ValueError(f"max_travel_km must be above 0 road km or None (no rule); got {max_travel_km!r}")
         if not 0 <= shock_log_sd <= 2:
             raise ValueError(f"shock_log_sd must be in [0, 2]; got {shock_log_sd!r}")
         self.city = resolve_city(city, income_effect=income_effect)
-        self.cost_limit = float(self.city.cost_limit_h if cost_limit is None else cost_limit)
+        self.limits = EpisodeLimits(batch, cost_limit, self.city.cost_limit_h)
+        self.cost_limit = self.limits.middle_h
+        self.cost_limit_range = self.limits.range_h
         self.tables = city_tables(self.city, predictor, float(confidence_level))
         self.process = RestorationProcess(self.tables, batch, cost_limit_h=self.cost_limit, max_travel_km=max_travel_km)
         self.batch = batch
@@ -86,10 +86,19 @@ class RestorationCore:
         self.observation_space: spaces.Dict = observation_space(self.n_regions, self.city.n_groups)
         self.action_space: spaces.Discrete = spaces.Discrete(self.n_regions)
 
-    def reset(self, rngs: list[np.random.Generator], rows: NDArray[np.int64] | None = None) -> None:
-        """Draw new instances for `rows` (all when None), one generator a row."""
+    def reset(
+        self,
+        rngs: list[np.random.Generator],
+        rows: NDArray[np.int64] | None = None,
+        cost_limit_h: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Draw new instances for `rows` (all when None), one generator a row; `cost_limit_h` gives their limits.
+
+        A limit that is given is drawn all the same, so that it changes no later one.
+        """
+        drawn_h = self.limits.draw(rngs, rows)
         jobs = Jobs.draw(self.tables, rngs, self.shock, self.shock_log_sd)
-        self.process.reset(jobs, rows)
+        self.process.reset(jobs, rows, drawn_h if cost_limit_h is None else cost_limit_h)
         self.reward_so_far[slice(None) if rows is None else rows] = 0.0
 
     def step(self, actions: NDArray[np.int64], live: NDArray[np.bool_] | None = None) -> Step:
@@ -131,7 +140,7 @@ class RestorationCore:
     def metrics(self, rows: NDArray[np.int64] | slice) -> dict[str, NDArray[np.float64]]:
         """Figures of finished episodes, name to `[len(rows)]`."""
         p = self.process
-        result = restoration_metrics(self.city, p.outage_h[rows], self.cost_limit, p.gap_h[rows])
+        result = restoration_metrics(self.city, p.outage_h[rows], p.cost_limit_h[rows], p.gap_h[rows])
         result["completed"] = (p.steps[rows] - p.wasted[rows] >= self.n_regions).astype(np.float64)
         result["wasted_trips"] = p.wasted[rows].astype(np.float64)
         result["travel_h"] = p.travel_total_h[rows]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from stormgym.envs.data import City
 from stormgym.envs.restoration.core import RestorationCore, Timing
+from stormgym.envs.restoration.limits import CostLimit, given_limits
 from stormgym.envs.restoration.process import RestorationProcess
 from stormgym.envs.restoration.tables import Jobs
 
@@ -56,7 +57,7 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
     | `elapsed_h` | h | hours since the start |
     | `x_km`, `y_km` | km | position of the crew |
     | `speed_kmh` | km/h | speed on the road, constant |
-    | `cost_limit_h` | h | limit of the expected gap, constant |
+    | `cost_limit_h` | h | limit of the expected gap, constant in an episode |
     | `gap_h` | h | running gap: largest W1 between groups accrued so far |
     | `log_ratio_g` | | mean of log(realised / forecast) over the restored regions of group g; 0 before the first |
     | `running_mean_h_g` | h | mean outage of group g so far; an open region counts the elapsed hours |
@@ -71,7 +72,7 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
     `info["cost"]`, hours; its sum over the episode is the largest Wasserstein-1 distance between the outage
     distributions of two groups (eq. 14). `cost="dense"` gives the change of the running gap (it can be negative);
     `cost="terminal"` gives the total at the last step and 0.0 before. The limit `cost_limit` is on the expected
-    total.
+    total. `info["cost_limit"]` is the limit of the episode.
 
     ## Episode end
     Terminated when every region is restored. Truncated after 4 N steps; the regions then left are restored
@@ -85,7 +86,8 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
         predictor: source of the interval: `"ecqr"`, `"cqr"`, `"cp"`; `"point"` (interval shrunk to the mean forecast)
             or `"none"` (the mean of the log everywhere).
         confidence_level: nominal coverage of the interval.
-        cost_limit: limit d of the expected gap (h); None takes the city's (8 h by default).
+        cost_limit: limit d of the expected gap (h); None takes the city's (8 h by default); a pair (low, high) lets
+            each episode draw its own limit uniformly, and changes nothing else of it.
         reward, cost: `"dense"` or `"terminal"`; same totals.
         shock: `"none"`, `"common"` or `"group"`: a lognormal factor of mean one on all durations or on those of a
             group.
@@ -97,7 +99,8 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
         render_mode: `"ansi"` or `"rgb_array"`.
 
     `reset(options={"jobs": {...}})` replaces the drawn records by given jobs: arrays `[N]` `duration_h`, `lower_h`,
-    `upper_h`, `point_h` and optionally `quantile_h` `[N, Q]`.
+    `upper_h`, `point_h` and optionally `quantile_h` `[N, Q]`. `options={"cost_limit": 6.0}` fixes the limit of that
+    episode.
 
     ## Version history
     - v0: first version.
@@ -110,7 +113,7 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
         city: str | os.PathLike[str] | City = "default",
         predictor: str = "ecqr",
         confidence_level: float = 0.9,
-        cost_limit: float | None = None,
+        cost_limit: CostLimit = None,
         reward: Timing = "dense",
         cost: Timing = "dense",
         shock: str = "none",
@@ -148,8 +151,13 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
 
     @property
     def cost_limit(self) -> float:
-        """Limit d of the expected gap (h)."""
+        """Limit d of the expected gap (h); the middle of the range where each episode draws its own."""
         return self.core.cost_limit
+
+    @property
+    def cost_limit_range(self) -> tuple[float, float] | None:
+        """Range (low, high) from which each episode draws its limit (h); None where all have the same."""
+        return self.core.cost_limit_range
 
     @property
     def process(self) -> RestorationProcess:
@@ -159,23 +167,25 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Draw a new storm; `options={"jobs": ...}` gives it instead."""
+        """Draw a new storm; `options` may give it (`"jobs"`), or its limit (`"cost_limit"`), instead."""
         super().reset(seed=seed)
-        unknown = set(options or {}) - {"jobs"}
+        given = {key: value for key, value in (options or {}).items() if value is not None}
+        unknown = set(options or {}) - {"jobs", "cost_limit"}
         if unknown:
-            raise ValueError(f"unknown reset options {sorted(unknown)}; known: jobs")
-        self.core.reset([self.np_random])
-        if options and options.get("jobs") is not None:
-            self.process.reset(Jobs.given(self.core.tables, options["jobs"]))
+            raise ValueError(f"unknown reset options {sorted(unknown)}; known: jobs, cost_limit")
+        limit_h = given_limits(given["cost_limit"], 1) if "cost_limit" in given else None
+        self.core.reset([self.np_random], cost_limit_h=limit_h)
+        if "jobs" in given:
+            self.process.reset(Jobs.given(self.core.tables, given["jobs"]))
         self._running = self._started = True
-        return self._observation(), {"cost": 0.0, "action_mask": self.process.action_mask[0].copy()}
+        return self._observation(), self._info(0.0)
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Send the crew to a region."""
         if not self._running:
             raise gym.error.ResetNeeded("the episode has not begun or has ended; call reset() before step()")
         step = self.core.step(self._as_array(action))
-        info: dict[str, Any] = {"cost": float(step.cost[0]), "action_mask": self.process.action_mask[0].copy()}
+        info = self._info(float(step.cost[0]))
         if step.any_ended:
             self._running = False
             info["metrics"] = {k: float(v[0]) for k, v in self.core.metrics(slice(None)).items()}
@@ -197,6 +207,14 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
         from stormgym.envs.restoration.render import render
 
         return render(self.process, 0, self.render_mode)
+
+    def _info(self, cost: float) -> dict[str, Any]:
+        process = self.process
+        return {
+            "cost": cost,
+            "cost_limit": float(process.cost_limit_h[0]),
+            "action_mask": process.action_mask[0].copy(),
+        }
 
     def _observation(self) -> Observation:
         return self.process.observation(0)

@@ -13,20 +13,20 @@ HORIZONS_H = (24, 48)
 
 
 def restoration_metrics(
-    city: City, outage_h: Floats, cost_limit_h: float, gap_h: Floats | None = None
+    city: City, outage_h: Floats, cost_limit_h: float | Floats, gap_h: Floats | None = None
 ) -> dict[str, Floats]:
     """Figures of B finished episodes from the regions' hours without power.
 
     Args:
         city: gives groups and customers.
         outage_h: `[B, N]` hours from the storm's end to restoration.
-        cost_limit_h: limit d of the gap (h).
+        cost_limit_h: limit d of the gap (h), one or `[B]`.
         gap_h: `[B]` the gap where it is known, as in a process that accrued it; None computes it.
 
     Returns:
         Name to `[B]`: `mean_outage_h`, `gap_h` (EPOPR eq. 14), `over_limit` (1 when the gap exceeds d),
-        `worst_group_mean_h`, `group_mean_h_0`.., `p95_h`, `gini`, `makespan_h`, `share_out_24h`, `share_out_48h`
-        (regions), and where the city has customers `saidi_h` (mean over customers), `customer_hours`,
+        `cost_limit_h` (d), `worst_group_mean_h`, `group_mean_h_0`.., `p95_h`, `gini`, `makespan_h`, `share_out_24h`,
+        `share_out_48h` (regions), and where the city has customers `saidi_h` (mean over customers), `customer_hours`,
         `customers_out_24h`, `customers_out_48h` (shares of customers).
     """
     ordered = np.sort(outage_h, axis=1)
@@ -36,6 +36,7 @@ def restoration_metrics(
         "mean_outage_h": outage_h.mean(axis=1),
         "gap_h": gap,
         "over_limit": (gap > cost_limit_h).astype(np.float64),
+        "cost_limit_h": np.array(np.broadcast_to(cost_limit_h, gap.shape), dtype=np.float64),
         "worst_group_mean_h": means.max(axis=1),
         "p95_h": _quantile(ordered, 0.95),
         "gini": equity.gini(outage_h),

@@ -28,7 +28,7 @@ STEPS_PER_REGION = 4
 """An episode is truncated after this many steps per region."""
 
 _OPEN, _REALISED, _DISTANCE = COLUMN["open"], COLUMN["realised_h"], COLUMN["distance_km"]
-_ELAPSED, _X, _GAP = (CREW_SCALARS.index(c) for c in ("elapsed_h", "x_km", "gap_h"))
+_ELAPSED, _X, _LIMIT, _GAP = (CREW_SCALARS.index(c) for c in ("elapsed_h", "x_km", "cost_limit_h", "gap_h"))
 _KEYS = ("action_mask", "crew", *REGION_COLUMNS)
 _BATCH_FIRST = (
     "regions",
@@ -60,7 +60,7 @@ class RestorationProcess:
     Args:
         tables: the city under one predictor.
         batch: B.
-        cost_limit_h: shown in the observation (h).
+        cost_limit_h: limit of all episodes until `reset` gives others; shown in the observation (h).
         max_travel_km: regions farther than this (road km) are closed while another open one is nearer; None for no
             rule.
     """
@@ -70,7 +70,6 @@ class RestorationProcess:
     ) -> None:
         self.tables = tables
         self.batch = batch
-        self.cost_limit_h = cost_limit_h
         self.max_travel_km = max_travel_km
         n, g, p = tables.n_regions, tables.n_groups, tables.pairs.shape[0]
         self.max_steps = STEPS_PER_REGION * n
@@ -96,7 +95,7 @@ class RestorationProcess:
         self.regions[:, : COLUMN["y_km"] + 1] = tables.xy_km[:, :-1]
         self.regions[:, COLUMN["group"]] = tables.group
         self.crew[CREW_SCALARS.index("speed_kmh")] = tables.city.speed_kmh
-        self.crew[CREW_SCALARS.index("cost_limit_h")] = cost_limit_h
+        self.crew[_LIMIT] = cost_limit_h
         self._bind()
 
     def _bind(self) -> None:
@@ -104,7 +103,7 @@ class RestorationProcess:
         n, g, batch = self.tables.n_regions, self.tables.n_groups, self.batch
         first = len(CREW_SCALARS)
         crew, rate = self.crew, self.rate
-        self._view_elapsed, self._view_gap = crew[_ELAPSED], crew[_GAP]
+        self._view_elapsed, self._view_limit, self._view_gap = crew[_ELAPSED], crew[_LIMIT], crew[_GAP]
         self._view_xy = crew[_X : _X + 2]
         self._view_ratios = crew[first : first + g]
         self._view_growing = crew[first + g :]  # running means, shares, pair gaps
@@ -136,8 +135,11 @@ class RestorationProcess:
         self.__dict__.update(state)
         self._bind()
 
-    def reset(self, jobs: Jobs, rows: Ints | None = None) -> None:
-        """Start the episodes of `rows` (all when None) with drawn jobs `[len(rows), N]`."""
+    def reset(self, jobs: Jobs, rows: Ints | None = None, cost_limit_h: float | Floats | None = None) -> None:
+        """Start the episodes of `rows` (all when None) with drawn jobs `[len(rows), N]`.
+
+        `cost_limit_h` is their limit, one or `[len(rows)]`; None keeps the limits that they have.
+        """
         at: Any = slice(None) if rows is None else rows
         t = self.tables
         n = t.n_regions
@@ -151,6 +153,8 @@ class RestorationProcess:
         crew[_ELAPSED, at] = 0.0
         crew[_X : _X + 2, at] = t.xy_km[:, n:]
         crew[_GAP:, at] = 0.0
+        if cost_limit_h is not None:
+            self._view_limit[at] = cost_limit_h
         self.duration_h[at] = jobs.duration_h
         self.log_ratio[at] = np.log(np.maximum(jobs.duration_h, 1e-9) / jobs.point_h)
         self.outage_h[at] = 0.0
@@ -279,7 +283,7 @@ class RestorationProcess:
 
     def _part(self, rows: Ints) -> RestorationProcess:
         """Copy the episodes of `rows` into a process of their own."""
-        part = RestorationProcess(self.tables, rows.size, cost_limit_h=self.cost_limit_h, max_travel_km=None)
+        part = RestorationProcess(self.tables, rows.size, cost_limit_h=0.0, max_travel_km=None)
         for name in _BATCH_FIRST:
             getattr(part, name)[:] = getattr(self, name)[rows]
         for name in _BATCH_LAST:
@@ -297,6 +301,11 @@ class RestorationProcess:
     def gap_h(self) -> Floats:
         """Running gap `[B]` (h): largest W1 between groups accrued so far."""
         return self._view_gap
+
+    @property
+    def cost_limit_h(self) -> Floats:
+        """Limit of each episode's gap `[B]` (h)."""
+        return self._view_limit
 
     @property
     def elapsed_h(self) -> Floats:

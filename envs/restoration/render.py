@@ -61,7 +61,7 @@ class Scene:
         self.lower_h, self.upper_h, self.point_h = (regions[COLUMN[c]] for c in ("lower_h", "upper_h", "point_h"))
         self.distance_km = regions[COLUMN["distance_km"]]
         self.elapsed_h = float(process.elapsed_h[row])
-        self.gap_h, self.cost_limit_h = float(process.gap_h[row]), process.cost_limit_h
+        self.gap_h, self.cost_limit_h = float(process.gap_h[row]), float(process.cost_limit_h[row])
         self.log_ratio = crew[first : first + g]
         self.mean_h = crew[first + g : first + 2 * g]
         self.share = crew[first + 2 * g : first + 3 * g]

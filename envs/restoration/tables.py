@@ -56,7 +56,7 @@ class CityTables:
         return self.group_size.size
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=256)
 def city_tables(city: City, predictor: str, confidence_level: float) -> CityTables:
     """Build (or find) the tables of a city under one predictor and level."""
     forecast = city_forecasts(city, predictor, confidence_level)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from stormgym.envs.data import City
 from stormgym.envs.restoration.core import RestorationCore
 from stormgym.envs.restoration.env import Observation, RestorationEnv
+from stormgym.envs.restoration.limits import given_limits
 from stormgym.envs.restoration.process import RestorationProcess
 
 
@@ -63,8 +64,13 @@ class RestorationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any
 
     @property
     def cost_limit(self) -> float:
-        """Limit d of the expected gap (h)."""
+        """Limit d of the expected gap (h); the middle of the range where each episode draws its own."""
         return self.core.cost_limit
+
+    @property
+    def cost_limit_range(self) -> tuple[float, float] | None:
+        """Range (low, high) from which each episode draws its limit (h); None where all have the same."""
+        return self.core.cost_limit_range
 
     @property
     def process(self) -> RestorationProcess:
@@ -79,15 +85,18 @@ class RestorationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any
     ) -> tuple[Observation, dict[str, Any]]:
         """Draw new storms. An int seeds environment i with `seed + i`; a sequence gives one seed each.
 
-        `options={"reset_mask": bool [B]}` resets only some.
+        `options={"reset_mask": bool [B]}` resets only some, `options={"cost_limit": ...}`, a number or `[B]` (h),
+        fixes the limits of the episodes that begin.
         """
         mask = self._reset_mask(options)
+        given = (options or {}).get("cost_limit")
+        limit_h = None if given is None else given_limits(given, self.num_envs)[mask]
         rngs = self._seeded(seed, mask)
         rows = np.flatnonzero(mask)
         if rows.size == self.num_envs:
-            self.core.reset(rngs)
+            self.core.reset(rngs, None, limit_h)
         else:
-            self.core.reset([rngs[i] for i in rows], rows)
+            self.core.reset([rngs[i] for i in rows], rows, limit_h)
         self._ended = self._ended & ~mask
         self._any_ended = bool(self._ended.any())
         return self.process.observation(), self._infos(np.zeros(self.num_envs), mask)
@@ -137,7 +146,7 @@ class RestorationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any
         final_info = self._infos(np.where(ended, cost, 0.0), ended)
         final_info["metrics"], final_info["_metrics"] = metrics, ended.copy()
         final = np.full(self.num_envs, None, dtype=object)
-        for row in np.flatnonzero(ended):
+        for row in np.flatnonzero(ended).tolist():
             final[row] = self.process.observation(row)
         self._reset_rows(np.flatnonzero(ended))
         self._ended, self._any_ended = np.zeros(self.num_envs, dtype=bool), False
@@ -165,9 +174,9 @@ class RestorationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any
         self.core.reset([self._rngs[i] for i in rows], None if rows.size == self.num_envs else rows)
 
     def _reset_mask(self, options: dict[str, Any] | None) -> NDArray[np.bool_]:
-        unknown = set(options or {}) - {"reset_mask"}
+        unknown = set(options or {}) - {"reset_mask", "cost_limit"}
         if unknown:
-            raise ValueError(f"unknown reset options {sorted(unknown)}; known: reset_mask")
+            raise ValueError(f"unknown reset options {sorted(unknown)}; known: reset_mask, cost_limit")
         if not options or options.get("reset_mask") is None:
             return np.ones(self.num_envs, dtype=bool)
         mask = np.asarray(options["reset_mask"])
@@ -197,12 +206,19 @@ class RestorationVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any
         return self._rngs
 
     def _infos(self, cost: NDArray[np.float64], present: NDArray[np.bool_] | None = None) -> dict[str, Any]:
-        mask = self.process.action_mask.copy()
+        mask, limit = self.process.action_mask.copy(), self.process.cost_limit_h.copy()
         if present is None:
             present = np.ones(self.num_envs, dtype=bool)
         elif not present.all():
-            mask[~present] = 0
-        return {"cost": cost, "_cost": present.copy(), "action_mask": mask, "_action_mask": present.copy()}
+            mask[~present], limit[~present] = 0, 0.0
+        return {
+            "cost": cost,
+            "_cost": present.copy(),
+            "cost_limit": limit,
+            "_cost_limit": present.copy(),
+            "action_mask": mask,
+            "_action_mask": present.copy(),
+        }
 
     def _metrics(self, ended: NDArray[np.bool_]) -> dict[str, Any]:
         rows = np.flatnonzero(ended)

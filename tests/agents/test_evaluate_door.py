@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stormgym.agents.evaluation.lineup import known_agents, resolve_agents
-from stormgym.agents.evaluation.options import EnvOptions, check_env_id, check_env_kwargs
+from stormgym.agents.evaluation.options import EnvOptions, check_env_id, check_env_kwargs, limit_of
 from stormgym.envs.data import resolve_city
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,7 +147,7 @@ def test_door__unreadable_run_folder_says_so_before_any_episode(
     door: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert door([*SMALL, "--agents", str(tmp_path), "--episodes", "2"]) == 2
-    assert f"run '{tmp_path.parent.name}/{tmp_path.name}' cannot be loaded" in capsys.readouterr().err
+    assert f"trained agent '{tmp_path.parent.name}/{tmp_path.name}' cannot be loaded" in capsys.readouterr().err
 
 
 def test_door__unknown_sort_key_still_shows_the_table(
@@ -204,3 +205,60 @@ def test_options__only_what_was_given_reaches_the_environment() -> None:
     with pytest.raises(ValueError, match="argument 'city' is given twice"):
         EnvOptions(city="default", option=("city=x",)).env_kwargs()
     assert check_env_id("stormgym:Restoration-v0") == "Restoration-v0"
+
+
+def test_limit__is_a_number_or_a_range() -> None:
+    assert [limit_of(text) for text in ("8", "2.5", "1e1")] == [8.0, 2.5, 10.0]
+    assert [limit_of(text) for text in ("4-20", "4,20", " 4.5 - 2e1 ", "1e-1-3")] == [
+        (4.0, 20.0),
+        (4.0, 20.0),
+        (4.5, 20.0),
+        (0.1, 3.0),
+    ]
+    assert EnvOptions(cost_limit="4-20").env_kwargs() == {"cost_limit": (4.0, 20.0)}
+    for text in ("much", "4-", "4-20-30", "4 20", ""):
+        with pytest.raises(ValueError, match=r"--cost-limit must be a number \(8\) or a range \(4-20\); got"):
+            limit_of(text)
+
+
+def test_evaluation__under_a_range_of_limits_judges_episodes_by_their_own(
+    door: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, page = tmp_path / "evaluation.json", tmp_path / "report.html"
+    command = [*SMALL, "--agents", "nearest,equity-planner", "--episodes", "6", "--cost-limit", "0.5-9"]
+    assert door([*command, "--json", str(file), "--html", str(page)]) == 0
+    out = capsys.readouterr().out
+    assert "limit on the gap of each drawn from 0.5 to 9 h" in out
+    assert "/ limit" in out
+    summary = json.loads(file.read_text())
+    assert (summary["cost_limit"], summary["cost_limit_range"]) == (4.75, [0.5, 9.0])
+    limits = []
+    for agent in summary["agents"].values():
+        episodes = agent["episodes"]
+        limits.append([e["cost_limit_h"] for e in episodes])
+        assert agent["violation_rate"] == pytest.approx(
+            sum(e["cost"] > e["cost_limit_h"] + 1e-6 for e in episodes) / len(episodes)
+        )
+        assert agent["violation_rate"] == agent["over_limit"]
+        shares = [e["cost"] / e["cost_limit_h"] for e in episodes]
+        assert agent["cost_in_limits"] == pytest.approx(sum(shares) / len(shares))
+    assert limits[0] == limits[1]  # all agents meet the same limits
+    assert len(set(limits[0])) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--city", "synthetic:5-9:0:3"), r"names many cities \(3\); for training only"),
+        (("--cost-limit", "20-4"), r"cost_limit must be a pair \(low, high\) with 0 < low <= high hours"),
+        (("--cost-limit", "some"), "--cost-limit must be a number"),
+        (("--plan", "--cost-limit", "4-20"), r"--plan takes one limit; got the range \(4.0, 20.0\)"),
+        (("--plan", "--city", "synthetic:5-9:0:3"), r"names many cities \(3\); for training only"),
+    ],
+)
+def test_evaluation__wrong_limits_and_cities_are_errors(
+    door: Callable[..., int], arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = () if "--city" in arguments else ("--city", "synthetic:6:0")
+    assert door([*place, *arguments]) == 2
+    assert re.search(message, capsys.readouterr().err.replace("\n", " "))

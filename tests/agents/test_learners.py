@@ -13,6 +13,8 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env as make_dummy_vec_env
 
+from stormgym.agents.attention_pg.algorithm import AttentionPG
+from stormgym.agents.attention_pg.policy import AttentionPolicy
 from stormgym.agents.policy import AGENTS
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.policy import STASACPolicy
@@ -20,7 +22,7 @@ from stormgym.agents.training import learners
 from stormgym.agents.training.lagrangian import PricedReplayBuffer, VecLagrangianReward
 from stormgym.agents.training.learners import WRAPPER_SETTINGS, Learner
 from stormgym.agents.training.networks import RegionExtractor, RegionScores, SummaryValue
-from stormgym.agents.training.settings import STASACSettings
+from stormgym.agents.training.settings import AttentionPGSettings, STASACSettings
 from stormgym.agents.training.vec_env import make_vec_env
 from stormgym.envs.restoration.layout import CREW_SCALARS, crew_columns
 
@@ -64,7 +66,7 @@ def test_learner__builds_a_real_model_that_acts_on_open_regions_only(name: str) 
     assert alone == policy.predict(obs, deterministic=True)[0][0]
 
 
-@pytest.mark.parametrize("name", ["ppo", "maskable-ppo", "dqn"])
+@pytest.mark.parametrize("name", ["ppo", "maskable-ppo", "dqn", "maskable-dqn", "hrl-dpdp"])
 def test_learner__limited_learners_have_the_lagrangian_reward_and_gamma_one(name: str) -> None:
     venv, _ = mid_episode()
     learner = learner_named(name)
@@ -76,7 +78,7 @@ def test_learner__limited_learners_have_the_lagrangian_reward_and_gamma_one(name
     assert not wrapped.bootstrap_truncated
     model: Any = learner.build(wrapped, settings, seed=0)
     assert model.gamma == 1.0
-    if name == "dqn":
+    if name in ("dqn", "maskable-dqn"):
         assert isinstance(model.replay_buffer, PricedReplayBuffer)
 
 
@@ -84,13 +86,21 @@ def test_learner__limited_learners_have_the_lagrangian_reward_and_gamma_one(name
 def test_learner__settings_reach_the_algorithm_and_unknown_ones_are_errors(name: str) -> None:
     learner = learner_named(name)
     taken = set(inspect.signature(learner.algorithm.__init__).parameters)
-    if name == "sta-sac":
-        taken |= set(inspect.signature(STASACPolicy.__init__).parameters)
+    if name in ("sta-sac", "sta-sac-paper"):
+        taken |= {*inspect.signature(STASACPolicy.__init__).parameters, "teacher_margin"}  # the teacher is made of it
+    elif name == "attention-pg":
+        taken |= set(inspect.signature(AttentionPolicy.__init__).parameters)
     else:
         taken |= {"width", *WRAPPER_SETTINGS}
     assert {f.name for f in fields(learner.settings)} <= taken
     with pytest.raises(TypeError, match="unheard_of"):
         learner.settings(unheard_of=1)
+
+
+def test_settings__of_attention_pg_are_those_of_the_class() -> None:
+    own, sizes = (dict(inspect.signature(c.__init__).parameters) for c in (AttentionPG, AttentionPolicy))
+    defaults = {key: parameter.default for key, parameter in {**sizes, **own}.items()}
+    assert asdict(AttentionPGSettings()) == {f.name: defaults[f.name] for f in fields(AttentionPGSettings)}
 
 
 def test_settings__of_sta_sac_are_those_of_the_class() -> None:
@@ -99,7 +109,9 @@ def test_settings__of_sta_sac_are_those_of_the_class() -> None:
     elsewhere |= {"cost_limit", "policy_kwargs", "replay_buffer_class", "replay_buffer_kwargs", "use_sde"}
     elsewhere |= {"observation_space", "action_space", "lr_schedule", "_init_setup_model"}
     expected = {k: p.default for k, p in {**sizes, **own}.items() if k not in elsewhere}
-    assert asdict(STASACSettings()) == expected
+    own_settings = asdict(STASACSettings())
+    del own_settings["teacher_margin"], own_settings["teacher"], expected["teacher"]  # the class takes a policy
+    assert own_settings == expected
 
 
 def test_learner__wrong_environments_are_told_what_fits() -> None:

@@ -27,15 +27,28 @@ from stormgym.agents.training.runs import (
     open_run,
     write_folder,
 )
-from stormgym.agents.training.settings import DQNSettings, MaskablePPOSettings, PPOSettings, STASACSettings
+from stormgym.agents.training.settings import (
+    AttentionPGSettings,
+    DQNSettings,
+    HRLDPDPSettings,
+    MaskableDQNSettings,
+    MaskablePPOSettings,
+    PPOSettings,
+    STASACSettings,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 ENV_KWARGS: dict[str, Any] = {"city": "synthetic:7:1", "predictor": "none"}
+OWN_LIMITS: dict[str, Any] = {**ENV_KWARGS, "cost_limit": [2.0, 20.0]}
+MANY_CITIES: dict[str, Any] = {**OWN_LIMITS, "city": "synthetic:5-8:1:3"}
 QUICK: dict[str, Any] = {
     "sta-sac": STASACSettings(learning_starts=300, gradient_steps=1, width=16, n_layers=1),
     "ppo": PPOSettings(n_steps=16, batch_size=64, n_epochs=2, width=16),
     "dqn": DQNSettings(learning_starts=200, buffer_size=1000, batch_size=32, width=16),
     "maskable-ppo": MaskablePPOSettings(n_steps=16, batch_size=64, n_epochs=2, width=16),
+    "maskable-dqn": MaskableDQNSettings(learning_starts=200, buffer_size=1000, batch_size=32, width=16),
+    "hrl-dpdp": HRLDPDPSettings(n_steps=16, batch_size=64, n_epochs=2, width=16),
+    "attention-pg": AttentionPGSettings(n_rollouts=3, width=16, n_layers=1),
 }
 PLAIN: dict[str, Any] = {name: type(settings)() for name, settings in QUICK.items()}
 
@@ -65,9 +78,15 @@ def begin(folder: Path, console: Console, agent: str = "maskable-ppo", **changes
     return door.start_run(**{**asked, **changes})
 
 
-@pytest.mark.parametrize("agent", sorted(QUICK))
-def test_run__resumed_goes_on_exactly_as_if_it_had_not_stopped(agent: str, tmp_path: Path, console: Console) -> None:
-    training = begin(tmp_path, console, agent)
+@pytest.mark.parametrize(
+    ("agent", "env_kwargs"),
+    [*((agent, ENV_KWARGS) for agent in sorted(QUICK)), ("sta-sac", MANY_CITIES), ("maskable-ppo", OWN_LIMITS)],
+    ids=[*sorted(QUICK), "sta-sac-many-cities", "maskable-ppo-own-limits"],
+)
+def test_run__resumed_goes_on_exactly_as_if_it_had_not_stopped(
+    agent: str, env_kwargs: dict[str, Any], tmp_path: Path, console: Console
+) -> None:
+    training = begin(tmp_path, console, agent, env_kwargs=env_kwargs)
     run, through = training.run, training.model
     door.train(training, console, progress=False)
     copy = tmp_path / "copy"
@@ -152,6 +171,33 @@ def test_policy__loads_best_model_and_acts_in_any_form(make: str, tmp_path: Path
     shutil.rmtree(run.best)
     assert find_model(run.folder).parent == run.last_checkpoint()
     load_policy(run.folder, env)
+
+
+def test_policy__of_many_cities_acts_in_any_city(tmp_path: Path, console: Console) -> None:
+    training = begin(tmp_path, console, "sta-sac", env_kwargs=MANY_CITIES, timesteps=256)
+    door.train(training, console, progress=False)
+    for city in ("synthetic:4:1", "synthetic:12:1"):
+        env = gym.make("Restoration-v0", city=city, predictor="none", cost_limit=3.0)
+        policy = load_policy(training.run.folder, env)
+        obs, _ = env.reset(seed=0)
+        ended = False
+        while not ended:
+            action, _ = policy.predict(obs, deterministic=True)
+            assert obs["action_mask"][action]
+            obs, _, ended, *_ = env.step(action)
+    with pytest.raises(ValueError, match="fits observation_space"):
+        load_policy(training.run.folder, gym.make("CartPole-v1"))
+    with pytest.raises(door.UsageError, match=r"agent 'ppo' fits one city, .* names many; .* train sta-sac"):
+        begin(tmp_path, console, "ppo", env_kwargs=MANY_CITIES)
+
+
+def test_policy__of_attention_pg_acts_with_another_number_of_regions(tmp_path: Path, console: Console) -> None:
+    training = begin(tmp_path, console, "attention-pg", timesteps=256)
+    door.train(training, console, progress=False)
+    env = gym.make("Restoration-v0", city="synthetic:12:1", predictor="none")
+    obs, _ = env.reset(seed=0)
+    action, _ = load_policy(training.run.folder, env).predict(obs, deterministic=True)
+    assert obs["action_mask"][action]
 
 
 def settings_for(agent: str = "ppo") -> RunSettings:

@@ -13,12 +13,15 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stormgym.agents.policy import make_policy
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.buffer import EpisodeReplayBuffer
-from stormgym.agents.sta_sac.features import make_inputs
+from stormgym.agents.sta_sac.control_variate import Forecast, without_luck
+from stormgym.agents.sta_sac.features import CREW, make_inputs, scales_of, split_groups
+from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier, LimitMultiplier
 from stormgym.agents.sta_sac.networks import SHAPES
 from stormgym.agents.sta_sac.policy import Critics
 from stormgym.agents.training.play import play
 from stormgym.agents.training.settings import STASACSettings
 from stormgym.agents.training.vec_env import make_vec_env
+from stormgym.envs.equity import pair_matrix
 from stormgym.envs.restoration.layout import COLUMN, regions_of
 
 CITY = "synthetic:7:1"
@@ -294,7 +297,130 @@ def test_defaults__of_the_command_line_are_those_of_the_class() -> None:
         for name, parameter in inspect.signature(target.__init__).parameters.items()
     }
     for name, value in vars(STASACSettings()).items():
-        assert own[name] == value, name
+        assert name.startswith("teacher") or own[name] == value, name  # the class takes a policy, made of these
+
+
+@pytest.fixture(scope="module")
+def taught() -> STASAC:
+    env = make_vec_env("Restoration-v0", 8, seed=0, city=CITY)
+    teacher = make_policy("equity-planner", env)
+    model = STASAC("STASACPolicy", env, seed=0, device="cpu", teacher=teacher, teacher_steps=100, gradient_steps=2)
+    return model.learn(280)
+
+
+def test_teacher__plays_whole_episodes_first(taught: STASAC) -> None:
+    assert taught.teacher_until == 112  # 100 steps, rounded up to whole rounds of 8 environments and 7 regions
+    assert taught.learning_starts == 0
+    buffer = taught.replay_buffer
+    assert buffer.n_demonstrations == 100 // 7
+    assert buffer.size() == 280 // 7
+    first, own = buffer.episodes(np.arange(8)), buffer.episodes(np.arange(16, 40))
+    assert first.taught.all()
+    assert (first.behaviour == 1.0).all()
+    assert not own.taught.any()
+    assert not (own.behaviour == 1.0).all()
+
+
+def test_teacher__takes_over_where_the_learner_hands_over() -> None:
+    env = make_vec_env("Restoration-v0", 8, seed=0, city=CITY)
+    model = STASAC("STASACPolicy", env, seed=0, device="cpu", teacher=make_policy("nearest", env), gradient_steps=1)
+    model.learn(56 * 20)
+    taught = model.replay_buffer.episodes(np.arange(80)).taught.numpy()  # the teacher's 560 steps
+    switches = taught[:, 1:].astype(int) - taught[:, :-1]
+    assert (switches >= 0).all()  # never back to the learner
+    assert taught[:24].all()  # whole episodes in the first third
+    assert 0.1 < (~taught[24:]).mean() < 0.6
+    assert taught[:, -1].all()
+    batch = model.replay_buffer.episodes(np.arange(80))
+    row, step = np.nonzero(taught)
+    closed = np.where(batch.is_open.numpy(), batch.distance_km.numpy(), np.inf)[row, step]
+    assert (closed.argmin(axis=1) == batch.actions.numpy()[row, step]).all()
+
+
+def test_teacher__its_choices_become_likely(taught: STASAC) -> None:
+    env = make_vec_env("Restoration-v0", 8, seed=0, city=CITY)
+    teacher = make_policy("equity-planner", env)
+    model = STASAC("STASACPolicy", env, seed=0, device="cpu", teacher=teacher, teacher_steps=448, gradient_steps=16)
+    untaught = float(np.log(np.arange(1, 8)).mean())  # cross entropy of a random choice among what is open
+    model.learn(896)
+    assert float(model._imitation_loss().detach()) < 0.75 * untaught
+
+
+def test_teacher__has_at_most_half_of_the_training_and_imitation_moves_to_its_last_weight() -> None:
+    env = make_vec_env("Restoration-v0", 8, seed=0, city=CITY)
+    teacher = make_policy("nearest", env)
+    settings: dict[str, Any] = {"teacher": teacher, "teacher_steps": 10_000, "imitation": (2.0, 1.0)}
+    model = STASAC("STASACPolicy", env, seed=0, device="cpu", gradient_steps=1, **settings)
+    model.learn(224)
+    assert model.teacher_until == 112
+    assert model._imitation_weight() == 1.0
+    model._current_progress_remaining = 0.5
+    assert model._imitation_weight() == pytest.approx(2.0)
+    model._current_progress_remaining = 0.25
+    assert model._imitation_weight() == pytest.approx(1.5)
+
+
+def test_padding__changes_no_score(trained: STASAC) -> None:
+    batch = trained.replay_buffer.episodes(np.arange(3))
+    policy = trained.policy
+
+    def q(regions: Any, distance: Any, is_open: Any) -> Any:
+        inputs, scales = make_inputs(regions, distance, is_open, batch.crew, policy.n_groups)
+        return policy.actor(inputs).squeeze(-1), policy.critic(inputs, regions, batch.crew, scales)
+
+    plain = q(batch.regions, batch.distance_km, batch.is_open)
+    pad = torch.nn.functional.pad
+    regions = pad(batch.regions, (0, 0, 0, 4))
+    regions[:, 7:, COLUMN["group"]] = -1
+    padded = q(regions, pad(batch.distance_km, (0, 4)), pad(batch.is_open, (0, 4)))
+    for small, large in zip(plain, padded, strict=True):
+        torch.testing.assert_close(large[:, :, :7], small, rtol=1e-4, atol=1e-5)
+
+
+def test_limit_multiplier__rises_where_the_limit_is_broken_and_only_there() -> None:
+    multiplier = LimitMultiplier(1.0, 4.0, n_knots=3, initial=1.0, learning_rate=0.1)
+    limits, scale = torch.tensor([1.0, 4.0]), torch.ones(2)
+    before = multiplier.of(limits, scale)
+    torch.testing.assert_close(before, torch.ones(2))
+    for _ in range(5):
+        multiplier.update_each(torch.tensor([2.0, 2.0]), limits, scale)
+    after = multiplier.of(limits, scale)
+    assert after[0] > 1.1
+    assert after[1] < 0.9
+    middle = multiplier.of(torch.tensor([2.0]), torch.ones(1))
+    torch.testing.assert_close(middle, torch.ones(1))  # its knot saw no episode
+    between = float(multiplier.of(torch.tensor([1.3]), torch.ones(1)))
+    assert 1.0 < between < float(after[0])
+    torch.testing.assert_close(multiplier.of(torch.tensor([0.1]), torch.ones(1)), after[:1])
+
+
+def test_limit_multiplier__is_one_multiplier_when_all_limits_are_alike() -> None:
+    one = LagrangeMultiplier(0.9, initial=0.5, learning_rate=0.05)
+    many = LimitMultiplier(1.0, 3.0, margin=0.9, n_knots=3, initial=0.5, learning_rate=0.05)
+    limits, scale = torch.full((4,), 1.0), torch.ones(4)
+    costs = torch.tensor([1.0, 1.5, 0.9, 1.2])
+    for _ in range(3):
+        one.update_each(costs, limits, scale)
+        many.update_each(costs, limits, scale)
+    assert float(many.of(limits, scale)[0]) == pytest.approx(one.value, rel=1e-6)
+
+
+def test_limit_multiplier__refuses_what_it_cannot_use() -> None:
+    with pytest.raises(ValueError, match="0 < low < high"):
+        LimitMultiplier(2.0, 1.0)
+    with pytest.raises(ValueError, match="n_knots must be at least 2"):
+        LimitMultiplier(1.0, 2.0, n_knots=1)
+    with pytest.raises(ValueError, match="costs of finished episodes"):
+        LimitMultiplier(1.0, 2.0).update_each(torch.tensor([float("nan")]), torch.ones(1), torch.ones(1))
+
+
+def test_unconstrained__never_prices_the_cost() -> None:
+    env = make_vec_env("Restoration-v0", 8, seed=0, city=CITY, cost_limit=0.1)
+    model = STASAC("STASACPolicy", env, seed=0, device="cpu", constrained=False, learning_starts=50, gradient_steps=1)
+    model.learn(280)
+    value = model.multiplier.value
+    model.learn(280, reset_num_timesteps=False)
+    assert model.multiplier.value == value < 1e-3
 
 
 @pytest.mark.slow
@@ -307,3 +433,67 @@ def test_learn__soon_beats_the_nearest_region_rule_within_the_limit() -> None:
     nearest = play(held_out, make_policy("nearest", held_out), 128)
     assert learnt.mean_return > nearest.mean_return + 0.5
     assert learnt.mean_cost < 1.15 * model.cost_limit
+
+
+def test_without_luck__leaves_what_was_expected_of_each_repair(trained: STASAC) -> None:
+    batch = trained.replay_buffer.episodes(np.arange(20))
+    scales = scales_of(batch.regions)
+    forecast = Forecast()
+    with torch.no_grad():
+        forecast.line.copy_(torch.tensor([0.1, 0.8]))
+        late = forecast.surprise(batch, scales)
+    reward, cost = without_luck(batch, late, scales, trained.policy.n_groups)
+    at = batch.actions.unsqueeze(-1)
+    travel = (batch.distance_km / batch.crew[..., CREW["speed_kmh"], None]).gather(-1, at).squeeze(-1)
+    point = batch.regions[..., COLUMN["point_h"]]
+    expected = 0.1 * point.mean(1, keepdim=True) + 0.8 * point.gather(-1, batch.actions)
+    n_open = batch.is_open.sum(-1)
+    wanted = -(travel + expected) * n_open / 7
+    torch.testing.assert_close(reward[:, :-1], wanted[:, :-1], rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(reward[:, -1], batch.rewards[:, -1])  # nothing is observed after the last repair
+    shares, gaps = split_groups(batch.crew, trained.policy.n_groups)
+    pairs = torch.as_tensor(pair_matrix(trained.policy.n_groups), dtype=torch.float32)
+    ahead = (shares @ pairs).abs()
+    lead = gaps.argmax(-1)
+    same = torch.zeros_like(lead, dtype=torch.bool)
+    same[:, :-1] = (lead[:, 1:] == lead[:, :-1]) & (gaps[:, :-1].amax(-1) > 0)
+    rate = ahead.gather(-1, lead.unsqueeze(-1)).squeeze(-1)
+    assert same.float().mean() > 0.3
+    torch.testing.assert_close(cost[same], (rate * (travel + expected))[same], rtol=1e-3, atol=2e-3)
+
+
+def test_without_luck__keeps_means_and_takes_out_variance() -> None:
+    env = make_vec_env("Restoration-v0", 64, seed=3, city=CITY)
+    buffer = EpisodeReplayBuffer(7 * 2_048, env.observation_space, env.action_space, device="cpu", n_envs=64)
+    policy = make_policy("equity-planner", env)
+    obs, state, start = env.reset(), None, np.ones(64, dtype=bool)
+    while buffer.size() < 2_048 and not buffer.full:
+        action, state = policy.predict(obs, state, start, deterministic=True)
+        after, reward, start, infos = env.step(action)
+        buffer.add(obs, after, action, reward, start, infos)
+        obs = after
+    batch = buffer.episodes(np.arange(2_048))
+    scales = scales_of(batch.regions)
+    forecast = Forecast()
+    with torch.no_grad():  # the line that fits these repairs
+        late = forecast.surprise(batch, scales)
+        known = late != 0
+        point = batch.regions[..., COLUMN["point_h"]].gather(-1, batch.actions)
+        x = torch.stack([scales.hours.expand_as(late)[known], point[known]], dim=1)
+        forecast.line += torch.linalg.lstsq(x, late[known]).solution
+        late = forecast.surprise(batch, scales)
+    reward, cost = without_luck(batch, late, scales, 3)
+    for plain, calm in ((batch.rewards, reward), (batch.costs, cost)):
+        difference = (plain - calm).sum(1)
+        assert abs(float(difference.mean())) < 4.0 * float(difference.std()) / 2_048**0.5
+        assert float(calm.sum(1).std()) < 0.9 * float(plain.sum(1).std())  # what differs between storms stays
+
+
+def test_forecast__learns_what_repairs_take(trained: STASAC) -> None:
+    model = make(gradient_steps=8, learning_rate=5e-3)
+    model.learn(1_400)
+    batch = model.replay_buffer.episodes(np.arange(model.replay_buffer.size()))
+    late = model.policy.forecast.surprise(batch, scales_of(batch.regions)).detach()
+    plain = Forecast().surprise(batch, scales_of(batch.regions)).detach()
+    assert late.square().mean() < 1.02 * plain.square().mean()
+    assert not torch.equal(model.policy.forecast.line, Forecast().line)

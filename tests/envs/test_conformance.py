@@ -208,11 +208,11 @@ def test_info__same_keys_throughout_python_floats_and_no_nan(env_id, masked):
     history = play(make(env_id), 0, np.random.default_rng(1), masked)
     infos = [history[0][1], *(step[4] for step in history[1:])]
     for info in infos[:-1]:
-        assert set(info) == {"cost", "action_mask"}
-    assert set(infos[-1]) == {"cost", "action_mask", "metrics"}
+        assert set(info) == {"cost", "cost_limit", "action_mask"}
+    assert set(infos[-1]) == {"cost", "cost_limit", "action_mask", "metrics"}
     assert infos[0]["cost"] == 0.0
     for info in infos:
-        assert type(info["cost"]) is float
+        assert (type(info["cost"]), type(info["cost_limit"])) == (float, float)
         assert info["action_mask"].dtype == np.int8
     for value in (*(info["cost"] for info in infos), *infos[-1]["metrics"].values()):
         assert type(value) is float

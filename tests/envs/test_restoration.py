@@ -458,6 +458,7 @@ def test_metrics__equal_their_definitions():
         "customer_hours": city.customers @ times,
         "customers_out_24h": weight[times > 24].sum(),
         "customers_out_48h": weight[times > 48].sum(),
+        "cost_limit_h": 0.5,
         "completed": 1.0,
         "wasted_trips": 0.0,
         "travel_h": sum(legs),

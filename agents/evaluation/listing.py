@@ -1,0 +1,58 @@
+"""The agents there are, as `evaluate.py --list` shows them."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from stormgym.agents.evaluation.lineup import known_agents
+from stormgym.agents.evaluation.report import PRIVILEGED_MARK, simple_table
+from stormgym.agents.policy import agent_spec
+from stormgym.agents.pretrained import Card, known_pretrained
+
+
+def render_agents(env_id: str) -> RenderableType:
+    """Every agent of an environment with one line on each: ready to act, pretrained, and those to be trained."""
+    ready = [agent_spec(name) for name in known_agents(env_id, trainable=False)]
+    learners = [agent_spec(name) for name in known_agents(env_id, trainable=True)]
+    pretrained = known_pretrained(env_id)
+    parts: list[RenderableType] = [
+        Text(f"Agents for {env_id}", style="bold"),
+        Text(""),
+        _table("Rules and planners", [(_marked(s.name, s.privileged), s.summary) for s in ready]),
+        Text(f"{PRIVILEGED_MARK} looks at the true durations: a yardstick", style="dim"),
+        Text(""),
+    ]
+    if pretrained:
+        rows = [(name, f"{card.summary}; {_scored(card)}") for name, card in pretrained.items()]
+        parts += [_table("Pretrained", rows), Text("")]
+    parts += [
+        _table("Learners", [(s.name, s.summary) for s in learners]),
+        Text(f"to be trained: python train.py --env {env_id} --agent NAME; then name the run folder", style="dim"),
+    ]
+    return Group(*parts)
+
+
+def _table(caption: str, rows: list[tuple[str, str]]) -> Table:
+    table = simple_table(caption, [])
+    table.add_column("what it does", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _marked(name: str, privileged: bool) -> str:
+    return f"{name} {PRIVILEGED_MARK}" if privileged else name
+
+
+def _scored(card: Card) -> str:
+    """Its first score: of the environment that it was trained on, where that is one."""
+    if not card.scores:
+        return "no score"
+    score = card.scores[0]
+    city = score.env_kwargs.get("city", "default")
+    return (
+        f"{card.n_groups} groups; city {city}: mean outage {score.mean_outage_h:.1f} h, mean gap {score.gap_h:.1f} h, "
+        f"limit {score.cost_limit_h:.3g} h ({score.episodes} episodes)"
+    )

@@ -1,0 +1,78 @@
+"""From observations to choices: what a trained actor needs to act, without critics, optimisers or a training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stormgym.agents.sta_sac.features import make_inputs
+from stormgym.agents.sta_sac.networks import Encoding, EpisodeNet, PaperNet
+from stormgym.envs.restoration.layout import COLUMN, regions_of
+
+CLOSED = -1e9
+"""Logit of a closed region."""
+
+
+@torch.no_grad()
+def step_probs(
+    actor: EpisodeNet | PaperNet,
+    observation: dict[str, NDArray[Any]],
+    state: Encoding | None,
+    start: NDArray[np.bool_],
+    n_groups: int,
+    device: torch.device | str = "cpu",
+) -> tuple[Tensor, Encoding]:
+    """Probabilities of every region at one step.
+
+    Args:
+        actor: a network with one output a region.
+        observation: of B environments with N regions each.
+        state: encodings of the steps before; they are made anew when None, when they are of another batch, or when an
+            episode begins.
+        start: `[B]` bool, rows whose episode begins here.
+        n_groups: G.
+        device: where the actor is.
+
+    Returns:
+        Probabilities `[B, N]`, zero for closed regions, and the encodings to keep as `state`.
+    """
+
+    def tensor(array: NDArray[Any], dtype: torch.dtype) -> Tensor:
+        return torch.as_tensor(np.ascontiguousarray(array), dtype=dtype, device=device)
+
+    regions = tensor(regions_of(observation), torch.float32)  # [B, N, 9]
+    inputs, _ = make_inputs(
+        regions,
+        regions[:, None, :, COLUMN["distance_km"]],
+        regions[:, None, :, COLUMN["open"]] > 0,
+        tensor(observation["crew"], torch.float32)[:, None],
+        n_groups,
+    )
+    encoding = state
+    if encoding is None or encoding[0].shape[:2] != regions.shape[:2] or start.any():
+        encoding = actor.encode(inputs)
+    logits = actor.score(encoding, inputs)[:, 0, :, 0]
+    return masked_log_softmax(logits, tensor(observation["action_mask"], torch.bool)).exp(), encoding
+
+
+def masked_log_softmax(logits: Tensor, action_mask: Tensor) -> Tensor:
+    """Log probabilities over the last axis, with True = allowed in the mask."""
+    return torch.log_softmax(logits.masked_fill(~action_mask, CLOSED), dim=-1)
+
+
+def choose(probs: Tensor, deterministic: bool, rng: np.random.Generator | None = None) -> NDArray[np.int64]:
+    """Most probable or drawn regions `[B]` of probabilities `[B, N]`.
+
+    Draws come from `rng`, or from NumPy's global generator, which Stable-Baselines3 seeds and saves.
+    """
+    p = probs.cpu().numpy()
+    if deterministic:
+        return p.argmax(axis=1)
+    # exponential races: argmin E/p is a draw from p, and closed regions (p = 0) never win
+    race = np.random.exponential(size=p.shape) if rng is None else rng.exponential(size=p.shape)
+    with np.errstate(divide="ignore"):
+        return (race / p).argmin(axis=1)

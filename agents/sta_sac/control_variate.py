@@ -1,0 +1,64 @@
+"""Rewards and costs without the luck of repair durations: a control variate for the critics' targets."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from stormgym.agents.sta_sac.buffer import EpisodeBatch
+from stormgym.agents.sta_sac.features import CREW, Scales, split_groups, travel_hours
+from stormgym.envs.equity import pair_matrix
+from stormgym.envs.restoration.layout import COLUMN
+
+
+class Forecast(nn.Module):
+    """Expected repair hours given the mean forecast: a + b * forecast, a in mean forecasts of the episode.
+
+    Forecasts are a little too far from each other (who picks the shortest first meets longer repairs than forecast), so
+    a and b are learnt from the repairs that are seen.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = nn.Parameter(torch.tensor([0.0, 1.0]))
+
+    def surprise(self, batch: EpisodeBatch, scales: Scales) -> Tensor:
+        """By how many hours each repair took longer than expected, `[M, T]`; 0 at an episode's last step.
+
+        Read from the clock: what passed between two observations, less the travel and the expected repair.
+        """
+        at = batch.actions.unsqueeze(-1)
+        travel = travel_hours(batch.distance_km, batch.crew).gather(-1, at).squeeze(-1)  # [M, T]
+        point = batch.regions[..., COLUMN["point_h"]].gather(-1, batch.actions)
+        elapsed = batch.crew[..., CREW["elapsed_h"]]
+        wait = torch.zeros_like(elapsed)
+        wait[:, :-1] = elapsed[:, 1:] - elapsed[:, :-1]
+        followed = torch.zeros_like(batch.valid)
+        followed[:, :-1] = batch.valid[:, 1:]
+        worked = batch.is_open.gather(-1, at).squeeze(-1)  # a wasted trip repairs nothing
+        expected = self.line[0] * scales.hours + self.line[1] * point
+        return (wait - travel - expected) * (followed & worked)
+
+
+def without_luck(batch: EpisodeBatch, late: Tensor, scales: Scales, n_groups: int) -> tuple[Tensor, Tensor]:
+    """Rewards and costs `[M, T]` (h) had each repair taken what was expected, with the same sums in expectation.
+
+    A repair that takes u hours longer takes u * open / N off the reward and adds u * |F_a - F_b| to the gap of each
+    pair of groups. Both factors are known before the repair begins, so where u has mean zero given what was known
+    (durations independent given their forecasts) adding these terms back leaves every expected return as it is and
+    takes out most of its variance. For the cost the pair that leads is taken; where the lead changes hands inside a
+    step some luck stays.
+
+    Args:
+        batch: episodes.
+        late: u `[M, T]` (h), from `Forecast.surprise`.
+        scales: of the episodes.
+        n_groups: G.
+    """
+    n_open = batch.is_open.sum(-1).to(late.dtype)
+    shares, pair_gaps = split_groups(batch.crew, n_groups)
+    pairs = torch.as_tensor(pair_matrix(n_groups), dtype=late.dtype, device=late.device)
+    ahead = (shares @ pairs).abs()  # [M, T, P]
+    leading = pair_gaps.argmax(-1, keepdim=True)
+    rate = ahead.gather(-1, leading).squeeze(-1)
+    return batch.rewards + late * n_open / scales.n_regions, batch.costs - late * rate

@@ -1,0 +1,224 @@
+"""The rows of the results table. A new row is one more `Row` in `ROWS`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+
+from stormgym.agents.policy import AGENTS, agent_spec
+
+ENV_ID = "Restoration-v0"
+Group = Literal["Table 1 baselines", "learners", "planners", "ablations", "frontier"]
+GROUPS: tuple[Group, ...] = ("Table 1 baselines", "planners", "learners", "ablations")
+"""Groups of the table, in its order; `frontier` is drawn only."""
+
+ABLATION_CITY = "synthetic:20:5"
+FRONTIER_H = (4, 5, 6, 7, 8, 10, 12, 14, 16, 18, 20)
+"""Limits (h) at which the equity planner is scored for the figure's line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table: an agent, how it is trained, and in which form of the environment it acts."""
+
+    label: str
+    agent: str
+    """Name in `stormgym.agents.policy.AGENTS`."""
+    group: Group
+    kind: Literal["learner", "policy"] = "policy"
+    """A learner is trained once a seed; a policy needs no training and has seed 0 only."""
+    constrained: bool = True
+    """Whether the row aims at the limit."""
+    train: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the learner that differ from its defaults (`--AGENT.NAME` of train.py)."""
+    env: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the environment that differ from its defaults, but for the city."""
+    run: Mapping[str, Any] = field(default_factory=dict)
+    """Further options of train.py, such as num_envs."""
+    timesteps: int = 0
+    """Environment steps of a learner's training."""
+    seeds: int = 1
+    city: str | None = None
+    """The one city of this row; None for the cities of the command line."""
+    role: Literal["planner", "sta-sac"] | None = None
+    """What other rows of its city are compared with: paired differences to the planner, improvement over STA-SAC."""
+    printed: tuple[float, float] | None = None
+    """Mean outage and inequity (h) in EPOPR's Table 1."""
+    revision: int = 0
+    """Raise it when the agent's code has changed so much that seeds trained before no longer count."""
+
+    @property
+    def privileged(self) -> bool:
+        """Whether the agent looks at what no crew can know."""
+        return self.agent in AGENTS and AGENTS[self.agent].privileged
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides the trained agent, but for city and seed."""
+        chosen = {"agent": self.agent, "env": dict(self.env), "revision": self.revision}
+        if self.kind == "learner":
+            chosen |= {"train": dict(self.train), "run": dict(self.run), "timesteps": self.timesteps}
+        return chosen
+
+    def digest(self, city_fingerprint: str) -> str:
+        """Name of these settings on a city: a changed setting is a new name, and so a new run."""
+        text = json.dumps([self.settings(), city_fingerprint], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    def lacking(self) -> str | None:
+        """Why this installation cannot play the row (an agent or option it does not have); None when it can."""
+        if self.agent not in AGENTS:
+            return f"no agent {self.agent!r}"
+        if self.kind == "learner":
+            known = {f.name for f in fields(agent_spec(self.agent).load().settings)}
+            unknown = [name for name in self.train if name not in known]
+            if unknown:
+                return f"{self.agent} has no option {', '.join(unknown)}"
+        return None
+
+    def options(self) -> list[str]:
+        """The row's options of train.py, but for city, seed and folders."""
+        words = ["--env", ENV_ID, "--agent", self.agent, "--timesteps", str(self.timesteps)]
+        for name, value in self.run.items():
+            words += _option(f"--{name}", value)
+        for name, value in self.train.items():
+            words += _option(f"--{self.agent}.{name}", value)
+        return words
+
+
+def _option(name: str, value: Any) -> list[str]:
+    name = name.replace("_", "-")
+    if isinstance(value, bool):
+        head, dot, tail = name.rpartition(".")
+        return [name] if value else [f"{head}.no-{tail}" if dot else f"--no-{name[2:]}"]
+    if isinstance(value, (list, tuple)):
+        return [name, *map(str, value)]
+    return [name, str(value)]
+
+
+def _policy(label: str, agent: str, group: Group, **kwargs: Any) -> Row:
+    return Row(label=label, agent=agent, group=group, **kwargs)
+
+
+def _learner(label: str, agent: str, group: Group, timesteps: int, seeds: int = 5, **kwargs: Any) -> Row:
+    return Row(label=label, agent=agent, group=group, kind="learner", timesteps=timesteps, seeds=seeds, **kwargs)
+
+
+FREE: dict[str, Any] = {"constrained": False, "train": {"constrained": False}}
+"""A learner without the constraint."""
+
+_TABLE_1 = (
+    _policy("status quo", "request-volume", "Table 1 baselines", constrained=False, printed=(57.521, 17.344)),
+    _policy("nearest", "nearest", "Table 1 baselines", constrained=False, printed=(53.287, 16.365)),
+    _policy("TSP-ST", "tsp", "Table 1 baselines", constrained=False, printed=(49.337, 11.389)),
+    _learner(
+        "RL-DTSP",
+        "maskable-dqn",
+        "Table 1 baselines",
+        300_000,
+        env={"predictor": "point"},
+        printed=(50.853, 11.952),
+        **FREE,
+    ),
+    _learner(
+        "HRL-DPDP",
+        "hrl-dpdp",
+        "Table 1 baselines",
+        300_000,
+        env={"predictor": "point"},
+        printed=(56.924, 15.725),
+        **FREE,
+    ),
+    _learner(
+        "ROPU", "maskable-ppo", "Table 1 baselines", 500_000, env={"predictor": "cp"}, printed=(47.471, 10.132), **FREE
+    ),
+)
+
+_PLANNERS = (
+    _policy("shortest repair", "shortest-repair", "planners", constrained=False),
+    _policy("rollout", "rollout", "planners"),
+    _policy("repairman", "repairman", "planners", constrained=False),
+    _policy("equity planner", "equity-planner", "planners", role="planner"),
+    _policy("clairvoyant, fair", "clairvoyant-fair", "planners"),
+)
+
+_LEARNERS = (
+    _learner("EPOPR as printed", "sta-sac-paper", "learners", 300_000, printed=(45.762, 8.694)),
+    _learner("MaskablePPO-Lagrangian", "maskable-ppo", "learners", 500_000),
+    _learner("attention-PG", "attention-pg", "learners", 500_000),
+    _learner("STA-SAC", "sta-sac", "learners", 150_000, seeds=10, run={"eval_freq": 15_000}, role="sta-sac"),
+)
+
+
+def _ablation(label: str, **kwargs: Any) -> Row:
+    settings = {"timesteps": 60_000, "city": ABLATION_CITY, **kwargs}
+    return _learner(label, "sta-sac", "ablations", **settings)
+
+
+_ABLATIONS = (
+    _policy("equity planner (ablations)", "equity-planner", "ablations", city=ABLATION_CITY, role="planner"),
+    _ablation("STA-SAC, ECQR", role="sta-sac"),
+    *(_ablation(f"predictor {p}", env={"predictor": p}) for p in ("cqr", "cp", "point", "none")),
+    _ablation("no constraint", **FREE),
+    _ablation("terminal reward and cost", env={"reward": "terminal", "cost": "terminal"}),
+    _ablation("no teacher", train={"teacher": "none"}),
+    _ablation("no known part in the critics", train={"known_part": False}),
+    _ablation("one-step targets", train={"retrace": 0.0}),
+    _ablation("actor on fresh critics", train={"actor_follows": "online"}),
+    _ablation("dual step on exploring episodes", train={"greedy_share": 0.0}),
+    _ablation("paper's networks", train={"shape": "paper", "share_critics": False}),
+    _learner("EPOPR as printed (ablations)", "sta-sac-paper", "ablations", 60_000, city=ABLATION_CITY),
+)
+
+ROWS: tuple[Row, ...] = (*_TABLE_1, *_PLANNERS, *_LEARNERS, *_ABLATIONS)
+"""Every row of the table, in its order."""
+
+FRONTIER: tuple[Row, ...] = tuple(
+    _policy(f"equity planner at {limit} h", "equity-planner", "frontier", env={"cost_limit": float(limit)})
+    for limit in FRONTIER_H
+)
+"""The planner at other limits: the line of the figure."""
+
+SMALL_CITY = "synthetic:8:1"
+SMALL_TRAIN: dict[str, Any] = {
+    "learning_starts": 256,
+    "gradient_steps": 1,
+    "teacher_steps": 128,
+    "width": 16,
+    "batch_size": 8,
+    "n_epochs": 1,
+    "n_rollouts": 2,
+    "teacher": "nearest",
+}
+"""Settings of learners at the size of a test, for those that have them; a teacher that is none stays none."""
+_SMALL_RUN: dict[str, Any] = {"num_envs": 16, "eval_freq": 750, "eval_episodes": 16, "checkpoint_freq": 1_500}
+
+
+def small(row: Row) -> Row:
+    """The row at a size for tests: 1,500 steps and two seeds on eight regions."""
+    if row.kind == "policy":
+        return replace(row, city=SMALL_CITY)
+    known = {f.name: f.default for f in fields(agent_spec(row.agent).load().settings)} if row.agent in AGENTS else {}
+    tuned = {name: value for name, value in SMALL_TRAIN.items() if known.get(name, "none") != "none"}
+    return replace(
+        row, city=SMALL_CITY, timesteps=1_500, seeds=2, train={**tuned, **row.train}, run={**_SMALL_RUN, **row.run}
+    )
+
+
+def choose(rows: Sequence[Row], only: Sequence[str]) -> tuple[Row, ...]:
+    """Rows whose label, agent or group is named (in any case); all when none is.
+
+    Raises:
+        KeyError: a name that is none of them; the message lists the labels.
+    """
+    if not only:
+        return tuple(rows)
+    names = [{row.label.lower(), row.agent, row.group.lower()} for row in rows]
+    for word in only:
+        if not any(word.lower() in name for name in names):
+            known = ", ".join(dict.fromkeys(row.label for row in rows))
+            raise KeyError(f"no row {word!r}; name a label, an agent or a group. Labels: {known}")
+    chosen = {word.lower() for word in only}
+    return tuple(row for row, name in zip(rows, names, strict=True) if name & chosen)

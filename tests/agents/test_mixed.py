@@ -1,0 +1,322 @@
+"""MixedVecEnv against the StormVecEnvs it is made of, and what plays it."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
+from stable_baselines3.common.monitor import Monitor
+
+from stormgym.agents.policy import make_policy
+from stormgym.agents.training.mixed import MixedPolicy, MixedVecEnv, make_mixed_vec_env, policy_for
+from stormgym.agents.training.play import Score, make_training_env, play
+from stormgym.agents.training.vec_env import StormVecEnv, make_vec_env
+from stormgym.envs.data import City
+from stormgym.envs.data.resolve import many_cities, resolve_city
+
+CITIES = ("synthetic:5:1", "synthetic:9:2", "synthetic:7:3")
+SIZES = (5, 9, 7)
+SHARES = (3, 2, 2)
+ROWS = np.split(np.arange(7), [3, 5])
+ENV: dict[str, Any] = {"predictor": "none"}  # needs no forest
+MANY = "synthetic:5-9:3:3"
+
+
+def mixed(seed: int | None = 3, **kwargs: Any) -> MixedVecEnv:
+    return make_mixed_vec_env("Restoration-v0", 7, CITIES, seed=seed, **{**ENV, **kwargs})
+
+
+def alone(seed: int = 3, **kwargs: Any) -> list[StormVecEnv]:
+    """The same environments, one `StormVecEnv` a city."""
+    return [
+        make_vec_env("Restoration-v0", share, seed=seed + int(rows[0]), city=city, **{**ENV, **kwargs})
+        for city, share, rows in zip(CITIES, SHARES, ROWS, strict=True)
+    ]
+
+
+def equal(a: Any, b: Any) -> None:
+    if isinstance(b, dict):
+        assert a.keys() == b.keys()
+        for key in b:
+            equal(a[key], b[key])
+    else:
+        np.testing.assert_array_equal(a, b)
+        assert np.asarray(a).dtype == np.asarray(b).dtype
+
+
+def unpadded(observation: dict[str, Any], n: int) -> dict[str, Any]:
+    """One row's observation without padding, which is checked."""
+    for key, value in observation.items():
+        if key != "crew":
+            np.testing.assert_array_equal(value[n:], -1 if key == "group" else 0)
+    return {key: value if key == "crew" else value[:n] for key, value in observation.items()}
+
+
+@pytest.mark.parametrize(
+    "kwargs", [{}, {"cost_limit": (4.0, 20.0)}, {"cost": "terminal"}], ids=["plain", "pair", "end"]
+)
+def test_mixed__each_city_is_its_own_vec_env_step_for_step(kwargs: dict[str, Any]) -> None:
+    ours, theirs = mixed(**kwargs), alone(**kwargs)
+    obs, parts = ours.reset(), [venv.reset() for venv in theirs]
+    rng = np.random.default_rng(0)
+    ended = 0
+    for _ in range(60):  # unmasked actions: wasted trips and truncation come up too
+        for a, b in zip(ours.split(obs), parts, strict=True):
+            equal(a, b)
+        for i, n in enumerate(np.repeat(SIZES, SHARES)):
+            unpadded({key: value[i] for key, value in obs.items()}, n)
+        assert ours.observation_space.contains({k: np.ascontiguousarray(v[0]) for k, v in obs.items()})
+        np.testing.assert_array_equal(ours.action_masks(), obs["action_mask"].astype(bool))
+        actions = rng.integers(0, np.repeat(SIZES, SHARES))
+        obs, reward, done, infos = ours.step(actions)
+        steps = [venv.step(actions[rows]) for venv, rows in zip(theirs, ROWS, strict=True)]
+        parts = [step[0] for step in steps]
+        np.testing.assert_array_equal(reward, np.concatenate([step[1] for step in steps]))
+        np.testing.assert_array_equal(done, np.concatenate([step[2] for step in steps]))
+        for info, single, n in zip(infos, [i for s in steps for i in s[3]], np.repeat(SIZES, SHARES), strict=True):
+            if "episode" in single:
+                ended += 1
+                info["episode"].pop("t")
+                single["episode"].pop("t")
+                info["terminal_observation"] = unpadded(info["terminal_observation"], n)
+            np.testing.assert_array_equal(info["action_mask"][n:], 0)
+            info["action_mask"] = info["action_mask"][:n]
+            equal(info, single)
+        for info, single in zip(ours.reset_infos, [i for venv in theirs for i in venv.reset_infos], strict=True):
+            np.testing.assert_array_equal(
+                info["action_mask"], np.pad(single["action_mask"], (0, 9 - len(single["action_mask"])))
+            )
+            equal({**info, "action_mask": 0}, {**single, "action_mask": 0})
+    assert ended > 20
+
+
+def test_mixed__what_is_handed_out_never_changes() -> None:
+    venv = mixed()
+    handed = [venv.reset()]
+    copies = [{key: value.copy() for key, value in handed[0].items()}]
+    for _ in range(12):
+        obs, _, _, infos = venv.step(venv.action_masks().argmax(axis=1))
+        obs["action_mask"][:] = 7
+        infos[0]["action_mask"][:] = 7
+        assert not (venv.action_masks() == 7).all()
+        handed.append(obs)
+        copies.append({key: value.copy() for key, value in obs.items()})
+    for a, b in zip(handed, copies, strict=True):
+        equal(a, b)
+
+
+def test_mixed__spaces_are_those_of_the_largest_city_and_no_region_is_minus_one() -> None:
+    venv = mixed()
+    assert venv.action_space == spaces.Discrete(9)
+    assert isinstance(venv.observation_space, spaces.Dict)
+    assert venv.observation_space["point_h"].shape == (9,)
+    assert venv.observation_space["group"].low.tolist() == [-1.0] * 9
+    assert (venv.num_envs, venv.n_regions, [p.n_regions for p in venv.parts]) == (7, 9, list(SIZES))
+
+
+def test_mixed__attributes_and_methods_are_those_of_each_row() -> None:
+    venv = mixed(cost_limit=(4.0, 20.0))
+    venv.reset()
+    assert [city.name for city in venv.get_attr("city")] == np.repeat(CITIES, SHARES).tolist()
+    assert [city.name for city in venv.get_attr("city", [6, 0, -4])] == [CITIES[2], CITIES[0], CITIES[1]]
+    assert venv.get_attr("cost_limit") == [12.0] * 7
+    assert venv.get_attr("cost_limit_range", 4) == [(4.0, 20.0)]
+    venv.set_attr("note", 4)
+    assert venv.get_attr("note") == [4] * 7
+    venv.set_attr("note", 5, indices=[3, 4])  # a whole city
+    assert venv.get_attr("note") == [4] * 3 + [5] * 2 + [4] * 2
+    with pytest.raises(ValueError, match="indices=None"):
+        venv.set_attr("note", 6, indices=[3])
+    with pytest.raises(ValueError, match="act together"):
+        venv.env_method("reset")
+    assert venv.env_is_wrapped(Monitor) == [True] * 7
+    assert is_masking_supported(venv)
+    np.testing.assert_array_equal(get_action_masks(venv), venv.action_masks())
+    assert [mask.sum() for mask in venv.env_method("action_masks", indices=[5, 0])] == [7, 5]
+    venv.close()
+
+
+def test_mixed__seed_makes_the_same_episodes_again_and_pickling_goes_on() -> None:
+    venv = mixed(cost_limit=(4.0, 20.0))
+    first = venv.reset()
+    assert not np.array_equal(first["crew"], venv.reset()["crew"])
+    assert venv.seed(3) == list(range(3, 10))
+    equal(venv.reset(), first)
+    for _ in range(3):
+        venv.step(venv.action_masks().argmax(axis=1))
+    other = pickle.loads(pickle.dumps(venv))
+    for _ in range(25):
+        actions = venv.action_masks().argmax(axis=1)
+        a, b = venv.step(actions), other.step(actions)
+        equal(a[0], b[0])
+        np.testing.assert_array_equal(a[1], b[1])
+        for x, y in zip(a[3], b[3], strict=True):
+            assert x["cost_limit"] == y["cost_limit"]
+            if "episode" in x:
+                assert (x["episode"]["r"], x["episode"]["c"]) == (y["episode"]["r"], y["episode"]["c"])
+
+
+def test_mixed__an_action_that_is_no_region_of_its_city_is_an_error() -> None:
+    venv = mixed()
+    venv.reset()
+    with pytest.raises(ValueError, match=r"action 5 in environment 1: its city has the regions 0\.\.4; choose where"):
+        venv.step(np.array([0, 5, 0, 0, 0, 0, 0]))
+    with pytest.raises(ValueError, match="action -1 in environment 0"):
+        venv.step(np.array([-1, 0, 0, 0, 0, 0, 0]))
+    with pytest.raises(ValueError, match=r"actions must have shape \(7,\); got \(3,\)"):
+        venv.step(np.zeros(3, dtype=np.int64))
+    venv.set_options({"jobs": {}})
+    with pytest.raises(ValueError, match="reset options"):
+        venv.reset()
+
+
+def test_mixed__needs_cities_with_the_same_number_of_groups() -> None:
+    with pytest.raises(ValueError, match="at least one city; got none"):
+        MixedVecEnv([])
+    with pytest.raises(ValueError, match="over cities, whose observations have regions"):
+        MixedVecEnv([make_vec_env("CartPole-v1", 1)])
+    three = resolve_city(CITIES[0])
+    two = City(
+        **{
+            **{name: getattr(three, name) for name in three.__dataclass_fields__},
+            "name": "two groups",
+            "group": np.minimum(three.group, 1),
+            "group_names": ("low", "high"),
+        }
+    )
+    with pytest.raises(ValueError, match=r"same number of groups; got synthetic:5:1: 3, two groups: 2"):
+        make_mixed_vec_env("Restoration-v0", 2, [three, two], **ENV)
+
+
+def test_mixed__rows_are_shared_evenly_with_at_least_one_a_city() -> None:
+    for num_envs, shares in ((7, [3, 2, 2]), (6, [2, 2, 2]), (1, [1, 1, 1])):
+        venv = make_mixed_vec_env("Restoration-v0", num_envs, CITIES, **ENV)
+        assert [one.num_envs for one in venv.venvs] == shares
+
+
+# --------------------------------------------------------------------------------------------- policies
+
+
+@pytest.mark.parametrize("name", ["nearest", "repairman", "equity-planner", "clairvoyant-fair"])
+def test_policy__of_each_city_acts_on_its_own_rows(name: str) -> None:
+    ours, theirs = mixed(cost_limit=(4.0, 20.0)), alone(cost_limit=(4.0, 20.0))
+    policy, policies = policy_for(name, ours), [make_policy(name, venv) for venv in theirs]
+    assert isinstance(policy, MixedPolicy)
+    assert policy.privileged == (name == "clairvoyant-fair")
+    obs, parts = ours.reset(), [venv.reset() for venv in theirs]
+    state, states = None, [None] * 3
+    start = np.ones(7, dtype=bool)
+    for _ in range(20):
+        actions, state = policy.predict(obs, state, start, deterministic=True)
+        for i, rows in enumerate(ROWS):
+            own, states[i] = policies[i].predict(parts[i], states[i], start[rows], deterministic=True)
+            np.testing.assert_array_equal(actions[rows], own)
+            parts[i] = theirs[i].step(own)[0]
+        obs, _, start, _ = ours.step(actions)
+
+
+def test_policy__needs_the_observation_of_all_rows() -> None:
+    venv = mixed()
+    policy = MixedPolicy.for_env(venv, "nearest")
+    obs = venv.reset()
+    with pytest.raises(ValueError, match=r"bound to 7 environments; got action_mask of shape \(2, 9\)"):
+        policy.predict({key: value[:2] for key, value in obs.items()})
+    with pytest.raises(ValueError, match="one policy for each of 3 cities; got 1"):
+        MixedPolicy(policy.policies[:1], venv)
+
+
+# ------------------------------------------------------------------------------------------ names of many cities
+
+
+def test_many_cities__are_fixed_by_the_name_and_spread_over_the_range() -> None:
+    names = many_cities("synthetic:20-100:3:16")
+    assert names is not None
+    assert names == many_cities("synthetic:20-100:3:16")
+    assert names[0] == "synthetic:77:328645170"  # the same cities in every version
+    sizes = np.sort([int(name.split(":")[1]) for name in names])
+    parts = np.linspace(20, 101, 17)
+    assert ((sizes >= np.floor(parts[:-1])) & (sizes < parts[1:])).all()
+    assert len({name.split(":")[2] for name in names}) == 16
+    assert names != many_cities("synthetic:20-100:4:16")
+    assert [name.split(":")[1] for name in many_cities("synthetic:7-7:0:2") or ()] == ["7", "7"]
+    assert [many_cities(name) for name in ("default", "synthetic:20:3", None, resolve_city(CITIES[0]))] == [None] * 4
+
+
+@pytest.mark.parametrize("name", ["synthetic:2-9:0:1", "synthetic:9-5:0:1", "synthetic:5-201:0:1", "synthetic:5-9:0:0"])
+def test_many_cities__what_cannot_be_made_is_an_error(name: str) -> None:
+    with pytest.raises(ValueError, match="needs 3 <= LOW <= HIGH <= 200 and COUNT >= 1; got"):
+        many_cities(name)
+
+
+def test_many_cities__are_for_training_only() -> None:
+    for make in (
+        lambda: gym.make("Restoration-v0", city=MANY),
+        lambda: gym.make_vec("Restoration-v0", 2, vectorization_mode="vector_entry_point", city=MANY),
+        lambda: resolve_city(MANY),
+    ):
+        with pytest.raises(ValueError, match=r"names many cities \(3\); for training only. Name one, e.g. 'synthetic:"):
+            make()
+
+
+def test_training_env__of_a_name_of_many_cities_is_mixed() -> None:
+    told: list[tuple[int, int]] = []
+    venv = make_training_env(
+        "Restoration-v0", 4, {"city": MANY, "cost_limit": 6.0, **ENV}, on_city=lambda i, n: told.append((i, n))
+    )
+    assert isinstance(venv, MixedVecEnv)
+    assert told == [(0, 3), (1, 3), (2, 3)]
+    assert [city.name for city in venv.get_attr("city", [0, 2, 3])] == list(many_cities(MANY) or ())
+    assert venv.get_attr("cost_limit") == [6.0] * 4
+
+
+# ---------------------------------------------------------------------------------------------------- evaluation
+
+
+def test_play__of_many_cities_is_the_mean_over_rows() -> None:
+    venv = mixed(cost_limit=(2.0, 20.0))
+    score = play(venv, policy_for("nearest", venv), episodes=14, seed=5)
+    again = play(venv, policy_for("nearest", venv), episodes=14, seed=5)
+    assert score.returns.size == 14
+    np.testing.assert_array_equal(score.returns, again.returns)
+    assert score.limits is not None
+    assert score.costs is not None
+    assert score.cost_limit == pytest.approx(score.limits.mean())
+    assert score.metrics["cost_limit_h"] == pytest.approx(score.limits.mean())
+    assert score.metrics["over_limit"] == score.violation_rate
+    assert score.cost_in_limits == pytest.approx((score.costs / score.limits).mean())
+    assert score.logged()["cost_in_limits"] == score.cost_in_limits
+    assert -score.mean_return == pytest.approx(score.metrics["mean_outage_h"], rel=1e-6)
+
+
+def test_play__with_one_limit_keeps_none_of_its_own() -> None:
+    venv = mixed(cost_limit=5.0)
+    score = play(venv, policy_for("nearest", venv), episodes=7)
+    assert (score.cost_limit, score.limits) == (5.0, None)
+    assert "cost_in_limits" not in score.logged()
+
+
+def test_score__limits_that_are_all_equal_rank_as_one_number() -> None:
+    rng = np.random.default_rng(0)
+    ranks: list[list[tuple[float, float]]] = [[], []]
+    for _ in range(60):
+        returns, costs = rng.normal(-30, 2, size=32), rng.gamma(4.0, rng.uniform(1.5, 2.3), size=32)
+        ranks[0].append(Score(returns, costs, 8.0, {}).rank)
+        ranks[1].append(Score(returns, costs, 8.0, {}, limits=np.full(32, 8.0)).rank)
+    np.testing.assert_allclose(ranks[0], ranks[1], rtol=1e-12, atol=1e-12)
+    assert np.argsort([r[0] for r in ranks[0]]).tolist() == np.argsort([r[0] for r in ranks[1]]).tolist()
+    assert 5 < sum(r[0] == 0 for r in ranks[0]) < 55  # feasible and infeasible ones
+
+
+def test_score__episodes_are_judged_by_their_own_limits() -> None:
+    limits = np.array([4.0, 20.0] * 20)
+    fair = Score(np.zeros(40), 0.9 * limits, 12.0, {}, limits)
+    unfair = Score(np.zeros(40), np.full(40, 11.0), 12.0, {}, limits)  # the same for all: far over the small limits
+    assert fair.excess == 0.0 < unfair.excess
+    assert (fair.violation_rate, unfair.violation_rate) == (0.0, 0.5)
+    assert unfair.mean_cost < fair.mean_cost + 1.0
+    assert unfair.cost_in_limits == pytest.approx((11 / 4 + 11 / 20) / 2)
