@@ -28,7 +28,7 @@ import tyro
 from pages import replace_block
 from results_table import figure, summary, tables
 from results_table.rows import FRONTIER, ROWS, SMALL_CITY, Row, choose, small
-from results_table.scores import Held, Place, Score, load_score, play, score_file, write_score
+from results_table.scores import Held, Place, Score, changed_since, load_score, play, score_file, write_score
 from results_table.training import Stopping, Trainer, seed_folder, steps_done, train_seed
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -216,7 +216,9 @@ def work(settings: Settings, held: Held, jobs: Sequence[Job], err: Console) -> i
                     bar.console.print(f"failed: {job.name}: {error}", markup=False, soft_wrap=True)
         except (KeyboardInterrupt, Stopping):
             bench.trainer.stop()
-            err.print("restoration_table.py: stopped; what is done is kept, and the same command goes on")
+            err.print(
+                "restoration_table.py: stopped; what is done is kept, and the same command goes on", soft_wrap=True
+            )
             return 130
     for job, error in failed:
         err.print(f"failed: {job.name}: {str(error).splitlines()[0]}", markup=False, soft_wrap=True)
@@ -311,6 +313,10 @@ def report(
         if settings.seeds is not None:
             files = [file for file in files if int(file.stem) < settings.seeds]
         scores = [score for file in files if (score := load_score(file, row, held)) is not None]
+        for file in files:
+            if names := changed_since(file, row):
+                what = f"{place.slug}: {row.label} seed {file.stem}"
+                err.print(f"left out: {what} was trained with another {', '.join(names)} than today's", soft_wrap=True)
         if scores:
             found.setdefault(place.slug, []).append((row, scores))
     lines = {city: [pair for pair in rows if pair[0].group != "frontier"] for city, rows in found.items()}

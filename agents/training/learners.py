@@ -177,12 +177,18 @@ class STASACLearner(Learner):
         )
         arguments["policy_kwargs"] = {key: arguments.pop(key) for key in sizes}
         arguments["teacher"] = teacher_of(settings.teacher, venv, arguments.pop("teacher_margin"))
+        arguments["control_variate"] = settings.control_variate and not has_shock(venv)
         return "STASACPolicy", arguments
 
     def rebind(self, model: BaseAlgorithm, venv: VecEnv, settings: STASACSettings) -> None:
         """The teacher, bound to these environments."""
         assert isinstance(model, STASAC)
         model.teacher = teacher_of(settings.teacher, venv, settings.teacher_margin)
+
+
+def has_shock(venv: VecEnv) -> bool:
+    """Whether durations share a factor, so that those seen so far tell about those to come."""
+    return venv.has_attr("core") and any(core.shock != "none" for core in venv.get_attr("core"))
 
 
 def teacher_of(name: str, venv: VecEnv, margin: float = 0.0) -> Policy | None:

@@ -300,9 +300,9 @@ class MixedPolicy:
         episode_start: NDArray[np.bool_] | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[Any], Any]:
-        """Actions `[B]` and the state of each city's policy, as Stable-Baselines3's `predict`.
+        """Actions `[B]` and the states of the cities' policies by city, as Stable-Baselines3's `predict`.
 
-        A city whose policy has no state yet and no row that begins is left alone: it takes the first open region.
+        A city none of whose rows has begun since `state` was None is left alone: its rows take the first open region.
 
         Raises:
             ValueError: the observation is not one of all rows.
@@ -314,13 +314,14 @@ class MixedPolicy:
                 "Give it the observation of all of them"
             )
         actions = np.zeros(self.num_envs, dtype=np.int64)
-        states = [None] * len(self.parts) if state is None else list(state)
+        states: dict[int, Any] = {} if state is None else dict(state)  # of the cities that have begun
         for i, (part, policy) in enumerate(zip(self.parts, self.policies, strict=True)):
             start = None if episode_start is None else np.asarray(episode_start)[part.rows]
-            if states[i] is None and start is not None and not start.any():
+            if i not in states and start is not None and not start.any():
                 actions[part.rows] = np.asarray(observation["action_mask"])[part.rows].argmax(axis=1)
                 continue
-            actions[part.rows], states[i] = policy.predict(part.of(observation), states[i], start, deterministic)
+            seen = part.of(observation)
+            actions[part.rows], states[i] = policy.predict(seen, states.get(i), start, deterministic)
         return actions, states
 
 

@@ -37,7 +37,7 @@ class STASACSettings:
     entropy_in_critic: bool = False
     """Whether critics' targets carry the entropy bonus."""
     control_variate: bool = True
-    """Take the luck of repair durations out of the critics' targets; off under --shock, where it tells something."""
+    """Take the luck of repair durations out of the critics' targets; not done under --shock, where it tells more."""
     cost_reduction: Literal["mean", "max"] = "mean"
     """How the two cost critics count together."""
     actor_tau: float = 0.003
@@ -46,9 +46,9 @@ class STASACSettings:
     """Critics that the actor's loss takes."""
     limit_margin: float = 0.95
     """The multiplier aims at this share of the cost limit."""
-    multiplier_init: float = 0.3
+    multiplier_init: float = 0.4
     """Lambda at the start, per limit of cost."""
-    multiplier_lr: float = 0.02
+    multiplier_lr: float = 0.06
     """Step size of lambda."""
     multiplier_method: Literal["softplus", "projected"] = "softplus"
     """How lambda moves: softplus with Adam, or a projected gradient step."""
@@ -60,7 +60,7 @@ class STASACSettings:
     """Policy that needs no training and plays the first steps, a warm start that the actor imitates; or none."""
     teacher_steps: int = 140_000
     """Steps that the teacher plays, at most half of the training."""
-    teacher_margin: float = 0.4
+    teacher_margin: float = 0.45
     """Share of the cost limit that the teacher leaves free: who imitates a balanced order balances less well."""
     imitation: tuple[float, float] = (0.02, 0.02)
     """Weight of the imitation when the teacher leaves and at the end."""
@@ -119,7 +119,7 @@ class STASACPaperSettings(STASACSettings):
     greedy_share: float = 0.0
     """Share of the environments that act greedily and feed the dual step."""
     control_variate: bool = False
-    """Take the luck of repair durations out of the critics' targets; off under --shock, where it tells something."""
+    """Take the luck of repair durations out of the critics' targets; not done under --shock, where it tells more."""
     teacher: str = "none"
     """Policy that needs no training and plays the first steps, a warm start that the actor imitates; or none."""
     shape: Literal["episode", "paper"] = "paper"

@@ -97,7 +97,7 @@ def _panel(figure: Figure, ax: Axes, table: CityTable, lines: Sequence[Line], fr
         ha="center",
         va="bottom",
     )
-    ax.set_title(f"city {table.city}", loc="left", fontsize=10)
+    ax.set_title(f"city {table.city}", loc="right", fontsize=10)
     ax.set_xlabel("mean gap: largest W1 between groups (h)")
     ax.set_ylabel("mean outage (h)")
     ax.grid(alpha=0.25, linewidth=0.6)

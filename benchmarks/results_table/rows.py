@@ -148,7 +148,7 @@ _LEARNERS = (
     _learner("EPOPR as printed", "sta-sac-paper", "learners", 300_000, printed=(45.762, 8.694)),
     _learner("MaskablePPO-Lagrangian", "maskable-ppo", "learners", 500_000),
     _learner("attention-PG", "attention-pg", "learners", 500_000),
-    _learner("STA-SAC", "sta-sac", "learners", 150_000, seeds=10, run={"eval_freq": 15_000}, role="sta-sac"),
+    _learner("STA-SAC", "sta-sac", "learners", 200_000, seeds=10, run={"eval_freq": 20_000}, role="sta-sac"),
 )
 
 
@@ -165,6 +165,7 @@ _ABLATIONS = (
     _ablation("terminal reward and cost", env={"reward": "terminal", "cost": "terminal"}),
     _ablation("no teacher", train={"teacher": "none"}),
     _ablation("no known part in the critics", train={"known_part": False}),
+    _ablation("no control variate", train={"control_variate": False}),
     _ablation("one-step targets", train={"retrace": 0.0}),
     _ablation("actor on fresh critics", train={"actor_follows": "online"}),
     _ablation("dual step on exploring episodes", train={"greedy_share": 0.0}),
@@ -203,22 +204,21 @@ def small(row: Row) -> Row:
     known = {f.name: f.default for f in fields(agent_spec(row.agent).load().settings)} if row.agent in AGENTS else {}
     tuned = {name: value for name, value in SMALL_TRAIN.items() if known.get(name, "none") != "none"}
     return replace(
-        row, city=SMALL_CITY, timesteps=1_500, seeds=2, train={**tuned, **row.train}, run={**_SMALL_RUN, **row.run}
+        row, city=SMALL_CITY, timesteps=1_500, seeds=2, train={**tuned, **row.train}, run={**row.run, **_SMALL_RUN}
     )
 
 
 def choose(rows: Sequence[Row], only: Sequence[str]) -> tuple[Row, ...]:
-    """Rows whose label, agent or group is named (in any case); all when none is.
+    """Rows whose label, agent or group is named; all when none is. STA-SAC is one row, sta-sac all of that agent.
 
     Raises:
         KeyError: a name that is none of them; the message lists the labels.
     """
     if not only:
         return tuple(rows)
-    names = [{row.label.lower(), row.agent, row.group.lower()} for row in rows]
+    names = [{row.label, row.agent, row.group} for row in rows]
     for word in only:
-        if not any(word.lower() in name for name in names):
+        if not any(word in name for name in names):
             known = ", ".join(dict.fromkeys(row.label for row in rows))
             raise KeyError(f"no row {word!r}; name a label, an agent or a group. Labels: {known}")
-    chosen = {word.lower() for word in only}
-    return tuple(row for row, name in zip(rows, names, strict=True) if name & chosen)
+    return tuple(row for row, name in zip(rows, names, strict=True) if name & {*only})

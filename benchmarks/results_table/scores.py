@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from results_table.rows import ENV_ID, Row
-from results_table.training import TrainingTime, same_settings, settings_today
+from results_table.training import TrainingTime, changed_settings, settings_today
 from stormgym.agents.evaluation.lineup import resolve_agents
 from stormgym.agents.evaluation.rollouts import episode_seeds, evaluate, make_batch
 from stormgym.agents.evaluation.statistics import mean_estimate, wilson_interval
@@ -90,11 +90,18 @@ def load_score(file: Path, row: Row, held: Held) -> Score | None:
     kept = facts["held_out"]
     if (kept["episodes"], kept["seed"]) != (held.episodes, held.seed):
         return None
-    if row.kind == "learner" and row.lacking() is None and not same_settings(facts["learner"], settings_today(row)):
+    if changed_since(file, row):
         return None
     with np.load(file.with_suffix(".npz"), allow_pickle=False) as stored:
         episodes = {key: stored[key] / _PER_HOUR for key in EPISODE_KEYS}
     return Score(int(facts["seed"]), facts, episodes)
+
+
+def changed_since(file: Path, row: Row) -> list[str]:
+    """Names of the learner's settings that were others when the seed was trained: defaults changed since."""
+    if row.kind == "policy" or row.lacking() is not None or not file.is_file():
+        return []
+    return changed_settings(json.loads(file.read_text(encoding="utf-8"))["learner"], settings_today(row))
 
 
 def write_score(file: Path, facts: Mapping[str, Any], episodes: Mapping[str, Floats]) -> None:

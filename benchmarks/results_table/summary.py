@@ -107,7 +107,7 @@ def city_table(city: str, found: Sequence[tuple[Row, Sequence[Score]]], *, seed:
     planner = _with_role(ordered, "planner")
     sta_sac = _with_role(ordered, "sta-sac")
     lines = tuple(_line(row, scores, planner, sta_sac, seed) for row, scores in ordered)
-    commits = {str(s.facts["versions"].get("commit")) for _, scores in ordered for s in scores}
+    commits = {str(s.facts["versions"].get("commit") or "unknown") for _, scores in ordered for s in scores}
     return CityTable(
         city=city,
         limit_h=limits.pop(),

@@ -160,9 +160,14 @@ def settings_today(row: Row) -> dict[str, Any]:
     return found
 
 
+def changed_settings(stored: Mapping[str, Any], today: Mapping[str, Any]) -> list[str]:
+    """Names that both sets of settings have, with different values: options added later change no old run."""
+    return sorted(name for name in stored.keys() & today.keys() if stored[name] != today[name])
+
+
 def same_settings(stored: Mapping[str, Any], today: Mapping[str, Any]) -> bool:
-    """Whether two sets of settings agree on every name that both have: options added later change no old run."""
-    return all(stored[name] == today[name] for name in stored.keys() & today.keys())
+    """Whether two sets of settings agree on every name that both have."""
+    return not changed_settings(stored, today)
 
 
 def seed_folder(runs_dir: Path, row: Row, city_slug: str, digest: str, seed: int) -> Path:

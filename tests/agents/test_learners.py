@@ -114,6 +114,23 @@ def test_settings__of_sta_sac_are_those_of_the_class() -> None:
     assert own_settings == expected
 
 
+def test_sta_sac__takes_luck_for_news_where_durations_share_a_shock() -> None:
+    for shock, expected in (("none", True), ("group", False)):
+        venv = make_vec_env("Restoration-v0", 4, city="synthetic:8:1", shock=shock)
+        model = learners.sta_sac.build(venv, learners.sta_sac.settings(teacher="nearest"), seed=0)
+        assert model.control_variate is expected  # type: ignore[attr-defined]
+
+
+def test_sta_sac__refuses_a_teacher_that_it_cannot_have() -> None:
+    venv = make_vec_env("Restoration-v0", 4, city="synthetic:8:1")
+    for name in ("clairvoyant", "ppo", "nobody"):
+        with pytest.raises(ValueError, match=f"teacher must be none or one of .*equity-planner.*; got '{name}'"):
+            learners.teacher_of(name, venv)
+    assert learners.teacher_of("none", venv) is None
+    teacher = learners.teacher_of("equity-planner", venv, margin=0.25)
+    assert teacher.margin == 0.25  # type: ignore[union-attr]
+
+
 def test_learner__wrong_environments_are_told_what_fits() -> None:
     cartpole = make_dummy_vec_env("CartPole-v1", n_envs=2)
     pendulum = make_dummy_vec_env("Pendulum-v1", n_envs=2)

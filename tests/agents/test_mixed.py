@@ -220,6 +220,25 @@ def test_policy__of_each_city_acts_on_its_own_rows(name: str) -> None:
         obs, _, start, _ = ours.step(actions)
 
 
+def test_policy__leaves_a_city_alone_until_one_of_its_rows_begins() -> None:
+    venv = mixed()
+    policy = MixedPolicy.for_env(venv, "nearest")
+    obs = venv.reset()
+    first = obs["action_mask"].argmax(axis=1)
+    nearest = np.where(obs["action_mask"] == 1, obs["distance_km"], np.inf).argmin(axis=1)
+    state = None
+    for begins, asked in (
+        (np.zeros(7, dtype=bool), []),
+        (np.arange(7) == 4, ROWS[1]),
+        (np.zeros(7, dtype=bool), ROWS[1]),
+    ):
+        actions, state = policy.predict(obs, state, begins)
+        expected = first.copy()
+        expected[asked] = nearest[asked]
+        np.testing.assert_array_equal(actions, expected)
+    np.testing.assert_array_equal(policy.predict(obs)[0], nearest)
+
+
 def test_policy__needs_the_observation_of_all_rows() -> None:
     venv = mixed()
     policy = MixedPolicy.for_env(venv, "nearest")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from stormgym.agents.evaluation.options import EnvOptions
 from stormgym.agents.training.door import env_options
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -196,3 +197,21 @@ def test_env_options__are_those_that_evaluate_takes() -> None:
     assert env_options({}) == ""
     text = env_options({"city": "my city", "cost_limit": 6.0, "shock_log_sd": 0.5, "reward": "terminal"})
     assert text == " --city 'my city' --cost-limit 6.0 --option shock_log_sd=0.5 --option reward=terminal"
+
+
+def test_env_options__a_range_of_limits_is_written_as_it_is_read() -> None:
+    for pair in ((4.0, 20.5), [4.0, 20.5]):  # as given, and as settings.json gives it back
+        assert env_options({"cost_limit": pair}) == " --cost-limit 4.0-20.5"
+    assert EnvOptions(cost_limit="4.0-20.5").env_kwargs() == {"cost_limit": (4.0, 20.5)}
+
+
+def test_training__over_many_cities_ends_without_a_table_and_says_how_to_score(
+    door: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = ("--sta-sac.learning-starts", "64", "--sta-sac.gradient-steps", "1", "--sta-sac.width", "16")
+    place = ("--city", "synthetic:5-8:1:3", "--predictor", "none", "--num-envs", "4", "--eval-episodes", "6")
+    rest = ("--timesteps", "128", "--runs-dir", str(tmp_path), "--no-progress")
+    assert door((*place, *quick, *rest)) == 0
+    folder = only_run(tmp_path)
+    assert f"--city CITY --predictor none --agents {folder} (CITY: any one city)" in capsys.readouterr().out
+    assert not (folder / "evaluation.json").exists()
