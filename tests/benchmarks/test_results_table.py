@@ -369,7 +369,7 @@ def test_seed__that_has_ended_is_found_and_one_of_other_settings_is_not(tmp_path
     assert run.settings.seed == 3
     assert spent.cpu_s is not None
     assert spent.wall_s is not None
-    assert 0 < spent.wall_s
+    assert spent.wall_s >= 0
     assert training.steps_done(tmp_path) == 256
     trainer.stop()  # from here on any training would raise
     again, spent_again = training.train_seed(trainer, QUICK, CITY, tmp_path, 3)
@@ -463,7 +463,7 @@ def test_kill__the_same_command_goes_on_to_the_same_numbers(how: str, whole: Pat
     killed = tmp_path
     first = subprocess.Popen(command_of(killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
     wait_for(lambda: list(killed.glob("runs/**/checkpoints/*/model.zip")), first)
-    (folder,) = {path.parents[4] for path in killed.glob("runs/**/checkpoints")}
+    (folder,) = {path.parents[3] for path in killed.glob("runs/**/checkpoints")}
     if how == "stopped":
         first.send_signal(signal.SIGTERM)
         assert first.wait(600) == 130
@@ -481,7 +481,7 @@ def test_kill__the_same_command_goes_on_to_the_same_numbers(how: str, whole: Pat
     for key in ("mean_outage_h", "gap_h", "violation_rate"):
         assert facts[0][key] == facts[1][key]
     assert (facts[1]["training"]["cpu_s"] is None) == (how != "stopped")
-    assert facts[1]["training"]["wall_s"] > 0
+    assert facts[1]["training"]["wall_s"] >= 0
 
 
 def wait_for(ready: Any, process: subprocess.Popen[bytes], seconds: float = 600.0) -> None:
