@@ -29,6 +29,7 @@ class AttentionPolicy(BasePolicy):
         lr_schedule: learning rate as a function of the progress that remains.
         width, n_layers, n_heads: size of the encoder.
         step_width: width of what is computed for every region at every step.
+        balance: show the network what restoring each region does to the balance between groups.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class AttentionPolicy(BasePolicy):
         n_layers: int = 2,
         n_heads: int = 4,
         step_width: int = 32,
+        balance: bool = True,
         use_sde: bool = False,
     ) -> None:
         super().__init__(observation_space, action_space, squash_output=False)
@@ -49,7 +51,13 @@ class AttentionPolicy(BasePolicy):
         crew_shape = observation_space["crew"].shape
         assert crew_shape is not None
         self.n_groups = n_groups_of(crew_shape[0])
-        self._size = {"width": width, "n_layers": n_layers, "n_heads": n_heads, "step_width": step_width}
+        self._size: dict[str, Any] = {
+            "width": width,
+            "n_layers": n_layers,
+            "n_heads": n_heads,
+            "step_width": step_width,
+            "balance": balance,
+        }
         self.actor = EpisodeNet(N_STATIC + self.n_groups, n_crew_features(self.n_groups), 1, **self._size)
         self.optimizer = torch.optim.Adam(self.actor.parameters(), lr=lr_schedule(1.0))
 

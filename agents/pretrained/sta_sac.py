@@ -18,7 +18,7 @@ from stormgym.agents.sta_sac.features import N_STATIC, check_observation_space, 
 from stormgym.agents.sta_sac.networks import SHAPES, EpisodeNet, PaperNet
 from stormgym.envs.restoration.layout import n_groups_of
 
-NETWORK = ("shape", "width", "n_layers", "n_heads", "step_width")
+NETWORK = ("shape", "width", "n_layers", "n_heads", "step_width", "balance")
 """What a card says of the network."""
 
 

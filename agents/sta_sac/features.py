@@ -10,6 +10,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from stormgym.agents.sta_sac.networks import Inputs
+from stormgym.envs.equity import pair_matrix
 from stormgym.envs.restoration.layout import COLUMN, CREW_SCALARS, REGION_COLUMNS
 
 CREW = {name: i for i, name in enumerate(CREW_SCALARS)}
@@ -109,6 +110,35 @@ def travel_hours(distance_km: Tensor, crew: Tensor) -> Tensor:
     return distance_km / crew[..., CREW["speed_kmh"]].unsqueeze(-1)
 
 
+def balance_features(regions: Tensor, crew: Tensor, n_groups: int) -> Tensor:
+    """What restoring each region does to the balance between groups: `[B, T, N, 4]`, no units.
+
+    How far its group is ahead of the one most behind and of the one most ahead (shares restored, 1 at most); how far
+    it is ahead of the others where their pair's gap counts; and by how much its restoration would narrow (-) or widen
+    (+) the differences where they count, in regions. A pair's gap counts as it comes close to the largest.
+    """
+    group = group_one_hot(regions, n_groups)  # [B, N, G]
+    shares, pair_gaps = split_groups(crew, n_groups)  # [B, T, G], [B, T, P]
+    pairs = torch.as_tensor(pair_matrix(n_groups), dtype=crew.dtype, device=crew.device)  # [G, P]
+    limit = crew[..., CREW["cost_limit_h"], None]
+    weight = (4.0 * pair_gaps / limit).softmax(-1)  # [B, T, P]
+    ahead = shares @ pairs  # [B, T, P] F_a - F_b
+    step = (group / group.sum(1, keepdim=True).clamp_min(1.0)) @ pairs  # [B, N, P]
+    widening = ((ahead[:, :, None] + step[:, None]).abs() - ahead.abs()[:, :, None]) * weight[:, :, None]
+    size = step.abs().amax(-1).clamp_min(1e-6)[:, None]  # [B, 1, N]
+    lead = torch.stack(
+        [shares - shares.amin(-1, keepdim=True), shares - shares.amax(-1, keepdim=True), (ahead * weight) @ pairs.T],
+        dim=-1,
+    )  # [B, T, G, 3]
+    own = torch.einsum("bng,btgk->btnk", group, lead)
+    return torch.cat([4.0 * own, (widening.sum(-1) / size).unsqueeze(-1)], dim=-1)
+
+
+def way_features(travel: Tensor) -> Tensor:
+    """The way to each region `[..., 3]` from its hours in mean repairs."""
+    return torch.stack([travel, travel.sqrt(), (-3.0 * travel).exp()], dim=-1)
+
+
 def make_inputs(
     regions: Tensor, distance_km: Tensor, is_open: Tensor, crew: Tensor, n_groups: int
 ) -> tuple[Inputs, Scales]:
@@ -124,12 +154,14 @@ def make_inputs(
     scales = scales_of(regions)
     share_open = is_open.to(crew.dtype).sum(dim=-1) / scales.n_regions
     real = exists(regions)
+    travel = travel_hours(distance_km, crew) / scales.hours[:, None]
     return (
         Inputs(
             exists=None if bool(real.all()) else real,
             tokens=static_features(regions, scales, n_groups),
             is_open=is_open,
-            travel=travel_hours(distance_km, crew) / scales.hours[:, None],
+            travel=travel,
+            moving=torch.cat([way_features(travel), balance_features(regions, crew, n_groups)], dim=-1),
             crew=crew_features(crew, share_open, scales, n_groups),
         ),
         scales,

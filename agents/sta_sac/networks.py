@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 
 Encoding = tuple[Tensor, ...]
+N_WAY, N_BALANCE = 3, 4
+"""Features of a region that change from step to step: of the way to it, and of the balance between groups."""
 
 
 @dataclass
@@ -27,6 +29,7 @@ class Inputs:
     tokens: Tensor  # [B, N, F] static features
     is_open: Tensor  # [B, T, N] bool
     travel: Tensor  # [B, T, N] hours from the crew, in mean repairs
+    moving: Tensor  # [B, T, N, 3 + 4] features of a region that change from step to step: way, balance
     crew: Tensor  # [B, T, C]
     exists: Tensor | None = None  # [B, N] bool where cities of several sizes are padded to one; None: all exist
 
@@ -54,19 +57,31 @@ class RegionEncoder(nn.Module):
 
 
 class EpisodeNet(nn.Module):
-    """Encode an episode once, score its regions at every step: `[B, T, N, n_out]`."""
+    """Encode an episode once, score its regions at every step: `[B, T, N, n_out]`.
+
+    `balance=False` hides from it what each choice does to the balance between groups.
+    """
 
     def __init__(
-        self, n_features: int, n_crew: int, n_out: int, width: int, n_layers: int, n_heads: int, step_width: int
+        self,
+        n_features: int,
+        n_crew: int,
+        n_out: int,
+        width: int,
+        n_layers: int,
+        n_heads: int,
+        step_width: int,
+        balance: bool = True,
     ) -> None:
         super().__init__()
+        self.n_moving = N_WAY + N_BALANCE * balance
         self.n_heads = n_heads
         self.encoder = RegionEncoder(n_features, width, n_layers, n_heads)
         self.query = nn.Sequential(nn.Linear(2 * width + n_crew, width), nn.ReLU(), nn.Linear(width, step_width))
         self.attend = nn.Linear(width, 2 * width, bias=False)
         self.value = nn.Linear(width, step_width, bias=False)
         self.key = nn.Linear(width, step_width, bias=False)
-        self.travel = nn.Linear(3, step_width)
+        self.moving = nn.Linear(self.n_moving, step_width)
         self.mix = nn.Linear(step_width, step_width)
         self.out = nn.Linear(step_width, n_out)
 
@@ -89,9 +104,8 @@ class EpisodeNet(nn.Module):
         weight = inputs.is_open.to(h.dtype)  # [B, T, N]
         pooled = torch.matmul(weight, h) / weight.sum(-1, keepdim=True).clamp_min(1.0)  # [B, T, D]
         query = self.query(torch.cat([cls[:, None].expand(-1, t, -1), pooled, inputs.crew], dim=-1))  # [B, T, D]
-        travel = inputs.travel
-        near = torch.stack([travel, travel.sqrt(), (-3.0 * travel).exp()], dim=-1)
-        x = self.around(kernel, value, weight) + self.travel(near) + self.key(h)[:, None] + query[:, :, None]
+        moving = inputs.moving[..., : self.n_moving]
+        x = self.around(kernel, value, weight) + self.moving(moving) + self.key(h)[:, None] + query[:, :, None]
         return self.out(torch.relu(self.mix(torch.relu(x))))
 
     def around(self, kernel: Tensor, value: Tensor, weight: Tensor) -> Tensor:
@@ -117,12 +131,24 @@ class EpisodeNet(nn.Module):
 
 
 class PaperNet(nn.Module):
-    """The paper's form: a transformer over the open regions at every step, and additive query-key scores."""
+    """The paper's form: a transformer over the open regions at every step, and additive query-key scores.
+
+    It never sees the balance features; `balance` is there so that both shapes are made alike.
+    """
 
     def __init__(
-        self, n_features: int, n_crew: int, n_out: int, width: int, n_layers: int, n_heads: int, step_width: int
+        self,
+        n_features: int,
+        n_crew: int,
+        n_out: int,
+        width: int,
+        n_layers: int,
+        n_heads: int,
+        step_width: int,
+        balance: bool = False,
     ) -> None:
         super().__init__()
+        del balance
         self.encoder = RegionEncoder(n_features + 1, width, n_layers, n_heads)
         self.project = nn.Linear(width + n_features + 1, step_width)
         self.query = nn.Linear(width + n_crew, step_width, bias=False)

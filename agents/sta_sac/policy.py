@@ -46,7 +46,7 @@ class Critics(nn.Module):
 
     pairs: Tensor  # [G, P] shares @ pairs = differences
 
-    def __init__(self, n_groups: int, shape: str, shared: bool, known: bool = True, **size: int) -> None:
+    def __init__(self, n_groups: int, shape: str, shared: bool, known: bool = True, **size: Any) -> None:
         super().__init__()
         net = SHAPES[shape]
         n_features, n_crew = N_STATIC + n_groups, n_crew_features(n_groups)
@@ -103,6 +103,7 @@ class STASACPolicy(BasePolicy):
         lr_schedule: learning rate as a function of the progress that remains.
         width, n_layers, n_heads: size of the encoder.
         step_width: width of what is computed for every region at every step.
+        balance: show the networks what restoring each region does to the balance between groups (`"episode"` only).
         shape: `"episode"` or `"paper"` (see `networks`).
         share_critics: four heads on one trunk, or an encoder for each critic.
         known_part: critics learn a rest on top of what can be written down, or everything.
@@ -118,6 +119,7 @@ class STASACPolicy(BasePolicy):
         n_layers: int = 2,
         n_heads: int = 4,
         step_width: int = 32,
+        balance: bool = True,
         shape: str = "episode",
         share_critics: bool = True,
         known_part: bool = True,
@@ -138,12 +140,13 @@ class STASACPolicy(BasePolicy):
             "n_layers": n_layers,
             "n_heads": n_heads,
             "step_width": step_width,
+            "balance": balance,
             "shape": shape,
             "share_critics": share_critics,
             "known_part": known_part,
             "actor_lr_factor": actor_lr_factor,
         }
-        size = {"width": width, "n_layers": n_layers, "n_heads": n_heads, "step_width": step_width}
+        size: dict[str, Any] = {"width": width, "n_layers": n_layers, "n_heads": n_heads, "step_width": step_width, "balance": balance}
         self.actor = SHAPES[shape](N_STATIC + self.n_groups, n_crew_features(self.n_groups), 1, **size)
         self.actor_average = SHAPES[shape](N_STATIC + self.n_groups, n_crew_features(self.n_groups), 1, **size)
         self.actor_average.load_state_dict(self.actor.state_dict())

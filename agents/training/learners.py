@@ -170,6 +170,7 @@ class STASACLearner(Learner):
             "n_layers",
             "n_heads",
             "step_width",
+            "balance",
             "shape",
             "share_critics",
             "known_part",
@@ -354,7 +355,7 @@ class AttentionPGLearner(Learner):
         """All settings; sizes go to the policy."""
         del venv
         arguments = asdict(settings)
-        sizes = ("width", "n_layers", "n_heads", "step_width")
+        sizes = ("width", "n_layers", "n_heads", "step_width", "balance")
         arguments["policy_kwargs"] = {key: arguments.pop(key) for key in sizes}
         return "AttentionPolicy", arguments
 

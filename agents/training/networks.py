@@ -14,6 +14,7 @@ from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import Tensor, nn
 
 from stormgym.agents.sta_sac.features import N_STATIC, make_inputs, n_crew_features
+from stormgym.agents.sta_sac.networks import N_BALANCE, N_WAY
 from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, n_groups_of
 
 REGION_KEYS = frozenset({*REGION_COLUMNS, "crew", "action_mask"})
@@ -43,7 +44,7 @@ class RegionExtractor(BaseFeaturesExtractor):
         super().__init__(observation_space, features_dim=(regions[0] + 1) * width)
         self.width = width
         self.n_groups = n_groups_of(crew[0])
-        n_region = N_STATIC + self.n_groups + 4
+        n_region = N_STATIC + self.n_groups + N_WAY + N_BALANCE + 1
         self.embed = nn.Sequential(nn.Linear(n_region, width), nn.ReLU(), nn.Linear(width, width))
         self.summary = nn.Sequential(nn.Linear(width + n_crew_features(self.n_groups), width), nn.ReLU())
         self.own, self.shared = nn.Linear(width, width), nn.Linear(width, width)
@@ -61,8 +62,7 @@ class RegionExtractor(BaseFeaturesExtractor):
             self.n_groups,
         )
         weight = is_open.to(regions.dtype).unsqueeze(-1)  # [B, N, 1]
-        travel = inputs.travel[:, 0].unsqueeze(-1)  # [B, N, 1] in mean repairs
-        x = torch.cat([inputs.tokens, travel, travel.sqrt(), (-3.0 * travel).exp(), weight], dim=-1)
+        x = torch.cat([inputs.tokens, inputs.moving[:, 0], weight], dim=-1)
         h = self.embed(x)  # [B, N, D]
         pooled = (h * weight).sum(1) / weight.sum(1).clamp_min(1.0)  # [B, D]
         summary = self.summary(torch.cat([pooled, inputs.crew[:, 0]], dim=-1))  # [B, D]

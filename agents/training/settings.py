@@ -76,6 +76,8 @@ class STASACSettings:
     """Attention heads."""
     step_width: int = 32
     """Width of what is computed for every region at every step."""
+    balance: bool = True
+    """Show the networks what restoring each region does to the balance between groups."""
     shape: Literal["episode", "paper"] = "episode"
     """Regions encoded once an episode, or anew at every step as in the paper."""
     share_critics: bool = True
@@ -292,3 +294,5 @@ class AttentionPGSettings:
     """Attention heads."""
     step_width: int = 32
     """Width of what is computed for every region at every step."""
+    balance: bool = True
+    """Show the networks what restoring each region does to the balance between groups."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,15 @@ from stormgym.agents.policy import make_policy
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.buffer import EpisodeReplayBuffer
 from stormgym.agents.sta_sac.control_variate import Forecast, without_luck
-from stormgym.agents.sta_sac.features import CREW, make_inputs, scales_of, split_groups
+from stormgym.agents.sta_sac.features import (
+    CREW,
+    N_STATIC,
+    balance_features,
+    make_inputs,
+    n_crew_features,
+    scales_of,
+    split_groups,
+)
 from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier, LimitMultiplier
 from stormgym.agents.sta_sac.networks import SHAPES
 from stormgym.agents.sta_sac.policy import Critics
@@ -242,6 +252,35 @@ def test_critics__known_part_is_exact_for_the_last_region(trained: STASAC) -> No
     expected = -(travel + point) / 7
     torch.testing.assert_close(value[:, 0] * scales.total_hours[:, 0], expected, rtol=1e-4, atol=1e-4)
     assert (realised > 0).all()
+
+
+def test_balance_features__agree_with_counting_by_hand(trained: STASAC) -> None:
+    batch = trained.replay_buffer.episodes(np.arange(2))
+    features = balance_features(batch.regions, batch.crew, 3).numpy()
+    shares, gaps = (x.numpy() for x in split_groups(batch.crew, 3))
+    group = batch.regions[..., COLUMN["group"]].long().numpy()
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    for m, t, r in product(range(2), range(batch.crew.shape[1]), range(7)):
+        own, f = group[m, r], shares[m, t]
+        after = f.copy()
+        after[own] += 1 / (group[m] == own).sum()
+        weight = np.exp(4.0 * gaps[m, t] / batch.crew[m, t, CREW["cost_limit_h"]].item())
+        weight /= weight.sum()
+        widening = sum(w * (abs(after[a] - after[b]) - abs(f[a] - f[b])) for w, (a, b) in zip(weight, pairs, strict=True))
+        lead = sum(w * (f[own] - f[b if a == own else a]) for w, (a, b) in zip(weight, pairs, strict=True) if own in (a, b))
+        expected = [4 * (f[own] - f.min()), 4 * (f[own] - f.max()), 4 * lead, widening * (group[m] == own).sum()]
+        np.testing.assert_allclose(features[m, t, r], expected, atol=1e-5)
+
+
+def test_balance_features__are_shown_only_when_asked(trained: STASAC) -> None:
+    batch = trained.replay_buffer.episodes(np.arange(2))
+    inputs, _ = make_inputs(batch.regions, batch.distance_km, batch.is_open, batch.crew, 3)
+    other = replace(inputs, moving=torch.cat([inputs.moving[..., :3], inputs.moving[..., 3:] + 1.0], dim=-1))
+    for balance in (True, False):
+        torch.manual_seed(0)
+        net = SHAPES["episode"](N_STATIC + 3, n_crew_features(3), 1, 16, 1, 2, 8, balance=balance)
+        with torch.no_grad():
+            assert torch.equal(net(inputs), net(other)) is not balance
 
 
 @pytest.mark.parametrize("shape", list(SHAPES))
