@@ -56,6 +56,11 @@ class STASAC(OffPolicyAlgorithm):
         cost_reduction: `"mean"` or `"max"` over the two cost critics.
         actor_tau: Polyak factor of the averaged actor, which acts; 1 takes the actor itself.
         actor_follows: critics that the actor's loss takes: `"target"`, which change slowly, or `"online"`.
+        actor_gradient: `"critics"` lowers E_pi[alpha log pi - Q] as SAC does (eq. 18); `"returns"` (default) raises the
+            probability of drawn actions whose return along the episode, without luck, is above the critics' value of
+            the state, with its ratio clipped as in PPO. A critic that tells good from bad states well enough may still
+            order a state's actions badly, and here only its value of the state is used.
+        clip_range: clipping of the policy's ratio with `"returns"`.
         cost_limit: limit d (h); None asks the environment. Where episodes have limits of their own (a `cost_limit`
             pair, or many cities), the multiplier is a function of how tight an episode's limit is (`LimitMultiplier`).
         limit_margin: the multiplier aims at `limit_margin * d`, so that a finite evaluation holds d.
@@ -84,7 +89,7 @@ class STASAC(OffPolicyAlgorithm):
         env: GymEnv | str,
         learning_rate: float | Schedule = 1e-3,
         lr_last: float = 0.05,
-        buffer_size: int = 22_000,
+        buffer_size: int = 7_040,
         learning_starts: int = 3_000,
         batch_size: int = 4,
         tau: float = 0.01,
@@ -98,16 +103,18 @@ class STASAC(OffPolicyAlgorithm):
         cost_reduction: str = "mean",
         actor_tau: float = 0.003,
         actor_follows: str = "target",
+        actor_gradient: str = "returns",
+        clip_range: float = 0.2,
         cost_limit: float | None = None,
         limit_margin: float = 0.95,
-        multiplier_init: float = 0.4,
+        multiplier_init: float = 0.3,
         multiplier_lr: float = 0.06,
         multiplier_method: Method = "softplus",
         greedy_share: float = 0.25,
         constrained: bool = True,
         teacher: Policy | None = None,
-        teacher_steps: int = 140_000,
-        imitation: tuple[float, float] = (0.02, 0.02),
+        teacher_steps: int = 60_000,
+        imitation: tuple[float, float] = (0.0, 0.0),
         imitation_batch: int = 4,
         max_grad_norm: float = 5.0,
         policy_kwargs: dict[str, Any] | None = None,
@@ -126,6 +133,10 @@ class STASAC(OffPolicyAlgorithm):
             raise ValueError(f"cost_reduction must be 'mean' or 'max'; got {cost_reduction!r}")
         if actor_follows not in ("target", "online"):
             raise ValueError(f"actor_follows must be 'target' or 'online'; got {actor_follows!r}")
+        if actor_gradient not in ("critics", "returns"):
+            raise ValueError(f"actor_gradient must be 'critics' or 'returns'; got {actor_gradient!r}")
+        if not clip_range > 0:
+            raise ValueError(f"clip_range must be above 0; got {clip_range!r}")
         if not 0 <= greedy_share < 1:
             raise ValueError(f"greedy_share must be in [0, 1); got {greedy_share!r}")
         if not 0 < limit_margin <= 1:
@@ -173,6 +184,8 @@ class STASAC(OffPolicyAlgorithm):
         self.cost_reduction = cost_reduction
         self.actor_tau = actor_tau
         self.actor_follows = actor_follows
+        self.actor_gradient = actor_gradient
+        self.clip_range = clip_range
         self.cost_limit = cost_limit
         self.limit_margin = limit_margin
         self.multiplier_init = multiplier_init
@@ -429,8 +442,13 @@ class STASAC(OffPolicyAlgorithm):
             limits = batch.crew[..., CREW["cost_limit_h"]]  # [M, T]
             lam = self.multiplier.of(limits, scales.total_hours.expand_as(limits)) * float(self.constrained)
             price = (lam / self.limit_margin).unsqueeze(-1)  # of a cost in limits
-            advantage = self._lagrangian(slow if self.actor_follows == "target" else q.detach(), price)
-            actor_loss = ((pi * (alpha * log_pi - advantage)).sum(-1) * valid).sum() / total  # eq. 18
+            if self.actor_gradient == "returns":
+                value = (pi.detach() * self._lagrangian(slow, price)).sum(-1)
+                gain = targets[..., 0] - price.squeeze(-1) * targets[..., 2] - value
+                actor_loss = -(self._surrogate(batch, pi, gain) + alpha * entropy * valid).sum() / total
+            else:
+                advantage = self._lagrangian(slow if self.actor_follows == "target" else q.detach(), price)
+                actor_loss = ((pi * (alpha * log_pi - advantage)).sum(-1) * valid).sum() / total  # eq. 18
             weight = self._imitation_weight()
             if weight > 0 and self.replay_buffer.n_demonstrations:
                 actor_loss = actor_loss + weight * self._imitation_loss()
@@ -461,6 +479,16 @@ class STASAC(OffPolicyAlgorithm):
             "entropy": ((entropy.detach() * valid).sum() / total).item(),
             "alpha": alpha.item(),
         }
+
+    def _surrogate(self, batch: EpisodeBatch, pi: Tensor, advantage: Tensor) -> Tensor:
+        """PPO's clipped surrogate `[M, T]` of the advantages, on actions that the learner drew.
+
+        Greedy and taught actions are left out: they say nothing about the others of their state.
+        """
+        ratio = pi.gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1) / batch.behaviour.clamp_min(1e-6)
+        clipped = ratio.clamp(1.0 - self.clip_range, 1.0 + self.clip_range)
+        drawn = batch.valid & (batch.behaviour < 0.999)
+        return torch.minimum(ratio * advantage, clipped * advantage) * drawn
 
     def _imitation_loss(self) -> Tensor:
         """Cross entropy of the actor on the choices in some of the teacher's episodes, a mean over steps."""

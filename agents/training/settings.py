@@ -16,7 +16,7 @@ class STASACSettings:
     """Share of the step size that is left at the end; it falls linearly."""
     actor_lr_factor: float = 0.5
     """The actor's step size as a multiple of the critics'."""
-    buffer_size: int = 22_000
+    buffer_size: int = 7_040
     """Steps kept in the replay buffer."""
     learning_starts: int = 3_000
     """Steps at random before the first update."""
@@ -44,9 +44,13 @@ class STASACSettings:
     """Polyak factor of the averaged actor, which acts; 1 takes the actor itself."""
     actor_follows: Literal["target", "online"] = "target"
     """Critics that the actor's loss takes."""
+    actor_gradient: Literal["critics", "returns"] = "returns"
+    """What tells the actor which actions are good: the critics (eq. 18), or returns above the critics' value."""
+    clip_range: float = 0.2
+    """Clipping of the policy's ratio with returns."""
     limit_margin: float = 0.95
     """The multiplier aims at this share of the cost limit."""
-    multiplier_init: float = 0.4
+    multiplier_init: float = 0.3
     """Lambda at the start, per limit of cost."""
     multiplier_lr: float = 0.06
     """Step size of lambda."""
@@ -58,11 +62,11 @@ class STASACSettings:
     """Off leaves the cost out: the multiplier stays at zero."""
     teacher: str = "equity-planner"
     """Policy that needs no training and plays the first steps, a warm start that the actor imitates; or none."""
-    teacher_steps: int = 140_000
+    teacher_steps: int = 60_000
     """Steps that the teacher plays, at most half of the training."""
-    teacher_margin: float = 0.45
+    teacher_margin: float = 0.2
     """Share of the cost limit that the teacher leaves free: who imitates a balanced order balances less well."""
-    imitation: tuple[float, float] = (0.02, 0.02)
+    imitation: tuple[float, float] = (0.0, 0.0)
     """Weight of the imitation when the teacher leaves and at the end."""
     imitation_batch: int = 4
     """Teacher's episodes an update."""
@@ -118,6 +122,8 @@ class STASACPaperSettings(STASACSettings):
     """Polyak factor of the averaged actor, which acts; 1 takes the actor itself."""
     actor_follows: Literal["target", "online"] = "online"
     """Critics that the actor's loss takes."""
+    actor_gradient: Literal["critics", "returns"] = "critics"
+    """What tells the actor which actions are good: the critics (eq. 18), or returns above the critics' value."""
     greedy_share: float = 0.0
     """Share of the environments that act greedily and feed the dual step."""
     control_variate: bool = False

@@ -217,6 +217,32 @@ def test_targets__equal_a_plain_recursion(trained: STASAC, retrace: float) -> No
                 following = value + weight * (expected - values[i, k, action].item())
 
 
+def test_surrogate__clips_as_ppo_and_leaves_out_what_was_not_drawn(trained: STASAC) -> None:
+    batch = trained.replay_buffer.episodes(np.arange(2))
+    m, t, n = batch.is_open.shape
+    generator = torch.Generator().manual_seed(0)
+    pi = trained.policy.log_probs(torch.randn(m, t, n, generator=generator), batch.action_mask).exp()
+    behaviour = torch.rand(m, t, generator=generator)
+    behaviour[0, 0] = 1.0  # chosen greedily
+    advantage = torch.randn(m, t, generator=generator)
+    got = trained._surrogate(batch._replace(behaviour=behaviour), pi, advantage)
+    for i, k in product(range(m), range(t)):
+        ratio = (pi[i, k, batch.actions[i, k]] / behaviour[i, k]).item()
+        gain = advantage[i, k].item()
+        bound = min(ratio, 1.2) if gain > 0 else max(ratio, 0.8)
+        drawn = bool(batch.valid[i, k]) and (i, k) != (0, 0)
+        assert got[i, k].item() == pytest.approx(bound * gain * drawn, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("gradient", ["critics", "returns"])
+def test_learn__without_a_teacher_beats_chance(gradient: str) -> None:
+    held_out = make_vec_env("Restoration-v0", 32, seed=99, city=CITY)
+    model = make(n_envs=8, actor_gradient=gradient, gradient_steps=16, constrained=False)
+    model.learn(7 * 8 * 40)
+    learnt, chance = play(held_out, model, 128), play(held_out, make_policy("random", held_out), 128)
+    assert learnt.mean_return > chance.mean_return
+
+
 @pytest.mark.parametrize("shape", list(SHAPES))
 @pytest.mark.parametrize("shared", [True, False])
 def test_critics__relabelling_regions_permutes_their_values(trained: STASAC, shape: str, shared: bool) -> None:
