@@ -135,7 +135,7 @@ class STASACPolicy(BasePolicy):
         crew_shape = observation_space["crew"].shape
         assert crew_shape is not None
         self.n_groups = n_groups_of(crew_shape[0])
-        self._settings = {
+        self._settings: dict[str, Any] = {
             "width": width,
             "n_layers": n_layers,
             "n_heads": n_heads,
@@ -146,7 +146,7 @@ class STASACPolicy(BasePolicy):
             "known_part": known_part,
             "actor_lr_factor": actor_lr_factor,
         }
-        size: dict[str, Any] = {"width": width, "n_layers": n_layers, "n_heads": n_heads, "step_width": step_width, "balance": balance}
+        size = {key: self._settings[key] for key in ("width", "n_layers", "n_heads", "step_width", "balance")}
         self.actor = SHAPES[shape](N_STATIC + self.n_groups, n_crew_features(self.n_groups), 1, **size)
         self.actor_average = SHAPES[shape](N_STATIC + self.n_groups, n_crew_features(self.n_groups), 1, **size)
         self.actor_average.load_state_dict(self.actor.state_dict())

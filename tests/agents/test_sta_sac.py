@@ -292,8 +292,11 @@ def test_balance_features__agree_with_counting_by_hand(trained: STASAC) -> None:
         after[own] += 1 / (group[m] == own).sum()
         weight = np.exp(4.0 * gaps[m, t] / batch.crew[m, t, CREW["cost_limit_h"]].item())
         weight /= weight.sum()
-        widening = sum(w * (abs(after[a] - after[b]) - abs(f[a] - f[b])) for w, (a, b) in zip(weight, pairs, strict=True))
-        lead = sum(w * (f[own] - f[b if a == own else a]) for w, (a, b) in zip(weight, pairs, strict=True) if own in (a, b))
+        widening = lead = 0.0
+        for w, (a, b) in zip(weight, pairs, strict=True):
+            widening += w * (abs(after[a] - after[b]) - abs(f[a] - f[b]))
+            if own in (a, b):
+                lead += w * (f[own] - f[b if a == own else a])
         expected = [4 * (f[own] - f.min()), 4 * (f[own] - f.max()), 4 * lead, widening * (group[m] == own).sum()]
         np.testing.assert_allclose(features[m, t, r], expected, atol=1e-5)
 
