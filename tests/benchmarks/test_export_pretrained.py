@@ -81,7 +81,14 @@ def test_export__takes_the_same_choices_as_the_run(run: Path, exported: Path) ->
 def test_export__card_tells_what_the_run_was(run: Path, exported: Path) -> None:
     card = load_card("sta-sac:tiny", exported)
     assert (card.seed, card.timesteps, card.n_groups, card.version) == (3, 256, 3, stormgym.__version__)
-    assert card.network == {"shape": "episode", "width": 16, "n_layers": 1, "n_heads": 4, "step_width": 32}
+    assert card.network == {
+        "shape": "episode",
+        "width": 16,
+        "n_layers": 1,
+        "n_heads": 4,
+        "step_width": 32,
+        "balance": True,
+    }
     assert card.summary == f"trained on city {CITY}, limit 8 h, 256 steps"
     assert card.trained_on.city == CITY
     assert card.trained_on.env_kwargs == ENV_KWARGS
