@@ -26,7 +26,7 @@ from rich.console import Console
 from stable_baselines3.common.save_util import load_from_zip_file
 
 import stormgym
-from stormgym.agents.evaluation.options import limit_of
+from stormgym.agents.evaluation.options import held_out, limit_of
 from stormgym.agents.evaluation.rollouts import evaluate, make_batch
 from stormgym.agents.policy import agent_spec
 from stormgym.agents.pretrained.cards import FOLDER, Card, Score, TrainedOn, check_name, read_card, write_card
@@ -175,7 +175,7 @@ def places(settings: Settings, where: TrainedOn) -> list[dict[str, Any]]:
     result = []
     for city, limit in product(cities, limits):
         changed = {"city": city, "cost_limit": list(limit) if isinstance(limit, tuple) else limit}
-        result.append({**own, **{key: value for key, value in changed.items() if value is not None}})
+        result.append({**held_out(own), **{key: value for key, value in changed.items() if value is not None}})
     return result
 
 

@@ -15,10 +15,11 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from stormgym.agents.attention_pg.collection import EpisodeCollector, Episodes, Rows, advantages, expected_to_go
+from stormgym.agents.attention_pg.collection import EpisodeCollector, Episodes
 from stormgym.agents.attention_pg.policy import AttentionPolicy
 from stormgym.agents.sta_sac.features import make_inputs, scales_of
 from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier, Method
+from stormgym.agents.sta_sac.scenarios import Rows, advantages, expected_to_go
 from stormgym.envs.wrappers import cost_of
 
 
@@ -73,8 +74,8 @@ class AttentionPG(OnPolicyAlgorithm):
         clip_range: float = 0.2,
         ent_coef: float = 0.0,
         cost_limit: float | None = None,
-        limit_margin: float = 0.95,
-        multiplier_init: float = 0.5,
+        limit_margin: float = 0.9,
+        multiplier_init: float = 0.2,
         multiplier_lr: float = 0.05,
         multiplier_method: Method = "softplus",
         greedy_share: float = 0.25,
@@ -198,7 +199,7 @@ class AttentionPG(OnPolicyAlgorithm):
             running = running & ~dones
             observation = new_observation
         self._last_obs, self._last_episode_starts = observation, np.ones(env.num_envs, dtype=bool)
-        self._batch = collector.batch(self.rows.n_exploring, self.device)
+        self._batch = collector.batch(self.rows.exploring.size, self.device)
         self._greedy_costs = total_cost[greedy if greedy.any() else every].tolist()
         callback.update_locals(locals())
         callback.on_rollout_end()
@@ -244,7 +245,7 @@ class AttentionPG(OnPolicyAlgorithm):
         """Advantages `[S * M, T]` in their standard deviation over the collection."""
         scales = scales_of(batch.regions)
         gain = batch.rewards / scales.total_hours - self._price() * batch.costs
-        expected = expected_to_go(batch, scales) / scales.total_hours
+        expected = expected_to_go(batch.regions, batch.is_open, scales) / scales.total_hours
         advantage = advantages(gain, self.rows.n_rollouts, expected) * batch.valid
         return advantage / advantage.square().mean().sqrt().clamp_min(1e-6)
 

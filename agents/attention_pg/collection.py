@@ -1,8 +1,7 @@
-"""Which environments play which scenario, and what their episodes are worth to a policy gradient."""
+"""Gathers whole episodes of environments that begin together."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,53 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stormgym.agents.sta_sac.features import Scales
-from stormgym.envs.restoration.layout import COLUMN, regions_of
-
-
-@dataclass(frozen=True)
-class Rows:
-    """B environments: S scenarios of M rollouts each, then K that act greedily on scenarios of their own."""
-
-    n_scenarios: int
-    n_rollouts: int
-    n_greedy: int
-
-    @classmethod
-    def of(cls, n_envs: int, n_rollouts: int, greedy_share: float) -> Rows:
-        """Divide B environments; those that do not fill a scenario act greedily.
-
-        Args:
-            n_envs: B >= 2.
-            n_rollouts: M; fewer when B is small.
-            greedy_share: wanted K / B; at least 2 environments are left to explore.
-
-        Raises:
-            ValueError: a single environment, which has nothing to be compared with.
-        """
-        if n_envs < 2:
-            raise ValueError(
-                f"a shared baseline needs at least 2 environments on the same scenario; got {n_envs}. "
-                "Make more with make_vec_env(env_id, num_envs)"
-            )
-        exploring = n_envs - min(round(greedy_share * n_envs), n_envs - 2)
-        m = min(n_rollouts, exploring)
-        return cls(exploring // m, m, n_envs - exploring // m * m)
-
-    @property
-    def n_exploring(self) -> int:
-        """S M, the rows whose episodes are learnt from; they come first."""
-        return self.n_scenarios * self.n_rollouts
-
-    @property
-    def greedy(self) -> NDArray[np.bool_]:
-        """`[B]` True for rows that act greedily."""
-        return np.arange(self.n_exploring + self.n_greedy) >= self.n_exploring
-
-    def seeds(self) -> list[int | None]:
-        """B seeds for `reset`, equal within a scenario (NumPy's global generator, as Stable-Baselines3's)."""
-        drawn = np.random.randint(0, 2**31 - 1, size=self.n_scenarios + self.n_greedy)
-        return [*np.repeat(drawn[: self.n_scenarios], self.n_rollouts).tolist(), *drawn[self.n_scenarios :].tolist()]
+from stormgym.envs.restoration.layout import regions_of
 
 
 class Episodes(NamedTuple):
@@ -116,38 +69,3 @@ class EpisodeCollector:
         assert self._regions is not None
         steps = {k: torch.from_numpy(np.stack(v, axis=1)[:n_rows]).to(device) for k, v in self._steps.items()}
         return Episodes(regions=torch.from_numpy(self._regions[:n_rows]).to(device), **steps)
-
-
-def advantages(gain: Tensor, n_rollouts: int, expected: Tensor | None = None) -> Tensor:
-    """Return-to-go minus the mean of the M rollouts of the same scenario at the same step, `[S * M, T]`.
-
-    Rollouts are independent given their scenario, so the others' mean depends on nothing that a rollout chose; that
-    its own return is in the mean only scales the gradient by (M - 1) / M (POMO, Kwon et al. 2020).
-
-    Args:
-        gain: `[S * M, T]` penalised rewards; rollouts of a scenario are neighbours.
-        n_rollouts: M.
-        expected: `[S * M, T]` any guess of the return-to-go that is made before the choice; it is taken off first and
-            leaves the gradient unbiased.
-    """
-    to_go = gain.flip(1).cumsum(1).flip(1)
-    if expected is not None:
-        to_go = to_go - expected
-    grouped = to_go.unflatten(0, (-1, n_rollouts))  # [S, M, T]
-    return (grouped - grouped.mean(1, keepdim=True)).flatten(0, 1)
-
-
-def expected_to_go(batch: Episodes, scales: Scales, pace: float = 0.35) -> Tensor:
-    """Return (h) to go `[B, T]` if the open regions were served at their mean forecast, in any order.
-
-    With k open regions of mean forecast p, the wait is (1 + pace) p (1 + ... + k) / N.
-
-    Args:
-        batch: episodes.
-        scales: of these episodes.
-        pace: travel between repairs, in mean forecasts.
-    """
-    is_open = batch.is_open.to(batch.rewards.dtype)
-    total = torch.matmul(is_open, batch.regions[..., COLUMN["point_h"]].unsqueeze(-1)).squeeze(-1)  # [B, T]
-    n_open = is_open.sum(-1)
-    return -(total + pace * scales.hours * n_open) * (n_open + 1) / 2 / scales.n_regions

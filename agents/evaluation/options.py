@@ -40,6 +40,9 @@ class EnvOptions:
     """Regions farther than this (road km) are closed while a nearer one is open."""
     income_effect: Annotated[float | None, shown_as("NUMBER")] = None
     """Link from income to repair hours in the generator (1 as calibrated, 0 none); synthetic cities only."""
+    split: Annotated[str | None, shown_as("NAME")] = None
+    """Records that are drawn: all, or one half of each region's, train or test (train.py takes train, and scores on
+    test)."""
     option: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, shown_as("KEY=VALUE")] = ()
     """Any further argument of the environment as KEY=VALUE, e.g. shock_log_sd=0.5; may be repeated."""
 
@@ -104,14 +107,31 @@ def check_env_id(env_id: str) -> str:
         raise KeyError(f"unknown environment {env_id!r}; known environments: {', '.join(known_ids())}") from None
 
 
-def check_env_kwargs(env_id: str, kwargs: Mapping[str, Any]) -> None:
-    """Raise `ValueError`, naming the arguments there are, when the environment does not take one of them."""
+def takes(env_id: str, argument: str) -> bool:
+    """Whether an environment has an argument of this name."""
+    parameters = _parameters(env_id)
+    return parameters is not None and argument in parameters
+
+
+def held_out(env_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of the environment that scores what was trained on these: records that training never drew."""
+    return {**env_kwargs, **({"split": "test"} if env_kwargs.get("split") == "train" else {})}
+
+
+def _parameters(env_id: str) -> Mapping[str, inspect.Parameter] | None:
+    """Arguments of an environment; None where it takes any."""
     entry = spec_of(env_id).entry_point
     if isinstance(entry, str):
         module, _, name = entry.partition(":")
         entry = getattr(import_module(module), name)
     parameters = inspect.signature(entry).parameters if callable(entry) else {}
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+    return None if any(p.kind is p.VAR_KEYWORD for p in parameters.values()) else parameters
+
+
+def check_env_kwargs(env_id: str, kwargs: Mapping[str, Any]) -> None:
+    """Raise `ValueError`, naming the arguments there are, when the environment does not take one of them."""
+    parameters = _parameters(env_id)
+    if parameters is None:
         return
     unknown = [k for k in kwargs if k not in parameters]
     if unknown:

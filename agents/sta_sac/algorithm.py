@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import groupby
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,14 +15,17 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.utils import polyak_update
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from stormgym.agents.policy import Policy
 from stormgym.agents.sta_sac.buffer import EpisodeBatch, EpisodeReplayBuffer
 from stormgym.agents.sta_sac.control_variate import without_luck
-from stormgym.agents.sta_sac.features import CREW, make_inputs, scales_of
+from stormgym.agents.sta_sac.features import CREW, Scales, make_inputs, scales_of
 from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier, LimitMultiplier, Method
+from stormgym.agents.sta_sac.networks import Inputs
 from stormgym.agents.sta_sac.policy import STASACPolicy
+from stormgym.agents.sta_sac.scenarios import Rows, advantages, expected_to_go
 from stormgym.envs.restoration.layout import regions_of
 
 
@@ -45,7 +49,7 @@ class STASAC(OffPolicyAlgorithm):
         batch_size: episodes per update.
         tau: Polyak factor of the target critics.
         train_freq: steps of each environment between updates; None takes N, one whole episode.
-        gradient_steps: updates after each collection.
+        gradient_steps: updates of the critics, and of the imitation while the teacher plays, after each collection.
         retrace: lambda in [0, 1] of the Retrace targets.
         target_entropy: pair (first, last) of the policy's target entropy as a share of log(open regions); moves
             linearly over the training.
@@ -56,10 +60,14 @@ class STASAC(OffPolicyAlgorithm):
         cost_reduction: `"mean"` or `"max"` over the two cost critics.
         actor_tau: Polyak factor of the averaged actor, which acts; 1 takes the actor itself.
         actor_follows: critics that the actor's loss takes: `"target"`, which change slowly, or `"online"`.
-        actor_gradient: `"critics"` lowers E_pi[alpha log pi - Q] as SAC does (eq. 18); `"returns"` (default) raises the
-            probability of drawn actions whose return along the episode, without luck, is above the critics' value of
-            the state, with its ratio clipped as in PPO. A critic that tells good from bad states well enough may still
-            order a state's actions badly, and here only its value of the state is used.
+        actor_gradient: `"critics"` lowers E_pi[alpha log pi - Q] as SAC does (eq. 18). `"returns"` (default) raises the
+            probability of drawn actions whose return along the episode, without luck, is above a baseline, with its
+            ratio clipped as in PPO: a critic that tells good from bad states well may still order a state's actions
+            badly, and its gradient then spoils a good policy.
+        n_rollouts: environments that play the same storm with `"returns"`: their mean return is the baseline, and no
+            critic is trained. 1, or a city with a single environment, takes the critics' value of the state instead.
+        n_epochs: passes over each collection with a shared baseline.
+        actor_batch_size: episodes of such an update, rounded to whole storms.
         clip_range: clipping of the policy's ratio with `"returns"`.
         cost_limit: limit d (h); None asks the environment. Where episodes have limits of their own (a `cost_limit`
             pair, or many cities), the multiplier is a function of how tight an episode's limit is (`LimitMultiplier`).
@@ -96,24 +104,27 @@ class STASAC(OffPolicyAlgorithm):
         train_freq: int | None = None,
         gradient_steps: int = 64,
         retrace: float = 1.0,
-        target_entropy: tuple[float, float] = (0.15, 0.05),
+        target_entropy: tuple[float, float] = (0.12, 0.03),
         alpha_init: float = 0.006,
         entropy_in_critic: bool = False,
         control_variate: bool = True,
         cost_reduction: str = "mean",
-        actor_tau: float = 0.003,
+        actor_tau: float = 0.005,
         actor_follows: str = "target",
         actor_gradient: str = "returns",
+        n_rollouts: int = 8,
+        n_epochs: int = 2,
+        actor_batch_size: int = 8,
         clip_range: float = 0.2,
         cost_limit: float | None = None,
-        limit_margin: float = 0.95,
-        multiplier_init: float = 0.3,
-        multiplier_lr: float = 0.06,
+        limit_margin: float = 0.9,
+        multiplier_init: float = 0.12,
+        multiplier_lr: float = 0.05,
         multiplier_method: Method = "softplus",
         greedy_share: float = 0.25,
         constrained: bool = True,
         teacher: Policy | None = None,
-        teacher_steps: int = 60_000,
+        teacher_steps: int = 120_000,
         imitation: tuple[float, float] = (0.0, 0.0),
         imitation_batch: int = 4,
         max_grad_norm: float = 5.0,
@@ -137,6 +148,11 @@ class STASAC(OffPolicyAlgorithm):
             raise ValueError(f"actor_gradient must be 'critics' or 'returns'; got {actor_gradient!r}")
         if not clip_range > 0:
             raise ValueError(f"clip_range must be above 0; got {clip_range!r}")
+        if min(n_rollouts, n_epochs, actor_batch_size) < 1:
+            raise ValueError(
+                "n_rollouts, n_epochs and actor_batch_size must be at least 1; "
+                f"got {n_rollouts!r}, {n_epochs!r} and {actor_batch_size!r}"
+            )
         if not 0 <= greedy_share < 1:
             raise ValueError(f"greedy_share must be in [0, 1); got {greedy_share!r}")
         if not 0 < limit_margin <= 1:
@@ -185,6 +201,9 @@ class STASAC(OffPolicyAlgorithm):
         self.actor_tau = actor_tau
         self.actor_follows = actor_follows
         self.actor_gradient = actor_gradient
+        self.n_rollouts = n_rollouts
+        self.n_epochs = n_epochs
+        self.actor_batch_size = actor_batch_size
         self.clip_range = clip_range
         self.cost_limit = cost_limit
         self.limit_margin = limit_margin
@@ -200,6 +219,7 @@ class STASAC(OffPolicyAlgorithm):
             self.learning_starts = 0  # nobody acts at random
         self.imitation = imitation
         self.imitation_batch = imitation_batch
+        self._cooled = False  # whether the actor that imitated was made as sure as the target entropy asks
         self.max_grad_norm = max_grad_norm
         self._running_cost = np.zeros(0)
         self._dual_costs: list[tuple[float, float, float]] = []  # cost, limit and scale (h) of finished episodes
@@ -229,6 +249,9 @@ class STASAC(OffPolicyAlgorithm):
             )
         self.log_alpha = torch.tensor(math.log(self.alpha_init), device=self.device, requires_grad=True)
         self.alpha_optimizer = torch.optim.Adam([self.log_alpha], lr=5e-3)
+        self.rows = self._rows_of_env()
+        if self.rows is not None:
+            self.learning_starts = 0  # there is no critic to be fed before the actor moves
         self._rollout_state: Any = None
         self._behaviour = np.ones(self.n_envs)
         self._teaching = False  # whether it is the teacher's time
@@ -265,10 +288,37 @@ class STASAC(OffPolicyAlgorithm):
             low, high = min(low, first / unit), max(high, last / unit)
         return low, max(high, 1.01 * low)
 
+    def _rows_of_env(self) -> Rows | None:
+        """Which environments share a storm; None where the critics are asked instead of the other rollouts."""
+        if self.actor_gradient != "returns" or self.n_rollouts < 2 or not self._whole_episodes or self.env is None:
+            return None
+        try:
+            cities = self.env.get_attr("city")
+        except AttributeError:
+            cities = [None] * self.n_envs
+        sizes = [len(list(rows)) for _, rows in groupby(cities, key=id)]
+        return Rows.of(sizes, self.n_rollouts, self.greedy_share) if min(sizes) > 1 else None
+
     # ---------------------------------------------------------------- collecting
 
+    def collect_rollouts(self, env: VecEnv, *args: Any, **kwargs: Any) -> Any:
+        """As Stable-Baselines3; where environments share storms, all begin together once the teacher has left."""
+        if self.num_timesteps >= (self.teacher_until or 0):
+            if self.teacher is not None and not self._cooled:
+                self._cool()
+            if self.rows is not None:
+                env.unwrapped._seeds = self.rows.seeds()  # what env.seed() sets, with seeds of our own
+                self._last_obs = env.reset()  # type: ignore[assignment]
+                self._last_episode_starts = np.ones(self.n_envs, dtype=bool)
+                self._rollout_state = None
+                self._running_cost[:] = 0.0
+                self.replay_buffer.begin_round()
+        return super().collect_rollouts(env, *args, **kwargs)
+
     def _greedy_rows(self) -> NDArray[np.bool_]:
-        """Environments that act greedily: the last `greedy_share` of them, never all."""
+        """Environments that act greedily: those that share no storm, else the last `greedy_share`, never all."""
+        if self.rows is not None:
+            return self.rows.greedy
         n = min(round(self.greedy_share * self.n_envs), self.n_envs - 1)
         return np.arange(self.n_envs) >= self.n_envs - n
 
@@ -371,7 +421,11 @@ class STASAC(OffPolicyAlgorithm):
     # ---------------------------------------------------------------- learning
 
     def train(self, gradient_steps: int, batch_size: int) -> None:
-        """Do `gradient_steps` updates on `batch_size` episodes each, then one dual step."""
+        """Do the updates, then one dual step.
+
+        They are `gradient_steps` updates of `batch_size` episodes each, or, where environments share storms,
+        `n_epochs` passes over what was just collected.
+        """
         if self.replay_buffer.size() == 0:
             return
         self.policy.set_training_mode(True)
@@ -383,9 +437,14 @@ class STASAC(OffPolicyAlgorithm):
         for group in self.policy.actor_optimizer.param_groups:
             group["lr"] = rate * self.policy.actor_lr_factor
         logs: list[dict[str, float]] = []
-        for _ in range(gradient_steps):
-            logs.append(self._update(self.replay_buffer.sample(batch_size)))
-            self._n_updates += 1
+        if self.rows is not None and self.replay_buffer.round is not None:
+            for index in self._storms():
+                logs.append(self._update_on_storms(self.replay_buffer.episodes(index)))
+                self._n_updates += 1
+        else:
+            for _ in range(gradient_steps):
+                logs.append(self._update(self.replay_buffer.sample(batch_size)))
+                self._n_updates += 1
         if self._dual_costs:
             costs, limits, scale = torch.tensor(self._dual_costs, dtype=torch.float64).T
             if self.constrained:
@@ -403,25 +462,42 @@ class STASAC(OffPolicyAlgorithm):
         first, last = self.target_entropy
         return last + (first - last) * self._current_progress_remaining
 
+    def _storms(self) -> list[NDArray[np.int64]]:
+        """Episodes of each update on the last collection: whole storms, in random order, `n_epochs` times."""
+        assert self.rows is not None
+        assert self.replay_buffer.round is not None
+        episodes = self.replay_buffer.round[self.rows.exploring].reshape(-1, self.rows.n_rollouts)
+        episodes = episodes[(episodes >= 0).all(axis=1)]  # an out-of-steps episode may still be under way
+        each = max(self.actor_batch_size // self.rows.n_rollouts, 1)
+        result = []
+        for _ in range(self.n_epochs):
+            order = np.random.permutation(len(episodes))
+            result += [episodes[order[i : i + each]].ravel() for i in range(0, order.size, each)]
+        return result
+
+    def _update_on_storms(self, batch: EpisodeBatch) -> dict[str, float]:
+        """One step of the actor on whole storms: returns above the mean of the rollouts that met the same storm."""
+        assert self.rows is not None
+        _, scales, log_pi = self._forward(batch)
+        reward, cost = self._rewards(batch, scales)
+        gain = (reward - self._price(batch, scales) * cost) * batch.valid
+        expected = expected_to_go(batch.regions, batch.is_open, scales) / scales.total_hours
+        gain = advantages(gain, self.rows.n_rollouts, expected)
+        surrogate = self._surrogate(batch, log_pi.exp(), gain)
+        return self._step_actor(batch, log_pi, surrogate)
+
     def _update(self, batch: EpisodeBatch) -> dict[str, float]:
+        """One step of critics and actor; while the teacher plays the actor imitates."""
         policy = self.policy
-        inputs, scales = make_inputs(batch.regions, batch.distance_km, batch.is_open, batch.crew, policy.n_groups)
-        alpha = self.log_alpha.exp().detach()
-        logits = policy.actor(inputs).squeeze(-1)  # [M, T, N]
-        log_pi = policy.log_probs(logits, batch.action_mask)
+        if self._teaching and self.rows is not None:  # the critics will not be asked
+            if self.control_variate:
+                self._rewards(batch, scales_of(batch.regions))
+            return self._step_imitation()
+        inputs, scales, log_pi = self._forward(batch)
         pi = log_pi.exp()
         entropy = -(pi * log_pi).sum(-1)  # [M, T]
-        valid = batch.valid.to(pi.dtype)
-        total = valid.sum()
-        reward, cost = batch.rewards, batch.costs
-        if self.control_variate:
-            late = policy.forecast.surprise(batch, scales)
-            policy.forecast_optimizer.zero_grad()
-            ((late / scales.hours).square().sum() / total).backward()
-            policy.forecast_optimizer.step()
-            reward, cost = without_luck(batch, late.detach(), scales, policy.n_groups)
-        reward = reward / scales.total_hours
-        cost = cost / batch.crew[..., CREW["cost_limit_h"]]  # in limits
+        reward, cost = self._rewards(batch, scales)
+        alpha = self.log_alpha.exp().detach()
         bonus = alpha * entropy.detach() if self.entropy_in_critic else torch.zeros_like(entropy)
         with torch.no_grad():
             slow = policy.critic_target(inputs, batch.regions, batch.crew, scales)  # [M, T, N, 4]
@@ -429,56 +505,120 @@ class STASAC(OffPolicyAlgorithm):
 
         q = policy.critic(inputs, batch.regions, batch.crew, scales)  # [M, T, N, 4]
         taken = q.gather(2, batch.actions[..., None, None].expand(-1, -1, 1, 4)).squeeze(2)  # [M, T, 4]
-        error = (taken - targets) * valid.unsqueeze(-1)
-        critic_loss = error.square().sum() / total  # eq. 17, with the square that print leaves out
+        error = (taken - targets) * batch.valid.unsqueeze(-1)
+        critic_loss = error.square().sum() / batch.valid.sum()  # eq. 17, with the square that print leaves out
         policy.critic_optimizer.zero_grad()
         critic_loss.backward()
         torch.nn.utils.clip_grad_norm_(policy.critic.parameters(), self.max_grad_norm)
         policy.critic_optimizer.step()
-
+        polyak_update(policy.critic.parameters(), policy.critic_target.parameters(), self.tau)
+        logs = {"critic_loss": critic_loss.item()}
         if self._teaching:
-            actor_loss = self._imitation_loss()
+            return logs | self._step_imitation()
+        price = self._price(batch, scales).unsqueeze(-1)
+        if self.actor_gradient == "returns":
+            value = (pi.detach() * self._lagrangian(slow, price)).sum(-1)
+            gain = targets[..., 0] - price.squeeze(-1) * targets[..., 2] - value
+            objective = self._surrogate(batch, pi, gain)
         else:
-            limits = batch.crew[..., CREW["cost_limit_h"]]  # [M, T]
-            lam = self.multiplier.of(limits, scales.total_hours.expand_as(limits)) * float(self.constrained)
-            price = (lam / self.limit_margin).unsqueeze(-1)  # of a cost in limits
-            if self.actor_gradient == "returns":
-                value = (pi.detach() * self._lagrangian(slow, price)).sum(-1)
-                gain = targets[..., 0] - price.squeeze(-1) * targets[..., 2] - value
-                actor_loss = -(self._surrogate(batch, pi, gain) + alpha * entropy * valid).sum() / total
-            else:
-                advantage = self._lagrangian(slow if self.actor_follows == "target" else q.detach(), price)
-                actor_loss = ((pi * (alpha * log_pi - advantage)).sum(-1) * valid).sum() / total  # eq. 18
-            weight = self._imitation_weight()
-            if weight > 0 and self.replay_buffer.n_demonstrations:
-                actor_loss = actor_loss + weight * self._imitation_loss()
-        policy.actor_optimizer.zero_grad()
-        actor_loss.backward()
-        torch.nn.utils.clip_grad_norm_(policy.actor.parameters(), self.max_grad_norm)
-        policy.actor_optimizer.step()
+            advantage = self._lagrangian(slow if self.actor_follows == "target" else q.detach(), price)
+            objective = (pi * advantage).sum(-1)  # eq. 18
+        return logs | self._step_actor(batch, log_pi, objective)
 
-        polyak_update(
-            policy.actor.parameters(),
-            policy.actor_average.parameters(),
-            max(self.actor_tau, 1.0 / (self._n_updates + 1)),
-        )
-        n_open = batch.action_mask.sum(-1).to(pi.dtype)
+    def _forward(self, batch: EpisodeBatch) -> tuple[Inputs, Scales, Tensor]:
+        """The networks' inputs, their scales and the actor's log probabilities `[M, T, N]`."""
+        inputs, scales = make_inputs(batch.regions, batch.distance_km, batch.is_open, batch.crew, self.policy.n_groups)
+        log_pi = self.policy.log_probs(self.policy.actor(inputs).squeeze(-1), batch.action_mask)
+        return inputs, scales, log_pi
+
+    def _rewards(self, batch: EpisodeBatch, scales: Scales) -> tuple[Tensor, Tensor]:
+        """Rewards in units of return and costs in limits `[M, T]`, without luck; also fits what repairs should take."""
+        reward, cost = batch.rewards, batch.costs
+        if self.control_variate:
+            policy = self.policy
+            late = policy.forecast.surprise(batch, scales)
+            policy.forecast_optimizer.zero_grad()
+            ((late / scales.hours).square().sum() / batch.valid.sum()).backward()
+            policy.forecast_optimizer.step()
+            reward, cost = without_luck(batch, late.detach(), scales, policy.n_groups)
+        return reward / scales.total_hours, cost / batch.crew[..., CREW["cost_limit_h"]]
+
+    def _price(self, batch: EpisodeBatch, scales: Scales) -> Tensor:
+        """What a cost of one limit takes off the return, `[M, T]`."""
+        limits = batch.crew[..., CREW["cost_limit_h"]]
+        lam = self.multiplier.of(limits, scales.total_hours.expand_as(limits)) * float(self.constrained)
+        return lam / self.limit_margin
+
+    def _step_imitation(self) -> dict[str, float]:
+        """One step of the actor towards the teacher."""
+        loss = self._imitation_loss()
+        self._descend(loss)
+        return {"actor_loss": loss.item()}
+
+    def _step_actor(self, batch: EpisodeBatch, log_pi: Tensor, objective: Tensor) -> dict[str, float]:
+        """One step of the actor up the objective `[M, T]` with its entropy, and one of the entropy's weight."""
+        total = batch.valid.sum()
+        entropy = -(log_pi.exp() * log_pi).sum(-1)
+        alpha = self.log_alpha.exp().detach()
+        loss = -((objective + alpha * entropy) * batch.valid).sum() / total
+        weight = self._imitation_weight()
+        if weight > 0 and self.replay_buffer.n_demonstrations:
+            loss = loss + weight * self._imitation_loss()
+        self._descend(loss)
+        n_open = batch.action_mask.sum(-1).to(log_pi.dtype)
         wanted = self._entropy_share() * n_open.clamp_min(1.0).log()
-        surplus = ((entropy.detach() - wanted) * valid).sum() / total
-        if not self._teaching:
-            alpha_loss = self.log_alpha * surplus
-            self.alpha_optimizer.zero_grad()
-            alpha_loss.backward()
-            self.alpha_optimizer.step()
+        surplus = ((entropy.detach() - wanted) * batch.valid).sum() / total
+        alpha_loss = self.log_alpha * surplus
+        self.alpha_optimizer.zero_grad()
+        alpha_loss.backward()
+        self.alpha_optimizer.step()
         with torch.no_grad():
             self.log_alpha.clamp_(math.log(1e-5), math.log(1.0))
-        polyak_update(policy.critic.parameters(), policy.critic_target.parameters(), self.tau)
         return {
-            "critic_loss": critic_loss.item(),
-            "actor_loss": actor_loss.item(),
-            "entropy": ((entropy.detach() * valid).sum() / total).item(),
+            "actor_loss": loss.item(),
+            "entropy": ((entropy.detach() * batch.valid).sum() / total).item(),
             "alpha": alpha.item(),
         }
+
+    def _descend(self, loss: Tensor) -> None:
+        """One step of Adam on the actor's loss; the averaged actor follows."""
+        policy = self.policy
+        policy.actor_optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(policy.actor.parameters(), self.max_grad_norm)
+        policy.actor_optimizer.step()
+        rate = max(self.actor_tau, 1.0 / (self._n_updates + 1))
+        polyak_update(policy.actor.parameters(), policy.actor_average.parameters(), rate)
+
+    @torch.no_grad()
+    def _cool(self) -> None:
+        """Make the actor that imitated as sure of its choices as the target entropy asks, never less sure.
+
+        A teacher's choices cannot all be foreseen, so who imitates it draws at random where it is unsure and plays far
+        worse than its most probable choices. Scores are multiplied by one factor, which changes no greedy choice.
+        """
+        self._cooled = True
+        if not self.replay_buffer.n_demonstrations:
+            return
+        batch = self.replay_buffer.demonstrations(8 * self.imitation_batch)
+        inputs, _, _ = self._forward(batch)
+        logits = self.policy.actor(inputs).squeeze(-1)
+        n_open = batch.action_mask.sum(-1).to(logits.dtype)
+        wanted = float((self._entropy_share() * n_open.clamp_min(1.0).log() * batch.valid).sum())
+
+        def entropy(factor: float) -> float:
+            log_pi = self.policy.log_probs(factor * logits, batch.action_mask)
+            return float((-(log_pi.exp() * log_pi).sum(-1) * batch.valid).sum())
+
+        low, high = 1.0, 16.0
+        if entropy(low) <= wanted:
+            return
+        for _ in range(20):
+            middle = math.sqrt(low * high)
+            low, high = (middle, high) if entropy(middle) > wanted else (low, middle)
+        for actor in (self.policy.actor, self.policy.actor_average):
+            for parameter in actor.out.parameters():
+                parameter.mul_(high)
 
     def _surrogate(self, batch: EpisodeBatch, pi: Tensor, advantage: Tensor) -> Tensor:
         """PPO's clipped surrogate `[M, T]` of the advantages, on actions that the learner drew.
@@ -556,7 +696,7 @@ class STASAC(OffPolicyAlgorithm):
         return self
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_rollout_state", "multiplier", "teacher"]
+        return [*super()._excluded_save_params(), "_rollout_state", "multiplier", "teacher", "rows"]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         state = [

@@ -108,6 +108,8 @@ class EpisodeReplayBuffer(DictReplayBuffer):
     Episodes in which a teacher took steps (`info["taught"]`) are kept a second time, as demonstrations, so that the
     ring of the learner's own episodes does not push them out.
 
+    Where all environments begin together (`begin_round`), one episode of each is kept, and `round` says where.
+
     Args:
         buffer_size: steps kept over all environments (episodes kept = buffer_size // N).
         observation_space, action_space, device, n_envs: as in Stable-Baselines3.
@@ -155,6 +157,7 @@ class EpisodeReplayBuffer(DictReplayBuffer):
         self._stage = {k: np.zeros((n_envs, n, *s), dtype=d) for k, (s, d) in shapes.items()}
         self._stage_regions = np.zeros((n_envs, n, len(REGION_COLUMNS)), dtype=np.float32)
         self._at = np.zeros(n_envs, dtype=np.int64)
+        self.round: NDArray[np.int64] | None = None
 
     def size(self) -> int:
         """Finished episodes held."""
@@ -175,10 +178,20 @@ class EpisodeReplayBuffer(DictReplayBuffer):
         for store in (self._store, self._demonstrations):
             store.pos, store.full = 0, False
         self._at[:] = 0
+        self.round = None
 
     def drop_unfinished(self) -> None:
         """Forget the steps of episodes under way (their environments were reset from outside)."""
         self._at[:] = 0
+
+    def begin_round(self) -> None:
+        """All environments were reset: keep the first episode of each from here on, at `round` `[n_envs]` (-1 yet)."""
+        self.drop_unfinished()
+        self.round = np.full(self.n_envs, -1, dtype=np.int64)
+
+    def end_round(self) -> None:
+        """Keep every finished episode again."""
+        self.round = None
 
     def add_step(
         self,
@@ -240,6 +253,11 @@ class EpisodeReplayBuffer(DictReplayBuffer):
     def _keep(self, row: int) -> None:
         steps = {key: values[row] for key, values in self._stage.items()}
         length = int(self._at[row])
+        if self.round is not None:
+            if self.round[row] >= 0:  # not the first of this round
+                self._at[row] = 0
+                return
+            self.round[row] = self._store.pos
         self._store.keep(steps, self._stage_regions[row], length)
         if steps["taught"][:length].any():
             self._demonstrations.keep(steps, self._stage_regions[row], length)

@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from stormgym.agents.evaluation.door import UsageError, check_runs, usage_errors
 from stormgym.agents.evaluation.lineup import known_agents, resolve_agents
-from stormgym.agents.evaluation.options import EnvOptions, check_env_id, check_env_kwargs
+from stormgym.agents.evaluation.options import EnvOptions, check_env_id, check_env_kwargs, held_out, takes
 from stormgym.agents.evaluation.report import make_console, render_report
 from stormgym.agents.evaluation.rollouts import Entrant, evaluate
 from stormgym.agents.evaluation.summary import summarise, write_json
@@ -111,6 +111,9 @@ def start_run(
 ) -> Training:
     """Check what was asked for; make environments, model and run folder.
 
+    An environment that can draw one half of its records draws that for training, unless `env_kwargs` says otherwise;
+    `show_result` scores on the other half.
+
     Args:
         learner_settings: settings dataclass of each learner, by agent name.
         timesteps, num_envs, eval_freq, checkpoint_freq: None takes the learner's defaults (a twentieth
@@ -124,6 +127,8 @@ def start_run(
         env_id = check_env_id(env_id)
         spec = choose_agent(env_id, agent)
         check_env_kwargs(env_id, env_kwargs)
+        if takes(env_id, "split"):
+            env_kwargs = {"split": "train", **env_kwargs}
         chosen = learner_settings[spec.name]
         for name, settings in learner_settings.items():
             if name != spec.name and settings != type(settings)():
@@ -281,7 +286,7 @@ def show_result(run: Run, console: Console, *, episodes: int, compare: str | Non
                 entrants,
                 episodes=episodes,
                 seed=HELD_OUT_SEED,
-                env_kwargs=s.env_kwargs,
+                env_kwargs=held_out(s.env_kwargs),
                 on_progress=lambda name, n: status.update(f"playing held-out scenarios: {name}"),
             )
         summary = summarise(evaluation)
@@ -291,7 +296,7 @@ def show_result(run: Run, console: Console, *, episodes: int, compare: str | Non
     console.print(f"Run folder: {run.folder}", soft_wrap=True, highlight=False)
     quoted = shlex.quote(str(run.folder))
     if costs:
-        kwargs = {**s.env_kwargs, "city": "CITY"} if many else s.env_kwargs
+        kwargs = held_out(s.env_kwargs) | ({"city": "CITY"} if many else {})
         where = " (CITY: any one city)" if many else ""
         command = f"python evaluate.py --env {s.env_id}{env_options(kwargs)} --agents {quoted}{where}"
         console.print(f"Score it:   {command}", soft_wrap=True, highlight=False)

@@ -376,7 +376,7 @@ def return_unit(venv: VecEnv) -> float:
     return float(city.log.repair_h.mean()) * city.n_regions / 20.0
 
 
-sta_sac = STASACLearner("sta-sac", STASAC, STASACSettings, default_timesteps=200_000, default_num_envs=64)
+sta_sac = STASACLearner("sta-sac", STASAC, STASACSettings, default_timesteps=240_000, default_num_envs=64)
 sta_sac_paper = STASACLearner(
     "sta-sac-paper", STASAC, STASACPaperSettings, default_timesteps=60_000, default_num_envs=16
 )

@@ -27,10 +27,10 @@ class STASACSettings:
     train_freq: int | None = None
     """Steps of each environment between updates; left out, a whole episode."""
     gradient_steps: int = 64
-    """Updates after each collection."""
+    """Updates of the critics, and of the imitation while the teacher plays, after each collection."""
     retrace: float = 1.0
     """Weight of long returns in [0, 1]; 0 gives one-step targets."""
-    target_entropy: tuple[float, float] = (0.15, 0.05)
+    target_entropy: tuple[float, float] = (0.12, 0.03)
     """First and last target entropy, as a share of log(open regions)."""
     alpha_init: float = 0.006
     """First weight of the entropy, which then follows its target."""
@@ -40,19 +40,25 @@ class STASACSettings:
     """Take the luck of repair durations out of the critics' targets; not done under --shock, where it tells more."""
     cost_reduction: Literal["mean", "max"] = "mean"
     """How the two cost critics count together."""
-    actor_tau: float = 0.003
+    actor_tau: float = 0.005
     """Polyak factor of the averaged actor, which acts; 1 takes the actor itself."""
     actor_follows: Literal["target", "online"] = "target"
     """Critics that the actor's loss takes."""
     actor_gradient: Literal["critics", "returns"] = "returns"
     """What tells the actor which actions are good: the critics (eq. 18), or returns above the critics' value."""
+    n_rollouts: int = 8
+    """Environments on the same storm, whose mean return is the baseline of returns; 1 asks the critics instead."""
+    n_epochs: int = 2
+    """Passes over each collection with such a baseline."""
+    actor_batch_size: int = 8
+    """Episodes of such an update."""
     clip_range: float = 0.2
     """Clipping of the policy's ratio with returns."""
-    limit_margin: float = 0.95
+    limit_margin: float = 0.9
     """The multiplier aims at this share of the cost limit."""
-    multiplier_init: float = 0.3
+    multiplier_init: float = 0.12
     """Lambda at the start, per limit of cost."""
-    multiplier_lr: float = 0.06
+    multiplier_lr: float = 0.05
     """Step size of lambda."""
     multiplier_method: Literal["softplus", "projected"] = "softplus"
     """How lambda moves: softplus with Adam, or a projected gradient step."""
@@ -62,7 +68,7 @@ class STASACSettings:
     """Off leaves the cost out: the multiplier stays at zero."""
     teacher: str = "equity-planner"
     """Policy that needs no training and plays the first steps, a warm start that the actor imitates; or none."""
-    teacher_steps: int = 60_000
+    teacher_steps: int = 120_000
     """Steps that the teacher plays, at most half of the training."""
     teacher_margin: float = 0.2
     """Share of the cost limit that the teacher leaves free: who imitates a balanced order balances less well."""
@@ -124,6 +130,12 @@ class STASACPaperSettings(STASACSettings):
     """Critics that the actor's loss takes."""
     actor_gradient: Literal["critics", "returns"] = "critics"
     """What tells the actor which actions are good: the critics (eq. 18), or returns above the critics' value."""
+    limit_margin: float = 0.95
+    """The multiplier aims at this share of the cost limit."""
+    multiplier_init: float = 0.3
+    """Lambda at the start, per limit of cost."""
+    multiplier_lr: float = 0.06
+    """Step size of lambda."""
     greedy_share: float = 0.0
     """Share of the environments that act greedily and feed the dual step."""
     control_variate: bool = False
@@ -278,9 +290,9 @@ class AttentionPGSettings:
     """Clipping of the policy's ratio, for updates after the first."""
     ent_coef: float = 0.0
     """Weight of the entropy bonus; advantages have unit variance."""
-    limit_margin: float = 0.95
+    limit_margin: float = 0.9
     """The multiplier aims at this share of the cost limit, so that a finite evaluation holds the limit."""
-    multiplier_init: float = 0.5
+    multiplier_init: float = 0.2
     """Lambda at the start, per limit of cost."""
     multiplier_lr: float = 0.05
     """Step size of lambda, one step a collection."""

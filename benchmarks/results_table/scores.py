@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from results_table.rows import ENV_ID, Row
+from results_table.rows import ENV_ID, SPLIT, Row
 from results_table.training import TrainingTime, changed_settings, settings_today
 from stormgym.agents.evaluation.lineup import resolve_agents
 from stormgym.agents.evaluation.rollouts import episode_seeds, evaluate, make_batch
@@ -128,7 +128,7 @@ def play(
     Returns:
         The facts and the episodes that `write_score` keeps.
     """
-    env_kwargs = {"city": place.name, **row.env}
+    env_kwargs = {"city": place.name, "split": SPLIT, **row.env}
     entrants = resolve_agents([row.agent if run is None else f"{row.agent}={run.folder}"], ENV_ID)
     found = evaluate(ENV_ID, entrants, episodes=held.episodes, seed=held.seed, env_kwargs=env_kwargs)
     record = found.agents[row.agent]
@@ -162,7 +162,7 @@ def play(
 def scenario_hash(city: str, env: Mapping[str, Any], held: Held) -> str:
     """Hash of the true repair hours of the first 16 storms: rows with equal ones met the same storms."""
     seeds = episode_seeds(held.seed, min(16, held.episodes))
-    envs: Any = make_batch(ENV_ID, len(seeds), {"city": city, **env})
+    envs: Any = make_batch(ENV_ID, len(seeds), {"city": city, "split": SPLIT, **env})
     try:
         envs.reset(seed=list(seeds))
         hours = np.asarray(envs.unwrapped.process.duration_h, dtype="<f8")

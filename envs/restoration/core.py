@@ -16,7 +16,7 @@ from stormgym.envs.restoration.layout import observation_space
 from stormgym.envs.restoration.limits import CostLimit, EpisodeLimits
 from stormgym.envs.restoration.metrics import restoration_metrics
 from stormgym.envs.restoration.process import RestorationProcess, Step
-from stormgym.envs.restoration.tables import SHOCKS, Jobs, city_tables
+from stormgym.envs.restoration.tables import SHOCKS, SPLITS, Jobs, city_tables
 
 Timing = Literal["dense", "terminal"]
 RENDER_MODES = ("ansi", "rgb_array")
@@ -49,12 +49,14 @@ class RestorationCore:
         shock_log_sd: float = 0.35,
         max_travel_km: float | None = None,
         income_effect: float = 1.0,
+        split: str = "all",
         on_invalid: str = "waste",
         render_mode: str | None = None,
     ) -> None:
         _one_of("reward", reward, ("dense", "terminal"))
         _one_of("cost", cost, ("dense", "terminal"))
         _one_of("shock", shock, SHOCKS)
+        _one_of("split", split, SPLITS)
         _one_of("on_invalid", on_invalid, ("waste", "raise"))
         if render_mode is not None:
             _one_of("render_mode", render_mode, RENDER_MODES)
@@ -75,7 +77,7 @@ class RestorationCore:
         self.limits = EpisodeLimits(batch, cost_limit, self.city.cost_limit_h)
         self.cost_limit = self.limits.middle_h
         self.cost_limit_range = self.limits.range_h
-        self.tables = city_tables(self.city, predictor, float(confidence_level))
+        self.tables = city_tables(self.city, predictor, float(confidence_level), split)
         self.process = RestorationProcess(self.tables, batch, cost_limit_h=self.cost_limit, max_travel_km=max_travel_km)
         self.batch = batch
         self.n_regions = self.city.n_regions

@@ -95,6 +95,8 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
         max_travel_km: regions farther than this (road km) are masked while a nearer one is open; None for no rule.
         income_effect: strength of the link from income to repair hours in the generator (1 = calibrated, 0 = none);
             synthetic cities only.
+        split: records that are drawn: `"all"`, or one half of each region's, `"train"` or `"test"`, so that an agent
+            can be scored on repairs that it never met in training. Forecasts are the same.
         on_invalid: `"waste"` (a wasted trip) or `"raise"` for masked actions.
         render_mode: `"ansi"` or `"rgb_array"`.
 
@@ -120,6 +122,7 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
         shock_log_sd: float = 0.35,
         max_travel_km: float | None = None,
         income_effect: float = 1.0,
+        split: str = "all",
         on_invalid: str = "waste",
         render_mode: str | None = None,
     ) -> None:
@@ -135,6 +138,7 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
             shock_log_sd=shock_log_sd,
             max_travel_km=max_travel_km,
             income_effect=income_effect,
+            split=split,
             on_invalid=on_invalid,
             render_mode=render_mode,
         )

@@ -56,13 +56,35 @@ class CityTables:
         return self.group_size.size
 
 
+SPLITS = ("all", "train", "test")
+"""Which records of the log are drawn: all, or one half of each region's."""
+
+
+def records_of(region: NDArray[np.int64], split: str) -> NDArray[np.int64]:
+    """Rows of the log that a split draws, sorted by region, in the log's order within it.
+
+    Every second record of a region is for testing, the first one for training; a single record is in both.
+
+    Args:
+        region: `[M]` region of each record.
+        split: one of `SPLITS`.
+    """
+    record = np.argsort(region, kind="stable")
+    if split == "all":
+        return record
+    count = np.bincount(region)
+    number = np.arange(record.size) - np.repeat(np.cumsum(count) - count, count)
+    alone = np.repeat(count, count) == 1
+    return record[alone | (number % 2 == SPLITS.index(split) - 1)]
+
+
 @lru_cache(maxsize=256)
-def city_tables(city: City, predictor: str, confidence_level: float) -> CityTables:
-    """Build (or find) the tables of a city under one predictor and level."""
+def city_tables(city: City, predictor: str, confidence_level: float, split: str = "all") -> CityTables:
+    """Build (or find) the tables of a city under one predictor, level and split; forecasts are those of all records."""
     forecast = city_forecasts(city, predictor, confidence_level)
     log = city.log
-    record = np.argsort(log.region, kind="stable")
-    count = np.bincount(log.region, minlength=city.n_regions)
+    record = records_of(log.region, split)
+    count = np.bincount(log.region[record], minlength=city.n_regions)
     member = np.eye(city.n_groups)[:, city.group]
     return CityTables(
         city=city,

@@ -12,9 +12,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 
 from stormgym.agents.attention_pg.algorithm import AttentionPG
-from stormgym.agents.attention_pg.collection import Rows, advantages, expected_to_go
 from stormgym.agents.attention_pg.policy import AttentionPolicy
 from stormgym.agents.sta_sac.features import scales_of
+from stormgym.agents.sta_sac.scenarios import Rows, advantages, expected_to_go
 from stormgym.agents.training.vec_env import make_vec_env
 
 ENV_KWARGS: dict[str, Any] = {"city": "synthetic:7:1", "predictor": "none"}
@@ -111,7 +111,7 @@ def test_collection__guess_of_the_return_is_exact_for_one_region_without_travel(
     seen = Batches()
     model_on().learn(56, callback=seen)
     batch = seen.batches[0]
-    last = expected_to_go(batch, scales_of(batch.regions), pace=0.0)[:, -1]
+    last = expected_to_go(batch.regions, batch.is_open, scales_of(batch.regions), pace=0.0)[:, -1]
     point = batch.regions[..., 4].gather(1, batch.actions[:, -1:])[:, 0]
     torch.testing.assert_close(last, -point / 7)
 
