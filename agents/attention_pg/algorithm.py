@@ -74,7 +74,7 @@ class AttentionPG(OnPolicyAlgorithm):
         clip_range: float = 0.2,
         ent_coef: float = 0.0,
         cost_limit: float | None = None,
-        limit_margin: float = 0.9,
+        limit_margin: float = 0.95,
         multiplier_init: float = 0.2,
         multiplier_lr: float = 0.05,
         multiplier_method: Method = "softplus",

@@ -105,7 +105,7 @@ class STASAC(OffPolicyAlgorithm):
         gradient_steps: int = 64,
         retrace: float = 1.0,
         target_entropy: tuple[float, float] = (0.12, 0.03),
-        alpha_init: float = 0.006,
+        alpha_init: float = 0.0001,
         entropy_in_critic: bool = False,
         control_variate: bool = True,
         cost_reduction: str = "mean",
@@ -117,9 +117,9 @@ class STASAC(OffPolicyAlgorithm):
         actor_batch_size: int = 8,
         clip_range: float = 0.2,
         cost_limit: float | None = None,
-        limit_margin: float = 0.9,
-        multiplier_init: float = 0.12,
-        multiplier_lr: float = 0.05,
+        limit_margin: float = 0.95,
+        multiplier_init: float = 0.1,
+        multiplier_lr: float = 0.03,
         multiplier_method: Method = "softplus",
         greedy_share: float = 0.25,
         constrained: bool = True,
@@ -219,6 +219,7 @@ class STASAC(OffPolicyAlgorithm):
             self.learning_starts = 0  # nobody acts at random
         self.imitation = imitation
         self.imitation_batch = imitation_batch
+        self._begun = False  # whether rows that share storms have begun together
         self._cooled = False  # whether the actor that imitated was made as sure as the target entropy asks
         self.max_grad_norm = max_grad_norm
         self._running_cost = np.zeros(0)
@@ -306,14 +307,17 @@ class STASAC(OffPolicyAlgorithm):
         if self.num_timesteps >= (self.teacher_until or 0):
             if self.teacher is not None and not self._cooled:
                 self._cool()
-            if self.rows is not None:
+            if self.rows is not None and not self._begun:
+                self._begun = True  # kept in checkpoints, which are made when a rollout starts
                 env.unwrapped._seeds = self.rows.seeds()  # what env.seed() sets, with seeds of our own
                 self._last_obs = env.reset()  # type: ignore[assignment]
                 self._last_episode_starts = np.ones(self.n_envs, dtype=bool)
                 self._rollout_state = None
                 self._running_cost[:] = 0.0
                 self.replay_buffer.begin_round()
-        return super().collect_rollouts(env, *args, **kwargs)
+        result = super().collect_rollouts(env, *args, **kwargs)
+        self._begun = False
+        return result
 
     def _greedy_rows(self) -> NDArray[np.bool_]:
         """Environments that act greedily: those that share no storm, else the last `greedy_share`, never all."""
@@ -409,7 +413,9 @@ class STASAC(OffPolicyAlgorithm):
         self._last_episode_starts = dones.astype(bool)
 
     def _setup_learn(self, *args: Any, **kwargs: Any) -> Any:
+        observed = self._last_obs
         result = super()._setup_learn(*args, **kwargs)
+        self._begun = self._begun and self._last_obs is observed  # else the environments were reset
         self._rollout_state = None
         if self.teacher_until is None:
             assert isinstance(self.action_space, spaces.Discrete)

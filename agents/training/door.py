@@ -128,7 +128,7 @@ def start_run(
         spec = choose_agent(env_id, agent)
         check_env_kwargs(env_id, env_kwargs)
         if takes(env_id, "split"):
-            env_kwargs = {"split": "train", **env_kwargs}
+            env_kwargs = {**env_kwargs, "split": env_kwargs.get("split", "train")}
         chosen = learner_settings[spec.name]
         for name, settings in learner_settings.items():
             if name != spec.name and settings != type(settings)():

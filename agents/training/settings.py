@@ -32,7 +32,7 @@ class STASACSettings:
     """Weight of long returns in [0, 1]; 0 gives one-step targets."""
     target_entropy: tuple[float, float] = (0.12, 0.03)
     """First and last target entropy, as a share of log(open regions)."""
-    alpha_init: float = 0.006
+    alpha_init: float = 0.0001
     """First weight of the entropy, which then follows its target."""
     entropy_in_critic: bool = False
     """Whether critics' targets carry the entropy bonus."""
@@ -54,11 +54,11 @@ class STASACSettings:
     """Episodes of such an update."""
     clip_range: float = 0.2
     """Clipping of the policy's ratio with returns."""
-    limit_margin: float = 0.9
+    limit_margin: float = 0.95
     """The multiplier aims at this share of the cost limit."""
-    multiplier_init: float = 0.12
+    multiplier_init: float = 0.1
     """Lambda at the start, per limit of cost."""
-    multiplier_lr: float = 0.05
+    multiplier_lr: float = 0.03
     """Step size of lambda."""
     multiplier_method: Literal["softplus", "projected"] = "softplus"
     """How lambda moves: softplus with Adam, or a projected gradient step."""
@@ -130,8 +130,6 @@ class STASACPaperSettings(STASACSettings):
     """Critics that the actor's loss takes."""
     actor_gradient: Literal["critics", "returns"] = "critics"
     """What tells the actor which actions are good: the critics (eq. 18), or returns above the critics' value."""
-    limit_margin: float = 0.95
-    """The multiplier aims at this share of the cost limit."""
     multiplier_init: float = 0.3
     """Lambda at the start, per limit of cost."""
     multiplier_lr: float = 0.06
@@ -290,7 +288,7 @@ class AttentionPGSettings:
     """Clipping of the policy's ratio, for updates after the first."""
     ent_coef: float = 0.0
     """Weight of the entropy bonus; advantages have unit variance."""
-    limit_margin: float = 0.9
+    limit_margin: float = 0.95
     """The multiplier aims at this share of the cost limit, so that a finite evaluation holds the limit."""
     multiplier_init: float = 0.2
     """Lambda at the start, per limit of cost."""

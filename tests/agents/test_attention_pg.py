@@ -14,7 +14,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stormgym.agents.attention_pg.algorithm import AttentionPG
 from stormgym.agents.attention_pg.policy import AttentionPolicy
 from stormgym.agents.sta_sac.features import scales_of
-from stormgym.agents.sta_sac.scenarios import Rows, advantages, expected_to_go
+from stormgym.agents.sta_sac.scenarios import expected_to_go
 from stormgym.agents.training.vec_env import make_vec_env
 
 ENV_KWARGS: dict[str, Any] = {"city": "synthetic:7:1", "predictor": "none"}
@@ -40,40 +40,6 @@ class Batches(BaseCallback):
     def _on_rollout_end(self) -> None:
         assert isinstance(self.model, AttentionPG)
         self.batches.append(self.model._batch)
-
-
-@pytest.mark.parametrize(
-    ("n_envs", "n_rollouts", "share", "expected"),
-    [
-        (64, 8, 0.25, (6, 8, 16)),
-        (64, 8, 0.0, (8, 8, 0)),
-        (8, 3, 0.25, (2, 3, 2)),
-        (2, 8, 0.25, (1, 2, 0)),
-        (4, 8, 0.9, (1, 2, 2)),
-    ],
-)
-def test_rows__all_environments_explore_in_scenarios_or_act_greedily(
-    n_envs: int, n_rollouts: int, share: float, expected: tuple[int, int, int]
-) -> None:
-    rows = Rows.of(n_envs, n_rollouts, share)
-    assert (rows.n_scenarios, rows.n_rollouts, rows.n_greedy) == expected
-    assert rows.greedy.sum() == rows.n_greedy
-    assert rows.greedy.size == n_envs == len(rows.seeds())
-    assert len(set(rows.seeds())) == rows.n_scenarios + rows.n_greedy
-
-
-def test_rows__one_environment_has_no_baseline() -> None:
-    with pytest.raises(ValueError, match="at least 2 environments on the same scenario; got 1"):
-        Rows.of(1, 8, 0.0)
-
-
-def test_advantages__compare_rollouts_of_one_scenario_at_the_same_step() -> None:
-    gain = torch.tensor([[1.0, 2.0], [3.0, 6.0], [0.0, 5.0], [0.0, 5.0]])  # two scenarios of two rollouts
-    torch.testing.assert_close(advantages(gain, 2), torch.tensor([[-3.0, -2.0], [3.0, 2.0], [0.0, 0.0], [0.0, 0.0]]))
-    shifted = advantages(gain + torch.tensor([[10.0], [10.0], [-4.0], [-4.0]]), 2)
-    torch.testing.assert_close(shifted, advantages(gain, 2))  # luck that rollouts share does not count
-    guess = torch.tensor([[0.0, 1.0], [0.0, 3.0], [0.0, 0.0], [0.0, 0.0]])
-    torch.testing.assert_close(advantages(gain, 2, guess)[:2], torch.tensor([[-3.0, -1.0], [3.0, 1.0]]))
 
 
 def test_collection__rollouts_of_a_scenario_meet_the_same_storm() -> None:

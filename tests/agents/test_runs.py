@@ -128,7 +128,7 @@ def test_run__folder_holds_all_that_is_promised(tmp_path: Path, console: Console
     assert run.folder.parent == tmp_path / "Restoration-v0" / "maskable-ppo"
     assert run.folder.name.startswith("3-")
     settings = json.loads((run.folder / "settings.json").read_text())
-    assert settings["env_kwargs"] == ENV_KWARGS
+    assert settings["env_kwargs"] == {**ENV_KWARGS, "split": "train"}
     assert settings["learner"]["n_steps"] == 16
     versions = json.loads((run.folder / "versions.json").read_text())
     assert {"python", "stormgym", "torch", "stable-baselines3", "commit"} <= set(versions)

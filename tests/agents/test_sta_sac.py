@@ -28,6 +28,7 @@ from stormgym.agents.sta_sac.features import (
 from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier, LimitMultiplier
 from stormgym.agents.sta_sac.networks import SHAPES
 from stormgym.agents.sta_sac.policy import Critics
+from stormgym.agents.sta_sac.scenarios import expected_to_go
 from stormgym.agents.training.play import play
 from stormgym.agents.training.settings import STASACSettings
 from stormgym.agents.training.vec_env import make_vec_env
@@ -191,6 +192,85 @@ def test_buffer__sampling_nothing_is_an_error() -> None:
     buffer = EpisodeReplayBuffer(70, env.observation_space, env.action_space, device="cpu")
     with pytest.raises(ValueError, match="no finished episode"):
         buffer.sample(4)
+
+
+def test_buffer__keeps_one_episode_of_each_row_in_a_round() -> None:
+    env = make_vec_env("Restoration-v0", 2, seed=0, city=CITY)
+    buffer = EpisodeReplayBuffer(140, env.observation_space, env.action_space, device="cpu", n_envs=2)
+
+    def play_rows(steps: int) -> None:
+        obs = env.reset()
+        for step in range(steps):
+            action = np.array([step % 7, 6 - step % 7])
+            nxt, reward, done, infos = env.step(action)
+            buffer.add(obs, nxt, action, reward, done, infos)
+            obs = nxt
+
+    play_rows(3)  # left unfinished
+    buffer.begin_round()
+    play_rows(14)
+    assert buffer.size() == 2
+    np.testing.assert_array_equal(buffer.round, [0, 1])
+    np.testing.assert_array_equal(buffer.episodes(buffer.round).actions.numpy(), [np.arange(7), np.arange(6, -1, -1)])
+    buffer.begin_round()
+    assert buffer.round.tolist() == [-1, -1]
+    buffer.end_round()
+    play_rows(14)
+    assert buffer.size() == 6
+
+
+def test_collection__rows_of_a_scenario_meet_one_storm_and_greedy_rows_their_own() -> None:
+    model = make(n_envs=8, n_rollouts=3)
+    model.learn(56)
+    rows, buffer = model.rows, model.replay_buffer
+    assert rows is not None
+    assert rows.scenario.tolist() == [0, 0, 0, 1, 1, 1, -1, -1]
+    seen = buffer.episodes(buffer.round).regions[..., COLUMN["point_h"]].numpy()
+    same = [[np.array_equal(a, b) for a in seen] for b in seen]
+    number = np.where(rows.scenario < 0, 10 + np.arange(8), rows.scenario)
+    np.testing.assert_array_equal(same, number[:, None] == number)
+    behaviour = buffer.episodes(buffer.round).behaviour.numpy()
+    np.testing.assert_array_equal((behaviour == 1.0).all(axis=1), rows.greedy)
+
+
+def test_update_on_storms__gradient_is_that_of_returns_above_the_mean_of_the_storm() -> None:
+    model = make(n_envs=8, n_rollouts=3, control_variate=False, alpha_init=1e-5)
+    model.learn(56)
+    rows = model.rows
+    assert rows is not None
+    batch = model.replay_buffer.episodes(model.replay_buffer.round[rows.exploring])
+    _, scales, log_pi = model._forward(batch)
+    batch = batch._replace(behaviour=log_pi.detach().exp().gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1))
+    gain = batch.rewards / scales.total_hours - model.multiplier.value / model.limit_margin * batch.costs / 8.0
+    to_go = gain.flip(1).cumsum(1).flip(1)
+    guess = expected_to_go(batch.regions, batch.is_open, scales) / scales.total_hours
+    better = (to_go - guess).unflatten(0, (2, 3))
+    better = (better - better.mean(1, keepdim=True)).flatten(0, 1)
+    taken = log_pi.gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1)
+    drawn = batch.behaviour < 0.999  # the last choice of an episode is none
+    wanted = torch.autograd.grad(-(taken * better * drawn).mean(), list(model.policy.actor.parameters()))
+    model.policy.actor_optimizer = torch.optim.SGD(model.policy.actor.parameters(), lr=1.0)
+    model.max_grad_norm = 1e9
+    before = [p.detach().clone() for p in model.policy.actor.parameters()]
+    model._update_on_storms(batch)
+    for old, new, slope in zip(before, model.policy.actor.parameters(), wanted, strict=True):
+        torch.testing.assert_close(old - new.detach(), slope, rtol=1e-2, atol=2e-5)
+
+
+def test_cool__makes_an_unsure_actor_as_sure_as_asked_and_changes_no_greedy_choice(
+    taught: STASAC, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = taught.replay_buffer.demonstrations(64)
+    monkeypatch.setattr(taught, "target_entropy", (0.3, 0.3))
+    with torch.no_grad():
+        before = taught._forward(batch)[2]
+        taught._cool()
+        after = taught._forward(batch)[2]
+    assert torch.equal(before.argmax(-1), after.argmax(-1))
+    n_open = batch.action_mask.sum(-1)
+    wanted = taught._entropy_share() * n_open.log().mean()
+    assert float(-(before.exp() * before).sum(-1).mean()) > 2 * float(wanted)
+    assert float(-(after.exp() * after).sum(-1).mean()) == pytest.approx(float(wanted), rel=0.15)
 
 
 @pytest.mark.parametrize("retrace", [0.0, 0.7])

@@ -59,7 +59,7 @@ def test_training__ends_with_table_run_folder_and_next_command_and_resumes(
     assert "best so far" in err
     assert "4 common scenarios" in out
     assert "maskable-ppo" in out
-    assert f"--city synthetic:8:1 --predictor none --agents {folder}" in out
+    assert f"--city synthetic:8:1 --predictor none --split test --agents {folder}" in out
     assert f"python train.py --resume {folder} --timesteps 1024" in out
     evaluation = json.loads((folder / "evaluation.json").read_text())
     assert evaluation["agents"]["maskable-ppo"]["learned"] is True
@@ -213,5 +213,7 @@ def test_training__over_many_cities_ends_without_a_table_and_says_how_to_score(
     rest = ("--timesteps", "128", "--runs-dir", str(tmp_path), "--no-progress")
     assert door((*place, *quick, *rest)) == 0
     folder = only_run(tmp_path)
-    assert f"--city CITY --predictor none --agents {folder} (CITY: any one city)" in capsys.readouterr().out
+    assert (
+        f"--city CITY --predictor none --split test --agents {folder} (CITY: any one city)" in capsys.readouterr().out
+    )
     assert not (folder / "evaluation.json").exists()

@@ -91,16 +91,17 @@ def test_export__card_tells_what_the_run_was(run: Path, exported: Path) -> None:
     }
     assert card.summary == f"trained on city {CITY}, limit 8 h, 256 steps"
     assert card.trained_on.city == CITY
-    assert card.trained_on.env_kwargs == ENV_KWARGS
+    assert card.trained_on.env_kwargs == {**ENV_KWARGS, "split": "train"}
     assert str(run) not in (exported / "tiny.json").read_text()
 
 
 def test_export__scores_are_those_of_evaluate(exported: Path) -> None:
     card = load_card("sta-sac:tiny", exported)
-    assert [(s.episodes, s.seed, s.env_kwargs) for s in card.scores] == [(12, 0, ENV_KWARGS), (5, 0, ENV_KWARGS)]
+    where = {**ENV_KWARGS, "split": "test"}  # records that training never drew
+    assert [(s.episodes, s.seed, s.env_kwargs) for s in card.scores] == [(12, 0, where), (5, 0, where)]
     policy = load_pretrained("sta-sac:tiny", folder=exported)
     for score in card.scores:
-        record = evaluate("Restoration-v0", {"it": policy}, episodes=score.episodes, env_kwargs=ENV_KWARGS).agents["it"]
+        record = evaluate("Restoration-v0", {"it": policy}, episodes=score.episodes, env_kwargs=where).agents["it"]
         for key in ("mean_outage_h", "gap_h"):
             assert record.metrics[key].mean() == pytest.approx(getattr(score, key), abs=1e-3)
 

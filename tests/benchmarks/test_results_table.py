@@ -126,6 +126,7 @@ def test_storms__have_the_same_durations_under_every_predictor(predictor: str) -
     ]
     assert_allclose(*(e.agents["nearest"].metrics["mean_outage_h"] for e in found), rtol=0, atol=0)
     assert scores.scenario_hash(CITY, {"predictor": predictor}, HELD) == scores.scenario_hash(CITY, {}, HELD)
+    assert scores.scenario_hash(CITY, {"split": "all"}, HELD) != scores.scenario_hash(CITY, {}, HELD)
     assert scores.scenario_hash(CITY, {"shock": "common"}, HELD) != scores.scenario_hash(CITY, {}, HELD)
 
 

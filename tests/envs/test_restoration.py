@@ -18,7 +18,7 @@ from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, crew_column
 from stormgym.envs.restoration.metrics import restoration_metrics
 from stormgym.envs.restoration.process import STEPS_PER_REGION, WASTED_H
 from stormgym.envs.restoration.render import render
-from stormgym.envs.restoration.tables import MAX_SHOCK_SD
+from stormgym.envs.restoration.tables import MAX_SHOCK_SD, records_of
 from stormgym.envs.restoration.vector_env import RestorationVectorEnv
 
 CITY = "synthetic:12:1"
@@ -635,3 +635,36 @@ def test_wrapped__the_mask_and_the_true_durations_are_reached_through_wrappers()
     env.reset(seed=0)
     assert env.get_wrapper_attr("action_masks")().all()
     assert env.unwrapped.process.duration_h.shape == (1, N)
+
+
+# ------------------------------------------------------------------------------------------------------- split
+
+
+def test_split__halves_of_each_regions_records_are_drawn_and_share_none():
+    log = env_of().city.log
+    drawn = {}
+    for split in ("all", "train", "test"):
+        env = env_of(split=split)
+        tables = env.process.tables
+        np.testing.assert_array_equal(tables.count, np.bincount(log.region[tables.record], minlength=N))
+        rows = [env.reset(seed=seed) and tables.record[env.process.row[0]] for seed in range(200)]
+        assert all(np.array_equal(log.region[row], np.arange(N)) for row in rows)
+        drawn[split] = {int(r) for row in rows for r in row}
+    assert not drawn["train"] & drawn["test"]
+    assert drawn["train"] | drawn["test"] <= {*range(log.region.size)}
+    for region in range(N):
+        own = np.flatnonzero(log.region == region)
+        assert drawn["train"] & {*own} <= {*own[::2]}
+        assert drawn["test"] & {*own} <= {*own[1::2]}
+
+
+def test_split__a_single_record_is_in_both_halves():
+    region = np.array([1, 0, 1, 1])
+    assert records_of(region, "all").tolist() == [1, 0, 2, 3]
+    assert records_of(region, "train").tolist() == [1, 0, 3]
+    assert records_of(region, "test").tolist() == [1, 2]
+
+
+def test_split__an_unknown_one_is_an_error():
+    with pytest.raises(ValueError, match="split must be one of"):
+        env_of(split="validation")
