@@ -83,6 +83,8 @@ class AgentSpec:
     summary: str
     trainable: bool = False
     privileged: bool = False
+    usual: bool = True
+    """Whether it plays where no agent is named."""
     envs: tuple[str, ...] = ("Restoration-v0",)
 
     def load(self) -> Any:
@@ -104,6 +106,12 @@ _SPECS = (
     AgentSpec("tsp", f"{_PLANS}:TSPPolicy", "open-path TSP with service times (PyVRP)"),
     AgentSpec("repairman", f"{_PLANS}:RepairmanPolicy", "travelling repairman on the forecast (local search)"),
     AgentSpec("equity-planner", f"{_PLANS}:EquityPlanner", "travelling repairman within the gap limit"),
+    AgentSpec(
+        "equity-replanner",
+        f"{_PLANNING}.replanning:EquityReplanner",
+        "equity planner that plans again as repairs tell of the storm's shock",
+        usual=False,
+    ),
     AgentSpec("rollout", f"{_PLANNING}.rollout:RolloutPolicy", "rollout of gap-aware greedy rules on the forecast"),
     AgentSpec("clairvoyant", f"{_PLANS}:ClairvoyantPolicy", "knows the true durations", privileged=True),
     AgentSpec(

@@ -43,7 +43,7 @@ def resolve_agents(items: Sequence[str] | str | None, env_id: str) -> dict[str, 
     if isinstance(items, str):
         items = [item.strip() for item in items.split(",") if item.strip()]
     if not items:
-        items = known_agents(env_id, trainable=False)
+        items = tuple(name for name in known_agents(env_id, trainable=False) if AGENTS[name].usual)
     entrants: dict[str, Entrant] = {}
     for item in items:
         name, entrant = _resolve(item, env_id)

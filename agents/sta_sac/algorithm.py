@@ -55,8 +55,9 @@ class STASAC(OffPolicyAlgorithm):
             linearly over the training.
         alpha_init: first weight of the entropy, which then follows the target.
         entropy_in_critic: whether targets carry the entropy bonus.
-        control_variate: take the luck of repair durations out of the critics' targets (see `control_variate`);
-            for durations that are independent given their forecasts.
+        control_variate: take the luck of repair durations out of rewards and costs (see `control_variate`).
+        shared_luck: repairs of a group share a factor in each storm (`shock`), which is no luck: it can be foreseen from
+            the repairs that were seen. Else durations are taken as independent given their forecasts.
         cost_reduction: `"mean"` or `"max"` over the two cost critics.
         actor_tau: Polyak factor of the averaged actor, which acts; 1 takes the actor itself.
         actor_follows: critics that the actor's loss takes: `"target"`, which change slowly, or `"online"`.
@@ -108,6 +109,7 @@ class STASAC(OffPolicyAlgorithm):
         alpha_init: float = 0.0001,
         entropy_in_critic: bool = False,
         control_variate: bool = True,
+        shared_luck: bool = False,
         cost_reduction: str = "mean",
         actor_tau: float = 0.005,
         actor_follows: str = "target",
@@ -197,6 +199,7 @@ class STASAC(OffPolicyAlgorithm):
         self.alpha_init = alpha_init
         self.entropy_in_critic = entropy_in_critic
         self.control_variate = control_variate
+        self.shared_luck = shared_luck
         self.cost_reduction = cost_reduction
         self.actor_tau = actor_tau
         self.actor_follows = actor_follows
@@ -546,6 +549,8 @@ class STASAC(OffPolicyAlgorithm):
             policy.forecast_optimizer.zero_grad()
             ((late / scales.hours).square().sum() / batch.valid.sum()).backward()
             policy.forecast_optimizer.step()
+            if self.shared_luck:
+                late = policy.forecast.surprise(batch, scales, policy.n_groups)
             reward, cost = without_luck(batch, late.detach(), scales, policy.n_groups)
         return reward / scales.total_hours, cost / batch.crew[..., CREW["cost_limit_h"]]
 

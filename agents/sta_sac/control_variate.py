@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from stormgym.agents.sta_sac.buffer import EpisodeBatch
-from stormgym.agents.sta_sac.features import CREW, Scales, split_groups, travel_hours
+from stormgym.agents.sta_sac.features import CREW, Scales, group_one_hot, split_groups, travel_hours
 from stormgym.envs.equity import pair_matrix
 from stormgym.envs.restoration.layout import COLUMN
 
@@ -22,10 +22,17 @@ class Forecast(nn.Module):
         super().__init__()
         self.line = nn.Parameter(torch.tensor([0.0, 1.0]))
 
-    def surprise(self, batch: EpisodeBatch, scales: Scales) -> Tensor:
+    def surprise(self, batch: EpisodeBatch, scales: Scales, n_groups: int | None = None) -> Tensor:
         """By how many hours each repair took longer than expected, `[M, T]`; 0 at an episode's last step.
 
         Read from the clock: what passed between two observations, less the travel and the expected repair.
+
+        Args:
+            batch: episodes.
+            scales: of the episodes.
+            n_groups: G where repairs of a group share a factor in each storm: the group's other repairs of the episode,
+                earlier and later ones, then say what this one should have taken. None for durations that are
+                independent given their forecasts.
         """
         at = batch.actions.unsqueeze(-1)
         travel = travel_hours(batch.distance_km, batch.crew).gather(-1, at).squeeze(-1)  # [M, T]
@@ -36,8 +43,24 @@ class Forecast(nn.Module):
         followed = torch.zeros_like(batch.valid)
         followed[:, :-1] = batch.valid[:, 1:]
         worked = batch.is_open.gather(-1, at).squeeze(-1)  # a wasted trip repairs nothing
-        expected = self.line[0] * scales.hours + self.line[1] * point
-        return (wait - travel - expected) * (followed & worked)
+        seen = followed & worked
+        took = (wait - travel) * seen
+        expected = (self.line[0] * scales.hours + self.line[1] * point) * seen
+        if n_groups is None:
+            return took - expected
+        group = group_one_hot(batch.regions, n_groups).gather(1, at.expand(-1, -1, n_groups))  # [M, T, G]
+        return took - expected * _others_ratio(took, expected, group)
+
+
+def _others_ratio(took: Tensor, expected: Tensor, group: Tensor) -> Tensor:
+    """Hours that a group's other repairs took over those expected `[M, T]`; 1 where there are none."""
+
+    def of_others(hours: Tensor) -> Tensor:
+        total = torch.einsum("mt,mtg->mg", hours, group)
+        return torch.einsum("mg,mtg->mt", total, group) - hours
+
+    others = of_others(expected)
+    return torch.where(others > 1e-6, of_others(took) / others.clamp_min(1e-6), torch.ones_like(others))
 
 
 def without_luck(batch: EpisodeBatch, late: Tensor, scales: Scales, n_groups: int) -> tuple[Tensor, Tensor]:

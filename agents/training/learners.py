@@ -19,6 +19,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from stormgym.agents.attention_pg.algorithm import AttentionPG
+from stormgym.agents.planning.policies import EquityPlanner
 from stormgym.agents.policy import AGENTS, Policy, agent_spec
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier
@@ -178,7 +179,7 @@ class STASACLearner(Learner):
         )
         arguments["policy_kwargs"] = {key: arguments.pop(key) for key in sizes}
         arguments["teacher"] = teacher_of(settings.teacher, venv, arguments.pop("teacher_margin"))
-        arguments["control_variate"] = settings.control_variate and not has_shock(venv)
+        arguments["shared_luck"] = has_shock(venv)
         return "STASACPolicy", arguments
 
     def rebind(self, model: BaseAlgorithm, venv: VecEnv, settings: STASACSettings) -> None:
@@ -195,6 +196,8 @@ def has_shock(venv: VecEnv) -> bool:
 def teacher_of(name: str, venv: VecEnv, margin: float = 0.0) -> Policy | None:
     """The policy of that name, bound to the environments; None for `"none"`.
 
+    Where durations share a shock, the equity planner is the one that plans again.
+
     Args:
         name: a policy of the registry that needs no training.
         venv: the environments.
@@ -205,10 +208,12 @@ def teacher_of(name: str, venv: VecEnv, margin: float = 0.0) -> Policy | None:
     """
     if name == "none":
         return None
+    if name == "equity-planner" and has_shock(venv):
+        name = "equity-replanner"
     fitting = [n for n, spec in AGENTS.items() if not spec.trainable and not spec.privileged]
     if name not in fitting:
         raise ValueError(f"teacher must be none or one of {', '.join(fitting)}; got {name!r}")
-    keeps_limit = "margin" in inspect.signature(agent_spec(name).load().__init__).parameters
+    keeps_limit = issubclass(agent_spec(name).load(), EquityPlanner)
     return policy_for(name, venv, **({"margin": margin} if keeps_limit else {}))
 
 

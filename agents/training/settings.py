@@ -37,7 +37,7 @@ class STASACSettings:
     entropy_in_critic: bool = False
     """Whether critics' targets carry the entropy bonus."""
     control_variate: bool = True
-    """Take the luck of repair durations out of the critics' targets; not done under --shock, where it tells more."""
+    """Take the luck of repair durations out of rewards and costs."""
     cost_reduction: Literal["mean", "max"] = "mean"
     """How the two cost critics count together."""
     actor_tau: float = 0.005
@@ -67,7 +67,8 @@ class STASACSettings:
     constrained: bool = True
     """Off leaves the cost out: the multiplier stays at zero."""
     teacher: str = "equity-planner"
-    """Policy that needs no training and plays the first steps, a warm start that the actor imitates; or none."""
+    """Policy that needs no training and plays the first steps, a warm start that the actor imitates; or none. Under
+    --shock the equity planner plans again on the way."""
     teacher_steps: int = 120_000
     """Steps that the teacher plays, at most half of the training."""
     teacher_margin: float = 0.2
@@ -137,7 +138,7 @@ class STASACPaperSettings(STASACSettings):
     greedy_share: float = 0.0
     """Share of the environments that act greedily and feed the dual step."""
     control_variate: bool = False
-    """Take the luck of repair durations out of the critics' targets; not done under --shock, where it tells more."""
+    """Take the luck of repair durations out of rewards and costs."""
     teacher: str = "none"
     """Policy that needs no training and plays the first steps, a warm start that the actor imitates; or none."""
     shape: Literal["episode", "paper"] = "paper"

@@ -114,11 +114,11 @@ def test_settings__of_sta_sac_are_those_of_the_class() -> None:
     assert own_settings == expected
 
 
-def test_sta_sac__takes_luck_for_news_where_durations_share_a_shock() -> None:
-    for shock, expected in (("none", True), ("group", False)):
+def test_sta_sac__takes_what_a_group_shares_for_news_where_there_is_a_shock() -> None:
+    for shock, expected in (("none", False), ("common", True), ("group", True)):
         venv = make_vec_env("Restoration-v0", 4, city="synthetic:8:1", shock=shock)
         model = learners.sta_sac.build(venv, learners.sta_sac.settings(teacher="nearest"), seed=0)
-        assert model.control_variate is expected  # type: ignore[attr-defined]
+        assert model.shared_luck is expected  # type: ignore[attr-defined]
 
 
 def test_sta_sac__refuses_a_teacher_that_it_cannot_have() -> None:

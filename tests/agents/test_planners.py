@@ -22,6 +22,7 @@ from stormgym.agents.planning.expected_gap import (
 )
 from stormgym.agents.planning.orders import OrderProblem
 from stormgym.agents.planning.policies import ClairvoyantFairPolicy, EquityPlanner, RepairmanPolicy
+from stormgym.agents.planning.replanning import shock_posterior
 from stormgym.agents.planning.routing import plan_route
 from stormgym.agents.policy import make_policy
 from stormgym.agents.training.vec_env import make_vec_env
@@ -31,7 +32,7 @@ from stormgym.envs.restoration.env import RestorationEnv
 from stormgym.envs.restoration.vector_env import RestorationVectorEnv
 
 CITY = "synthetic:12:3"
-PLANNERS = ("tsp", "repairman", "equity-planner", "clairvoyant", "clairvoyant-fair")
+PLANNERS = ("tsp", "repairman", "equity-planner", "equity-replanner", "clairvoyant", "clairvoyant-fair")
 
 
 def map_of(n: int, seed: int) -> np.ndarray:
@@ -169,6 +170,42 @@ def test_planners__come_in_the_order_of_what_they_know() -> None:
     assert mean["repairman"].mean() < mean["equity-planner"].mean() < mean["tsp"].mean()
     assert metrics["equity-planner"]["gap_h"].mean() < 3.0 < metrics["repairman"]["gap_h"].mean()
     assert (metrics["clairvoyant-fair"]["gap_h"] <= 3.0 + 1e-9).all()
+
+
+@pytest.mark.parametrize("common", [False, True])
+def test_shock_posterior__is_that_of_a_grid(common: bool) -> None:
+    seen = [[0.4, -0.1, 0.2], [-0.3], []]  # log(realised / forecast) of the repairs of three groups
+    bias, noise, sd = np.array([-0.1, 0.0, 0.05]), np.array([0.2, 0.3, 0.25]), 0.35
+    mean_log = np.array([[np.mean(s) if s else 0.0 for s in seen]])
+    n_seen = np.array([[len(s) for s in seen]])
+    mean, spread = shock_posterior(mean_log, n_seen, bias, noise, sd, common)
+    x = np.linspace(-3, 3, 20_001)  # log of the shock
+    for g in range(3):
+        log_density = -((x + sd**2 / 2) ** 2) / (2 * sd**2)
+        for h in range(3) if common else [g]:
+            for value in seen[h]:
+                log_density -= (value - bias[h] - x) ** 2 / (2 * noise[h])
+        weight = np.exp(log_density - log_density.max())
+        weight /= weight.sum()
+        assert_allclose(mean[0, g], (weight * x).sum(), atol=1e-6)
+        assert_allclose(spread[0, g], np.sqrt((weight * x**2).sum() - (weight * x).sum() ** 2), atol=1e-6)
+
+
+def test_replanner__is_the_equity_planner_where_there_is_no_shock() -> None:
+    env = RestorationVectorEnv(8, city=CITY)
+    once, again = (play(env, make_policy(name, env))[2] for name in ("equity-planner", "equity-replanner"))
+    assert_array_equal(once["mean_outage_h"], again["mean_outage_h"])
+
+
+def test_replanner__learns_on_the_way_which_groups_repairs_take_long() -> None:
+    kwargs: dict[str, Any] = {"city": CITY, "shock": "group", "shock_log_sd": 1.0, "cost_limit": 20.0}
+    env = RestorationVectorEnv(256, **kwargs)
+    once, again = (
+        play(env, make_policy(name, env, **more))[2]["mean_outage_h"]
+        for name, more in (("equity-planner", {}), ("equity-replanner", {"every": 2}))
+    )
+    gain = once - again
+    assert gain.mean() > 2 * gain.std() / 16  # two standard errors
 
 
 @pytest.mark.parametrize("name", PLANNERS)

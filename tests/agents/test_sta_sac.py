@@ -640,6 +640,37 @@ def test_without_luck__keeps_means_and_takes_out_variance() -> None:
         assert float(calm.sum(1).std()) < 0.9 * float(plain.sum(1).std())  # what differs between storms stays
 
 
+def test_surprise__leaves_out_what_a_groups_other_repairs_share() -> None:
+    env = make_vec_env("Restoration-v0", 32, seed=3, city="synthetic:20:2", predictor="none", shock="group")
+    buffer = EpisodeReplayBuffer(20 * 32, env.observation_space, env.action_space, device="cpu", n_envs=32)
+    policy = make_policy("nearest", env)
+    obs = env.reset()
+    durations = np.array([core.process.duration_h for core in env.get_attr("core")[:1]])[0].copy()  # [32, 20]
+    buffer.begin_round()
+    for _ in range(20):
+        action, _ = policy.predict(obs)
+        nxt, reward, done, infos = env.step(action)
+        buffer.add(obs, nxt, action, reward, done, infos)
+        obs = nxt
+    batch = buffer.episodes(buffer.round)
+    scales = scales_of(batch.regions)
+    with torch.no_grad():
+        plain = Forecast().surprise(batch, scales)
+        shared = Forecast().surprise(batch, scales, 3)
+    regions = batch.regions.numpy()
+    group, point = regions[..., COLUMN["group"]], regions[..., COLUMN["point_h"]]
+    for row, step in product(range(5), range(19)):
+        order = batch.actions[row].numpy()
+        others = [r for r in order[:19] if group[row, r] == group[row, order[step]] and r != order[step]]
+        factor = durations[row, others].sum() / point[row, others].sum() if others else 1.0
+        wanted = durations[row, order[step]] - factor * point[row, order[step]]
+        assert shared[row, step].item() == pytest.approx(wanted, abs=2e-3)
+    assert shared[:, 19].abs().max() == 0
+    poor = torch.from_numpy(group == 0).gather(1, batch.actions)
+    mean = [float(((late * poor).sum(1) / poor.sum(1)).std()) for late in (plain, shared)]
+    assert mean[1] < 0.5 * mean[0]
+
+
 def test_forecast__learns_what_repairs_take(trained: STASAC) -> None:
     model = make(gradient_steps=8, learning_rate=5e-3)
     model.learn(1_400)
