@@ -43,8 +43,8 @@ def shock_posterior(
 class EquityReplanner(EquityPlanner):
     """Equity planner that plans again every few regions, for durations that share a shock.
 
-    Idea: with `shock="group"` (or `"common"`) what repairs took tells what the next ones will take. The mean forecast of
-    each open region is multiplied by the shock's posterior mean, its scenarios by draws from that posterior, and the
+    Idea: with `shock="group"` (or `"common"`) what repairs took tells what the next ones will take. The mean forecast
+    of each open region is multiplied by the shock's posterior mean, its scenarios by draws from that posterior, and the
     rest of the order is planned anew from where the crew is and from the gap so far. Without a shock it does as the
     equity planner does: replanning is worth nothing where durations are independent.
     Cost: that of the equity planner, N / `every` times on ever fewer regions.

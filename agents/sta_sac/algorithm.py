@@ -56,8 +56,8 @@ class STASAC(OffPolicyAlgorithm):
         alpha_init: first weight of the entropy, which then follows the target.
         entropy_in_critic: whether targets carry the entropy bonus.
         control_variate: take the luck of repair durations out of rewards and costs (see `control_variate`).
-        shared_luck: repairs of a group share a factor in each storm (`shock`), which is no luck: it can be foreseen from
-            the repairs that were seen. Else durations are taken as independent given their forecasts.
+        shared_luck: repairs of a group share a factor in each storm (`shock`), which is no luck: it can be foreseen
+            from the repairs that were seen. Else durations are taken as independent given their forecasts.
         cost_reduction: `"mean"` or `"max"` over the two cost critics.
         actor_tau: Polyak factor of the averaged actor, which acts; 1 takes the actor itself.
         actor_follows: critics that the actor's loss takes: `"target"`, which change slowly, or `"online"`.
