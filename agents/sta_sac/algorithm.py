@@ -35,9 +35,10 @@ class STASAC(OffPolicyAlgorithm):
     Departures from the paper, each a switch: the squared error that eq. 17 leaves out; the minimum over reward
     critics and the mean (or maximum) over cost critics where eq. 18 takes the minimum of pairs; the sign of eq. 19
     put right; the dual step on the costs of finished episodes that were played greedily, because exploring episodes
-    overstate the cost of the policy that will be used. Targets run along whole episodes with Retrace weights min(1,
-    pi / behaviour), so that what happens at the end of an episode reaches its beginning in few updates; `retrace=0`
-    gives the one-step targets of eq. 17.
+    overstate the cost of the policy that will be used. By default the actor learns from returns beside those of other
+    episodes that met the same storm, and critics are not asked (`actor_gradient`, `n_rollouts`). Where they are, their
+    targets run along whole episodes with Retrace weights min(1, pi / behaviour), so that what happens at the end of an
+    episode reaches its beginning in few updates; `retrace=0` gives the one-step targets of eq. 17.
 
     Args:
         policy: `"STASACPolicy"` or a class.
