@@ -120,7 +120,7 @@ class STASAC(OffPolicyAlgorithm):
         actor_batch_size: int = 8,
         clip_range: float = 0.2,
         cost_limit: float | None = None,
-        limit_margin: float = 0.95,
+        limit_margin: float = 0.92,
         multiplier_init: float = 0.1,
         multiplier_lr: float = 0.03,
         multiplier_method: Method = "softplus",

@@ -6,7 +6,7 @@ import json
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,7 +18,7 @@ from stormgym.agents.evaluation.summary import write_atomically
 from stormgym.agents.training.checkpoints import save_checkpoint
 from stormgym.agents.training.lagrangian import record_episode_costs
 from stormgym.agents.training.learners import Learner
-from stormgym.agents.training.play import Score, play
+from stormgym.agents.training.play import SPARED_FOR_NEW_RECORDS, Score, play
 from stormgym.agents.training.runs import BEST, MODEL, Run, write_folder
 
 SCORE = "score.json"
@@ -106,6 +106,8 @@ class Evaluation(BaseCallback):
     def evaluate(self) -> Score:
         """Play now."""
         score = play(self.venv, self.learner.policy(self.model), self.run.settings.eval_episodes)
+        if self.run.settings.env_kwargs.get("split") == "train":
+            score = replace(score, spared=SPARED_FOR_NEW_RECORDS)
         self.last_step = self.num_timesteps
         rank = self._rank(score)
         best = self.best_rank is None or rank > self.best_rank

@@ -54,7 +54,7 @@ class STASACSettings:
     """Episodes of such an update."""
     clip_range: float = 0.2
     """Clipping of the policy's ratio with returns."""
-    limit_margin: float = 0.95
+    limit_margin: float = 0.92
     """The multiplier aims at this share of the cost limit."""
     multiplier_init: float = 0.1
     """Lambda at the start, per limit of cost."""
@@ -71,7 +71,7 @@ class STASACSettings:
     --shock the equity planner plans again on the way."""
     teacher_steps: int = 120_000
     """Steps that the teacher plays, at most half of the training."""
-    teacher_margin: float = 0.2
+    teacher_margin: float = 0.25
     """Share of the cost limit that the teacher leaves free: who imitates a balanced order balances less well."""
     imitation: tuple[float, float] = (0.0, 0.0)
     """Weight of the imitation when the teacher leaves and at the end."""

@@ -150,7 +150,7 @@ _LEARNERS = (
     _learner("EPOPR as printed", "sta-sac-paper", "learners", 300_000, printed=(45.762, 8.694)),
     _learner("MaskablePPO-Lagrangian", "maskable-ppo", "learners", 500_000),
     _learner("attention-PG", "attention-pg", "learners", 500_000),
-    _learner("STA-SAC", "sta-sac", "learners", 240_000, seeds=10, run={"eval_freq": 20_000}, role="sta-sac"),
+    _learner("STA-SAC", "sta-sac", "learners", 240_000, seeds=10, run={"eval_freq": 24_000}, role="sta-sac"),
 )
 
 
