@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +259,9 @@ def test_best_model__is_feasible_first_then_by_return() -> None:
     lucky = Score(np.zeros(4), np.array([7.0, 8.0, 7.5, 9.4]), 8.0, {})  # mean 7.975, but it may well be above 8
     assert lucky.mean_cost < 8.0 < lucky.cost_bound
     assert lucky.rank < score(-50, 7.9).rank
+    near = replace(score(-30, 7.7), spared=0.05)  # 5 % of 8 h must stay free
+    assert near.excess == pytest.approx(0.1)
+    assert near.rank < replace(score(-50, 7.5), spared=0.05).rank
     unlimited = Score(np.array([1.0]), None, None, {})
     assert unlimited.rank > Score(np.array([0.5]), None, None, {}).rank
     assert set(unlimited.logged()) == {"return"}
