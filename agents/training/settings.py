@@ -54,11 +54,11 @@ class STASACSettings:
     """Episodes of such an update."""
     clip_range: float = 0.2
     """Clipping of the policy's ratio with returns."""
-    limit_margin: float = 0.92
+    limit_margin: float = 0.88
     """The multiplier aims at this share of the cost limit."""
-    multiplier_init: float = 0.1
+    multiplier_init: float = 0.15
     """Lambda at the start, per limit of cost."""
-    multiplier_lr: float = 0.03
+    multiplier_lr: float = 0.05
     """Step size of lambda."""
     multiplier_method: Literal["softplus", "projected"] = "softplus"
     """How lambda moves: softplus with Adam, or a projected gradient step."""
