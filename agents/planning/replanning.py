@@ -47,7 +47,8 @@ class EquityReplanner(EquityPlanner):
     of each open region is multiplied by the shock's posterior mean, its scenarios by draws from that posterior, and the
     rest of the order is planned anew from where the crew is and from the gap so far. Without a shock it does as the
     equity planner does: replanning is worth nothing where durations are independent.
-    Cost: that of the equity planner, N / `every` times on ever fewer regions.
+    Cost: that of the equity planner, N / `every` times on ever fewer regions. Source: EPOPR's problem (eq. 13, 14) in
+    receding horizon.
 
     Args:
         env: the environment that it plays: its shock, its log and its predictive quantiles.
