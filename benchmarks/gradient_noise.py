@@ -26,7 +26,7 @@ from rich.table import Table
 from torch import Tensor
 
 from stormgym.agents.pretrained import load_pretrained
-from stormgym.agents.sta_sac.acting import masked_log_softmax, step_probs
+from stormgym.agents.sta_sac.acting import choose, masked_log_softmax, step_probs
 from stormgym.agents.sta_sac.buffer import EpisodeBatch, EpisodeReplayBuffer
 from stormgym.agents.sta_sac.control_variate import Forecast, without_luck
 from stormgym.agents.sta_sac.features import CREW, make_inputs, scales_of
@@ -80,9 +80,7 @@ def collect(settings: Settings, policy: Any, venv: Any) -> list[EpisodeBatch]:
         for _ in range(n):
             begins = np.zeros(64, dtype=bool)
             probs, state = step_probs(policy.actor, observation, state, begins, policy.card.n_groups)
-            p = probs.numpy()
-            with np.errstate(divide="ignore"):
-                action = (rng.exponential(size=p.shape) / p).argmin(axis=1)  # exponential races draw from p
+            action = choose(probs, deterministic=False, rng=rng)
             following, reward, done, infos = venv.step(action)
             buffer.add(observation, following, action, reward, done, infos)
             observation = following
@@ -135,10 +133,7 @@ def estimates(settings: Settings, policy: Any, batches: list[EpisodeBatch]) -> l
                 parts = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
                 gradients[returns, baseline].append(torch.cat([g.flatten() for g in parts if g is not None]))
                 spread[returns, baseline].append(float(advantage.std()))
-    result = []
-    for kind in kinds:
-        result.append(Estimate(*kind, float(np.mean(spread[kind])), signal_share(torch.stack(gradients[kind]))))
-    return result
+    return [Estimate(*kind, float(np.mean(spread[kind])), signal_share(torch.stack(gradients[kind]))) for kind in kinds]
 
 
 def signal_share(gradients: Tensor) -> float:

@@ -222,7 +222,7 @@ class EquityPlanner(SearchPolicy):
         """Search on the mean forecasts, with the expected gap over scenarios within the limit."""
         plan = plan_expected_gap(
             part.problem,
-            self._scenarios(part, n_rows),
+            self._scenarios(part, n_rows, self._factor),
             (1.0 - self.margin) * part.limit_h,
             start=part.start(self._first_order),
             first_iterations=self.iterations,
@@ -230,16 +230,16 @@ class EquityPlanner(SearchPolicy):
         )
         return plan.order
 
-    def _scenarios(self, part: Part, n_rows: int) -> Floats:
-        """Repair hours `[R, S, n]` of the open regions."""
+    def _scenarios(self, part: Part, n_rows: int, factor: Floats | float) -> Floats:
+        """Repair hours `[R, S, n]` of the open regions; `factor` `[S, N]` as in `sample_quantiles`."""
         quantile = None
         if self._bases:
             quantile = process_rows(self._bases, part, n_rows, lambda p: p.quantile_h())
         if quantile is None:
-            hours = sample_lognormal(self._uniform, part.point_h, part.upper_h, self._factor)
+            hours = sample_lognormal(self._uniform, part.point_h, part.upper_h, factor)
         else:
             levels = self._bases[0].process.quantile_levels
-            hours = sample_quantiles(self._uniform, levels, quantile, part.point_h, self._factor)
+            hours = sample_quantiles(self._uniform, levels, quantile, part.point_h, factor)
         return part.local(hours)
 
     def _shock(self, rng: np.random.Generator, n_scenarios: int) -> Floats:

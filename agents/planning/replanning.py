@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.planning.expected_gap import plan_expected_gap, sample_quantiles
+from stormgym.agents.planning.expected_gap import plan_expected_gap
 from stormgym.agents.planning.orders import Floats, Ints
 from stormgym.agents.planning.policies import ROWS_AT_ONCE, EquityPlanner
-from stormgym.agents.planning.situation import base_envs, parts, process_rows
+from stormgym.agents.planning.situation import city_of, parts
 from stormgym.agents.policy import Observation
 from stormgym.envs.restoration.layout import crew_columns
 
@@ -58,10 +58,21 @@ class EquityReplanner(EquityPlanner):
 
     name = "equity-replanner"
 
-    def __init__(self, env: Any, *, every: int = 6, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        env: Any,
+        *,
+        seed: int = 0,
+        iterations: int = 500,
+        n_scenarios: int = 128,
+        margin: float = 0.02,
+        every: int = 6,
+    ) -> None:
         if every < 1:
             raise ValueError(f"every must be at least 1; got {every!r}")
-        super().__init__(base_envs(env)[0].city, env=env, **kwargs)
+        super().__init__(
+            city_of(env), seed=seed, iterations=iterations, n_scenarios=n_scenarios, margin=margin, env=env
+        )
         self.every = every
         core = self._bases[0].core
         self._common = core.shock == "common"
@@ -118,17 +129,11 @@ class EquityReplanner(EquityPlanner):
             expected = np.exp(mean[at] + 0.5 * sd[at] ** 2)  # [R, G]
             factor *= (expected / factor.mean(axis=1))[:, None]
             point = part.point_h * expected[:, self.city.group]
-            quantile = process_rows(self._bases, part, n_rows, lambda p: p.quantile_h())
-            if quantile is None:
-                hours = np.broadcast_to(part.point_h[:, None], (len(at), len(self._uniform), self.city.n_regions))
-            else:
-                levels = self._bases[0].process.quantile_levels
-                hours = sample_quantiles(self._uniform, levels, quantile, part.point_h)
-            hours = hours * factor[:, :, self.city.group]
+            hours = self._scenarios(part, n_rows, 1.0) * part.local(factor[:, :, self.city.group])
             rank = np.argsort(order[at], axis=1)  # [R, N] place of every region in the plan so far
             plan = plan_expected_gap(
                 replace(part.problem, repair_h=part.local(point)),
-                part.local(hours),
+                hours,
                 (1.0 - self.margin) * part.limit_h,
                 start=np.argsort(np.take_along_axis(rank, part.regions, axis=1), axis=1),
                 first_iterations=self.iterations,

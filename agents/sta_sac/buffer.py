@@ -189,10 +189,6 @@ class EpisodeReplayBuffer(DictReplayBuffer):
         self.drop_unfinished()
         self.round = np.full(self.n_envs, -1, dtype=np.int64)
 
-    def end_round(self) -> None:
-        """Keep every finished episode again."""
-        self.round = None
-
     def add_step(
         self,
         obs: dict[str, NDArray[Any]],

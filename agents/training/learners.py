@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +19,6 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from stormgym.agents.attention_pg.algorithm import AttentionPG
-from stormgym.agents.planning.policies import EquityPlanner
 from stormgym.agents.policy import AGENTS, Policy, agent_spec
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier
@@ -212,7 +212,7 @@ def teacher_of(name: str, venv: VecEnv, margin: float = 0.0) -> Policy | None:
     fitting = [n for n, spec in AGENTS.items() if not spec.trainable and not spec.privileged]
     if name not in fitting:
         raise ValueError(f"teacher must be none or one of {', '.join(fitting)}; got {name!r}")
-    keeps_limit = issubclass(agent_spec(name).load(), EquityPlanner)
+    keeps_limit = "margin" in inspect.signature(agent_spec(name).load().__init__).parameters
     return policy_for(name, venv, **({"margin": margin} if keeps_limit else {}))
 
 

@@ -25,7 +25,7 @@ ONE_SIDED_95 = 1.645
 
 SPARED_FOR_NEW_RECORDS = 0.05
 """Share of the limit that a model must leave free where it trains on one half of the records and is scored on the
-other: the mean gap of one policy differs between the halves by as much (some 0.3 h of 8 h in cities of 55 regions)."""
+other: the mean gap of one policy differs between the halves."""
 
 EVALUATION_SEED = 20_061
 """Decides the scenarios on which models are compared during training; `evaluate.py` plays others."""

@@ -45,7 +45,7 @@ class STASACSettings:
     actor_follows: Literal["target", "online"] = "target"
     """Critics that the actor's loss takes."""
     actor_gradient: Literal["critics", "returns"] = "returns"
-    """What tells the actor which actions are good: the critics (eq. 18), or returns above the critics' value."""
+    """What tells the actor which actions are good: the critics (eq. 18), or returns above a baseline."""
     n_rollouts: int = 8
     """Environments on the same storm, whose mean return is the baseline of returns; 1 asks the critics instead."""
     n_epochs: int = 2
@@ -130,7 +130,7 @@ class STASACPaperSettings(STASACSettings):
     actor_follows: Literal["target", "online"] = "online"
     """Critics that the actor's loss takes."""
     actor_gradient: Literal["critics", "returns"] = "critics"
-    """What tells the actor which actions are good: the critics (eq. 18), or returns above the critics' value."""
+    """What tells the actor which actions are good: the critics (eq. 18), or returns above a baseline."""
     multiplier_init: float = 0.3
     """Lambda at the start, per limit of cost."""
     multiplier_lr: float = 0.06

@@ -128,6 +128,10 @@ def test_sta_sac__refuses_a_teacher_that_it_cannot_have() -> None:
         with pytest.raises(ValueError, match=f"teacher must be none or one of .*equity-planner.*; got '{name}'"):
             learners.teacher_of(name, venv)
     assert learners.teacher_of("none", venv) is None
+    assert learners.teacher_of("rollout", venv, margin=0.25).margin == 0.25  # type: ignore[union-attr]
+    shaken = make_vec_env("Restoration-v0", 4, city="synthetic:8:1", shock="group")
+    again = learners.teacher_of("equity-planner", shaken, margin=0.25)
+    assert (again.name, again.margin) == ("equity-replanner", 0.25)  # type: ignore[union-attr]
     teacher = learners.teacher_of("equity-planner", venv, margin=0.25)
     assert teacher.margin == 0.25  # type: ignore[union-attr]
 

@@ -214,9 +214,6 @@ def test_buffer__keeps_one_episode_of_each_row_in_a_round() -> None:
     np.testing.assert_array_equal(buffer.episodes(buffer.round).actions.numpy(), [np.arange(7), np.arange(6, -1, -1)])
     buffer.begin_round()
     assert buffer.round.tolist() == [-1, -1]
-    buffer.end_round()
-    play_rows(14)
-    assert buffer.size() == 6
 
 
 def test_collection__rows_of_a_scenario_meet_one_storm_and_greedy_rows_their_own() -> None:
