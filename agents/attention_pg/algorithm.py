@@ -18,7 +18,7 @@ from torch import Tensor
 from stormgym.agents.attention_pg.collection import EpisodeCollector, Episodes
 from stormgym.agents.attention_pg.policy import AttentionPolicy
 from stormgym.agents.sta_sac.features import make_inputs, scales_of
-from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier, Method
+from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier, Method, cost_limit_of
 from stormgym.agents.sta_sac.scenarios import Rows, advantages, expected_to_go
 from stormgym.envs.wrappers import cost_of
 
@@ -141,7 +141,7 @@ class AttentionPG(OnPolicyAlgorithm):
         self.set_random_seed(self.seed)
         self.rows = Rows.of(self.n_envs, self.n_rollouts, self.greedy_share)
         if self.cost_limit is None:
-            self.cost_limit = self._limit_of_env()
+            self.cost_limit = cost_limit_of(self.env)
         self.multiplier = LagrangeMultiplier(
             self.cost_limit * self.limit_margin,
             initial=self.multiplier_init if self.constrained else 0.0,
@@ -154,15 +154,6 @@ class AttentionPG(OnPolicyAlgorithm):
         self.rollout_buffer: Any = None  # `_batch` takes its place
         self._batch: Episodes | None = None
         self._greedy_costs: list[float] = []
-
-    def _limit_of_env(self) -> float:
-        try:
-            assert self.env is not None
-            return float(self.env.get_attr("cost_limit")[0])
-        except (AssertionError, AttributeError):
-            raise ValueError(
-                "the environment has no cost_limit; pass cost_limit (in the unit of info['cost'])"
-            ) from None
 
     # ---------------------------------------------------------------- collecting
 

@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import math
-from itertools import groupby
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
-from stable_baselines3.common.noise import ActionNoise
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.utils import polyak_update
-from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from stormgym.agents.policy import Policy
 from stormgym.agents.sta_sac.buffer import EpisodeBatch, EpisodeReplayBuffer
+from stormgym.agents.sta_sac.collecting import TaughtCollection
 from stormgym.agents.sta_sac.control_variate import without_luck
 from stormgym.agents.sta_sac.features import CREW, Scales, make_inputs, scales_of
-from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier, LimitMultiplier, Method
+from stormgym.agents.sta_sac.losses import (
+    CostReduction,
+    clipped_surrogate,
+    cooling_factor,
+    reduce_critics,
+    retrace_targets,
+)
+from stormgym.agents.sta_sac.multiplier import (
+    LagrangeMultiplier,
+    LimitMultiplier,
+    Method,
+    cost_limit_of,
+    tightness_of,
+)
 from stormgym.agents.sta_sac.networks import Inputs
 from stormgym.agents.sta_sac.policy import STASACPolicy
-from stormgym.agents.sta_sac.scenarios import Rows, advantages, expected_to_go
-from stormgym.envs.restoration.layout import regions_of
+from stormgym.agents.sta_sac.scenarios import advantages, expected_to_go
 
 
-class STASAC(OffPolicyAlgorithm):
+class STASAC(TaughtCollection):
     """Spatial-temporal attention soft actor-critic under an expected-cost limit, a Stable-Baselines3 algorithm.
 
     Departures from the paper, each a switch: the squared error that eq. 17 leaves out; the minimum over reward
@@ -111,7 +120,7 @@ class STASAC(OffPolicyAlgorithm):
         entropy_in_critic: bool = False,
         control_variate: bool = True,
         shared_luck: bool = False,
-        cost_reduction: str = "mean",
+        cost_reduction: CostReduction = "mean",
         actor_tau: float = 0.005,
         actor_follows: str = "target",
         actor_gradient: str = "returns",
@@ -237,8 +246,8 @@ class STASAC(OffPolicyAlgorithm):
             assert isinstance(self.action_space, spaces.Discrete)
             self.train_freq = int(self.action_space.n)
         if self.cost_limit is None:
-            self.cost_limit = self._limit_of_env()
-            self.tightness = self._tightness_of_env()
+            self.cost_limit = cost_limit_of(self.env)
+            self.tightness = tightness_of(self.env)
         super()._setup_model()
         initial = self.multiplier_init if self.constrained else 0.0
         if self.tightness is None:
@@ -254,179 +263,7 @@ class STASAC(OffPolicyAlgorithm):
             )
         self.log_alpha = torch.tensor(math.log(self.alpha_init), device=self.device, requires_grad=True)
         self.alpha_optimizer = torch.optim.Adam([self.log_alpha], lr=5e-3)
-        self.rows = self._rows_of_env()
-        if self.rows is not None:
-            self.learning_starts = 0  # there is no critic to be fed before the actor moves
-        self._rollout_state: Any = None
-        self._behaviour = np.ones(self.n_envs)
-        self._teaching = False  # whether it is the teacher's time
-        self._taught = np.zeros(self.n_envs, dtype=bool)  # rows whose last step the teacher took
-        self._begins = np.zeros(self.n_envs, dtype=bool)  # rows in which it was the first one
-        self._handover = np.zeros(self.n_envs)  # open regions at which it takes a row over
-        if self._running_cost.shape != (self.n_envs,):  # kept by load() when the number of environments is the same
-            self._running_cost = np.zeros(self.n_envs)
-
-    def _limit_of_env(self) -> float:
-        if self.env is None:
-            raise ValueError("cost_limit is None and there is no environment to ask; pass cost_limit (hours)")
-        try:
-            return float(self.env.get_attr("cost_limit")[0])
-        except AttributeError:
-            raise ValueError(
-                "the environment has no cost_limit; pass cost_limit (in the unit of info['cost'])"
-            ) from None
-
-    def _tightness_of_env(self) -> tuple[float, float] | None:
-        """Smallest and largest limit in units of return, where episodes have limits of their own; else None."""
-        assert self.env is not None
-        try:
-            ranges = self.env.get_attr("cost_limit_range")
-        except AttributeError:
-            return None
-        limits, cities = self.env.get_attr("cost_limit"), self.env.get_attr("city")
-        if all(pair is None for pair in ranges) and all(city is cities[0] for city in cities):
-            return None
-        low, high = math.inf, 0.0
-        for pair, limit, city in zip(ranges, limits, cities, strict=True):
-            unit = float(city.log.repair_h.mean()) * city.n_regions / 20.0
-            first, last = pair or (limit, limit)
-            low, high = min(low, first / unit), max(high, last / unit)
-        return low, max(high, 1.01 * low)
-
-    def _rows_of_env(self) -> Rows | None:
-        """Which environments share a storm; None where the critics are asked instead of the other rollouts."""
-        if self.actor_gradient != "returns" or self.n_rollouts < 2 or not self._whole_episodes or self.env is None:
-            return None
-        try:
-            cities = self.env.get_attr("city")
-        except AttributeError:
-            cities = [None] * self.n_envs
-        sizes = [len(list(rows)) for _, rows in groupby(cities, key=id)]
-        return Rows.of(sizes, self.n_rollouts, self.greedy_share) if min(sizes) > 1 else None
-
-    # ---------------------------------------------------------------- collecting
-
-    def collect_rollouts(self, env: VecEnv, *args: Any, **kwargs: Any) -> Any:
-        """As Stable-Baselines3; where environments share storms, all begin together once the teacher has left."""
-        if self.num_timesteps >= (self.teacher_until or 0):
-            if self.teacher is not None and not self._cooled:
-                self._cool()
-            if self.rows is not None and not self._begun:
-                self._begun = True  # kept in checkpoints, which are made when a rollout starts
-                env.unwrapped._seeds = self.rows.seeds()  # what env.seed() sets, with seeds of our own
-                self._last_obs = env.reset()  # type: ignore[assignment]
-                self._last_episode_starts = np.ones(self.n_envs, dtype=bool)
-                self._rollout_state = None
-                self._running_cost[:] = 0.0
-                self.replay_buffer.begin_round()
-        result = super().collect_rollouts(env, *args, **kwargs)
-        self._begun = False
-        return result
-
-    def _greedy_rows(self) -> NDArray[np.bool_]:
-        """Environments that act greedily: those that share no storm, else the last `greedy_share`, never all."""
-        if self.rows is not None:
-            return self.rows.greedy
-        n = min(round(self.greedy_share * self.n_envs), self.n_envs - 1)
-        return np.arange(self.n_envs) >= self.n_envs - n
-
-    def _imitation_weight(self) -> float:
-        """Weight of the imitation loss: moves linearly from the teacher's last step to the end of the training."""
-        own = 1.0 - (self.teacher_until or 0) / max(self._total_timesteps, 1)
-        left = min(1.0, self._current_progress_remaining / max(own, 1e-9))
-        first, last = self.imitation
-        return last + (first - last) * left
-
-    def _sample_action(
-        self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        obs: Any = self._last_obs
-        rows = np.arange(n_envs)
-        start = np.ones(n_envs, dtype=bool) if self._last_episode_starts is None else self._last_episode_starts
-        self._teaching = self.teacher is not None and self.num_timesteps < (self.teacher_until or 0)
-        if self._teaching:
-            self._hand_over(obs["action_mask"].sum(axis=1), start)
-        else:
-            self._taught = np.zeros(n_envs, dtype=bool)
-            if self.num_timesteps < learning_starts:
-                mask = obs["action_mask"].astype(np.float64)
-                self._behaviour = 1.0 / mask.sum(axis=1)
-                action = (np.random.random(mask.shape) * mask).argmax(axis=1)
-                return action, action
-        own, steady, plan = self._rollout_state or (None, None, None)
-        action = np.zeros(n_envs, dtype=np.int64)
-        self._behaviour = np.ones(n_envs)
-        if not self._taught.all():
-            greedy = self._greedy_rows()
-            probs, own = self.policy.step_probs(obs, own, start, average=False)
-            action = self.policy.choose(probs, deterministic=False)
-            if greedy.any():
-                part = {key: values[greedy] for key, values in obs.items()}
-                calm, steady = self.policy.step_probs(part, steady, start[greedy])
-                action[greedy] = self.policy.choose(calm, deterministic=True)
-            self._behaviour = probs.cpu().numpy()[rows, action].astype(np.float64)
-            self._behaviour[greedy] = 1.0
-        if self._taught.any():
-            assert self.teacher is not None
-            taught, plan = self.teacher.predict(obs, plan, self._begins, deterministic=True)
-            action = np.where(self._taught, taught, action)
-            self._behaviour[self._taught] = 1.0
-        self._rollout_state = own, steady, plan
-        return action, action
-
-    def _hand_over(self, n_open: NDArray[Any], start: NDArray[np.bool_]) -> None:
-        """Say which rows the teacher plays now, and which of them it begins to play.
-
-        In the first third of its time it plays whole episodes. Later, in two episodes of three the learner goes first
-        and hands over after a random share of the regions, so that the teacher shows the way back from where the
-        learner gets to (as in DAgger, Ross et al. 2011).
-        """
-        if start.any():
-            late = self.num_timesteps >= (self.teacher_until or 0) / 3 and np.random.random() < 2 / 3
-            share = np.random.random() if late else 0.0
-            self._handover[start] = n_open[start] - np.floor(share * n_open[start])
-        taught = n_open <= self._handover
-        self._begins = taught & (start | ~self._taught)
-        self._taught = taught
-
-    def _store_transition(
-        self,
-        replay_buffer: Any,
-        buffer_action: NDArray[Any],
-        new_obs: Any,
-        reward: NDArray[Any],
-        dones: NDArray[Any],
-        infos: list[dict[str, Any]],
-    ) -> None:
-        for info, probability, taught in zip(infos, self._behaviour, self._taught, strict=True):
-            info["behaviour"] = probability
-            info["taught"] = bool(taught)
-        replay_buffer.add(self._last_obs, new_obs, buffer_action, reward, dones, infos)
-        self._running_cost += [info["cost"] for info in infos]
-        if dones.any():
-            greedy = self._greedy_rows()
-            counted = dones.astype(bool) & (greedy if greedy.any() else True)
-            if self.num_timesteps > self.learning_starts and not self._teaching:
-                last: Any = self._last_obs
-                regions = torch.as_tensor(regions_of({key: value[counted] for key, value in last.items()}))
-                scale = scales_of(regions).total_hours[:, 0].tolist()
-                limit = last["crew"][counted, CREW["cost_limit_h"]].tolist()
-                self._dual_costs += list(zip(self._running_cost[counted].tolist(), limit, scale, strict=True))
-            self._running_cost[dones.astype(bool)] = 0.0
-        self._last_obs = new_obs
-        self._last_episode_starts = dones.astype(bool)
-
-    def _setup_learn(self, *args: Any, **kwargs: Any) -> Any:
-        observed = self._last_obs
-        result = super()._setup_learn(*args, **kwargs)
-        self._begun = self._begun and self._last_obs is observed  # else the environments were reset
-        self._rollout_state = None
-        if self.teacher_until is None:
-            assert isinstance(self.action_space, spaces.Discrete)
-            round_steps = self.n_envs * int(self.action_space.n)
-            steps = min(self.teacher_steps, self._total_timesteps // 2) if self.teacher is not None else 0
-            self.teacher_until = -(-steps // round_steps) * round_steps
-        return result
+        self._begin_collection()
 
     # ---------------------------------------------------------------- learning
 
@@ -472,6 +309,13 @@ class STASAC(OffPolicyAlgorithm):
         first, last = self.target_entropy
         return last + (first - last) * self._current_progress_remaining
 
+    def _imitation_weight(self) -> float:
+        """Weight of the imitation loss: moves linearly from the teacher's last step to the end of the training."""
+        own = 1.0 - (self.teacher_until or 0) / max(self._total_timesteps, 1)
+        left = min(1.0, self._current_progress_remaining / max(own, 1e-9))
+        first, last = self.imitation
+        return last + (first - last) * left
+
     def _storms(self) -> list[NDArray[np.int64]]:
         """Episodes of each update on the last collection: whole storms, in random order, `n_epochs` times."""
         assert self.rows is not None
@@ -493,7 +337,7 @@ class STASAC(OffPolicyAlgorithm):
         gain = (reward - self._price(batch, scales) * cost) * batch.valid
         expected = expected_to_go(batch.regions, batch.is_open, scales) / scales.total_hours
         gain = advantages(gain, self.rows.n_rollouts, expected)
-        surrogate = self._surrogate(batch, log_pi.exp(), gain)
+        surrogate = clipped_surrogate(batch, log_pi.exp(), gain, self.clip_range)
         return self._step_actor(batch, log_pi, surrogate)
 
     def _update(self, batch: EpisodeBatch) -> dict[str, float]:
@@ -511,7 +355,9 @@ class STASAC(OffPolicyAlgorithm):
         bonus = alpha * entropy.detach() if self.entropy_in_critic else torch.zeros_like(entropy)
         with torch.no_grad():
             slow = policy.critic_target(inputs, batch.regions, batch.crew, scales)  # [M, T, N, 4]
-        targets = self._targets(batch, slow, pi.detach(), reward, cost, bonus)
+        targets = retrace_targets(
+            batch, slow, pi.detach(), reward, cost, bonus, retrace=self.retrace, cost_reduction=self.cost_reduction
+        )
 
         q = policy.critic(inputs, batch.regions, batch.crew, scales)  # [M, T, N, 4]
         taken = q.gather(2, batch.actions[..., None, None].expand(-1, -1, 1, 4)).squeeze(2)  # [M, T, 4]
@@ -527,12 +373,14 @@ class STASAC(OffPolicyAlgorithm):
             return logs | self._step_imitation()
         price = self._price(batch, scales).unsqueeze(-1)
         if self.actor_gradient == "returns":
-            value = (pi.detach() * self._lagrangian(slow, price)).sum(-1)
+            q_reward, q_cost = reduce_critics(slow, self.cost_reduction)
+            value = (pi.detach() * (q_reward - price * q_cost)).sum(-1)
             gain = targets[..., 0] - price.squeeze(-1) * targets[..., 2] - value
-            objective = self._surrogate(batch, pi, gain)
+            objective = clipped_surrogate(batch, pi, gain, self.clip_range)
         else:
-            advantage = self._lagrangian(slow if self.actor_follows == "target" else q.detach(), price)
-            objective = (pi * advantage).sum(-1)  # eq. 18
+            asked = slow if self.actor_follows == "target" else q.detach()
+            q_reward, q_cost = reduce_critics(asked, self.cost_reduction)
+            objective = (pi * (q_reward - price * q_cost)).sum(-1)  # eq. 18
         return logs | self._step_actor(batch, log_pi, objective)
 
     def _forward(self, batch: EpisodeBatch) -> tuple[Inputs, Scales, Tensor]:
@@ -614,33 +462,11 @@ class STASAC(OffPolicyAlgorithm):
             return
         batch = self.replay_buffer.demonstrations(8 * self.imitation_batch)
         inputs, _, _ = self._forward(batch)
-        logits = self.policy.actor(inputs).squeeze(-1)
-        n_open = batch.action_mask.sum(-1).to(logits.dtype)
-        wanted = float((self._entropy_share() * n_open.clamp_min(1.0).log() * batch.valid).sum())
-
-        def entropy(factor: float) -> float:
-            log_pi = self.policy.log_probs(factor * logits, batch.action_mask)
-            return float((-(log_pi.exp() * log_pi).sum(-1) * batch.valid).sum())
-
-        low, high = 1.0, 16.0
-        if entropy(low) <= wanted:
-            return
-        for _ in range(20):
-            middle = math.sqrt(low * high)
-            low, high = (middle, high) if entropy(middle) > wanted else (low, middle)
-        for actor in (self.policy.actor, self.policy.actor_average):
-            for parameter in actor.out.parameters():
-                parameter.mul_(high)
-
-    def _surrogate(self, batch: EpisodeBatch, pi: Tensor, advantage: Tensor) -> Tensor:
-        """PPO's clipped surrogate `[M, T]` of the advantages, on actions that the learner drew.
-
-        Greedy and taught actions are left out: they say nothing about the others of their state.
-        """
-        ratio = pi.gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1) / batch.behaviour.clamp_min(1e-6)
-        clipped = ratio.clamp(1.0 - self.clip_range, 1.0 + self.clip_range)
-        drawn = batch.valid & (batch.behaviour < 0.999)
-        return torch.minimum(ratio * advantage, clipped * advantage) * drawn
+        factor = cooling_factor(self.policy.actor(inputs).squeeze(-1), batch, self._entropy_share())
+        if factor > 1.0:
+            for actor in (self.policy.actor, self.policy.actor_average):
+                for parameter in actor.out.parameters():
+                    parameter.mul_(factor)
 
     def _imitation_loss(self) -> Tensor:
         """Cross entropy of the actor on the choices in some of the teacher's episodes, a mean over steps."""
@@ -649,38 +475,6 @@ class STASAC(OffPolicyAlgorithm):
         log_pi = self.policy.log_probs(self.policy.actor(inputs).squeeze(-1), batch.action_mask)
         taken = log_pi.gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1)
         return -(taken * batch.taught).sum() / batch.taught.sum()
-
-    def _lagrangian(self, q: Tensor, weight: Tensor) -> Tensor:
-        """min over reward critics - lambda * mean (or max) over cost critics, `[M, T, N]`."""
-        cost = q[..., 2:].mean(-1) if self.cost_reduction == "mean" else q[..., 2:].amax(-1)
-        return q[..., :2].amin(-1) - weight * cost
-
-    @torch.no_grad()
-    def _targets(
-        self, batch: EpisodeBatch, q: Tensor, pi: Tensor, reward: Tensor, cost: Tensor, bonus: Tensor
-    ) -> Tensor:
-        """Retrace targets `[M, T, 4]` from the target critics' values `[M, T, N, 4]`.
-
-        G_t = r_t + V(s_t+1) + c_t+1 (G_t+1 - Q(s_t+1, a_t+1)), c = retrace * min(1, pi / behaviour); no entropy for
-        costs. With `retrace=0` they are r + V(next) of eq. 17.
-        """
-        q_reward = q[..., :2].amin(-1)
-        q_cost = q[..., 2:].mean(-1) if self.cost_reduction == "mean" else q[..., 2:].amax(-1)
-        at = batch.actions.unsqueeze(-1)
-        ratio = pi.gather(-1, at).squeeze(-1) / batch.behaviour.clamp_min(1e-6)
-        trace = self.retrace * ratio.clamp_max(1.0) * batch.valid
-        result = []
-        for values, gain, extra in ((q_reward, reward, bonus), (q_cost, cost, torch.zeros_like(bonus))):
-            taken = values.gather(-1, at).squeeze(-1)
-            value = ((pi * values.masked_fill(~batch.action_mask, 0.0)).sum(-1) + extra) * batch.valid  # [M, T]
-            target = torch.zeros_like(gain)
-            following = torch.zeros_like(gain[:, 0])
-            for t in range(gain.shape[1] - 1, -1, -1):
-                following = gain[:, t] + following
-                target[:, t] = following
-                following = value[:, t] + trace[:, t] * (following - taken[:, t])
-            result += [target, target]
-        return torch.stack(result, dim=-1)
 
     # ---------------------------------------------------------------- Stable-Baselines3's services
 

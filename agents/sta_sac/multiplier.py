@@ -6,6 +6,7 @@ import math
 from typing import Literal
 
 import torch
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
 Method = Literal["softplus", "projected"]
@@ -164,3 +165,36 @@ class LimitMultiplier(LagrangeMultiplier):
         with torch.no_grad():
             self.raw.clamp_(-10.0, self.maximum)
         return self.value
+
+
+def cost_limit_of(env: VecEnv | None) -> float:
+    """Cost limit (h) of the environments.
+
+    Raises:
+        ValueError: they have none, or there are none.
+    """
+    if env is None:
+        raise ValueError("cost_limit is None and there is no environment to ask; pass cost_limit (hours)")
+    try:
+        return float(env.get_attr("cost_limit")[0])
+    except AttributeError:
+        raise ValueError("the environment has no cost_limit; pass cost_limit (in the unit of info['cost'])") from None
+
+
+def tightness_of(env: VecEnv | None) -> tuple[float, float] | None:
+    """Smallest and largest limit in units of return, where episodes have limits of their own; else None."""
+    if env is None:
+        return None
+    try:
+        ranges = env.get_attr("cost_limit_range")
+    except AttributeError:
+        return None
+    limits, cities = env.get_attr("cost_limit"), env.get_attr("city")
+    if all(pair is None for pair in ranges) and all(city is cities[0] for city in cities):
+        return None
+    low, high = math.inf, 0.0
+    for pair, limit, city in zip(ranges, limits, cities, strict=True):
+        unit = float(city.log.repair_h.mean()) * city.n_regions / 20.0
+        first, last = pair or (limit, limit)
+        low, high = min(low, first / unit), max(high, last / unit)
+    return low, max(high, 1.01 * low)

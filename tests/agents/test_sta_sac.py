@@ -25,6 +25,7 @@ from stormgym.agents.sta_sac.features import (
     scales_of,
     split_groups,
 )
+from stormgym.agents.sta_sac.losses import clipped_surrogate, retrace_targets
 from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier, LimitMultiplier
 from stormgym.agents.sta_sac.networks import SHAPES
 from stormgym.agents.sta_sac.policy import Critics
@@ -279,9 +280,8 @@ def test_targets__equal_a_plain_recursion(trained: STASAC, retrace: float) -> No
     logits = torch.randn(m, t, n, generator=generator)
     pi = trained.policy.log_probs(logits, batch.action_mask).exp()
     reward, cost = torch.randn(m, t, generator=generator), torch.randn(m, t, generator=generator)
-    before, trained.retrace = trained.retrace, retrace
-    got = trained._targets(batch, q, pi, reward, cost, torch.zeros(m, t))
-    trained.retrace = before
+    bonus = torch.zeros(m, t)
+    got = retrace_targets(batch, q, pi, reward, cost, bonus, retrace=retrace, cost_reduction="mean")
     for values, gain, column in ((q[..., :2].amin(-1), reward, 0), (q[..., 2:].mean(-1), cost, 2)):
         for i in range(m):
             following = 0.0
@@ -302,7 +302,7 @@ def test_surrogate__clips_as_ppo_and_leaves_out_what_was_not_drawn(trained: STAS
     behaviour = torch.rand(m, t, generator=generator)
     behaviour[0, 0] = 1.0  # chosen greedily
     advantage = torch.randn(m, t, generator=generator)
-    got = trained._surrogate(batch._replace(behaviour=behaviour), pi, advantage)
+    got = clipped_surrogate(batch._replace(behaviour=behaviour), pi, advantage, 0.2)
     for i, k in product(range(m), range(t)):
         ratio = (pi[i, k, batch.actions[i, k]] / behaviour[i, k]).item()
         gain = advantage[i, k].item()
