@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -193,6 +194,8 @@ def _check_writable(file: Path | None) -> None:
     if file.is_dir():
         raise ValueError(f"{file} is a folder; name a file in it")
     file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=file.parent):  # a folder without leave to write raises here
+        pass
 
 
 def _progress_console() -> Console:

@@ -74,7 +74,8 @@ def choose_agent(env_id: str, agent: str | None) -> AgentSpec:
     if agent is None:
         agent = DEFAULT_AGENT.get(env_id)
         if agent is None:
-            raise ValueError(f"{env_id} has no default agent; name one with --agent: {', '.join(learners)}")
+            fitting = list(known_agents(env_id, trainable=True)) or list(ANYWHERE)
+            raise ValueError(f"{env_id} has no default agent; name one with --agent: {', '.join(fitting)}")
     try:
         spec = agent_spec(agent)
     except KeyError:
@@ -85,7 +86,7 @@ def choose_agent(env_id: str, agent: str | None) -> AgentSpec:
             f"python evaluate.py --env {env_id} --agents {agent}. Agents that learn: {', '.join(learners)}"
         )
     if env_id not in spec.envs and (_is_ours(env_id) or agent not in ANYWHERE):
-        fitting = [n for n in known_agents(env_id, trainable=True)] or list(ANYWHERE)
+        fitting = list(known_agents(env_id, trainable=True)) or list(ANYWHERE)
         raise ValueError(f"agent {agent!r} does not fit {env_id}; agents that do: {', '.join(fitting)}")
     return spec
 
@@ -153,6 +154,7 @@ def start_run(
                 raise ValueError(f"--{spec.name}.{name.replace('_', '-')} must be at least 1; got {size}")
         learner: Learner = spec.load()
         _check_cities(learner, env_kwargs)
+        _check_limit(learner, chosen, env_kwargs)
         _check_table(env_id, env_kwargs, final_episodes, compare)
         budget = timesteps or learner.default_timesteps
         venv = _prepared(env_id, num_envs or learner.default_num_envs, env_kwargs, console)
@@ -323,6 +325,16 @@ def _check_table(env_id: str, env_kwargs: Mapping[str, Any], episodes: int, comp
         others = _others(compare, env_id)
         if any(entrant.learned for entrant in others.values()):
             check_runs(others, env_id, env_kwargs)
+
+
+def _check_limit(learner: Learner, settings: Any, env_kwargs: Mapping[str, Any]) -> None:
+    limit = env_kwargs.get("cost_limit")
+    if isinstance(limit, tuple | list) and not learner.any_limit and getattr(settings, "constrained", True):
+        able = [name for name, spec in AGENTS.items() if spec.trainable and spec.load().any_limit]
+        raise ValueError(
+            f"{learner.name} learns one price of the gap, which fits one limit; got the range {tuple(limit)}. Give one "
+            f"number, or take {' or '.join(able)}, which has a price for every limit"
+        )
 
 
 def _check_cities(learner: Learner, env_kwargs: Mapping[str, Any]) -> None:

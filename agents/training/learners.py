@@ -70,6 +70,8 @@ class Learner:
     """Whether it learns on a `MixedVecEnv`, whose observations are padded."""
     any_regions: ClassVar[bool] = False
     """Whether a trained one acts in cities with another number of regions (and the same number of groups)."""
+    any_limit: ClassVar[bool] = False
+    """Whether it learns where every episode has a cost limit of its own."""
 
     def check(self, venv: VecEnv) -> None:
         """Raise `ValueError` when the learner does not fit the environments' spaces."""
@@ -153,6 +155,7 @@ class STASACLearner(Learner):
 
     many_cities = True
     any_regions = True
+    any_limit = True
 
     def check(self, venv: VecEnv) -> None:
         """STA-SAC needs regions."""

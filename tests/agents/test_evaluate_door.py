@@ -263,3 +263,13 @@ def test_evaluation__wrong_limits_and_cities_are_errors(
     place = () if "--city" in arguments else ("--city", "synthetic:6:0")
     assert door([*place, *arguments]) == 2
     assert re.search(message, capsys.readouterr().err.replace("\n", " "))
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="takes /proc as a folder that nobody writes to")
+def test_evaluation__a_folder_that_cannot_be_written_is_found_before_play(
+    door: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert door(["--city", "synthetic:6:0", "--html", "/proc/report.html"]) == 2
+    err = capsys.readouterr().err
+    assert "/proc" in err
+    assert "episodes (" not in err  # nobody played

@@ -109,7 +109,7 @@ def test_training__other_registered_environments_work_without_a_constraint(
         ),
         (("--agent", "sac"), "unknown agent 'sac'; agents that learn: sta-sac, sta-sac-paper, ppo, dqn, maskable-ppo"),
         (("--agent", "nearest"), "needs no training; score it with python evaluate.py .*--agents nearest"),
-        (("--env", "CartPole-v1"), "no default agent; name one with --agent: sta-sac, sta-sac-paper, ppo"),
+        (("--env", "CartPole-v1"), "no default agent; name one with --agent: ppo, dqn"),
         (
             ("--env", "CartPole-v1", "--agent", "sta-sac"),
             "does not fit CartPole-v1; agents that do: ppo, dqn",
@@ -124,6 +124,10 @@ def test_training__other_registered_environments_work_without_a_constraint(
         (("--city", "atlantis"), "city must be .*got 'atlantis'"),
         (("--cost-limit", "-1"), "cost_limit must be a positive number"),
         (("--option", "wind=3"), "Restoration-v0 takes no argument 'wind'"),
+        (
+            ("--agent", "ppo", "--cost-limit", "4-20"),
+            r"ppo learns one price of the gap.*got the range .*take sta-sac or",
+        ),
         (("--device", "abacus"), "--device must be cpu, cuda or auto; got 'abacus'"),
         (("--resume", "nowhere"), "run folder 'nowhere' does not exist"),
         (("--sta-sac.retrace", "2"), r"retrace must be in \[0, 1\]; got 2"),
