@@ -47,10 +47,11 @@ class EpisodeCosts(BaseCallback):
 class Evaluation(BaseCallback):
     """Play the policy on fixed scenarios now and then, log the result under `eval/`, and keep the best model.
 
-    Between rollouts every `freq` steps, and at the end of training. The best model is the feasible one
-    (upper 95 % bound of the mean cost within the limit) with the highest return; while none is feasible, the one
-    least over the limit. For a learner that was told to leave the cost out (`constrained` off) it is the one with the
-    highest return: choosing by the limit would put back what was left out. It goes to `best/`.
+    Between rollouts every `freq` steps, and at the end of training. The best model is the feasible one (upper 95 %
+    bound of the mean cost within the limit, in every band of limits where episodes have their own) with the highest
+    return; while none is feasible, the one least over the limit. For a learner that was told to leave the cost out
+    (`constrained` off) it is the one with the highest return: choosing by the limit would put back what was left out.
+    It goes to `best/`.
 
     Args:
         run: the run.

@@ -389,13 +389,13 @@ sta_sac_paper = STASACLearner(
 )
 ppo = PPOLearner("ppo", PPO, PPOSettings, default_timesteps=200_000, default_num_envs=32)
 maskable_ppo = MaskablePPOLearner(
-    "maskable-ppo", MaskablePPO, MaskablePPOSettings, default_timesteps=200_000, default_num_envs=32
+    "maskable-ppo", MaskablePPO, MaskablePPOSettings, default_timesteps=200_000, default_num_envs=64
 )
 dqn = DQNLearner("dqn", DQN, DQNSettings, default_timesteps=60_000, default_num_envs=8)
 maskable_dqn = MaskableDQNLearner(
     "maskable-dqn", MaskableDQN, MaskableDQNSettings, default_timesteps=60_000, default_num_envs=8
 )
-hrl_dpdp = HRLDPDPLearner("hrl-dpdp", MaskablePPO, HRLDPDPSettings, default_timesteps=200_000, default_num_envs=32)
+hrl_dpdp = HRLDPDPLearner("hrl-dpdp", MaskablePPO, HRLDPDPSettings, default_timesteps=200_000, default_num_envs=64)
 attention_pg = AttentionPGLearner(
     "attention-pg", AttentionPG, AttentionPGSettings, default_timesteps=600_000, default_num_envs=64
 )

@@ -23,6 +23,9 @@ from stormgym.envs.data.resolve import many_cities
 ONE_SIDED_95 = 1.645
 """Standard normal quantile of a one-sided 95 % bound."""
 
+LIMIT_BANDS = 4
+"""Bands of limits in each of which a policy must hold them, where every episode has its own."""
+
 SPARED_FOR_NEW_RECORDS = 0.05
 """Share of the limit that a model must leave free where it trains on one half of the records and is scored on the
 other: the mean gap of one policy differs between the halves."""
@@ -105,28 +108,30 @@ class Score:
         return float((self.costs / (self.cost_limit if self.limits is None else self.limits)).mean())
 
     @property
-    def cost_bound(self) -> float | None:
-        """Upper end of the one-sided 95 % interval of the mean cost.
+    def cost_bounds(self) -> list[float]:
+        """Upper ends of the one-sided 95 % interval of the mean cost, as shares of the limit.
 
-        Costs under limits of their own count by their share of it: as cost / limit * `cost_limit`.
+        One number; or, where episodes have limits of their own, one for each of `LIMIT_BANDS` bands of them from the
+        tightest to the loosest, so that room under loose limits does not hide what happens under tight ones.
 
         Many models are compared on the same scenarios, so the one that wins is a little worse than it looks; the bound
         keeps a model that holds the limit only by luck from being taken for feasible.
         """
-        if self.costs is None:
-            return None
-        costs = self.costs
-        if self.limits is not None and self.cost_limit is not None:
-            costs = costs / self.limits * self.cost_limit
-        spread = float(costs.std(ddof=1)) if costs.size > 1 else 0.0
-        return float(costs.mean()) + ONE_SIDED_95 * spread / math.sqrt(costs.size)
+        if self.costs is None or self.cost_limit is None:
+            return []
+        if self.limits is None or np.ptp(self.limits) == 0:
+            return [_upper_bound(self.costs / self.cost_limit)]
+        bands = np.array_split(np.argsort(self.limits, kind="stable"), min(LIMIT_BANDS, self.costs.size))
+        return [_upper_bound(self.costs[band] / self.limits[band]) for band in bands]
 
     @property
     def excess(self) -> float:
-        """By how much `cost_bound` is over what is left of the limit; 0 for a policy that counts as feasible."""
-        if self.cost_bound is None or self.cost_limit is None:
-            return 0.0
-        return max(0.0, self.cost_bound - (1.0 - self.spared) * self.cost_limit)
+        """By how much `cost_bounds` are over what is left of the limit, a mean over bands and in the unit of the limit.
+
+        0 for a policy that counts as feasible.
+        """
+        over = [max(0.0, bound - (1.0 - self.spared)) for bound in self.cost_bounds]
+        return float(np.mean(over)) * self.cost_limit if over and self.cost_limit is not None else 0.0
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -146,6 +151,11 @@ class Score:
             if key in self.metrics:
                 result[key] = self.metrics[key]
         return result
+
+
+def _upper_bound(shares: NDArray[np.float64]) -> float:
+    spread = float(shares.std(ddof=1)) if shares.size > 1 else 0.0
+    return float(shares.mean()) + ONE_SIDED_95 * spread / math.sqrt(shares.size)
 
 
 def play(venv: VecEnv, policy: Policy, episodes: int, seed: int = EVALUATION_SEED) -> Score:

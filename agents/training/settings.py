@@ -157,11 +157,11 @@ class _Limited:
     """Off leaves the cost out: the plain reward, lambda stays at zero."""
     limit_margin: float = 0.95
     """The multiplier aims at this share of the cost limit, so that a finite evaluation holds the limit."""
-    multiplier_init: float = 1.0
+    multiplier_init: float = 0.15
     """Lambda at the start, per limit of cost."""
     multiplier_max: float = 10.0
     """Largest lambda: exploring episodes cost more than the policy will, and could push it without end."""
-    multiplier_lr: float = 0.1
+    multiplier_lr: float = 0.02
     """Step size of lambda, one step a rollout."""
     multiplier_method: Literal["softplus", "projected"] = "softplus"
     """How lambda moves: softplus with Adam, or a projected gradient step."""
@@ -203,6 +203,11 @@ class PPOSettings(_Limited):
 @dataclass(frozen=True, kw_only=True)
 class MaskablePPOSettings(PPOSettings):
     """sb3-contrib's MaskablePPO on reward - lambda * cost: as PPO, but it chooses among open regions only."""
+
+    learning_rate: float = 3e-3
+    """Step size (Adam)."""
+    gae_lambda: float = 0.9
+    """Bias against variance of the advantage: repairs are long or short by luck, and 0.98 takes all of it in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,7 +272,7 @@ class MaskableDQNSettings(_Limited):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HRLDPDPSettings(PPOSettings):
+class HRLDPDPSettings(MaskablePPOSettings):
     """A group first, then a region of it: a hierarchical policy trained by MaskablePPO on reward - lambda * cost."""
 
 

@@ -339,3 +339,12 @@ def test_score__episodes_are_judged_by_their_own_limits() -> None:
     assert (fair.violation_rate, unfair.violation_rate) == (0.0, 0.5)
     assert unfair.mean_cost < fair.mean_cost + 1.0
     assert unfair.cost_in_limits == pytest.approx((11 / 4 + 11 / 20) / 2)
+
+
+def test_score__room_under_loose_limits_does_not_hide_what_happens_under_tight_ones() -> None:
+    limits = np.linspace(4.0, 20.0, 40)
+    costs = np.where(limits < 8.0, 1.3, 0.5) * limits  # 0.7 of the limit on average
+    score = Score(np.zeros(40), costs, 12.0, {}, limits)
+    assert score.cost_in_limits < 0.75
+    assert score.cost_bounds == pytest.approx([1.3, 0.5, 0.5, 0.5])
+    assert score.excess == pytest.approx(0.3 * 12.0 / 4)

@@ -257,7 +257,7 @@ def test_best_model__is_feasible_first_then_by_return() -> None:
     order = [score(-9, 20), score(-30, 9), score(-40, 8), score(-20, 2), score(-19, 7.9)]
     assert [s.rank for s in order] == sorted(s.rank for s in order)
     lucky = Score(np.zeros(4), np.array([7.0, 8.0, 7.5, 9.4]), 8.0, {})  # mean 7.975, but it may well be above 8
-    assert lucky.mean_cost < 8.0 < lucky.cost_bound
+    assert lucky.mean_cost < 8.0 < 8.0 * lucky.cost_bounds[0]
     assert lucky.rank < score(-50, 7.9).rank
     near = replace(score(-30, 7.7), spared=0.05)  # 5 % of 8 h must stay free
     assert near.excess == pytest.approx(0.1)

@@ -1,0 +1,91 @@
+"""The benchmark of other limits and other cities: what it plays, keeps, prints and draws."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import transfer as door
+
+SMALL = ("--cities", "synthetic:6:1", "synthetic:8:2", "--limits", "3", "9", "--episodes", "6")
+
+
+def run(tmp_path: Path, *options: str) -> int:
+    return door.main([*SMALL, "--results", str(tmp_path / "kept"), *options])
+
+
+def test_table__has_every_city_limit_and_agent_and_compares_on_the_same_storms(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- here:begin -->\n<!-- here:end -->\n")
+    figure = tmp_path / "img" / "limits.png"
+    options = ("--docs", str(page), "--block", "here", "--figure", str(figure))
+    assert run(tmp_path, "--agents", "nearest", "equity-planner", *options) == 0
+    lines = [line.split(" | ") for line in page.read_text().splitlines() if line.startswith("| ")][2:]
+    assert len(lines) == 2 * 2 * 3  # cities, limits, planner and two agents
+    assert [line[3] for line in lines] == ["equity-planner", "nearest", "equity-planner"] * 4
+    assert [line[2] for line in lines if line[2]] == ["3", "9"] * 2
+    assert [line[1] for line in lines if line[1]] == ["6", "6", "8", "8"]
+    assert all(line[-1].startswith("+0.0 % [+0.0, +0.0]") for line in lines[2::3])  # the planner against itself
+    assert "![Mean outage against mean gap at several limits](img/limits.png)" in page.read_text()
+    assert figure.stat().st_size > 10_000
+
+
+def test_play__reads_what_was_played_and_plays_anew_what_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(tmp_path, "--agents", "nearest") == 0
+    kept = {file: file.read_bytes() for file in (tmp_path / "kept").iterdir()}
+    assert len(kept) == 8
+    facts = json.loads(next(iter(kept.values())))
+    assert len(facts["outage_h"]) == len(facts["gap_h"]) == 6
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("played again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(door, "evaluate", refuse)
+        assert run(tmp_path, "--agents", "nearest") == 0
+        with pytest.raises(AssertionError, match="played again"):
+            run(tmp_path, "--agents", "nearest", "--seed", "7")
+    assert {file: file.read_bytes() for file in (tmp_path / "kept").iterdir()} == kept
+
+
+def test_weights_of__tell_two_states_of_an_agent_apart(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "best"
+    folder.mkdir(parents=True)
+    model = folder / "model.zip"
+    model.write_bytes(b"one")
+    first = door.weights_of(f"mine={tmp_path / 'run'}")
+    model.write_bytes(b"two")
+    assert first
+    assert door.weights_of(str(tmp_path / "run")) != first
+    assert len(door.weights_of("sta-sac:default")) == 64
+    assert door.weights_of("nearest") == ""
+
+
+def test_rows__say_by_how_much_a_limit_is_exceeded() -> None:
+    from stormgym.envs.data import resolve_city
+
+    outage = np.array([10.0, 12.0])
+    planner = door.Played("equity-planner", outage, np.array([4.0, 4.0]), 5.0)
+    agent = door.Played("it", 1.1 * outage, np.array([6.0, 6.0]), 5.0)
+    first, second = door.rows([door.Place(resolve_city("synthetic:6:1"), planner, (agent,))])
+    assert first[6] == "yes"
+    assert second[6] == "no, +20 %"
+    assert second[7] == "+10.0 % [+10.0, +10.0]"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--agents", "sta-sac:nobody"), "nobody"),
+        (("--agents", "nearest", "--cities", "atlantis"), "atlantis"),
+        (("--agents", "nearest", "--limits", "-3"), "--limits must be positive"),
+        (("--agents", "nearest", "--episodes", "1"), "--episodes must be at least 2"),
+    ],
+)
+def test_door__tells_what_is_wrong(
+    tmp_path: Path, options: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, *options) == 2
+    assert message in capsys.readouterr().err
