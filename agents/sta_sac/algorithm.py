@@ -334,9 +334,12 @@ class STASAC(TaughtCollection):
         assert self.rows is not None
         _, scales, log_pi = self._forward(batch)
         reward, cost = self._rewards(batch, scales)
-        gain = (reward - self._price(batch, scales) * cost) * batch.valid
+        price = self._price(batch, scales)
+        gain = (reward - price * cost) * batch.valid
         expected = expected_to_go(batch.regions, batch.is_open, scales) / scales.total_hours
         gain = advantages(gain, self.rows.n_rollouts, expected)
+        if self.tightness is not None:  # else the episodes of tight limits, whose price is high, would drown the others
+            gain = gain / (1.0 + price)
         surrogate = clipped_surrogate(batch, log_pi.exp(), gain, self.clip_range)
         return self._step_actor(batch, log_pi, surrogate)
 

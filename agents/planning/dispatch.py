@@ -1,0 +1,291 @@
+"""Where mobile generators go while an outage wave passes: the exact plan, as a min-cost flow over days and counties.
+
+In whole generators the cost of what goes unserved is convex and piecewise linear: each further generator in a county
+saves less. Put on parallel holding arcs of the network over time, this gives a flow with integer data, so the linear
+program has an integer optimum (GDF eq. 8-14, put right: everything is back at T + 1, and warehouses have stocks).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from scipy.optimize import linprog
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+ReturnBy = Literal["after", "within", "none"]
+"""When generators are home: `after` the horizon, on day T + 1; `within` it, so that day T goes unserved; `none`: they
+may stay, and shipments home are free."""
+
+
+@dataclass(frozen=True)
+class DispatchPlan:
+    """Generators in each county on each day, and what that costs.
+
+    The cost is that of the outages that were planned for: of one wave, or the mean over the samples of several.
+    """
+
+    stock: Ints
+    """`[T, K]` generators that serve county k on day t."""
+    cost: float
+    transport_cost: float
+    operating_cost: float
+    interruption_cost: float
+    bound: float
+    """No plan costs less: the linear program's value."""
+    status: str
+    """ "optimal": stock and bound meet."""
+    seconds: float
+
+
+class _Network(NamedTuple):
+    """Arcs between counties 0..K-1 and warehouses K..K+W-1."""
+
+    source: Ints  # [A]
+    target: Ints  # [A]
+    price: Floats  # [A]
+    capacity: Floats  # [A] a day
+    n_counties: int
+    generators: Ints  # [W]
+
+
+def solve_dispatch(
+    outages: ArrayLike,
+    *,
+    generators: int | Sequence[int],
+    customers_per_generator: float,
+    transport_cost: ArrayLike,
+    interruption_cost: float,
+    operating_cost: float,
+    return_by: ReturnBy = "after",
+    stock0: ArrayLike | None = None,
+    arc_capacity: ArrayLike | None = None,
+) -> DispatchPlan:
+    """The cheapest plan for a known wave, or for the mean cost over samples of it.
+
+    Shipments leave at the start of a day and serve that day. The cost is transport (both ways), operating cost of
+    every generator-day in a county, and interruption cost of every customer-day unserved (GDF eq. 8).
+
+    Args:
+        outages: `[T, K]` customers out; or `[S, T, K]`, S samples of the wave: the plan is then the one of the least
+            mean cost (sample-average approximation).
+        generators: Q in the one warehouse, or `[W]` in each of W.
+        customers_per_generator: N_g, above 0.
+        transport_cost: of one generator and trip: a number, `[K]` for trips between the warehouse and each county, or
+            `[K+W, K+W]` for trips between any two places, warehouses last.
+        interruption_cost: tau of a customer-day.
+        operating_cost: of a generator-day in a county.
+        return_by: when generators are home again (see `ReturnBy`); each warehouse gets its own number back.
+        stock0: `[K]` generators that are in counties already (one warehouse): they are part of `generators`.
+        arc_capacity: `[K+W, K+W]` most generators a day on each way, where the transport cost is such a matrix.
+
+    Raises:
+        ValueError: a shape or number that does not fit; the message names it.
+        RuntimeError: no plan exists (capacities that are too small), or the solver failed.
+    """
+    began = time.perf_counter()
+    waves = np.asarray(outages, dtype=np.float64)
+    if waves.ndim not in (2, 3) or waves.size == 0:
+        raise ValueError(f"outages must be [T, K] or samples [S, T, K], not empty; got shape {waves.shape}")
+    if not (np.isfinite(waves) & (waves >= 0)).all():
+        raise ValueError(f"outages must be finite and at least 0 customers; got {waves.min()} to {waves.max()}")
+    for name, value in (("interruption_cost", interruption_cost), ("operating_cost", operating_cost)):
+        if not 0 <= value < np.inf:
+            raise ValueError(f"{name} must be at least 0; got {value!r}")
+    if not 0 < customers_per_generator < np.inf:
+        raise ValueError(f"customers_per_generator must be above 0; got {customers_per_generator!r}")
+    if return_by not in ("after", "within", "none"):
+        raise ValueError(f"return_by must be after, within or none; got {return_by!r}")
+    samples = waves if waves.ndim == 3 else waves[None]
+    network = _network(samples.shape[2], generators, transport_cost, arc_capacity, return_by)
+    start = _start(stock0, network)
+    total = int(network.generators.sum())
+    saved, width = _segments(samples, total, customers_per_generator)
+    price = operating_cost - interruption_cost * saved  # [T, K, J]
+    stock, trips, value = _solve_flow(price, width, network, start, return_by)
+    served = customers_per_generator * stock
+    parts = (
+        float((trips * network.price).sum()),
+        float(operating_cost * stock.sum()),
+        float(interruption_cost * np.maximum(samples - served, 0.0).sum() / len(samples)),
+    )
+    bound = value + float(interruption_cost * samples.sum() / len(samples))
+    cost = sum(parts)
+    gap = abs(cost - bound) / max(1.0, abs(bound))
+    return DispatchPlan(
+        stock=stock,
+        cost=cost,
+        transport_cost=parts[0],
+        operating_cost=parts[1],
+        interruption_cost=parts[2],
+        bound=bound,
+        status="optimal" if gap < 1e-6 else f"gap {gap:.1e}",
+        seconds=time.perf_counter() - began,
+    )
+
+
+def plan_cost(
+    stock: ArrayLike,
+    outages: ArrayLike,
+    *,
+    customers_per_generator: float,
+    transport_cost: ArrayLike,
+    interruption_cost: float,
+    operating_cost: float,
+    return_by: ReturnBy = "after",
+) -> Floats:
+    """Cost of plans with one warehouse, from their stocks alone: g(x, S) of GDF eq. 8, over any leading axes.
+
+    Args:
+        stock: `[..., T, K]` generators in each county.
+        outages: `[..., T, K]` customers out.
+        customers_per_generator: N_g.
+        transport_cost: a number or `[K]`, each way.
+        interruption_cost, operating_cost, return_by: as in `solve_dispatch`; with `within` the last day's stock must
+            be 0, and with `none` trips home are free.
+
+    Returns:
+        `[...]`, one cost a plan.
+    """
+    q = np.asarray(stock, dtype=np.float64)
+    change = np.diff(q, axis=-2, prepend=0.0)
+    if return_by == "none":
+        change = np.maximum(change, 0.0)
+    trips = np.abs(change).sum(axis=-2) + (q[..., -1, :] if return_by == "after" else 0.0)  # [..., K]
+    transport = (trips * np.asarray(transport_cost, dtype=np.float64)).sum(axis=-1)
+    unserved = np.maximum(np.asarray(outages) - customers_per_generator * q, 0.0).sum(axis=(-2, -1))
+    result: Floats = transport + operating_cost * q.sum(axis=(-2, -1)) + interruption_cost * unserved
+    return result
+
+
+def _network(
+    n_counties: int,
+    generators: int | Sequence[int],
+    transport_cost: ArrayLike,
+    arc_capacity: ArrayLike | None,
+    return_by: ReturnBy,
+) -> _Network:
+    own = np.atleast_1d(np.asarray(generators))
+    if own.ndim != 1 or (own < 0).any() or (own != np.round(own)).any():
+        raise ValueError(f"generators must be whole numbers of at least 0, one a warehouse; got {generators!r}")
+    own = own.astype(np.int64)
+    cost = np.asarray(transport_cost, dtype=np.float64)
+    if not (np.isfinite(cost) & (cost >= 0)).all():
+        raise ValueError(f"transport_cost must be finite and at least 0; got {cost.min()} to {cost.max()}")
+    k, n = n_counties, n_counties + own.size
+    if cost.ndim == 2:
+        if cost.shape != (n, n):
+            raise ValueError(f"a transport_cost between any two places must be {(n, n)}; got {cost.shape}")
+        source, target = np.nonzero(~np.eye(n, dtype=bool))
+        price = cost[source, target]
+    else:
+        if own.size != 1:
+            raise ValueError(f"{own.size} warehouses need a transport_cost {(n, n)} between all places")
+        if cost.ndim and cost.shape != (k,):
+            raise ValueError(f"transport_cost must be a number, {(k,)} or {(n, n)}; got {cost.shape}")
+        counties, home = np.arange(k), np.full(k, k)
+        source, target = np.concatenate([home, counties]), np.concatenate([counties, home])
+        price = np.tile(np.broadcast_to(cost, (k,)), 2)
+    if return_by == "none":
+        price = np.where(target >= k, 0.0, price)
+    capacity = np.full(source.size, np.inf)
+    if arc_capacity is not None:
+        most = np.asarray(arc_capacity, dtype=np.float64)
+        if cost.ndim != 2 or most.shape != (n, n) or not (most >= 0).all():
+            raise ValueError(f"arc_capacity goes with a transport_cost {(n, n)}, at least 0; got shape {most.shape}")
+        capacity = np.floor(most[source, target])
+    return _Network(source, target, price, capacity, k, own)
+
+
+def _start(stock0: ArrayLike | None, network: _Network) -> Floats:
+    """Stock of every place before day 1, `[K + W]`."""
+    held = np.zeros(network.n_counties) if stock0 is None else np.asarray(stock0, dtype=np.float64)
+    if held.shape != (network.n_counties,) or (held < 0).any() or (held != np.round(held)).any():
+        raise ValueError(f"stock0 must be {(network.n_counties,)} whole numbers of at least 0; got {stock0!r}")
+    home = network.generators.astype(np.float64)
+    if held.any():
+        if home.size > 1:
+            raise ValueError("stock0 needs one warehouse: with several it is not known to which a generator belongs")
+        home = home - held.sum()
+        if home[0] < 0:
+            raise ValueError(f"stock0 holds {held.sum():g} generators, and there are {network.generators[0]}")
+    return np.concatenate([held, home])
+
+
+def _segments(samples: Floats, total: int, customers_per_generator: float) -> tuple[Floats, Floats]:
+    """Customer-days that a generator on each holding arc saves, falling along J, and the arcs' widths, `[T, K, J]`.
+
+    One wave needs three: floor(Y / N_g) generators that serve N_g each, one that serves what is left, and idle ones.
+    Samples need one arc for each generator up to the largest need, of the mean that it saves.
+    """
+    if len(samples) == 1:
+        y = samples[0]
+        whole = np.floor(y / customers_per_generator)
+        left = np.maximum(y - whole * customers_per_generator, 0.0)
+        saved = np.stack([np.full_like(y, customers_per_generator), left, np.zeros_like(y)], axis=-1)
+        width = np.stack([np.minimum(whole, total), np.ones_like(y), np.full_like(y, total)], axis=-1)
+        return saved, width
+    most = int(min(np.ceil(samples.max() / customers_per_generator), total))
+    saved = np.zeros((*samples.shape[1:], most + 1))
+    for j in range(most):
+        saved[..., j] = np.clip(samples - j * customers_per_generator, 0.0, customers_per_generator).mean(axis=0)
+    width = np.ones_like(saved)
+    width[..., -1] = total
+    return saved, width
+
+
+def _solve_flow(
+    price: Floats, width: Floats, network: _Network, start: Floats, return_by: ReturnBy
+) -> tuple[Ints, Floats, float]:
+    """The cheapest flow: stock `[T, K]`, trips on each arc `[L, A]` and its value.
+
+    Rows are the balances of a place on a day, stock - stock of the day before - arrivals + departures = 0. L is T, or
+    T + 1 with a last day on which everything goes home.
+    """
+    n_days, k, _ = price.shape
+    n_arcs, n_places = network.source.size, start.size
+    n_layers = n_days + (return_by == "after")
+    day = np.arange(n_layers)[:, None]
+    trip = np.arange(n_layers * n_arcs).reshape(n_layers, n_arcs)
+    held = n_layers * n_arcs + np.arange(price.size).reshape(price.shape)
+    kept = n_layers * n_arcs + price.size + np.arange(n_days * (n_places - k)).reshape(n_days, -1)
+    row_of_county = np.arange(n_days)[:, None, None] * n_places + np.arange(k)[None, :, None]
+    row_of_county = np.broadcast_to(row_of_county, price.shape)
+    row_of_home = np.arange(n_days)[:, None] * n_places + np.arange(k, n_places)
+    entries = [
+        (day * n_places + network.target, trip, -1.0),
+        (day * n_places + network.source, trip, 1.0),
+        (row_of_county, held, 1.0),
+        (row_of_county[: n_layers - 1] + n_places, held[: n_layers - 1], -1.0),
+        (row_of_home, kept, 1.0),
+        (row_of_home[: n_layers - 1] + n_places, kept[: n_layers - 1], -1.0),
+    ]
+    rows = np.concatenate([np.ravel(row) for row, _, _ in entries])
+    columns = np.concatenate([np.ravel(column) for _, column, _ in entries])
+    values = np.concatenate([np.full(column.size, sign) for _, column, sign in entries])
+    n_columns = trip.size + held.size + kept.size
+    balance: Any = sparse.csr_array((values, (rows, columns)), shape=(n_layers * n_places, n_columns))
+    right = np.zeros((n_layers, n_places))
+    right[0] = start
+    if return_by == "after":
+        right[-1, k:] -= network.generators
+    width = width.copy()
+    if return_by == "within":
+        width[-1] = 0.0
+    upper = np.concatenate([np.tile(network.capacity, n_layers), width.ravel(), np.full(kept.size, np.inf)])
+    cost = np.concatenate([np.tile(network.price, n_layers), price.ravel(), np.zeros(kept.size)])
+    bounds: Any = np.stack([np.zeros(n_columns), upper], axis=1)
+    answer = linprog(cost, A_eq=balance, b_eq=right.ravel(), bounds=bounds, method="highs")
+    if answer.status != 0:
+        raise RuntimeError(f"no dispatch plan: {answer.message}")
+    whole = np.round(answer.x)
+    if np.abs(answer.x - whole).max() > 1e-6:
+        raise RuntimeError(f"the flow is not whole: off by {np.abs(answer.x - whole).max():.1e} generators")
+    stock = whole[held].sum(axis=-1).astype(np.int64)
+    return stock, whole[trip], float(answer.fun)
