@@ -281,10 +281,10 @@ def _solve_flow(
     upper = np.concatenate([np.tile(network.capacity, n_layers), width.ravel(), np.full(kept.size, np.inf)])
     cost = np.concatenate([np.tile(network.price, n_layers), price.ravel(), np.zeros(kept.size)])
     bounds: Any = np.stack([np.zeros(n_columns), upper], axis=1)
-    answer = linprog(cost, A_eq=balance, b_eq=right.ravel(), bounds=bounds, method="highs")
+    answer: Any = linprog(cost, A_eq=balance, b_eq=right.ravel(), bounds=bounds, method="highs")
     if answer.status != 0:
         raise RuntimeError(f"no dispatch plan: {answer.message}")
-    whole = np.round(answer.x)
+    whole: Floats = np.round(answer.x)
     if np.abs(answer.x - whole).max() > 1e-6:
         raise RuntimeError(f"the flow is not whole: off by {np.abs(answer.x - whole).max():.1e} generators")
     stock = whole[held].sum(axis=-1).astype(np.int64)
