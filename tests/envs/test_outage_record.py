@@ -1,0 +1,200 @@
+"""Feeds of customers out: every variant of the files, their faults flagged, and nothing put right unasked."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stormgym.envs.data.outage_record import (
+    ABOVE_CUSTOMERS,
+    DOUBLE,
+    DROP_OUT,
+    LATE_START,
+    OutageRecord,
+    drop_outs,
+    read_eaglei,
+    read_outage_counts,
+)
+from stormgym.envs.data.tables import DataError
+
+TIMES = pd.date_range("2023-08-30 00:00", periods=6, freq="15min")
+
+
+def write(
+    path: Path, counts: dict[str, list[float | None]], *, form: str = "%Y-%m-%d %H:%M:%S", **columns: str
+) -> Path:
+    """A file in EAGLE-I's layout; None leaves a row out, NaN leaves its cell blank."""
+    rows = [
+        {"fips_code": code, "county": code, "state": "Florida", "customers_out": n, "run_start_time": t.strftime(form)}
+        for code, values in counts.items()
+        for t, n in zip(TIMES, values, strict=True)
+        if n is not None
+    ]
+    pd.DataFrame(rows).rename(columns=columns).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%d %H:%M:%S", "%m/%d/%y %H:%M"])
+@pytest.mark.parametrize("count", ["customers_out", "sum"])
+def test_read_eaglei__reads_every_years_columns_and_times(tmp_path: Path, form: str, count: str) -> None:
+    counts = {"1003": [1, 2, None, 4, float("nan"), 6], "12001": [0, 0, 5, 5, 5, 5]}
+    record = read_eaglei(write(tmp_path / "a.csv", counts, form=form, customers_out=count))
+    assert record.county == ("01003", "12001")  # the lost zero is back
+    assert record.time[0] == np.datetime64("2023-08-30T00:00:00")
+    assert record.interval_h == 0.25
+    np.testing.assert_array_equal(record.out[:, 0], [1, 2, np.nan, 4, np.nan, 6])
+    np.testing.assert_array_equal(record.observed[:, 0], [1, 1, 0, 1, 0, 1])
+    assert np.isnan(record.customers).all()
+    zero = read_eaglei(tmp_path / "a.csv", missing_is_zero=True)
+    np.testing.assert_array_equal(zero.out[:, 0], [1, 2, 0, 4, np.nan, 6])  # absent is zero, blank is unknown
+    np.testing.assert_array_equal(zero.observed, record.observed)
+
+
+def test_read_eaglei__takes_customers_from_the_file_or_the_table_and_keeps_what_was_named(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", {"1003": [1] * 6, "12001": [2] * 6, "12003": [3] * 6})
+    table = tmp_path / "MCC.csv"
+    table.write_text("\ufeffCounty_FIPS,Customers\n1003,500\n12001,700\nGrand Total,1200\n", encoding="utf-8")
+    record = read_eaglei(file, counties=["01003", "12003"], customers=table)
+    assert record.county == ("01003", "12003")
+    np.testing.assert_array_equal(record.customers, [500, np.nan])
+    with pytest.raises(DataError, match="no row is left"):
+        read_eaglei(file, states=["Georgia"])
+    frame = pd.read_csv(file).assign(total_customers=900, observed=0)
+    frame.to_parquet(tmp_path / "a.parquet")
+    record = read_eaglei([tmp_path / "a.parquet"], states=["Florida"], customers=table)
+    np.testing.assert_array_equal(record.customers, [900, 900, 900])
+    assert not record.observed.any()
+
+
+def test_read_eaglei__flags_faults_and_leaves_the_counts_alone(tmp_path: Path) -> None:
+    counts = {
+        "1": [2_000, 2_100, 3, 2_000, 2_000, 2_000],
+        "2": [5, 5, 600, 610, 620, 1_100],
+        "3": [50, 40, 0, 45, 50, 50],
+    }
+    frame = pd.read_csv(write(tmp_path / "a.csv", counts)).assign(total_customers=lambda f: f.fips_code * 1_000 + 1_500)
+    frame.loc[frame.fips_code == 2, "total_customers"] = 1_000
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    record = read_eaglei(tmp_path / "a.csv")
+    np.testing.assert_array_equal(record.out.T, list(counts.values()))
+    assert np.argwhere(record.faults & DROP_OUT).tolist() == [[2, 0]]  # county 3 has too few out to tell
+    assert np.argwhere(record.faults & LATE_START).tolist() == [[2, 1]]  # the return of county 1 is none
+    assert np.argwhere(record.faults & ABOVE_CUSTOMERS).tolist() == [[5, 1]]
+    assert sum(record.n_faults().values()) == 3
+    clean = record.without_faults()
+    assert np.isnan(clean.out).sum() == 3
+    assert (record.observed & ~clean.observed).sum() == 3
+    assert clean.filled().out[2, 0] == pytest.approx(2_050)
+    with pytest.raises(ValueError, match="3 counts are unknown; say filled"):
+        clean.per_period(0.5)
+
+
+def test_read_eaglei__two_counts_for_one_time_keep_the_larger_and_say_so(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", {"1": [1, 2, 3, 4, 5, 6]})
+    with file.open("a") as out:
+        out.write(f"1,1,Florida,9,{TIMES[1]}\n")
+        out.write(f"1,1,Florida,3,{TIMES[2]}\n")  # the same again
+    record = read_eaglei(file)
+    np.testing.assert_array_equal(record.out[:3, 0], [1, 9, 3])
+    assert np.argwhere(record.faults & DOUBLE).tolist() == [[1, 0]]
+
+
+def test_drop_outs__are_short_lows_between_larger_counts() -> None:
+    def flagged(low: int) -> list[int]:
+        out = np.full((20, 1), 1_000.0)
+        out[5 : 5 + low] = 10.0
+        return np.flatnonzero(drop_outs(out)).tolist()
+
+    for low in range(1, 7):
+        assert flagged(low) == list(range(5, 5 + low))
+    assert flagged(7) == []
+    falling = np.array([[1_000.0], [30.0], [20.0], [10.0]])  # an end, not a fault
+    assert not drop_outs(falling).any()
+
+
+def test_read_outage_counts__local_times_are_utc_afterwards_and_snap_to_the_grid(tmp_path: Path) -> None:
+    file = tmp_path / "feed.csv"
+    whens = ("22:20:00", "22:50:00", "23:32:00", "23:49:00")
+    file.write_text("name,sum,when\n" + "".join(f"A,{i},2019-09-04 {when}\n" for i, when in enumerate(whens, 1)))
+    shared = {"county_column": "name", "time_column": "when", "tz": "America/New_York", "interval_min": 30}
+    with pytest.raises(DataError, match="times must be 30 min apart from the first one; got 2019-09-05T03:32:00 UTC"):
+        read_outage_counts(file, **shared)
+    record = read_outage_counts(file, **shared, snap=True, customers={"A": 3})
+    assert record.time[0] == np.datetime64("2019-09-05T02:20:00")
+    np.testing.assert_array_equal(record.out[:, 0], [1, 2, 4])
+    assert record.n_faults() == {"more customers out than the county has": 1}
+    autumn = tmp_path / "autumn.csv"
+    autumn.write_text("name,sum,when\nA,1,2019-11-03 01:30:00\nA,2,2019-11-03 02:30:00\n")
+    with pytest.raises(DataError, match="1 times fall into the hour that the clock repeats"):
+        read_outage_counts(autumn, **{**shared, "interval_min": 60})
+
+
+def test_record__windows_selects_and_means_over_periods() -> None:
+    time = np.datetime64("2024-01-01T00:00:00") + np.arange(8) * np.timedelta64(6, "h")
+    out = np.arange(16.0).reshape(8, 2)
+    seen, none = np.ones((8, 2), dtype=bool), np.zeros((8, 2), dtype=np.uint8)
+    record = OutageRecord(("a", "b"), time, out, seen, np.array([20.0, 30.0]), none)
+    np.testing.assert_allclose(record.per_period(24.0), [[3, 4], [11, 12]])
+    one = record.select(["b"]).window("2024-01-01 12:00", "2024-01-02")
+    np.testing.assert_array_equal(one.out[:, 0], [5, 7])
+    assert (one.county, one.customers.tolist()) == (("b",), [30.0])
+    with pytest.raises(KeyError, match="county 'c' is not in outage record"):
+        record.select(["c"])
+    with pytest.raises(ValueError, match="hours must be a multiple of 6"):
+        record.per_period(9.0)
+    with pytest.raises(ValueError, match="has no two times"):
+        record.window("2025-01-01", "2025-01-02")
+    with pytest.raises(DataError, match=r"out must have shape \[8, 2\]"):
+        OutageRecord(("a", "b"), time, out.T, seen, np.ones(2), none)
+    with pytest.raises(DataError, match="equally spaced"):
+        OutageRecord(("a", "b"), time[[0, 1, 3, 4, 5, 6, 7, 7]], out, seen, np.ones(2), none)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fips_code,state,customers_out\n1,F,3\n", "column 'run_start_time' is missing"),
+        ("fips_code,run_start_time\n1,2024-01-01 00:00:00\n", "a column customers_out or sum is missing"),
+        ("fips_code,run_start_time,sum\n1,2024-01-01 00:00:00,many\n", "a count .* got 'many' in row 2"),
+        ("fips_code,run_start_time,sum\n1,2024-01-01 00:00:00,-4\n", "a count .* got '-4' in row 2"),
+        ("fips_code,run_start_time,sum\n1,yesterday,4\n", "times must all be of one of the formats.*got 'yesterday'"),
+    ],
+)
+def test_read_eaglei__wrong_files_are_named(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "bad.csv"
+    file.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_eaglei(file)
+    with pytest.raises(DataError, match="no such file"):
+        read_eaglei(tmp_path / "nowhere.csv")
+
+
+def test_read_eaglei__the_real_files_are_read_and_their_known_faults_found(shared_data: Path) -> None:
+    harris = read_eaglei(shared_data / "eaglei_2024_harris_beryl_excerpt.csv")
+    late = np.argwhere(harris.faults & LATE_START)
+    assert late.size
+    before, after = harris.out[late[0, 0] - 1 : late[0, 0] + 1, 0]
+    assert (before, after) == (874, 1_247_430)
+    assert (harris.faults & DROP_OUT).any()
+    assert (harris.faults & ABOVE_CUSTOMERS).any()
+    helene = read_eaglei(shared_data / "ga_helene_2024_county_15min.parquet")
+    assert helene.out.shape == (1729, 159)
+    assert helene.observed.mean() == pytest.approx(0.64, abs=0.01)  # 36 % carried forward
+    same = read_eaglei(
+        shared_data / "ga_helene_2024_eaglei_format.csv.gz", customers=shared_data / "MCC.csv", missing_is_zero=True
+    )
+    assert same.county == helene.county
+    np.testing.assert_array_equal(same.out[same.observed], helene.out[same.observed])
+    metrics = pd.read_csv(shared_data / "ga_helene_2024_county_metrics.csv", dtype={"fips": str}).set_index("fips")
+    hours = 0.25 * helene.out.sum(axis=0)
+    np.testing.assert_allclose(hours, metrics.loc[list(helene.county)].customer_hours, rtol=0.02)
+    dorian = read_outage_counts(
+        shared_data / "nc_emc_dorian_2019_county.csv.gz",
+        county_column="countyname",
+        time_column="time_local_eastern",
+        tz="America/New_York",
+        interval_min=30,
+        snap=True,
+    )
+    assert len(dorian.county) == 101
