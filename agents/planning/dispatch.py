@@ -289,3 +289,58 @@ def _solve_flow(
         raise RuntimeError(f"the flow is not whole: off by {np.abs(answer.x - whole).max():.1e} generators")
     stock = whole[held].sum(axis=-1).astype(np.int64)
     return stock, whole[trip], float(answer.fun)
+
+
+OnlineRule = Literal["returns", "keeps", "printed"]
+"""How the online rule treats stock: `returns` sends surplus home first, `keeps` never does before the end, `printed`
+(GDF Algorithm 2) does not even take off what it has shipped to another county on the same day."""
+
+
+def online_greedy(
+    outages: ArrayLike,
+    first: ArrayLike,
+    *,
+    generators: int,
+    customers_per_generator: float,
+    lag: int = 1,
+    rule: OnlineRule = "returns",
+) -> Ints:
+    """Stocks `[..., T, K]` of the rule that follows the outages seen `lag` days ago (GDF Algorithm 2).
+
+    On day t it sees the outages of day t - lag (those of day 0 on day `lag`, none before), needs ceil(Y / N_g) in each
+    county, and serves counties in the order of their index while the warehouse has generators.
+
+    Args:
+        outages: `[..., T, K]` customers out on days 1..T.
+        first: `[..., K]` customers out on day 0.
+        generators: Q in the warehouse.
+        customers_per_generator: N_g.
+        lag: days until outages are known, at least 1.
+        rule: see `OnlineRule`; stocks of `printed` may add up to more than Q.
+
+    Raises:
+        ValueError: a lag below 1 or an unknown rule.
+    """
+    if lag < 1:
+        raise ValueError(f"lag must be at least 1 day: today's outages are not known yet; got {lag!r}")
+    if rule not in ("returns", "keeps", "printed"):
+        raise ValueError(f"rule must be returns, keeps or printed; got {rule!r}")
+    y = np.asarray(outages, dtype=np.float64)
+    day0 = np.broadcast_to(np.asarray(first, dtype=np.float64), y[..., 0, :].shape)
+    seen = np.concatenate([np.zeros_like(y[..., : lag - 1, :]), day0[..., None, :], y], axis=-2)[..., : y.shape[-2], :]
+    need = np.ceil(seen / customers_per_generator - 1e-9).astype(np.int64)
+    stock = np.empty(y.shape, dtype=np.int64)
+    held = np.zeros(day0.shape, dtype=np.int64)
+    for t in range(y.shape[-2]):
+        wanted = need[..., t, :]
+        if rule == "returns":
+            held = np.minimum(held, wanted)
+        home = generators - held.sum(axis=-1, keepdims=True)
+        short = np.maximum(wanted - held, 0)
+        if rule == "printed":
+            held = held + np.minimum(short, np.maximum(home, 0))
+        else:
+            before = np.cumsum(short, axis=-1) - short  # shipped to counties of a lower index
+            held = held + np.clip(home - before, 0, short)
+        stock[..., t, :] = held
+    return stock

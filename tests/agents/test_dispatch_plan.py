@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.optimize import LinearConstraint, milp
 
-from stormgym.agents.planning.dispatch import plan_cost, solve_dispatch
+from stormgym.agents.planning.dispatch import online_greedy, plan_cost, solve_dispatch
 
 NAMES = (
     "A_e160_c100",
@@ -217,3 +217,37 @@ def test_solve_dispatch__wrong_input_is_named(change: dict[str, Any], message: s
     p = problem(np.random.default_rng(0))
     with pytest.raises(ValueError, match=message):
         solve_dispatch(**{**p, **change})
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "graph0"])
+def test_online_greedy__costs_what_is_known_with_every_lag_and_rule(shared_data: Path, name: str) -> None:
+    d = json.loads((shared_data / "instances" / f"dispatch_{name}.json").read_text())
+    shared = {"customers_per_generator": d["Ng"]}
+    costs = {
+        "transport_cost": d["c"],
+        "interruption_cost": d["tau"],
+        "operating_cost": d["gamma"],
+        "return_by": "after" if d["must_return"] else "none",
+    }
+    for lag, (word, rule) in product((1, 3, 5), (("returns", "returns"), ("noreturns", "keeps"))):
+        stock = online_greedy(d["Y"], d["Y0"], generators=d["Q"], lag=lag, rule=rule, **shared)
+        assert (stock.sum(axis=1) <= d["Q"]).all()
+        cost = plan_cost(stock, d["Y"], **shared, **costs)
+        assert float(cost) == pytest.approx(d["online"][f"lag{lag}_{word}"]["cost"], abs=1e-6)
+        assert float(cost) >= d["opt"] - 1e-6
+    for lag in (1, 3, 5):
+        printed = online_greedy(d["Y"], d["Y0"], generators=d["Q"], lag=lag, rule="printed", **shared)
+        assert bool((printed.sum(axis=1) > d["Q"]).any()) == d["online"][f"lag{lag}_literal_overships"]
+
+
+def test_online_greedy__plays_many_waves_at_once_and_names_what_is_wrong() -> None:
+    rng = np.random.default_rng(5)
+    waves, first = rng.gamma(2.0, 80.0, (6, 5, 3)), rng.gamma(2.0, 10.0, (6, 3))
+    shared = {"generators": 4, "customers_per_generator": 70.0}
+    together = online_greedy(waves, first, lag=2, **shared)
+    for i in range(6):
+        np.testing.assert_array_equal(together[i], online_greedy(waves[i], first[i], lag=2, **shared))
+    with pytest.raises(ValueError, match="lag must be at least 1 day"):
+        online_greedy(waves, first, lag=0, **shared)
+    with pytest.raises(ValueError, match="rule must be returns, keeps or printed; got 'best'"):
+        online_greedy(waves, first, rule="best", **shared)  # type: ignore[arg-type]

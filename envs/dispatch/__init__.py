@@ -1,0 +1,1 @@
+"""Mobile generators ahead of the outage wave of a storm."""

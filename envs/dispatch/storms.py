@@ -1,0 +1,153 @@
+"""Storms over counties: weather fields, the outage wave that follows, and what generators cost there.
+
+Weather over the unit square (tri-level paper, Appendix G): 20 + 5 sin cos degrees, wind 10 + 3 cos sin, humidity 0.5 +
+0.1 sin sin of a county's place. Taken literally it never changes, so each storm shifts the fields by (a, b) and scales
+their departure from the mean by its severity; counties have onsets of their own. The weather sets how fast an outage
+spreads, and restoration is fast or slow by chance, which no forecast knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stormgym.envs.data.assemble import terciles
+from stormgym.envs.data.tables import put
+from stormgym.predictors.sir import simulate_sir
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+COVARIATES = ("temperature_c", "wind_ms", "humidity", "onset")
+"""What is known of each county before a storm, the last axis of `Storms.covariates`."""
+MEAN_WEATHER = np.array([20.0, 10.0, 0.5])
+AMPLITUDE = np.array([5.0, 3.0, 0.1])
+WEATHER_EFFECT = np.array([0.01, 0.005, -0.005])
+"""Change of the transmission rate with each of temperature, wind and humidity."""
+TRANSMISSION, RESTORATION = 0.3, 0.1
+"""Rates at mean weather, before `StormProfile.rate`."""
+
+
+class Storms(NamedTuple):
+    """B storms over K counties and T periods."""
+
+    out: Floats
+    """`[B, T + 1, K]` customers out at the start (`out[:, 0]`) and in each of the T periods."""
+    covariates: Floats
+    """`[B, K, F]`, see `COVARIATES`."""
+    transmission: Floats
+    """`[B, K]` per period."""
+    restoration: Floats
+    """`[B, K]` per period."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StormProfile:
+    """Counties, how storms go over them, and the generators that wait for them.
+
+    Attributes:
+        name: of the profile.
+        population: `[K]` customers of each county.
+        place: `[K, 2]` in the unit square.
+        income: `[K]` median income (any unit); its terciles are the groups.
+        n_periods: T.
+        rate: factor of both rates, per period.
+        restoration_noise: log-sd of the restoration rate's factor in each county and storm.
+        severity: lowest and highest severity of a storm.
+        latest_onset: last period in which a county's wave may begin.
+        steps_per_period: Euler steps.
+        generators: Q, all in one warehouse.
+        customers_per_generator: N_g.
+        transport_cost: of one generator and trip.
+        interruption_cost: tau of a customer out for a period.
+        operating_cost: of a generator in a county for a period.
+        cost_limit: limit on the mean Wasserstein gap of an episode (customer-periods unserved per customer).
+    """
+
+    name: str
+    population: Floats
+    place: Floats
+    income: Floats
+    n_periods: int
+    rate: float
+    restoration_noise: float = 0.2
+    severity: tuple[float, float] = (0.5, 1.5)
+    latest_onset: int = 3
+    steps_per_period: int = 20
+    generators: int
+    customers_per_generator: float
+    transport_cost: float
+    interruption_cost: float
+    operating_cost: float
+    cost_limit: float
+
+    def __post_init__(self) -> None:
+        k = len(self.population)
+        for name, shape in (("population", (k,)), ("place", (k, 2)), ("income", (k,))):
+            values = np.array(getattr(self, name), dtype=np.float64)
+            if values.shape != shape or not np.isfinite(values).all():
+                raise ValueError(f"{name} must be finite and of shape {shape}; got shape {values.shape}")
+            values.setflags(write=False)
+            put(self, **{name: values})
+        if k < 3 or not (self.population > 0).all():
+            raise ValueError(f"a profile needs at least 3 counties, each with customers; got {self.population}")
+        low, high = self.severity
+        if not 0 <= low <= high:
+            raise ValueError(f"severity must be a pair 0 <= low <= high; got {self.severity!r}")
+        if not 0 <= self.latest_onset <= self.n_periods:
+            raise ValueError(f"latest_onset must be from 0 to n_periods ({self.n_periods}); got {self.latest_onset}")
+        for name in ("generators", "transport_cost", "interruption_cost", "operating_cost", "restoration_noise"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise ValueError(f"{name} must be at least 0; got {getattr(self, name)!r}")
+        for name in ("n_periods", "customers_per_generator", "rate", "cost_limit", "steps_per_period"):
+            if not 0 < getattr(self, name) < np.inf:
+                raise ValueError(f"{name} must be above 0; got {getattr(self, name)!r}")
+
+    @property
+    def n_counties(self) -> int:
+        """K."""
+        return len(self.population)
+
+    @property
+    def group(self) -> Ints:
+        """Income tercile of each county `[K]`, 0 = low."""
+        return terciles(self.income)
+
+    def draw(self, streams: Sequence[np.random.Generator]) -> Storms:
+        """One storm a stream; each draws all of its storm from its own stream, whatever the others do."""
+        k = self.n_counties
+        shift, severity = np.empty((len(streams), 2)), np.empty(len(streams))
+        onset, noise = np.empty((len(streams), k), dtype=np.int64), np.empty((len(streams), k))
+        for i, rng in enumerate(streams):
+            shift[i] = rng.random(2)
+            severity[i] = rng.uniform(*self.severity)
+            onset[i] = rng.integers(0, self.latest_onset + 1, k)
+            noise[i] = rng.standard_normal(k)
+        weather = self.weather(shift, severity)
+        transmission = self.rate * (TRANSMISSION + (weather - MEAN_WEATHER) @ WEATHER_EFFECT)
+        restoration = self.rate * RESTORATION * np.exp(self.restoration_noise * noise)
+        out = simulate_sir(
+            transmission,
+            restoration,
+            self.population,
+            n_periods=self.n_periods,
+            onset=onset,
+            steps_per_period=self.steps_per_period,
+        )
+        covariates = np.concatenate([weather, onset[..., None]], axis=-1)
+        return Storms(np.moveaxis(out, 0, 1), covariates, transmission, restoration)
+
+    def weather(self, shift: Floats, severity: Floats) -> Floats:
+        """Temperature, wind and humidity in each county, `[B, K, 3]`.
+
+        Args:
+            shift: `[B, 2]` by which the fields move, in [0, 1).
+            severity: `[B]` factor of their departure from the mean.
+        """
+        p, q = np.moveaxis(2.0 * np.pi * (self.place + shift[:, None]), -1, 0)  # [B, K]
+        fields = np.stack([np.sin(p) * np.cos(q), np.cos(p) * np.sin(q), np.sin(p) * np.sin(q)], axis=-1)
+        result: Floats = MEAN_WEATHER + AMPLITUDE * severity[:, None, None] * fields
+        return result
