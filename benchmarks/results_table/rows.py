@@ -119,7 +119,7 @@ _TABLE_1 = (
         "RL-DTSP",
         "maskable-dqn",
         "Table 1 baselines",
-        300_000,
+        60_000,
         env={"predictor": "point"},
         printed=(50.853, 11.952),
         **FREE,
@@ -128,13 +128,13 @@ _TABLE_1 = (
         "HRL-DPDP",
         "hrl-dpdp",
         "Table 1 baselines",
-        300_000,
+        250_000,
         env={"predictor": "point"},
         printed=(56.924, 15.725),
         **FREE,
     ),
     _learner(
-        "ROPU", "maskable-ppo", "Table 1 baselines", 500_000, env={"predictor": "cp"}, printed=(47.471, 10.132), **FREE
+        "ROPU", "maskable-ppo", "Table 1 baselines", 250_000, env={"predictor": "cp"}, printed=(47.471, 10.132), **FREE
     ),
 )
 
@@ -147,8 +147,8 @@ _PLANNERS = (
 )
 
 _LEARNERS = (
-    _learner("EPOPR as printed", "sta-sac-paper", "learners", 300_000, printed=(45.762, 8.694)),
-    _learner("MaskablePPO-Lagrangian", "maskable-ppo", "learners", 500_000),
+    _learner("EPOPR as printed", "sta-sac-paper", "learners", 60_000, printed=(45.762, 8.694)),
+    _learner("MaskablePPO-Lagrangian", "maskable-ppo", "learners", 250_000),
     _learner("attention-PG", "attention-pg", "learners", 500_000),
     _learner("STA-SAC", "sta-sac", "learners", 240_000, seeds=10, run={"eval_freq": 24_000}, role="sta-sac"),
 )

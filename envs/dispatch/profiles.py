@@ -85,7 +85,7 @@ def _three_cities(
 def _synthetic(name: str, k: int, seed: int, *, n_periods: int, rate: float, latest_onset: int) -> StormProfile:
     """K counties at random, of 500 to 5,000 customers, with generators for a tenth of them."""
     rng = np.random.default_rng([k, seed])
-    population: Floats = np.round(np.exp(rng.uniform(np.log(500), np.log(5_000), k)))
+    population: Floats = np.exp(rng.uniform(np.log(500.0), np.log(5_000.0), k)).round()
     return StormProfile(
         name=name,
         population=population,
