@@ -44,7 +44,7 @@ class Settings:
     cost_limit_h: float = 40.0
     """Limit on the gap between income groups (h); outages are several times as long here as in the default city."""
     timesteps: int = 200_000
-    """Training steps of STA-SAC."""
+    """Training steps of STA-SAC; 0 stops when the city folder is written."""
     episodes: int = 500
     """Storms on which policies are scored."""
     seed: int = 0
@@ -94,6 +94,8 @@ def main() -> int:
     folder = settings.out / "city"
     city.save(folder)
     console.print(f"city folder: {folder}")
+    if settings.timesteps == 0:
+        return 0
     runs = settings.out / "runs"
     train = [sys.executable, "train.py", "--env", "Restoration-v0", "--city", str(folder.resolve())]
     train += ["--timesteps", str(settings.timesteps), "--seed", str(settings.seed), "--runs-dir", str(runs.resolve())]
