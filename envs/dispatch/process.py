@@ -7,25 +7,11 @@ The sum of rewards is minus the cost g(x, S) of GDF eq. 8.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
+from stormgym.envs.batched import Step
 from stormgym.envs.dispatch.profiles import unserved_gap
 from stormgym.envs.dispatch.storms import Floats, Ints, StormProfile
-
-Bools = NDArray[np.bool_]
-
-
-class Step(NamedTuple):
-    """What one day of B episodes gives."""
-
-    reward: Floats  # [B] minus the day's cost
-    cost: Floats  # [B] change of the gap between income groups
-    terminated: Bools  # [B] after day T
-    truncated: Bools  # [B] never
-    any_ended: bool
 
 
 def fit_to_stock(target: Ints, total: int) -> Ints:

@@ -10,12 +10,13 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from stormgym.envs.batched import Step
 from stormgym.envs.data import City, resolve_city
 from stormgym.envs.restoration.forecasts import check_predictor
 from stormgym.envs.restoration.layout import observation_space
 from stormgym.envs.restoration.limits import CostLimit, EpisodeLimits
 from stormgym.envs.restoration.metrics import restoration_metrics
-from stormgym.envs.restoration.process import RestorationProcess, Step
+from stormgym.envs.restoration.process import RestorationProcess
 from stormgym.envs.restoration.tables import SHOCKS, SPLITS, Jobs, city_tables
 
 Timing = Literal["dense", "terminal"]
@@ -121,6 +122,45 @@ class RestorationCore:
         if not self.cost_dense:
             step = step._replace(cost=np.where(ended, self.process.gap_h, 0.0))
         return step
+
+    def checked(self, actions: Any, waiting: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+        """Actions `[B]` as integers in 0..N-1; `waiting` rows get 0.
+
+        Raises:
+            TypeError: not B integers.
+            ValueError: one is out of range.
+        """
+        chosen = np.asarray(actions)
+        if chosen.shape != (self.batch,) or chosen.dtype.kind not in "iu":
+            raise TypeError(
+                f"actions must be {self.batch} integers, shape ({self.batch},); "
+                f"got shape {chosen.shape}, dtype {chosen.dtype}"
+            )
+        chosen = chosen.astype(np.int64, copy=False)
+        if waiting is not None:
+            chosen = np.where(waiting, 0, chosen)
+        outside = chosen.view(np.uint64) >= self.n_regions  # as unsigned numbers, negative ones are huge
+        if np.count_nonzero(outside):
+            raise self.out_of_range(int(chosen[outside.argmax()]))
+        return chosen
+
+    def observation(self, row: int | None = None) -> dict[str, NDArray[Any]]:
+        """Fresh copies of what the agents see, with a leading axis B, or of one row without it."""
+        return self.process.observation(row)
+
+    def shown(self) -> dict[str, NDArray[Any]]:
+        """What every info holds beside the cost: limits `[B]` and masks `[B, N]`."""
+        return {"cost_limit": self.process.cost_limit_h.copy(), "action_mask": self.process.action_mask.copy()}
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which regions may be chosen now, `[B, N]` bool."""
+        return self.process.action_mask.astype(bool)
+
+    def picture(self, row: int, mode: str) -> Any:
+        """Text or picture of one row."""
+        from stormgym.envs.restoration.render import render
+
+        return render(self.process, row, mode)
 
     def out_of_range(self, action: int) -> ValueError:
         """The error for an action outside 0..N-1."""

@@ -9,11 +9,12 @@ kept from `_bind`, and rates that make one product of many.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stormgym.envs.batched import Step
 from stormgym.envs.restoration.layout import COLUMN, CREW_SCALARS, REGION_COLUMNS, crew_columns
 from stormgym.envs.restoration.tables import CityTables, Jobs
 
@@ -42,16 +43,6 @@ _BATCH_FIRST = (
     "wasted",
 )
 _BATCH_LAST = ("crew", "rate", "n_restored", "log_ratio_sum")
-
-
-class Step(NamedTuple):
-    """What one step of B episodes gives."""
-
-    reward: Floats  # [B] change of -(mean outage), h
-    cost: Floats  # [B] change of the running gap, h
-    terminated: Bools  # [B] every region restored
-    truncated: Bools  # [B] out of steps
-    any_ended: bool
 
 
 class RestorationProcess:
