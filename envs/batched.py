@@ -35,7 +35,7 @@ class Core(Protocol):
     def reset(
         self, rngs: list[np.random.Generator], rows: NDArray[np.int64] | None = None, given: Any = None, /
     ) -> None:
-        """Draw new instances for `rows` (all when None), one generator a row; `given` comes from the reset's options."""
+        """Draw new instances for `rows` (all when None), one generator a row; `given` is what the options say."""
         ...
 
     def step(self, actions: NDArray[Any], live: NDArray[np.bool_] | None = None) -> Step:
