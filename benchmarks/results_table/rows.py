@@ -159,21 +159,26 @@ def _ablation(label: str, **kwargs: Any) -> Row:
     return _learner(label, "sta-sac", "ablations", **settings)
 
 
+def _untaught(label: str, train: Mapping[str, Any] | None = None, **kwargs: Any) -> Row:
+    """Without the teacher: what imitation hides is seen only where the learner starts from chance."""
+    return _ablation(label, timesteps=120_000, train={"teacher": "none", **(train or {})}, **kwargs)
+
+
 _ABLATIONS = (
     _policy("equity planner (ablations)", "equity-planner", "ablations", city=ABLATION_CITY, role="planner"),
     _ablation("STA-SAC, ECQR", role="sta-sac"),
     *(_ablation(f"predictor {p}", env={"predictor": p}) for p in ("cqr", "cp", "point", "none")),
-    _ablation("no constraint", **FREE),
-    _ablation("terminal reward and cost", env={"reward": "terminal", "cost": "terminal"}),
-    _ablation("no teacher", train={"teacher": "none"}),
     _ablation("no balance features", train={"balance": False}),
-    _ablation("no control variate", train={"control_variate": False}),
-    _ablation("critics' value as the baseline", train={"n_rollouts": 1}),
-    _ablation("actor follows the critics", train={"actor_gradient": "critics"}),
-    _ablation("the same, one-step targets", train={"actor_gradient": "critics", "retrace": 0.0}),
-    _ablation("the same, no known part", train={"actor_gradient": "critics", "known_part": False}),
-    _ablation("dual step on exploring episodes", train={"greedy_share": 0.0}),
     _ablation("paper's networks", train={"shape": "paper", "share_critics": False}),
+    _untaught("no teacher"),
+    _untaught("no teacher, no balance features", {"balance": False}),
+    _untaught("no teacher, no control variate", {"control_variate": False}),
+    _untaught("no teacher, dual step on exploring episodes", {"greedy_share": 0.0}),
+    _untaught("no teacher, terminal reward and cost", env={"reward": "terminal", "cost": "terminal"}),
+    _untaught("no teacher, no constraint", {"constrained": False}, constrained=False),
+    _untaught("no teacher, critics' value as the baseline", {"n_rollouts": 1}),
+    _untaught("no teacher, actor follows the critics", {"actor_gradient": "critics"}),
+    _untaught("the same, one-step targets", {"actor_gradient": "critics", "retrace": 0.0}),
     _learner("EPOPR as printed (ablations)", "sta-sac-paper", "ablations", 60_000, city=ABLATION_CITY),
 )
 
