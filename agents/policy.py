@@ -96,6 +96,8 @@ class AgentSpec:
 _RULES = "stormgym.agents.heuristics.rules"
 _PLANNING = "stormgym.agents.planning"
 _PLANS = f"{_PLANNING}.policies"
+_DISPATCH = f"{_PLANNING}.dispatch_policies"
+_DISPATCH_ENVS = ("GeneratorDispatch-v0",)
 _LEARNERS = "stormgym.agents.training.learners"
 
 _SPECS = (
@@ -136,6 +138,28 @@ _SPECS = (
         f"{_LEARNERS}:attention_pg",
         "attention model, REINFORCE with a shared baseline, Lagrangian",
         trainable=True,
+    ),
+    AgentSpec("do-nothing", f"{_DISPATCH}:DoNothing", "no generator moves", envs=_DISPATCH_ENVS),
+    AgentSpec("online-greedy", f"{_DISPATCH}:OnlineGreedy", "follows yesterday's outages", envs=_DISPATCH_ENVS),
+    AgentSpec("static-dispatch", f"{_DISPATCH}:StaticDispatch", "plan for the mean wave", envs=_DISPATCH_ENVS),
+    AgentSpec(
+        "sample-average-dispatch",
+        f"{_DISPATCH}:SampleAverageDispatch",
+        "plan of least mean cost over simulated storms",
+        envs=_DISPATCH_ENVS,
+    ),
+    AgentSpec(
+        "replanning-dispatch",
+        f"{_DISPATCH}:ReplanningDispatch",
+        "plans again each day for storms like this one so far",
+        envs=_DISPATCH_ENVS,
+    ),
+    AgentSpec(
+        "oracle-dispatch",
+        f"{_DISPATCH}:OracleDispatch",
+        "plan for the true wave",
+        privileged=True,
+        envs=_DISPATCH_ENVS,
     ),
 )
 

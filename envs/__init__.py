@@ -11,3 +11,9 @@ def register_envs() -> None:
             entry_point="stormgym.envs.restoration.env:RestorationEnv",
             vector_entry_point="stormgym.envs.restoration.vector_env:RestorationVectorEnv",
         )
+    if "GeneratorDispatch-v0" not in registry:
+        register(
+            id="GeneratorDispatch-v0",
+            entry_point="stormgym.envs.dispatch.env:GeneratorDispatchEnv",
+            vector_entry_point="stormgym.envs.dispatch.vector_env:GeneratorDispatchVectorEnv",
+        )

@@ -97,6 +97,23 @@ HEADLINES: dict[str, Headline] = {
         group_mean_prefix="group_mean_h_",
         times=_restoration_times,
     ),
+    "GeneratorDispatch-v0": Headline(
+        objective=Column("total_cost", "total cost", "", 0, interval=True),
+        constraint=Column("gap", "gap", "", 3, interval=True),
+        others=(
+            Column("transport_cost", "transport", decimals=0),
+            Column("operating_cost", "operation", decimals=0),
+            Column("interruption_cost", "interruption", decimals=0),
+        ),
+        further=(
+            Column("share_served", "served", percent=True),
+            Column("saidi", "SAIDI", "periods", 3),
+            Column("unserved", "customer-periods\nunserved", decimals=0),
+            Column("scaled_days", "days\nscaled down", decimals=1),
+        ),
+        bound="oracle-dispatch",
+        excess_key="regret",
+    ),
 }
 """Headlines by environment id."""
 

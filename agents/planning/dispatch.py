@@ -300,7 +300,7 @@ def online_greedy(
     outages: ArrayLike,
     first: ArrayLike,
     *,
-    generators: int,
+    generators: int | Ints,
     customers_per_generator: float,
     lag: int = 1,
     rule: OnlineRule = "returns",
@@ -313,7 +313,7 @@ def online_greedy(
     Args:
         outages: `[..., T, K]` customers out on days 1..T.
         first: `[..., K]` customers out on day 0.
-        generators: Q in the warehouse.
+        generators: Q in the warehouse, one number or one a wave `[..., 1]`.
         customers_per_generator: N_g.
         lag: days until outages are known, at least 1.
         rule: see `OnlineRule`; stocks of `printed` may add up to more than Q.

@@ -15,25 +15,30 @@ from stormgym.envs.equity import group_pairs, pair_matrix
 from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, crew_columns, regions_of
 
 
-def base_envs(env: Any) -> list[Any]:
+def base_envs(env: Any, attribute: str = "city", kind: type = City, env_id: str = "Restoration-v0") -> list[Any]:
     """Return the environments behind `env`: one (single or batched), or those that a vector form loops over.
 
     Sees through Gymnasium's and Stable-Baselines3's wrappers.
 
+    Args:
+        env: any of them.
+        attribute, kind: what tells them: they have this attribute, of this class.
+        env_id: what they are called, for the message.
+
     Raises:
-        TypeError: `env` is not Restoration-v0, or runs in other processes.
+        TypeError: `env` is another environment, or runs in other processes.
     """
     seen, layer = 0, env
     while layer is not None and seen < 20:
         layer = getattr(layer, "unwrapped", layer)
-        if isinstance(getattr(layer, "city", None), City):
+        if isinstance(getattr(layer, attribute, None), kind):
             return [layer]
         if getattr(layer, "envs", None):
-            return [base for e in layer.envs for base in base_envs(e)]
+            return [base for e in layer.envs for base in base_envs(e, attribute, kind, env_id)]
         layer, seen = getattr(layer, "env", None) or getattr(layer, "venv", None), seen + 1
     raise TypeError(
-        f"this agent needs Restoration-v0, whose environment has a `city`, in this process; got {env!r}. "
-        'Make it with gym.make("stormgym:Restoration-v0") or gym.make_vec; it cannot read other processes.'
+        f"this agent needs {env_id}, whose environment has a `{attribute}`, in this process; got {env!r}. "
+        f'Make it with gym.make("stormgym:{env_id}") or gym.make_vec; it cannot read other processes.'
     )
 
 

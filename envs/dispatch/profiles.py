@@ -75,7 +75,7 @@ def _three_cities(
         latest_onset=latest_onset,
         generators=10,
         customers_per_generator=100.0,
-        transport_cost=500.0,
+        transport_cost=100.0,
         interruption_cost=2.0,
         operating_cost=8.0,
         cost_limit=1.0,

@@ -10,13 +10,14 @@ import itertools
 import json
 import pickle
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec, registry
 from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -31,7 +32,10 @@ from stormgym.envs.wrappers import VectorEpisodeCost
 
 IDS = sorted(name for name, spec in registry.items() if str(spec.entry_point).startswith("stormgym."))
 VECTOR_IDS = [name for name in IDS if registry[name].vector_entry_point]
-SMALL: dict[str, dict[str, Any]] = {"Restoration-v0": {"city": "synthetic:12:1"}}
+SMALL: dict[str, dict[str, Any]] = {
+    "Restoration-v0": {"city": "synthetic:12:1"},
+    "GeneratorDispatch-v0": {"profile": "B"},
+}
 DOORS = ("sync", "async", "native")
 MODES = (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP)
 BATCH = 3
@@ -54,11 +58,38 @@ def make_vec(env_id: str, door: str, mode: AutoresetMode, n: int = BATCH, **kwar
     return gym.make_vec(env_id, n, vectorization_mode=door, vector_kwargs={"autoreset_mode": mode}, **arguments)
 
 
-def some_open(mask: np.ndarray, rng: np.random.Generator) -> Any:
+def single_space(env: Any) -> gym.Space[Any]:
+    """The action space of one environment, of a single or a vector one."""
+    return getattr(env, "single_action_space", env.action_space)
+
+
+def each_choice(env: Any, mask: np.ndarray, choose: Callable[[np.ndarray], int]) -> Any:
+    """An action made by choosing among the open choices of a mask `[A]`, one by one where the action has parts."""
+    if mask.ndim == 2:
+        return np.array([each_choice(env, row, choose) for row in mask])
+    space = single_space(env)
+    if isinstance(space, spaces.Discrete):
+        return int(choose(np.flatnonzero(mask)))
+    parts = np.split(mask, np.cumsum(space.nvec)[:-1])
+    return np.array([choose(np.flatnonzero(part)) for part in parts])
+
+
+def some_open(env: Any, mask: np.ndarray, rng: np.random.Generator) -> Any:
     """A random allowed action; for masks `[B, A]` one each."""
-    if mask.ndim == 1:
-        return int(rng.choice(np.flatnonzero(mask)))
-    return np.array([rng.choice(np.flatnonzero(row)) for row in mask])
+    return each_choice(env, mask, rng.choice)
+
+
+def any_action(env: Any, rng: np.random.Generator, batch: int | None = None) -> Any:
+    """A random action, allowed or not; with `batch`, one for each of B environments."""
+    space = single_space(env)
+    if isinstance(space, spaces.Discrete):
+        return int(rng.integers(space.n)) if batch is None else rng.integers(space.n, size=batch)
+    return rng.integers(space.nvec, size=None if batch is None else (batch, len(space.nvec)))
+
+
+def first_choice(env: Any) -> np.ndarray:
+    """Choice 0 in every part of every environment's action."""
+    return np.zeros(env.action_space.shape, dtype=np.int64)
 
 
 def play(env: gym.Env[Any, Any], seed: int | None, rng: np.random.Generator, masked: bool = True) -> list[Any]:
@@ -67,7 +98,7 @@ def play(env: gym.Env[Any, Any], seed: int | None, rng: np.random.Generator, mas
     history: list[Any] = [(obs, info)]
     ended = False
     while not ended:
-        action = some_open(obs["action_mask"], rng) if masked else int(rng.integers(env.action_space.n))
+        action = some_open(env, obs["action_mask"], rng) if masked else any_action(env, rng)
         step = env.step(action)
         obs, ended = step[0], step[2] or step[3]
         history.append(step)
@@ -186,7 +217,8 @@ def test_mask__sb3_contrib_finds_the_method_through_wrappers(env_id):
     venv = DummyVecEnv([lambda: gym.make(env_id, **SMALL.get(env_id, {}))])
     venv.reset()
     assert is_masking_supported(venv)
-    assert get_action_masks(venv).shape == (1, venv.action_space.n)
+    n_choices = len(make(env_id).action_masks())
+    assert get_action_masks(venv).shape == (1, n_choices)
 
 
 # --------------------------------------------------------------------------------------- observations and infos
@@ -233,7 +265,7 @@ def test_mask__three_forms_agree_at_every_step_and_are_all_ones_at_the_end(env_i
         np.testing.assert_array_equal(obs["action_mask"].astype(bool), env.action_masks())
         if ended:
             break
-        obs, _, terminated, truncated, info = env.step(some_open(obs["action_mask"], rng))
+        obs, _, terminated, truncated, info = env.step(some_open(env, obs["action_mask"], rng))
         ended = terminated or truncated
     assert obs["action_mask"].all()
 
@@ -246,7 +278,7 @@ def test_mask__three_forms_agree_in_vector_form(env_id, mode):
     for _ in range(30):
         np.testing.assert_array_equal(obs["action_mask"], infos["action_mask"])
         np.testing.assert_array_equal(obs["action_mask"].astype(bool), env.action_masks())
-        obs, _, _, _, infos = env.step(some_open(obs["action_mask"], rng))
+        obs, _, _, _, infos = env.step(some_open(env, obs["action_mask"], rng))
         for final in infos.get("final_obs", []):
             assert final is None or final["action_mask"].all()
 
@@ -272,7 +304,7 @@ def test_vector__what_is_handed_out_never_changes_and_writing_into_it_changes_no
     same, _ = untouched.reset(seed=0)
     rng = np.random.default_rng(5)
     for _ in range(40):
-        actions = some_open(same["action_mask"], rng)
+        actions = some_open(env, same["action_mask"], rng)
         old, copied = (obs, infos), copy.deepcopy((obs, infos))
         step = env.step(actions)
         assert_same(list(old), list(copied))
@@ -325,7 +357,7 @@ def test_seed__native_vector_repeats_itself_across_autoresets(env_id, mode):
     assert_same(results[0], results[1])
     rng = np.random.default_rng(0)
     for _ in range(45):
-        actions = some_open(results[0][0]["action_mask"], rng)
+        actions = some_open(envs[0], results[0][0]["action_mask"], rng)
         results = [list(env.step(actions)) for env in envs]
         assert_same(results[0], results[1])
 
@@ -338,7 +370,7 @@ def go_on(env: gym.Env[Any, Any], obs: Any, seed: int) -> list[Any]:
     """Play the running episode to its end, and one more whose seed is not given."""
     rng, history, ended = np.random.default_rng(seed), [], False
     while not ended:
-        step = env.step(some_open(obs["action_mask"], rng))
+        step = env.step(some_open(env, obs["action_mask"], rng))
         obs, ended = step[0], step[2] or step[3]
         history.append(step)
     return history + play(env, None, rng)
@@ -351,7 +383,7 @@ def test_copy__in_mid_episode_goes_on_identically_and_apart_from_the_original(en
     obs, _ = env.reset(seed=11)
     twin.reset(seed=11)
     for _ in range(4):
-        action = some_open(obs["action_mask"], rng)
+        action = some_open(env, obs["action_mask"], rng)
         obs = env.step(action)[0]
         twin.step(action)
     copied = COPIES[how](env)
@@ -367,13 +399,13 @@ def test_copy__of_the_native_vector_in_mid_episode_goes_on_identically(env_id, m
     env, rng = make_vec(env_id, "native", mode), np.random.default_rng(6)
     obs, _ = env.reset(seed=11)
     for _ in range(4):
-        obs = env.step(some_open(obs["action_mask"], rng))[0]
+        obs = env.step(some_open(env, obs["action_mask"], rng))[0]
     copied = COPIES[how](env)
     rows = []
     for which in (copied, env):
         rng, row, now = np.random.default_rng(8), [], obs
         for _ in range(30):
-            step = which.step(some_open(now["action_mask"], rng))
+            step = which.step(some_open(which, now["action_mask"], rng))
             row.append(step)
             now = step[0]
         rows.append(row)
@@ -395,7 +427,7 @@ def test_native_vector__is_sync_vector_in_every_return_value(env_id, mode, maske
     n_ended = 0
     for _ in range(45 if masked else 130):
         masks = obs["action_mask"]
-        actions = some_open(masks, rng) if masked else rng.integers(masks.shape[1], size=BATCH)
+        actions = some_open(native, masks, rng) if masked else any_action(native, rng, BATCH)
         a, b = sync.step(actions), native.step(actions)
         assert_same(list(a[:4]), list(b[:4]))
         assert_same(a[4], b[4], rtol=1e-11)  # sums over customers may differ in the last bit
@@ -418,10 +450,10 @@ def test_native_vector__rows_are_the_single_environments_of_their_seeds(env_id):
     for _ in range(40):
         for i in range(BATCH):
             assert_same({k: v[i] for k, v in obs.items()}, own[i])
-        actions = some_open(obs["action_mask"], rng)
+        actions = some_open(native, obs["action_mask"], rng)
         obs, reward, terminated, truncated, infos = native.step(actions)
         for i, env in enumerate(singles):
-            own[i], r, over, late, info = env.step(int(actions[i]))
+            own[i], r, over, late, info = env.step(actions[i])
             assert (r, over, late) == (reward[i], terminated[i], truncated[i])
             if over or late:
                 assert_same(infos["final_obs"][i], own[i])
@@ -457,16 +489,16 @@ def test_native_vector__spaces_are_those_of_sync(env_id, mode):
 def test_native_vector__disabled_mode_refuses_to_step_an_ended_environment(env_id):
     env, rng = make_vec(env_id, "native", AutoresetMode.DISABLED), np.random.default_rng(0)
     with pytest.raises(gym.error.ResetNeeded, match=r"call reset\(\)"):
-        env.step(np.zeros(BATCH, dtype=np.int64))
+        env.step(first_choice(env))
     with pytest.raises(gym.error.ResetNeeded, match="first reset must be of all"):
         env.reset(options={"reset_mask": np.array([True, False, False])})
     obs, _ = env.reset(seed=0)
     ended = np.zeros(BATCH, dtype=bool)
     while not ended.any():
-        obs, _, terminated, truncated, _ = env.step(some_open(obs["action_mask"], rng))
+        obs, _, terminated, truncated, _ = env.step(some_open(env, obs["action_mask"], rng))
         ended = terminated | truncated
     with pytest.raises(gym.error.ResetNeeded, match=r"environments \[0, 1, 2\] have ended; reset them"):
-        env.step(np.zeros(BATCH, dtype=np.int64))
+        env.step(first_choice(env))
 
 
 @each_vector_id
@@ -482,20 +514,21 @@ def test_native_vector__bad_arguments_are_errors(env_id):
         env.reset(options={"reset_mask": np.zeros(BATCH, dtype=bool)})
     env.reset(seed=0)
     for bad in (np.zeros(2, dtype=np.int64), np.zeros(BATCH), [[0], [1], [2]]):
-        with pytest.raises(TypeError, match=r"actions must be 3 integers, shape \(3,\); got shape"):
+        with pytest.raises(TypeError, match=r"actions must be .*integers.* shape \(3,.*\); got shape"):
             env.step(bad)
     for bad in (-1, 10_000):
+        actions = first_choice(env)
+        actions.ravel()[-1] = bad
         with pytest.raises(ValueError, match=rf"got {bad}"):
-            env.step(np.array([0, 1, bad]))
+            env.step(actions)
 
 
 # ------------------------------------------------------------------------------------------------------- costs
 
 
-def pick(mask: np.ndarray, i: int) -> int:
+def pick(env: Any, mask: np.ndarray, i: int) -> Any:
     """The action of a fixed rule that looks at the mask and the environment's number only."""
-    allowed = np.flatnonzero(mask)
-    return int(allowed[(7 * i + 5) % allowed.size])
+    return each_choice(env, mask, lambda allowed: int(allowed[(7 * i + 5) % allowed.size]))
 
 
 def costs_of_single_episodes(env_id: str, cost: str, n_episodes: int) -> np.ndarray:
@@ -507,7 +540,7 @@ def costs_of_single_episodes(env_id: str, cost: str, n_episodes: int) -> np.ndar
             obs, info = env.reset(seed=30 + i if k == 0 else None)
             costs, ended = [info["cost"]], False
             while not ended:
-                obs, _, terminated, truncated, info = env.step(pick(obs["action_mask"], i))
+                obs, _, terminated, truncated, info = env.step(pick(env, obs["action_mask"], i))
                 costs.append(info["cost"])
                 ended = terminated or truncated
             found[i, k] = sum(costs)
@@ -523,7 +556,7 @@ def costs_of_vector_episodes(env: VectorEnv[Any, Any, Any], n_episodes: int) -> 
     costs: list[list[float]] = [[] for _ in range(BATCH)]
     returns: list[list[float]] = [[] for _ in range(BATCH)]
     while min(map(len, costs)) < n_episodes:
-        actions = np.array([pick(obs["action_mask"][i], i) for i in range(BATCH)])
+        actions = np.array([pick(env, obs["action_mask"][i], i) for i in range(BATCH)])
         obs, _, _, _, infos = env.step(actions)
         for i in np.flatnonzero(infos["_episode_cost"]):
             costs[i].append(infos["episode_cost"][i])
@@ -579,7 +612,7 @@ def test_render__frames_are_repeatable_and_leave_the_episode_alone(env_id):
         (obs, _), _ = env.reset(seed=2), twin.reset(seed=2)
         first = env.render()
         for _ in range(3):
-            action = some_open(obs["action_mask"], np.random.default_rng(0))
+            action = some_open(env, obs["action_mask"], np.random.default_rng(0))
             step = env.step(action)
             assert_same(list(step), list(twin.step(action)))
             obs = step[0]

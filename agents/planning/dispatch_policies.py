@@ -1,0 +1,268 @@
+"""Policies for generator dispatch: rules, plans on what is expected, planning anew each day, and the true optimum."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stormgym.agents.planning.dispatch import Floats, Ints, OnlineRule, online_greedy, solve_dispatch
+from stormgym.agents.planning.situation import base_envs
+from stormgym.agents.policy import BasePolicy, Observation
+from stormgym.envs.dispatch.core import CREW
+from stormgym.envs.dispatch.profiles import resolve_profile
+from stormgym.envs.dispatch.storms import StormProfile
+
+ENV_ID = "GeneratorDispatch-v0"
+N_TYPICAL = 400
+"""Simulated storms that planners reason with; none is a storm of an episode."""
+_STREAM = 7_002
+_DAY = CREW.index("day")
+
+
+def profile_of(env: Any) -> StormProfile:
+    """Return the profile of a dispatch environment (single, batched or wrapped)."""
+    profile: StormProfile = base_envs(env, "profile", StormProfile, ENV_ID)[0].profile
+    return profile
+
+
+@lru_cache(maxsize=16)
+def typical_storms(profile: str) -> Floats:
+    """Waves `[400, T + 1, K]` of simulated storms of a profile."""
+    out = resolve_profile(profile).draw([np.random.default_rng([_STREAM, i]) for i in range(N_TYPICAL)]).out
+    out.setflags(write=False)
+    return out
+
+
+def plan(profile: StormProfile, outages: Floats, stock0: NDArray[Any] | None = None) -> Ints:
+    """Stocks `[T, K]` of the cheapest plan for a wave `[T, K]`, or for samples of it `[S, T, K]`."""
+    return solve_dispatch(
+        outages,
+        generators=profile.generators,
+        customers_per_generator=profile.customers_per_generator,
+        transport_cost=profile.transport_cost,
+        interruption_cost=profile.interruption_cost,
+        operating_cost=profile.operating_cost,
+        stock0=stock0,
+    ).stock
+
+
+def day_of(observation: Observation) -> Ints:
+    """Days that are over `[B]`.
+
+    Raises:
+        ValueError: the observation is not one of generator dispatch.
+    """
+    if "state" not in observation or "stock" not in observation:
+        raise ValueError(f"this agent reads the observation of {ENV_ID}; got {sorted(observation)}")
+    return np.rint(np.asarray(observation["state"])[:, _DAY]).astype(np.int64)
+
+
+class DispatchPolicy(BasePolicy):
+    """A policy bound to a profile; targets are cut to what a county's customers could use, as the action space is."""
+
+    def __init__(self, profile: StormProfile) -> None:
+        self.profile = profile
+        most = np.ceil(profile.population / profile.customers_per_generator).astype(np.int64)
+        self._most = np.minimum(most, profile.generators)
+
+    @classmethod
+    def for_env(cls, env: Any, **kwargs: Any) -> DispatchPolicy:
+        """Bind to the profile of `env`."""
+        return cls(profile_of(env), **kwargs)
+
+    def targets(self, observation: Observation, state: Any, episode_start: NDArray[np.bool_]) -> tuple[Ints, Any]:
+        """Generators wanted in each county `[B, K]`, and the next state."""
+        raise NotImplementedError(f"{type(self).__name__} must write targets()")
+
+    def act(
+        self, observation: Observation, state: Any, episode_start: NDArray[np.bool_], deterministic: bool
+    ) -> tuple[NDArray[np.int64], Any]:
+        """The targets, within the action space."""
+        del deterministic
+        day_of(observation)  # is it an observation that this policy can read?
+        wanted, state = self.targets(observation, state, episode_start)
+        return np.minimum(wanted, self._most), state
+
+
+class DoNothing(DispatchPolicy):
+    """No generator moves. Idea: the cost of the storm itself. Cost: none."""
+
+    name = "do-nothing"
+
+    def targets(self, observation: Observation, state: Any, episode_start: NDArray[np.bool_]) -> tuple[Ints, Any]:
+        """Zeros."""
+        del episode_start
+        return np.zeros((len(day_of(observation)), self.profile.n_counties), dtype=np.int64), state
+
+
+class OnlineGreedy(DispatchPolicy):
+    """Follow the outages that were seen, some days late.
+
+    Idea: ceil(Y / N_g) generators where Y customers were out, counties in the order of their index. Cost: none.
+    Source: GDF Algorithm 2.
+
+    Args:
+        profile: of the environment.
+        lag: days until outages are known, at least 1.
+        rule: `returns` sends surplus home first, `keeps` never does before the end (see `OnlineRule`).
+    """
+
+    name = "online-greedy"
+
+    def __init__(self, profile: StormProfile, *, lag: int = 1, rule: OnlineRule = "returns") -> None:
+        if lag < 1:
+            raise ValueError(f"lag must be at least 1 day: today's outages are not known yet; got {lag!r}")
+        if rule == "printed":
+            raise ValueError("the printed rule ships generators that are not there; play returns or keeps")
+        super().__init__(profile)
+        self.lag = lag
+        self.rule: OnlineRule = rule
+
+    def targets(self, observation: Observation, state: Any, episode_start: NDArray[np.bool_]) -> tuple[Ints, Any]:
+        """The rule on the outages of `lag` days ago; what was seen since waits in the state."""
+        out = np.asarray(observation["out"], dtype=np.float64)
+        seen = np.zeros((self.lag, *out.shape)) if state is None else state
+        seen = np.concatenate([np.where(episode_start[None, :, None], 0.0, seen)[1:], out[None]])
+        stock = np.rint(np.asarray(observation["stock"])).astype(np.int64)
+        p = self.profile
+        # one day of the rule, from the stock that there is: what is held stays or goes home, the rest is shipped
+        need = np.ceil(seen[0] / p.customers_per_generator - 1e-6).astype(np.int64)
+        held = np.minimum(stock, need) if self.rule == "returns" else stock
+        extra = online_greedy(
+            np.zeros((len(out), 1, p.n_counties)),
+            np.maximum(need - held, 0) * p.customers_per_generator,
+            generators=p.generators - held.sum(axis=1, keepdims=True),  # one a row
+            customers_per_generator=p.customers_per_generator,
+        )[:, 0]
+        return held + extra, seen
+
+
+class StaticDispatch(DispatchPolicy):
+    """The cheapest plan for the mean wave of simulated storms, played whatever comes.
+
+    Idea: two-stage with no covariates; it shows what a forecast of the storm is worth. Cost: one flow a profile.
+    """
+
+    name = "static-dispatch"
+
+    def __init__(self, profile: StormProfile) -> None:
+        super().__init__(profile)
+        self._plan = plan(profile, self._outages())
+
+    def _outages(self) -> Floats:
+        mean: Floats = typical_storms(self.profile.name)[:, 1:].mean(axis=0)
+        return mean
+
+    def targets(self, observation: Observation, state: Any, episode_start: NDArray[np.bool_]) -> tuple[Ints, Any]:
+        """The plan's stock of today."""
+        del episode_start
+        return self._plan[np.minimum(day_of(observation), len(self._plan) - 1)], state
+
+
+class SampleAverageDispatch(StaticDispatch):
+    """The plan of least mean cost over simulated storms, played whatever comes.
+
+    Idea: the best fixed plan, since the cost of a mean wave is not the mean cost (sample-average approximation). Cost:
+    one larger flow a profile.
+    """
+
+    name = "sample-average-dispatch"
+
+    def _outages(self) -> Floats:
+        return typical_storms(self.profile.name)[:, 1:]
+
+
+class ReplanningDispatch(DispatchPolicy):
+    """Plan again each day for the storms that look like this one so far.
+
+    Idea: model-predictive control. Simulated storms are weighted by how near their outages so far are to those seen
+    (a Gaussian kernel, as wide as keeps `effective` of them); the plan is that of the weighted mean wave.
+    Cost: one flow a day, some 10 ms for three counties and half a second for 67.
+
+    Args:
+        profile: of the environment.
+        effective: number of storms that count, (sum of weights)^2 / sum of their squares.
+    """
+
+    name = "replanning-dispatch"
+
+    def __init__(self, profile: StormProfile, *, effective: float = 20.0) -> None:
+        if not 1 <= effective <= N_TYPICAL:
+            raise ValueError(f"effective must be from 1 to {N_TYPICAL} storms; got {effective!r}")
+        super().__init__(profile)
+        self.effective = effective
+
+    def targets(self, observation: Observation, state: Any, episode_start: NDArray[np.bool_]) -> tuple[Ints, Any]:
+        """Today's stock of a plan for the rest of the horizon; the state holds what has been seen."""
+        day, p = day_of(observation), self.profile
+        out = np.asarray(observation["out"], dtype=np.float64)
+        stock = np.rint(np.asarray(observation["stock"])).astype(np.int64)
+        n, t = len(day), p.n_periods
+        seen = np.zeros((n, t + 1, p.n_counties)) if state is None else np.array(state)
+        seen[episode_start] = 0.0
+        seen[np.arange(n), day] = out
+        storms = typical_storms(p.name)
+        wanted = np.zeros((n, p.n_counties), dtype=np.int64)
+        for i in range(n):
+            d = int(day[i])
+            if d >= t:
+                continue
+            distance = ((storms[:, : d + 1] - seen[i, : d + 1]) ** 2).sum(axis=(1, 2))
+            weight = kernel_weights(distance, self.effective)
+            ahead = np.tensordot(weight, storms[:, d + 1 :], axes=1)
+            wanted[i] = plan(p, ahead, stock0=stock[i])[0]
+        return wanted, seen
+
+
+def kernel_weights(distance: Floats, effective: float) -> Floats:
+    """Weights `[S]`, exp(-distance / h), with h such that (sum)^2 / sum of squares is `effective`; they add up to 1."""
+    gap = distance - distance.min()
+    low, high = -40.0, 40.0  # log h
+    scale = max(float(gap.mean()), 1e-12)
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        weight = np.exp(-gap / (scale * np.exp(middle)))
+        if weight.sum() ** 2 / (weight**2).sum() > effective:
+            high = middle
+        else:
+            low = middle
+    weight = np.exp(-gap / (scale * np.exp(high)))
+    normed: Floats = weight / weight.sum()
+    return normed
+
+
+class OracleDispatch(DispatchPolicy):
+    """Yardstick that cheats: the cheapest plan for the true wave.
+
+    Idea: what a perfect forecast would give; regret is measured from it. Cost: one flow an episode. Source: GDF eq.
+    8-14.
+
+    Args:
+        env: the environment that it plays, whose waves it reads.
+    """
+
+    name = "oracle-dispatch"
+    privileged = True
+
+    def __init__(self, env: Any) -> None:
+        self._bases = base_envs(env, "profile", StormProfile, ENV_ID)
+        super().__init__(self._bases[0].profile)
+
+    @classmethod
+    def for_env(cls, env: Any, **kwargs: Any) -> OracleDispatch:
+        """Bind to `env` and its waves."""
+        return cls(env, **kwargs)
+
+    def targets(self, observation: Observation, state: Any, episode_start: NDArray[np.bool_]) -> tuple[Ints, Any]:
+        """Today's stock of the plan that was made at the start; the state holds plans `[B, T, K]`."""
+        day, p = day_of(observation), self.profile
+        waves = np.concatenate([base.process.out for base in self._bases])
+        if len(waves) != len(day):
+            raise ValueError(f"the policy is bound to {len(waves)} episodes but the observation has {len(day)}")
+        plans = np.zeros((len(day), p.n_periods, p.n_counties), dtype=np.int64) if state is None else np.array(state)
+        for i in np.flatnonzero(episode_start):
+            plans[i] = plan(p, waves[i, 1:])
+        return plans[np.arange(len(day)), np.minimum(day, p.n_periods - 1)], plans

@@ -1,0 +1,215 @@
+"""What both doors of GeneratorDispatch share: arguments, spaces, observations, infos."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from numbers import Integral, Real
+from typing import Any, Literal
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from stormgym.envs.batched import Step
+from stormgym.envs.dispatch.forecasts import typical_wave
+from stormgym.envs.dispatch.process import DispatchProcess
+from stormgym.envs.dispatch.profiles import DEFAULT_PROFILE, resolve_profile
+from stormgym.envs.dispatch.storms import COVARIATES, StormProfile
+
+Timing = Literal["dense", "terminal"]
+RENDER_MODES = ("ansi", "rgb_array")
+ACTIONS = ("units", "box")
+FORECASTS = ("typical", "none")
+CREW = (
+    "day",
+    "days_left",
+    "home",
+    "generators",
+    "customers_per_generator",
+    "transport_cost",
+    "interruption_cost",
+    "operating_cost",
+    "cost_limit",
+    "gap",
+)
+"""Columns of `obs["state"]`."""
+_LARGE = 1e9
+
+
+def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+
+
+class DispatchCore:
+    """B episodes of GeneratorDispatch without Gymnasium's signatures; arguments as on `GeneratorDispatchEnv`."""
+
+    def __init__(
+        self,
+        batch: int,
+        *,
+        profile: str = DEFAULT_PROFILE,
+        generators: int | None = None,
+        transport_cost: float | None = None,
+        interruption_cost: float | None = None,
+        operating_cost: float | None = None,
+        cost_limit: float | None = None,
+        action: str = "units",
+        forecast: str = "typical",
+        reward: Timing = "dense",
+        cost: Timing = "dense",
+        render_mode: str | None = None,
+    ) -> None:
+        _one_of("action", action, ACTIONS)
+        _one_of("forecast", forecast, FORECASTS)
+        _one_of("reward", reward, ("dense", "terminal"))
+        _one_of("cost", cost, ("dense", "terminal"))
+        if render_mode is not None:
+            _one_of("render_mode", render_mode, RENDER_MODES)
+        if not isinstance(profile, str):
+            raise TypeError(f"profile must be a name; got {profile!r}")
+        changes = {
+            "generators": generators,
+            "transport_cost": transport_cost,
+            "interruption_cost": interruption_cost,
+            "operating_cost": operating_cost,
+            "cost_limit": cost_limit,
+        }
+        changes = {name: value for name, value in changes.items() if value is not None}
+        for name, value in changes.items():
+            if not isinstance(value, Integral if name == "generators" else Real):
+                raise TypeError(f"{name} must be a {'whole ' if name == 'generators' else ''}number; got {value!r}")
+        self.profile: StormProfile = replace(resolve_profile(profile), **changes)  # type: ignore[arg-type]
+        self.cost_limit = self.profile.cost_limit
+        self.batch = batch
+        self.process = DispatchProcess(self.profile, batch)
+        self.covariates = np.zeros((batch, self.profile.n_counties, len(COVARIATES)))
+        self.reward_dense, self.cost_dense = reward == "dense", cost == "dense"
+        self.reward_so_far = np.zeros(batch)
+        wave = typical_wave(profile)
+        known = forecast == "typical"
+        # one period of zeros behind the end for each that is over, so that a row is a window of it
+        self._forecast = {
+            name: np.vstack([values if known else np.zeros_like(values), np.zeros_like(values)])
+            for name, values in zip(("forecast", "lower", "upper"), wave, strict=True)
+        }
+        most = np.ceil(self.profile.population / self.profile.customers_per_generator).astype(np.int64)
+        self.most = np.minimum(most, self.profile.generators)  # [K] more are of no use in a county
+        self.action_space: spaces.MultiDiscrete | spaces.Box = (
+            spaces.MultiDiscrete(self.most + 1)
+            if action == "units"
+            else spaces.Box(0.0, self.most.astype(np.float32), dtype=np.float32)
+        )
+        self.observation_space = self._space()
+
+    def _space(self) -> spaces.Dict:
+        k, t = self.profile.n_counties, self.profile.n_periods
+        shapes = dict.fromkeys(("stock", "out", "population", "group", "unserved", *COVARIATES), (k,))
+        shapes |= {"state": (len(CREW),), "forecast": (t * k,), "lower": (t * k,), "upper": (t * k,)}
+        low = dict.fromkeys(("temperature_c", "humidity", "wind_ms"), -_LARGE)
+        parts: dict[str, spaces.Space[Any]] = {
+            name: spaces.Box(low.get(name, 0.0), _LARGE, shape=shape, dtype=np.float32)
+            for name, shape in shapes.items()
+        }
+        return spaces.Dict({"action_mask": spaces.MultiBinary(int((self.most + 1).sum())), **parts})
+
+    def reset(
+        self, rngs: list[np.random.Generator], rows: NDArray[np.int64] | None = None, given: Any = None, /
+    ) -> None:
+        """Draw new storms for `rows` (all when None), one generator a row."""
+        del given
+        at = slice(None) if rows is None else rows
+        storms = self.profile.draw(rngs)
+        self.process.reset(storms.out, rows)
+        self.covariates[at] = storms.covariates
+        self.reward_so_far[at] = 0.0
+
+    def step(self, actions: NDArray[np.int64], live: NDArray[np.bool_] | None = None) -> Step:
+        """Play a day in all episodes."""
+        del live
+        step = self.process.step(actions)
+        self.reward_so_far += step.reward
+        if not self.reward_dense:
+            step = step._replace(reward=np.where(step.terminated, self.reward_so_far, 0.0))
+        if not self.cost_dense:
+            step = step._replace(cost=np.where(step.terminated, self.process.gap, 0.0))
+        return step
+
+    def checked(self, actions: Any, waiting: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+        """Targets `[B, K]` as whole generators in range; shares of a `Box` are rounded, halves up.
+
+        Raises:
+            TypeError: another shape or kind of number.
+            ValueError: one is out of range or not finite.
+        """
+        del waiting  # their targets are looked at like the others: their episodes are over and do not move
+        shape = (self.batch, self.profile.n_counties)
+        given = np.asarray(actions)
+        units = isinstance(self.action_space, spaces.MultiDiscrete)
+        if given.shape != shape or given.dtype.kind not in ("iu" if units else "iuf"):
+            kind = "integers" if units else "numbers"
+            raise TypeError(f"actions must be {kind} of shape {shape}; got shape {given.shape}, dtype {given.dtype}")
+        bad = ~((given >= 0) & (given <= self.most))  # also what is no number
+        if bad.any():
+            county = int(np.argwhere(bad)[0, 1])
+            raise ValueError(
+                f"action must be from 0 to {self.most[county]} generators in county {county}; got {given[bad][0]}"
+            )
+        return given.astype(np.int64) if units else np.floor(given + 0.5).astype(np.int64)
+
+    def observation(self, row: int | None = None) -> dict[str, NDArray[Any]]:
+        """Fresh copies of what the agents see, with a leading axis B, or of one row without it."""
+        rows = np.arange(self.batch) if row is None else np.array([row])
+        p, process = self.profile, self.process
+        day = process.day[rows]
+        b, k, t = len(rows), p.n_counties, p.n_periods
+        constants = (
+            p.generators,
+            p.customers_per_generator,
+            p.transport_cost,
+            p.interruption_cost,
+            p.operating_cost,
+            p.cost_limit,
+        )
+        state = np.empty((b, len(CREW)))
+        state[:, 0], state[:, 1] = day, t - day
+        state[:, 2] = p.generators - process.stock[rows].sum(axis=1)
+        state[:, 3:9], state[:, 9] = constants, process.gap[rows]
+        seen = {
+            "action_mask": np.ones((b, int((self.most + 1).sum())), dtype=np.int8),
+            "stock": process.stock[rows],
+            "out": process.observed[rows],
+            "population": np.broadcast_to(p.population, (b, k)),
+            "group": np.broadcast_to(p.group, (b, k)),
+            "unserved": process.unserved[rows] / p.population,
+            **{name: self.covariates[rows, :, i] for i, name in enumerate(COVARIATES)},
+            "state": state,
+        }
+        window = day[:, None] + np.arange(t)
+        seen |= {name: values[window].reshape(b, t * k) for name, values in self._forecast.items()}
+        seen = {
+            name: values if values.dtype == np.int8 else np.array(values, dtype=np.float32)
+            for name, values in seen.items()
+        }
+        return seen if row is None else {name: values[0] for name, values in seen.items()}
+
+    def shown(self) -> dict[str, NDArray[Any]]:
+        """What every info holds beside the cost: limits `[B]` and masks."""
+        return {
+            "cost_limit": np.full(self.batch, self.cost_limit),
+            "action_mask": np.ones((self.batch, int((self.most + 1).sum())), dtype=np.int8),
+        }
+
+    def metrics(self, rows: Any) -> dict[str, NDArray[np.float64]]:
+        """Figures of finished episodes, name to `[len(rows)]`."""
+        return self.process.metrics(rows)
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """All ones: numbers of generators that are of no use are not among the choices, `[B, sum of choices]`."""
+        return np.ones((self.batch, int((self.most + 1).sum())), dtype=bool)
+
+    def picture(self, row: int, mode: str) -> Any:
+        """Text or picture of one row."""
+        from stormgym.envs.dispatch.render import render
+
+        return render(self.process, row, mode, self._forecast["forecast"][: self.profile.n_periods])

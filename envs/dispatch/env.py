@@ -1,0 +1,162 @@
+"""Generator dispatch: the single-environment door to the dispatch process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from stormgym.envs.batched import Observation
+from stormgym.envs.dispatch.core import DispatchCore, Timing
+from stormgym.envs.dispatch.process import DispatchProcess
+from stormgym.envs.dispatch.profiles import DEFAULT_PROFILE
+from stormgym.envs.dispatch.storms import StormProfile
+
+
+class GeneratorDispatchEnv(gym.Env[Observation, NDArray[Any]]):
+    """Mobile generators are where the outage wave of a storm will be (GDF, section IV).
+
+    ## Description
+    A storm goes over K counties. Outages rise and fall as an SIR wave whose speed depends on the weather of the storm,
+    and on chance. Q generators wait in a warehouse; each serves N_g customers of the county where it is. Once a day the
+    agent says how many each county shall have; they are shipped at the start of the day and serve it. After day T
+    everything goes home. The wave is drawn at `reset`, so every policy meets the same storm; on day t the agent has
+    seen the outages of day t - 1 and never those of day t.
+
+    ## Action space
+    `action="units"`: `MultiDiscrete`, generators in each county today, from 0 to what all of its customers could use.
+    `action="box"`: the same as a `Box`, rounded with halves up. Targets of more than Q in all are scaled down: each
+    county gets floor(target * Q / sum), and what is left goes to the largest remainders, of equal ones to the lower
+    index. `metrics["scaled_days"]` counts such days. Every choice is open, so `action_mask` is all ones.
+
+    ## Observation space
+    A `Dict` of K counties and T days.
+
+    | key | shape | unit | meaning |
+    | --- | --- | --- | --- |
+    | `stock` | `[K]` float32 | | generators there (those of yesterday) |
+    | `out` | `[K]` float32 | customers | out on the day before |
+    | `population` | `[K]` float32 | customers | of the county |
+    | `group` | `[K]` float32 | | income tercile, 0 = low |
+    | `unserved` | `[K]` float32 | periods | without power and generator so far, per customer |
+    | `temperature_c`, `wind_ms`, `humidity`, `onset` | `[K]` float32 | | the storm's weather and first period |
+    | `forecast`, `lower`, `upper` | `[T K]` float32 | customers | out today and later, day by day; 0 behind the end |
+    | `state` | `[10]` float32 | | `stormgym.envs.dispatch.core.CREW`: day, days left, generators at home, costs, gap |
+    | `action_mask` | `[sum of choices]` int8 | | all ones |
+
+    ## Rewards
+    Minus the day's cost: transport, both ways, operation of generators in counties and interruption of customers
+    unserved. The sum is minus g(x, S) of GDF eq. 8, with everything home on day T + 1. `reward="terminal"` pays all at
+    the end.
+
+    ## Costs
+    `info["cost"]`; its sum over the episode is the largest Wasserstein-1 distance between income groups of counties'
+    periods unserved per customer. `cost="dense"` gives the change of the gap so far (it can be negative);
+    `cost="terminal"` the total at the last step. The limit is half of the mean gap of doing nothing.
+
+    ## Episode end
+    Terminated after day T; never truncated. The last `info` holds `metrics`.
+
+    ## Arguments
+    Args:
+        profile: counties, storms and costs: `"A"`, `"B"` (three cities), `"ten"`, or `"synthetic:K:SEED"`.
+        generators, transport_cost, interruption_cost, operating_cost, cost_limit: in place of the profile's own.
+        action: `"units"` or `"box"`.
+        forecast: `"typical"` (mean and 5 to 95 % of 200 simulated storms) or `"none"` (zeros).
+        reward, cost: `"dense"` or `"terminal"`; same totals.
+        render_mode: `"ansi"` or `"rgb_array"`.
+    """
+
+    metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 2}  # noqa: RUF012 - as Gymnasium declares it
+
+    def __init__(
+        self,
+        profile: str = DEFAULT_PROFILE,
+        generators: int | None = None,
+        transport_cost: float | None = None,
+        interruption_cost: float | None = None,
+        operating_cost: float | None = None,
+        cost_limit: float | None = None,
+        action: str = "units",
+        forecast: str = "typical",
+        reward: Timing = "dense",
+        cost: Timing = "dense",
+        render_mode: str | None = None,
+    ) -> None:
+        self.core = DispatchCore(
+            1,
+            profile=profile,
+            generators=generators,
+            transport_cost=transport_cost,
+            interruption_cost=interruption_cost,
+            operating_cost=operating_cost,
+            cost_limit=cost_limit,
+            action=action,
+            forecast=forecast,
+            reward=reward,
+            cost=cost,
+            render_mode=render_mode,
+        )
+        self.observation_space = self.core.observation_space  # type: ignore[assignment]  # a Dict gives a dict
+        self.action_space = self.core.action_space
+        self.render_mode = render_mode
+        self._running = False
+        self._started = False
+
+    @property
+    def profile(self) -> StormProfile:
+        """Counties, storms and costs of this environment."""
+        return self.core.profile
+
+    @property
+    def cost_limit(self) -> float:
+        """Limit of the expected gap (periods unserved per customer)."""
+        return self.core.cost_limit
+
+    @property
+    def process(self) -> DispatchProcess:
+        """The process behind the door; it holds the whole wave, so only privileged policies may look."""
+        return self.core.process
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Draw a new storm."""
+        super().reset(seed=seed)
+        if options:
+            raise ValueError(f"unknown reset options {sorted(options)}; there are none")
+        self.core.reset([self.np_random])
+        self._running = self._started = True
+        return self.core.observation(0), self._info(0.0)
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Play a day with these targets `[K]`."""
+        if not self._running:
+            raise gym.error.ResetNeeded("the episode has not begun or has ended; call reset() before step()")
+        step = self.core.step(self.core.checked(np.asarray(action)[None], None))
+        info = self._info(float(step.cost[0]))
+        if step.any_ended:
+            self._running = False
+            info["metrics"] = {k: float(v[0]) for k, v in self.core.metrics(slice(None)).items()}
+        return self.core.observation(0), float(step.reward[0]), bool(step.terminated[0]), False, info
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which choices are open: all (the method that sb3-contrib calls)."""
+        return self.core.action_masks()[0]
+
+    def render(self) -> Any:
+        """Text or picture of the wave, the stocks and the counties, as `render_mode` says."""
+        if self.render_mode is None:
+            gym.logger.warn(
+                'render() was called without a render_mode; make the environment with render_mode="ansi" or "rgb_array"'
+            )
+            return None
+        if not self._started:
+            raise gym.error.ResetNeeded("nothing to render before reset()")
+        return self.core.picture(0, self.render_mode)
+
+    def _info(self, cost: float) -> dict[str, Any]:
+        shown = self.core.shown()
+        return {"cost": cost, "cost_limit": float(shown["cost_limit"][0]), "action_mask": shown["action_mask"][0]}
