@@ -1,6 +1,7 @@
-"""Picture and animation of Restoration-v0 for the docs: an episode under one agent.
+"""Pictures of the environments for the docs: an episode of each under one agent.
 
-Writes `restoration.png` (a frame half-way through the episode) and `restoration.gif` (the episode) into the folder.
+Writes `restoration.png` (a frame half-way through the episode), `restoration.gif` (the episode) and `dispatch.png` (a
+day of GeneratorDispatch-v0) into the folder.
 
     python benchmarks/figures.py --folder docs/img
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tyro
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stormgym.agents.policy import make_policy
+from stormgym.envs.dispatch.env import GeneratorDispatchEnv
 from stormgym.envs.restoration.env import RestorationEnv
 
 GIF_SIZE = (700, 350)
@@ -28,22 +31,25 @@ class Settings:
     """Picture and animation of an episode."""
 
     folder: Path = Path("docs/img")
-    """Where the two files go."""
+    """Where the files go."""
     city: str = "default"
     """A name ("default", "synthetic:N:SEED") or a folder with regions.csv, log.csv and city.json."""
     agent: str = "equity-planner"
     """A rule or planner by name."""
+    profile: str = "ten"
+    """Profile of the dispatch environment."""
+    dispatcher: str = "replanning-dispatch"
+    """The agent that plays it."""
     seed: int = 0
     """Seed of the episode."""
     every: int = 1
     """Frames of the animation: one every so many steps."""
 
 
-def play(settings: Settings) -> list[NDArray[np.uint8]]:
-    """Return the frames `[500, 1000, 3]` of one episode, the first before the first step."""
-    env = RestorationEnv(settings.city, render_mode="rgb_array")
-    policy = make_policy(settings.agent, env)
-    observation, _ = env.reset(seed=settings.seed)
+def play(env: Any, agent: str, seed: int) -> list[NDArray[np.uint8]]:
+    """Return the frames `[H, W, 3]` of one episode, the first before the first step."""
+    policy = make_policy(agent, env)
+    observation, _ = env.reset(seed=seed)
     frames, state, ended = [env.render()], None, False
     while not ended:
         action, state = policy.predict(observation, state, deterministic=True)
@@ -63,17 +69,19 @@ def write_gif(path: Path, frames: list[NDArray[np.uint8]]) -> None:
 
 
 def main(settings: Settings) -> None:
-    """Play the episode and write both files."""
+    """Play the episodes and write the files."""
     if settings.every < 1:
         raise ValueError(f"every must be at least 1; got {settings.every}.")
-    frames = play(settings)
+    frames = play(RestorationEnv(settings.city, render_mode="rgb_array"), settings.agent, settings.seed)
     settings.folder.mkdir(parents=True, exist_ok=True)
     Image.fromarray(frames[len(frames) // 2]).save(settings.folder / "restoration.png", optimize=True)
     chosen = frames[:: settings.every]
     if (len(frames) - 1) % settings.every:
         chosen.append(frames[-1])
     write_gif(settings.folder / "restoration.gif", chosen)
-    for name in ("restoration.png", "restoration.gif"):
+    days = play(GeneratorDispatchEnv(settings.profile, render_mode="rgb_array"), settings.dispatcher, settings.seed)
+    Image.fromarray(days[len(days) // 2]).save(settings.folder / "dispatch.png", optimize=True)
+    for name in ("restoration.png", "restoration.gif", "dispatch.png"):
         path = settings.folder / name
         print(f"{path}: {path.stat().st_size / 1024:.0f} KiB")
 

@@ -1,8 +1,17 @@
 """Typed records of a city and its past repairs, readers that complain clearly, and the synthetic default."""
 
 from stormgym.envs.data.city import City
+from stormgym.envs.data.outage_record import OutageRecord, read_eaglei, read_outage_counts
 from stormgym.envs.data.repair_log import RepairLog
 from stormgym.envs.data.resolve import resolve_city
 from stormgym.envs.data.tables import DataError
 
-__all__ = ["City", "DataError", "RepairLog", "resolve_city"]
+__all__ = [
+    "City",
+    "DataError",
+    "OutageRecord",
+    "RepairLog",
+    "read_eaglei",
+    "read_outage_counts",
+    "resolve_city",
+]

@@ -89,6 +89,7 @@ def render_frame(process: DispatchProcess, row: int, forecast: NDArray[np.float6
             of_group = f["out"][:, p.group == g].sum(axis=1)
             left.plot(days, of_group, color=COLOURS[g], linewidth=1.4, label=f"out, {GROUPS[g]}")
         left.set_xlim(0, p.n_periods)
+        left.xaxis.get_major_locator().set_params(integer=True)
         left.set_ylim(bottom=0)
         left.set_xlabel("day")
         left.set_ylabel("customers out")
@@ -109,7 +110,10 @@ def render_frame(process: DispatchProcess, row: int, forecast: NDArray[np.float6
             Line2D([], [], marker="o", ls="", ms=7, mfc="none", mec=_SERVED, mew=2, label="share served"),
         ]
         for k in range(p.n_counties if p.n_counties <= 12 else 0):
-            right.annotate(f"{f['stock'][k]} gen.", (x[k], y[k]), (0, -44), textcoords="offset points", ha="center")
+            below = (0, -0.5 * size[k] ** 0.5 - 4)
+            right.annotate(
+                str(f["stock"][k]), (x[k], y[k]), below, textcoords="offset points", ha="center", va="top", fontsize=9
+            )
         right.set_xlim(-0.1, 1.1)
         right.set_ylim(-0.1, 1.1)
         right.set_aspect("equal")
@@ -117,7 +121,7 @@ def render_frame(process: DispatchProcess, row: int, forecast: NDArray[np.float6
         right.set_yticks([])
         right.spines[["left", "bottom"]].set_visible(False)
         right.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0.0, 0.0), ncols=2, handles=handles)
-        right.set_title(f"gap {f['gap']:.3f}, limit {p.cost_limit:.3f}", loc="left")
+        right.set_title(f"generators; gap {f['gap']:.3f}, limit {p.cost_limit:.3f}", loc="left")
         canvas.draw()
     frame: NDArray[np.uint8] = np.asarray(canvas.buffer_rgba())[..., :3].copy()
     return frame
