@@ -82,6 +82,7 @@ class BatchedVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         render_mode: of the frames that `render` gives.
     """
 
+    core: Core
     options: tuple[str, ...] = ()
     """Options of `reset` beside `reset_mask`."""
 
@@ -92,7 +93,7 @@ class BatchedVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.render_mode = render_mode
-        self._core = core
+        self.core = core
         self.single_observation_space = core.observation_space
         self.single_action_space = core.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -116,12 +117,12 @@ class BatchedVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         rngs = self._seeded(seed, mask)
         rows = np.flatnonzero(mask)
         if rows.size == self.num_envs:
-            self._core.reset(rngs, None, given)
+            self.core.reset(rngs, None, given)
         else:
-            self._core.reset([rngs[i] for i in rows], rows, given)
+            self.core.reset([rngs[i] for i in rows], rows, given)
         self._ended = self._ended & ~mask
         self._any_ended = bool(self._ended.any())
-        return self._core.observation(), self._infos(np.zeros(self.num_envs), mask)
+        return self.core.observation(), self._infos(np.zeros(self.num_envs), mask)
 
     def step(
         self, actions: Any
@@ -135,12 +136,12 @@ class BatchedVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
                 f"environments {np.flatnonzero(waiting).tolist()} have ended; "
                 'reset them with reset(options={"reset_mask": mask})'
             )
-        chosen = self._core.checked(actions, waiting)
+        chosen = self.core.checked(actions, waiting)
         if waiting is None:
-            reward, cost, terminated, truncated, any_ended = self._core.step(chosen)
+            reward, cost, terminated, truncated, any_ended = self.core.step(chosen)
             ended = terminated | truncated
         else:  # NEXT_STEP: this step of an ended environment is its reset
-            reward, cost, terminated, truncated, _ = self._core.step(chosen, ~waiting)
+            reward, cost, terminated, truncated, _ = self.core.step(chosen, ~waiting)
             self._reset_rows(np.flatnonzero(waiting))
             reward[waiting], cost[waiting] = 0.0, 0.0
             terminated[waiting], truncated[waiting] = False, False
@@ -148,27 +149,27 @@ class BatchedVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
             any_ended = bool(ended.any())
         self._ended, self._any_ended = ended, any_ended
         if not any_ended:
-            return self._core.observation(), reward, terminated, truncated, self._infos(cost)
+            return self.core.observation(), reward, terminated, truncated, self._infos(cost)
         metrics = self._metrics(ended)
         if self.autoreset_mode != AutoresetMode.SAME_STEP:
             infos = self._infos(cost)
             infos["metrics"], infos["_metrics"] = metrics, ended.copy()
-            return self._core.observation(), reward, terminated, truncated, infos
+            return self.core.observation(), reward, terminated, truncated, infos
         final_info = self._infos(np.where(ended, cost, 0.0), ended)
         final_info["metrics"], final_info["_metrics"] = metrics, ended.copy()
         final = np.full(self.num_envs, None, dtype=object)
         for row in np.flatnonzero(ended).tolist():
-            final[row] = self._core.observation(row)
+            final[row] = self.core.observation(row)
         self._reset_rows(np.flatnonzero(ended))
         self._ended, self._any_ended = np.zeros(self.num_envs, dtype=bool), False
         infos = self._infos(np.where(ended, 0.0, cost))
         infos["final_obs"], infos["_final_obs"] = final, ended.copy()
         infos["final_info"], infos["_final_info"] = final_info, ended.copy()
-        return self._core.observation(), reward, terminated, truncated, infos
+        return self.core.observation(), reward, terminated, truncated, infos
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which choices are open now, `[B, A]` bool."""
-        return self._core.action_masks()
+        return self.core.action_masks()
 
     def render(self) -> tuple[Any, ...] | None:
         """One frame per environment."""
@@ -176,7 +177,7 @@ class BatchedVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
             return None
         if self._rngs is None:
             raise ResetNeeded("nothing to render before reset()")
-        return tuple(self._core.picture(row, self.render_mode) for row in range(self.num_envs))
+        return tuple(self.core.picture(row, self.render_mode) for row in range(self.num_envs))
 
     def _given(self, options: dict[str, Any], mask: NDArray[np.bool_]) -> Any:
         """What the reset's options say, for the rows of `mask`, as the core's `reset` takes it; nothing here."""
@@ -184,7 +185,7 @@ class BatchedVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
 
     def _reset_rows(self, rows: NDArray[np.int64]) -> None:
         assert self._rngs is not None
-        self._core.reset([self._rngs[i] for i in rows], None if rows.size == self.num_envs else rows)
+        self.core.reset([self._rngs[i] for i in rows], None if rows.size == self.num_envs else rows)
 
     def _reset_mask(self, options: dict[str, Any] | None) -> NDArray[np.bool_]:
         unknown = set(options or {}) - {"reset_mask", *self.options}
@@ -224,7 +225,7 @@ class BatchedVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
             present = np.ones(self.num_envs, dtype=bool)
         infos: dict[str, Any] = {"cost": cost, "_cost": present.copy()}
         all_present = present.all()
-        for name, values in self._core.shown().items():
+        for name, values in self.core.shown().items():
             if not all_present:
                 values[~present] = 0
             infos[name], infos[f"_{name}"] = values, present.copy()
@@ -233,7 +234,7 @@ class BatchedVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     def _metrics(self, ended: NDArray[np.bool_]) -> dict[str, Any]:
         rows = np.flatnonzero(ended)
         result: dict[str, Any] = {}
-        for name, value in self._core.metrics(rows).items():
+        for name, value in self.core.metrics(rows).items():
             full = np.zeros(self.num_envs)
             full[rows] = value
             result[name], result[f"_{name}"] = full, ended.copy()

@@ -22,6 +22,7 @@ class GeneratorDispatchVectorEnv(BatchedVectorEnv):
         **kwargs: as for `GeneratorDispatchEnv`.
     """
 
+    core: DispatchCore
     metadata = dict(GeneratorDispatchEnv.metadata)  # noqa: RUF012 - as Gymnasium declares it
 
     def __init__(
@@ -33,8 +34,7 @@ class GeneratorDispatchVectorEnv(BatchedVectorEnv):
     ) -> None:
         if num_envs < 1:
             raise ValueError(f"num_envs must be at least 1; got {num_envs}")
-        self.core = DispatchCore(num_envs, **kwargs)
-        super().__init__(self.core, num_envs, autoreset_mode, kwargs.get("render_mode"))
+        super().__init__(DispatchCore(num_envs, **kwargs), num_envs, autoreset_mode, kwargs.get("render_mode"))
 
     @property
     def profile(self) -> StormProfile:

@@ -28,6 +28,7 @@ class RestorationVectorEnv(BatchedVectorEnv):
         **kwargs: as for `RestorationEnv`.
     """
 
+    core: RestorationCore
     metadata = dict(RestorationEnv.metadata)  # noqa: RUF012 - as Gymnasium declares it
     options = ("cost_limit",)
 
@@ -40,8 +41,7 @@ class RestorationVectorEnv(BatchedVectorEnv):
     ) -> None:
         if num_envs < 1:
             raise ValueError(f"num_envs must be at least 1; got {num_envs}")
-        self.core = RestorationCore(num_envs, **kwargs)
-        super().__init__(self.core, num_envs, autoreset_mode, kwargs.get("render_mode"))
+        super().__init__(RestorationCore(num_envs, **kwargs), num_envs, autoreset_mode, kwargs.get("render_mode"))
 
     @property
     def city(self) -> City:
