@@ -98,6 +98,7 @@ _PLANNING = "stormgym.agents.planning"
 _PLANS = f"{_PLANNING}.policies"
 _DISPATCH = f"{_PLANNING}.dispatch_policies"
 _DISPATCH_ENVS = ("GeneratorDispatch-v0",)
+_BOTH = ("Restoration-v0", *_DISPATCH_ENVS)
 _LEARNERS = "stormgym.agents.training.learners"
 
 _SPECS = (
@@ -124,10 +125,14 @@ _SPECS = (
     ),
     AgentSpec("sta-sac", f"{_LEARNERS}:sta_sac", "spatial-temporal attention SAC-Lagrangian (EPOPR)", trainable=True),
     AgentSpec("sta-sac-paper", f"{_LEARNERS}:sta_sac_paper", "STA-SAC in the plain form of its paper", trainable=True),
-    AgentSpec("ppo", f"{_LEARNERS}:ppo", "SB3 PPO on reward - lambda * cost", trainable=True),
+    AgentSpec("ppo", f"{_LEARNERS}:ppo", "SB3 PPO on reward - lambda * cost", trainable=True, envs=_BOTH),
     AgentSpec("dqn", f"{_LEARNERS}:dqn", "SB3 DQN on reward - lambda * cost", trainable=True),
     AgentSpec(
-        "maskable-ppo", f"{_LEARNERS}:maskable_ppo", "sb3-contrib MaskablePPO on reward - lambda * cost", trainable=True
+        "maskable-ppo",
+        f"{_LEARNERS}:maskable_ppo",
+        "sb3-contrib MaskablePPO on reward - lambda * cost",
+        trainable=True,
+        envs=_BOTH,
     ),
     AgentSpec(
         "maskable-dqn", f"{_LEARNERS}:maskable_dqn", "masked double DQN on reward - lambda * cost", trainable=True
@@ -166,7 +171,7 @@ _SPECS = (
 AGENTS: dict[str, AgentSpec] = {spec.name: spec for spec in _SPECS}
 """Every agent by name."""
 
-DEFAULT_AGENT: dict[str, str] = {"Restoration-v0": "sta-sac"}
+DEFAULT_AGENT: dict[str, str] = {"Restoration-v0": "sta-sac", "GeneratorDispatch-v0": "ppo"}
 """The agent that `train.py` takes for an environment id when none is named."""
 
 

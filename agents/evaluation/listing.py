@@ -21,7 +21,7 @@ def render_agents(env_id: str) -> RenderableType:
         Text(f"Agents for {env_id}", style="bold"),
         Text(""),
         _table("Rules and planners", [(_marked(s.name, s.privileged), s.summary) for s in ready]),
-        Text(f"{PRIVILEGED_MARK} looks at the true durations: a yardstick", style="dim"),
+        Text(f"{PRIVILEGED_MARK} looks at what nobody can know: a yardstick", style="dim"),
         Text(""),
     ]
     if pretrained:

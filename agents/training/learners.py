@@ -23,6 +23,7 @@ from stormgym.agents.policy import AGENTS, Policy, agent_spec
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier
 from stormgym.agents.training import networks
+from stormgym.agents.training.dispatch_networks import DispatchFeatures, is_dispatch
 from stormgym.agents.training.hierarchical import GroupedRegionExtractor, RegionHierarchicalPolicy
 from stormgym.agents.training.lagrangian import LagrangianCallback, PricedReplayBuffer, VecLagrangianReward
 from stormgym.agents.training.maskable_dqn import MaskableDQN
@@ -37,6 +38,7 @@ from stormgym.agents.training.settings import (
     STASACPaperSettings,
     STASACSettings,
 )
+from stormgym.envs.dispatch.forecasts import typical_wave
 
 WRAPPER_SETTINGS = (
     "constrained",
@@ -133,6 +135,8 @@ class LearntPolicy:
         if isinstance(self.model, MaskablePPO):
             masks = np.asarray(mask, dtype=bool)
             return self.model.predict(observation, state, episode_start, deterministic, action_masks=masks)
+        if not isinstance(self.model.action_space, spaces.Discrete):  # dispatch, where every choice is open
+            return self.model.predict(observation, state, episode_start, deterministic)
         policy: Any = self.model.policy
         policy.set_training_mode(False)
         tensors, batched = policy.obs_to_tensor(observation)
@@ -234,10 +238,11 @@ class LimitedLearner(Learner):
             learning_rate=settings.multiplier_lr,
             method=settings.multiplier_method if settings.constrained else "projected",  # softplus is never zero
         )
-        regions = networks.has_regions(venv.observation_space)
+        space = venv.observation_space
         # Restoration-v0 settles what an out-of-steps episode leaves open inside its last step
+        settled = networks.has_regions(space) or is_dispatch(space)
         return VecLagrangianReward(
-            venv, multiplier, reward_scale=1.0 / return_unit(venv), bootstrap_truncated=not regions
+            venv, multiplier, reward_scale=1.0 / return_unit(venv), bootstrap_truncated=not settled
         )
 
     def callbacks(self, venv: VecEnv, settings: Any) -> list[BaseCallback]:
@@ -262,6 +267,12 @@ class LimitedLearner(Learner):
                 "net_arch": [],
             }
             return self.region_policy(), arguments
+        if is_dispatch(space):
+            arguments["policy_kwargs"] = {
+                "features_extractor_class": DispatchFeatures,
+                "net_arch": [settings.width, settings.width],
+            }
+            return "MultiInputPolicy", arguments
         arguments["policy_kwargs"] = {"net_arch": [settings.width, settings.width]}
         return ("MultiInputPolicy" if isinstance(space, spaces.Dict) else "MlpPolicy"), arguments
 
@@ -376,7 +387,14 @@ def _check_regions(name: str, venv: VecEnv) -> None:
 
 
 def return_unit(venv: VecEnv) -> float:
-    """A natural unit of an episode's return (h): mean repair hours times N / 20 for a city, else 1."""
+    """A natural unit of an episode's return.
+
+    Hours for a city: mean repair hours times N / 20. For generator dispatch a twentieth of what the typical wave costs
+    if nothing is done. Else 1.
+    """
+    if venv.has_attr("profile"):
+        profile = venv.get_attr("profile")[0]
+        return float(profile.interruption_cost * typical_wave(profile.name).mean.sum()) / 20.0
     if not venv.has_attr("city"):
         return 1.0
     city = venv.get_attr("city")[0]

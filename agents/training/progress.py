@@ -88,13 +88,13 @@ class ProgressBar(BaseCallback):
 def describe(step: int, score: Score, best: bool) -> str:
     """One line on an evaluation."""
     metrics = score.metrics
-    parts = (
-        [f"mean outage {metrics['mean_outage_h']:.2f} h"]
-        if "mean_outage_h" in metrics
-        else [f"return {score.mean_return:.2f}"]
-    )
+    parts = [f"return {score.mean_return:.2f}"]
+    if "mean_outage_h" in metrics:
+        parts = [f"mean outage {metrics['mean_outage_h']:.2f} h"]
+    elif "total_cost" in metrics:
+        parts = [f"total cost {metrics['total_cost']:,.0f}"]
     if score.mean_cost is not None:
-        gap = f"gap {score.mean_cost:.2f} h" if "gap_h" in metrics else f"cost {score.mean_cost:.2f}"
+        gap = f"gap {score.mean_cost:.2f} h" if "gap_h" in metrics else f"cost {score.mean_cost:.3g}"
         if score.limits is not None:
             gap += f" ({score.cost_in_limits:.2f} of the episode's limit)"
         elif score.cost_limit is not None:

@@ -1,0 +1,92 @@
+"""Learning generator dispatch: inputs without units, and a run from door to score."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from stormgym.agents.training.dispatch_networks import DispatchFeatures, is_dispatch
+from stormgym.agents.training.learners import maskable_ppo, ppo, return_unit
+from stormgym.agents.training.vec_env import make_vec_env
+from stormgym.envs.dispatch.core import CREW
+
+ROOT = Path(__file__).resolve().parents[2]
+ENV_ID = "GeneratorDispatch-v0"
+
+
+@pytest.fixture(scope="module")
+def door() -> Callable[..., int]:
+    spec = spec_from_file_location("stormgym_train_door_dispatch", ROOT / "train.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def some_observations(n: int = 6) -> tuple[DispatchFeatures, dict[str, torch.Tensor]]:
+    env = gym.make_vec(ENV_ID, num_envs=n, vectorization_mode="vector_entry_point", profile="B")
+    obs, _ = env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        obs, *_ = env.step(rng.integers(0, 3, (n, 3)))
+    tensors = {name: torch.as_tensor(values, dtype=torch.float32) for name, values in obs.items()}
+    return DispatchFeatures(env.single_observation_space), tensors
+
+
+def test_features__have_no_units() -> None:
+    features, obs = some_observations()
+    before = features(obs)
+    assert before.shape == (6, features.features_dim)
+    assert torch.isfinite(before).all()
+    assert before.abs().max() < 30
+    people = {name: 7.0 * obs[name] for name in ("out", "population", "forecast", "lower", "upper")}
+    state = obs["state"].clone()
+    state[:, CREW.index("customers_per_generator")] *= 7.0
+    state[:, [CREW.index("transport_cost"), CREW.index("operating_cost")]] *= 7.0 * 3.0
+    state[:, CREW.index("interruption_cost")] *= 3.0  # another currency
+    state[:, [CREW.index("gap"), CREW.index("cost_limit")]] *= 5.0
+    torch.testing.assert_close(features({**obs, **people, "state": state}), before)
+
+
+def test_features__see_what_changes() -> None:
+    features, obs = some_observations()
+    before = features(obs)
+    for name in ("stock", "out", "unserved", "temperature_c", "wind_ms", "humidity", "onset", "forecast"):
+        assert not torch.equal(features({**obs, name: obs[name] + 1.0}), before), name
+    assert is_dispatch(gym.make(ENV_ID).observation_space)
+    assert not is_dispatch(gym.make("CartPole-v1").observation_space)
+
+
+@pytest.mark.parametrize("learner", [ppo, maskable_ppo], ids=lambda learner: learner.name)
+def test_learner__begins_on_returns_of_the_order_of_ten(learner: object) -> None:
+    venv = make_vec_env(ENV_ID, 4, profile="A")
+    assert 100 < return_unit(venv) < 5_000
+    settings = replace(learner.settings(), n_steps=15, batch_size=20)  # type: ignore[attr-defined]
+    learner.check(venv)  # type: ignore[attr-defined]
+    model = learner.build(learner.wrap(venv, settings), settings, seed=0)  # type: ignore[attr-defined]
+    model.learn(60)
+    assert isinstance(model.policy.features_extractor, DispatchFeatures)
+    assert 5 < -np.mean([e["p"] for e in model.ep_info_buffer]) < 200
+
+
+def test_training__from_the_door_to_a_score(
+    door: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ("--env", ENV_ID, "--profile", "A", "--timesteps", "960", "--num-envs", "8", "--ppo.n-steps", "15")
+    rest = ("--eval-episodes", "8", "--final-episodes", "8", "--compare", "do-nothing", "--no-progress")
+    assert door((*small, "--ppo.batch-size", "60", *rest, "--runs-dir", str(tmp_path))) == 0
+    out, err = capsys.readouterr()
+    assert "total cost" in err
+    assert "do-nothing" in out
+    assert "--env GeneratorDispatch-v0 --profile A --agents" in out
+    (folder,) = (tmp_path / ENV_ID / "ppo").iterdir()
+    assert (folder / "best" / "model.zip").is_file()
+    assert (folder / "evaluation.json").is_file()
