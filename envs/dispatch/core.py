@@ -10,11 +10,11 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from stormgym.envs.batched import Step
 from stormgym.envs.dispatch.forecasts import typical_wave
 from stormgym.envs.dispatch.process import DispatchProcess
 from stormgym.envs.dispatch.profiles import DEFAULT_PROFILE, resolve_profile
 from stormgym.envs.dispatch.storms import COVARIATES, StormProfile
+from stormgym.envs.doors import Step
 
 Timing = Literal["dense", "terminal"]
 RENDER_MODES = ("ansi", "rgb_array")

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import gymnasium as gym
-import numpy as np
-from numpy.typing import NDArray
-
-from stormgym.envs.batched import Observation
 from stormgym.envs.dispatch.core import DispatchCore, Timing
 from stormgym.envs.dispatch.process import DispatchProcess
 from stormgym.envs.dispatch.profiles import DEFAULT_PROFILE
 from stormgym.envs.dispatch.storms import StormProfile
+from stormgym.envs.doors import SingleEnv
 
 
-class GeneratorDispatchEnv(gym.Env[Observation, NDArray[Any]]):
+class GeneratorDispatchEnv(SingleEnv):
     """Mobile generators are where the outage wave of a storm will be (GDF, section IV).
 
     ## Description
@@ -69,6 +63,7 @@ class GeneratorDispatchEnv(gym.Env[Observation, NDArray[Any]]):
         render_mode: `"ansi"` or `"rgb_array"`.
     """
 
+    core: DispatchCore
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 2}  # noqa: RUF012 - as Gymnasium declares it
 
     def __init__(
@@ -85,7 +80,7 @@ class GeneratorDispatchEnv(gym.Env[Observation, NDArray[Any]]):
         cost: Timing = "dense",
         render_mode: str | None = None,
     ) -> None:
-        self.core = DispatchCore(
+        core = DispatchCore(
             1,
             profile=profile,
             generators=generators,
@@ -99,11 +94,7 @@ class GeneratorDispatchEnv(gym.Env[Observation, NDArray[Any]]):
             cost=cost,
             render_mode=render_mode,
         )
-        self.observation_space = self.core.observation_space  # type: ignore[assignment]  # a Dict gives a dict
-        self.action_space = self.core.action_space
-        self.render_mode = render_mode
-        self._running = False
-        self._started = False
+        super().__init__(core, render_mode)
 
     @property
     def profile(self) -> StormProfile:
@@ -119,44 +110,3 @@ class GeneratorDispatchEnv(gym.Env[Observation, NDArray[Any]]):
     def process(self) -> DispatchProcess:
         """The process behind the door; it holds the whole wave, so only privileged policies may look."""
         return self.core.process
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Draw a new storm."""
-        super().reset(seed=seed)
-        if options:
-            raise ValueError(f"unknown reset options {sorted(options)}; there are none")
-        self.core.reset([self.np_random])
-        self._running = self._started = True
-        return self.core.observation(0), self._info(0.0)
-
-    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Play a day with these targets `[K]`."""
-        if not self._running:
-            raise gym.error.ResetNeeded("the episode has not begun or has ended; call reset() before step()")
-        step = self.core.step(self.core.checked(np.asarray(action)[None], None))
-        info = self._info(float(step.cost[0]))
-        if step.any_ended:
-            self._running = False
-            info["metrics"] = {k: float(v[0]) for k, v in self.core.metrics(slice(None)).items()}
-        return self.core.observation(0), float(step.reward[0]), bool(step.terminated[0]), False, info
-
-    def action_masks(self) -> NDArray[np.bool_]:
-        """Which choices are open: all (the method that sb3-contrib calls)."""
-        return self.core.action_masks()[0]
-
-    def render(self) -> Any:
-        """Text or picture of the wave, the stocks and the counties, as `render_mode` says."""
-        if self.render_mode is None:
-            gym.logger.warn(
-                'render() was called without a render_mode; make the environment with render_mode="ansi" or "rgb_array"'
-            )
-            return None
-        if not self._started:
-            raise gym.error.ResetNeeded("nothing to render before reset()")
-        return self.core.picture(0, self.render_mode)
-
-    def _info(self, cost: float) -> dict[str, Any]:
-        shown = self.core.shown()
-        return {"cost": cost, "cost_limit": float(shown["cost_limit"][0]), "action_mask": shown["action_mask"][0]}

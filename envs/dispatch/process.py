@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from stormgym.envs.batched import Step
 from stormgym.envs.dispatch.profiles import unserved_gap
 from stormgym.envs.dispatch.storms import Floats, Ints, StormProfile
+from stormgym.envs.doors import Step
 
 
 def fit_to_stock(target: Ints, total: int) -> Ints:

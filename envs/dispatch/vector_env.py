@@ -6,11 +6,11 @@ from typing import Any
 
 from gymnasium.vector import AutoresetMode
 
-from stormgym.envs.batched import BatchedVectorEnv
 from stormgym.envs.dispatch.core import DispatchCore
 from stormgym.envs.dispatch.env import GeneratorDispatchEnv
 from stormgym.envs.dispatch.process import DispatchProcess
 from stormgym.envs.dispatch.storms import StormProfile
+from stormgym.envs.doors import BatchedVectorEnv
 
 
 class GeneratorDispatchVectorEnv(BatchedVectorEnv):

@@ -10,8 +10,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from stormgym.envs.batched import Step
 from stormgym.envs.data import City, resolve_city
+from stormgym.envs.doors import Step
 from stormgym.envs.restoration.forecasts import check_predictor
 from stormgym.envs.restoration.layout import observation_space
 from stormgym.envs.restoration.limits import CostLimit, EpisodeLimits

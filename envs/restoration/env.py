@@ -5,21 +5,18 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
 from stormgym.envs.data import City
+from stormgym.envs.doors import SingleEnv
 from stormgym.envs.restoration.core import RestorationCore, Timing
 from stormgym.envs.restoration.limits import CostLimit, given_limits
 from stormgym.envs.restoration.process import RestorationProcess
 from stormgym.envs.restoration.tables import Jobs
 
-Observation = dict[str, NDArray[Any]]
 
-
-class RestorationEnv(gym.Env[Observation, np.int64]):
+class RestorationEnv(SingleEnv):
     """One crew brings power back to the regions of a city after a storm, quickly and fairly (EPOPR).
 
     ## Description
@@ -108,6 +105,8 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
     - v0: first version.
     """
 
+    core: RestorationCore
+    options = ("jobs", "cost_limit")
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012 - as Gymnasium declares it
 
     def __init__(
@@ -126,7 +125,7 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
         on_invalid: str = "waste",
         render_mode: str | None = None,
     ) -> None:
-        self.core = RestorationCore(
+        core = RestorationCore(
             1,
             city=city,
             predictor=predictor,
@@ -142,11 +141,7 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
             on_invalid=on_invalid,
             render_mode=render_mode,
         )
-        self.observation_space: spaces.Dict = self.core.observation_space  # type: ignore[assignment]
-        self.action_space = self.core.action_space
-        self.render_mode = render_mode
-        self._running = False
-        self._started = False
+        super().__init__(core, render_mode)
 
     @property
     def city(self) -> City:
@@ -168,49 +163,11 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
         """The process behind the door; it holds the true durations, so only privileged policies may look."""
         return self.core.process
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Draw a new storm; `options` may give it (`"jobs"`), or its limit (`"cost_limit"`), instead."""
-        super().reset(seed=seed)
-        given = {key: value for key, value in (options or {}).items() if value is not None}
-        unknown = set(options or {}) - {"jobs", "cost_limit"}
-        if unknown:
-            raise ValueError(f"unknown reset options {sorted(unknown)}; known: jobs, cost_limit")
-        limit_h = given_limits(given["cost_limit"], 1) if "cost_limit" in given else None
-        self.core.reset([self.np_random], cost_limit_h=limit_h)
-        if "jobs" in given:
-            self.process.reset(Jobs.given(self.core.tables, given["jobs"]))
-        self._running = self._started = True
-        return self._observation(), self._info(0.0)
-
-    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Send the crew to a region."""
-        if not self._running:
-            raise gym.error.ResetNeeded("the episode has not begun or has ended; call reset() before step()")
-        step = self.core.step(self._as_array(action))
-        info = self._info(float(step.cost[0]))
-        if step.any_ended:
-            self._running = False
-            info["metrics"] = {k: float(v[0]) for k, v in self.core.metrics(slice(None)).items()}
-        return self._observation(), float(step.reward[0]), bool(step.terminated[0]), bool(step.truncated[0]), info
-
-    def action_masks(self) -> NDArray[np.bool_]:
-        """Which regions may be chosen now, `[N]` bool (the method that sb3-contrib calls)."""
-        return self.process.action_mask[0].astype(bool)
-
-    def render(self) -> Any:
-        """Text or picture of the city, the crew's path and the outage so far, as `render_mode` says."""
-        if self.render_mode is None:
-            gym.logger.warn(
-                'render() was called without a render_mode; make the environment with render_mode="ansi" or "rgb_array"'
-            )
-            return None
-        if not self._started:
-            raise gym.error.ResetNeeded("nothing to render before reset()")
-        from stormgym.envs.restoration.render import render
-
-        return render(self.process, 0, self.render_mode)
+    def _draw(self, options: dict[str, Any]) -> None:
+        limit_h = given_limits(options["cost_limit"], 1) if "cost_limit" in options else None
+        self.core.reset([self.np_random], None, limit_h)
+        if "jobs" in options:
+            self.process.reset(Jobs.given(self.core.tables, options["jobs"]))
 
     def _info(self, cost: float) -> dict[str, Any]:
         process = self.process
@@ -219,9 +176,6 @@ class RestorationEnv(gym.Env[Observation, np.int64]):
             "cost_limit": float(process.cost_limit_h[0]),
             "action_mask": process.action_mask[0].copy(),
         }
-
-    def _observation(self) -> Observation:
-        return self.process.observation(0)
 
     def _as_array(self, action: Any) -> NDArray[np.int64]:
         try:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.envs.batched import Step
+from stormgym.envs.doors import Step
 from stormgym.envs.restoration.layout import COLUMN, CREW_SCALARS, REGION_COLUMNS, crew_columns
 from stormgym.envs.restoration.tables import CityTables, Jobs
 

@@ -8,8 +8,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from stormgym.envs.batched import BatchedVectorEnv
 from stormgym.envs.data import City
+from stormgym.envs.doors import BatchedVectorEnv
 from stormgym.envs.restoration.core import RestorationCore
 from stormgym.envs.restoration.env import RestorationEnv
 from stormgym.envs.restoration.limits import given_limits

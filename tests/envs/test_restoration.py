@@ -365,7 +365,7 @@ def test_on_invalid__raise_leaves_the_episode_as_it_was():
     first = env.step(3)[0]
     with pytest.raises(ValueError, match="is masked"):
         env.step(3)
-    for name, value in env._observation().items():
+    for name, value in env.core.observation(0).items():
         np.testing.assert_array_equal(value, first[name])
 
 

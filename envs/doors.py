@@ -1,10 +1,11 @@
-"""The native vector door of the suite: B environments of one core, advanced by the same array operations."""
+"""The doors of the suite: one environment, or B of one core advanced by the same array operations."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
@@ -65,6 +66,79 @@ class Core(Protocol):
     def picture(self, row: int, mode: str) -> Any:
         """One row, rendered."""
         ...
+
+
+class SingleEnv(gym.Env[Observation, Any]):
+    """One environment of a core with B = 1.
+
+    Args:
+        core: makes and advances the episode.
+        render_mode: of the frames that `render` gives.
+    """
+
+    core: Core
+    options: tuple[str, ...] = ()
+    """Options of `reset`."""
+
+    def __init__(self, core: Core, render_mode: str | None = None) -> None:
+        self.core = core
+        self.observation_space = core.observation_space  # type: ignore[assignment]  # a Dict gives a dict
+        self.action_space = core.action_space
+        self.render_mode = render_mode
+        self._running = False
+        self._started = False
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Draw a new instance."""
+        super().reset(seed=seed)
+        unknown = set(options or {}) - set(self.options)
+        if unknown:
+            known = ", ".join(self.options) or "none"
+            raise ValueError(f"unknown reset options {sorted(unknown)}; known: {known}")
+        self._draw({key: value for key, value in (options or {}).items() if value is not None})
+        self._running = self._started = True
+        return self.core.observation(0), self._info(0.0)
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Make one choice."""
+        if not self._running:
+            raise ResetNeeded("the episode has not begun or has ended; call reset() before step()")
+        step = self.core.step(self._as_array(action))
+        info = self._info(float(step.cost[0]))
+        if step.any_ended:
+            self._running = False
+            info["metrics"] = {k: float(v[0]) for k, v in self.core.metrics(slice(None)).items()}
+        return self.core.observation(0), float(step.reward[0]), bool(step.terminated[0]), bool(step.truncated[0]), info
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which choices are open now, `[A]` (the method that sb3-contrib calls)."""
+        return self.core.action_masks()[0]
+
+    def render(self) -> Any:
+        """Text or picture of the episode, as `render_mode` says."""
+        if self.render_mode is None:
+            gym.logger.warn(
+                'render() was called without a render_mode; make the environment with render_mode="ansi" or "rgb_array"'
+            )
+            return None
+        if not self._started:
+            raise ResetNeeded("nothing to render before reset()")
+        return self.core.picture(0, self.render_mode)
+
+    def _draw(self, options: dict[str, Any]) -> None:
+        """Draw an instance, as the reset's options say."""
+        del options
+        self.core.reset([self.np_random])
+
+    def _as_array(self, action: Any) -> NDArray[np.int64]:
+        """The action as the core takes it, `[1, ...]`; raises `TypeError` or `ValueError` for a bad one."""
+        return self.core.checked(np.asarray(action)[None], None)
+
+    def _info(self, cost: float) -> dict[str, Any]:
+        shown = {name: values[0] for name, values in self.core.shown().items()}
+        return {"cost": cost, **{k: float(v) if np.ndim(v) == 0 else v for k, v in shown.items()}}
 
 
 class BatchedVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
