@@ -43,7 +43,7 @@ class Settings:
     """Towns with most records to keep."""
     cost_limit_h: float = 40.0
     """Limit on the gap between income groups (h); outages are several times as long here as in the default city."""
-    timesteps: int = 200_000
+    timesteps: int = 240_000
     """Training steps of STA-SAC; 0 stops when the city folder is written."""
     episodes: int = 500
     """Storms on which policies are scored."""
@@ -103,6 +103,7 @@ def main() -> int:
     run = max(runs.glob("Restoration-v0/sta-sac/*"), key=lambda path: path.stat().st_mtime)
     names = f"request-volume,nearest,shortest-repair,tsp,repairman,equity-planner,sta-sac={run.resolve()}"
     score = [sys.executable, "evaluate.py", "--env", "Restoration-v0", "--city", str(folder.resolve())]
+    score += ["--split", "test"]  # outages that training never drew
     score += ["--agents", names, "--episodes", str(settings.episodes), "--seed", "1"]
     score += ["--json", str((settings.out / "scores.json").resolve())]
     return subprocess.run(score, cwd=ROOT, check=False).returncode
