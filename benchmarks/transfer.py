@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,6 +91,8 @@ class Played:
 class Place:
     """A city at a limit, with the planner and the agents that played there."""
 
+    name: str
+    """As the command line has it; a folder by its last name."""
     city: City
     planner: Played
     agents: tuple[Played, ...]
@@ -129,25 +132,31 @@ def play(name: str, item: str, city: City, limit: float | None, settings: Settin
     return Played(name, np.array(kept["outage_h"]), np.array(kept["gap_h"]), kept["limit_h"])
 
 
+def label(place: str) -> str:
+    """A city's name in tables: as given, a folder by its last name."""
+    return Path(place).resolve().name if Path(place).is_dir() else place
+
+
 def play_all(settings: Settings) -> list[Place]:
     """Every agent and the planner, in every city at every limit."""
     named = {item: item.partition("=")[0] if "=" in item else item.rpartition(":")[2] for item in settings.agents}
-    cities = [resolve_city(place) for place in settings.cities]
+    cities = [(label(place), resolve_city(place)) for place in settings.cities]
     limits: Sequence[float | None] = settings.limits or (None,)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     places = []
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("playing", total=len(cities) * len(limits) * (1 + len(named)))
 
-        def one(name: str, item: str, city: City, limit: float | None) -> Played:
-            progress.update(task, description=f"{name}, {city.name}")
+        def one(name: str, item: str, where: str, city: City, limit: float | None) -> Played:
+            progress.update(task, description=f"{name}, {where}")
             played = play(name, item, city, limit, settings)
             progress.advance(task)
             return played
 
-        for city, limit in product(cities, limits):
-            planner = one(PLANNER, PLANNER, city, limit)
-            places.append(Place(city, planner, tuple(one(name, item, city, limit) for item, name in named.items())))
+        for (where, city), limit in product(cities, limits):
+            planner = one(PLANNER, PLANNER, where, city, limit)
+            agents = tuple(one(name, item, where, city, limit) for item, name in named.items())
+            places.append(Place(where, city, planner, agents))
     return places
 
 
@@ -158,7 +167,7 @@ def rows(places: Sequence[Place]) -> list[tuple[str, ...]]:
     """The table's cells: a line for the planner and one for each agent of a place."""
     lines: list[tuple[str, ...]] = []
     for place in places:
-        first = (place.city.name, str(place.city.n_regions), f"{place.planner.limit_h:g}")
+        first = (place.name, str(place.city.n_regions), f"{place.planner.limit_h:g}")
         for played in (place.planner, *place.agents):
             gap = played.gap
             held = "yes" if gap.value <= played.limit_h else f"no, +{100 * (gap.value / played.limit_h - 1):.0f} %"
@@ -182,7 +191,7 @@ def _percent(e: Estimate) -> str:
 def command(settings: Settings) -> str:
     """The command that makes this table, with folders by their last name."""
     words = ["python benchmarks/transfer.py --agents", *settings.agents]
-    words += ["--cities", *(Path(c).name if Path(c).is_dir() else c for c in settings.cities)]
+    words += ["--cities", *map(label, settings.cities)]
     if settings.limits:
         words += ["--limits", *(f"{limit:g}" for limit in settings.limits)]
     default = Settings(agents=())
@@ -201,7 +210,7 @@ def markdown(settings: Settings, places: Sequence[Place]) -> str:
     ]
     picture = []
     if settings.figure is not None and settings.docs is not None:
-        relative = settings.figure.resolve().relative_to(settings.docs.resolve().parent).as_posix()
+        relative = Path(os.path.relpath(settings.figure, settings.docs.parent)).as_posix()
         picture = [f"![Mean outage against mean gap at several limits]({relative})", ""]
     lines = ["| " + " | ".join(HEADS) + " |", "| " + " | ".join(["---"] * len(HEADS)) + " |"]
     lines += ["| " + " | ".join(cells) + " |" for cells in rows(places)]
@@ -212,11 +221,11 @@ def draw(places: Sequence[Place], file: Path) -> None:
     """Mean outage against mean gap: a line through the limits for the planner and each agent, one panel a city."""
     from matplotlib.figure import Figure
 
-    names = list(dict.fromkeys(place.city.name for place in places))
+    names = list(dict.fromkeys(place.name for place in places))
     figure = Figure(figsize=(7.6, 4.4 * len(names)), layout="constrained")
     axes = figure.subplots(len(names), 1, squeeze=False).ravel()
     for ax, name in zip(axes, names, strict=True):
-        here = [place for place in places if place.city.name == name]
+        here = [place for place in places if place.name == name]
         for k, label in enumerate([PLANNER, *(played.agent for played in here[0].agents)]):
             played = [(place.planner, *place.agents)[k] for place in here]
             x = [p.gap_h.mean() for p in played]

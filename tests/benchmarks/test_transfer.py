@@ -8,6 +8,7 @@ import pytest
 import transfer as door
 
 SMALL = ("--cities", "synthetic:6:1", "synthetic:8:2", "--limits", "3", "9", "--episodes", "6")
+"""Two cities, two limits; forecasts are fitted once a city."""
 
 
 def run(tmp_path: Path, *options: str) -> int:
@@ -69,7 +70,7 @@ def test_rows__say_by_how_much_a_limit_is_exceeded() -> None:
     outage = np.array([10.0, 12.0])
     planner = door.Played("equity-planner", outage, np.array([4.0, 4.0]), 5.0)
     agent = door.Played("it", 1.1 * outage, np.array([6.0, 6.0]), 5.0)
-    first, second = door.rows([door.Place(resolve_city("synthetic:6:1"), planner, (agent,))])
+    first, second = door.rows([door.Place("here", resolve_city("synthetic:6:1"), planner, (agent,))])
     assert first[6] == "yes"
     assert second[6] == "no, +20 %"
     assert second[7] == "+10.0 % [+10.0, +10.0]"
