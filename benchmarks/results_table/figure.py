@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from results_table.rows import ROWS, Row
 from results_table.scores import Score
 from results_table.summary import GAP, OUTAGE, CityTable, Line
 from stormgym.agents.evaluation.figures import place_labels, save_png
@@ -43,8 +44,10 @@ def draw(tables: Sequence[CityTable], frontiers: Mapping[str, Sequence[Score]]) 
     with rc_context(_RC):
         figure = Figure(figsize=(7.6, 5.4 * len(panels)), layout="constrained")
         axes = figure.subplots(len(panels), 1, squeeze=False).ravel()
+        rows = sorted({line.row.label: line.row for _, lines in panels for line in lines}.values(), key=_place)
+        learners = [row.label for row in rows if row.kind == "learner"]  # one colour in all panels
         for ax, (table, lines) in zip(axes, panels, strict=True):
-            _panel(figure, ax, table, lines, frontiers.get(table.city, ()))
+            _panel(figure, ax, table, lines, frontiers.get(table.city, ()), learners)
     return figure
 
 
@@ -54,7 +57,20 @@ def write(figure: Figure, file: Path) -> None:
     save_png(figure, file, dpi=200)
 
 
-def _panel(figure: Figure, ax: Axes, table: CityTable, lines: Sequence[Line], frontier: Sequence[Score]) -> None:
+def _place(row: Row) -> tuple[int, str]:
+    """Where a row stands in the table; rows of others come last."""
+    labels = [known.label for known in ROWS]
+    return (labels.index(row.label) if row.label in labels else len(labels)), row.label
+
+
+def _panel(
+    figure: Figure,
+    ax: Axes,
+    table: CityTable,
+    lines: Sequence[Line],
+    frontier: Sequence[Score],
+    learners: Sequence[str],
+) -> None:
     labels: dict[str, tuple[float, float, str]] = {}
     boxes: list[tuple[float, float, float, float]] = []
     if frontier:
@@ -63,13 +79,12 @@ def _panel(figure: Figure, ax: Axes, table: CityTable, lines: Sequence[Line], fr
         dense = np.linspace(0, len(ends) - 1, 12 * len(ends))
         for x, y in zip(*(np.interp(dense, np.arange(len(ends)), ends[:, i]) for i in (0, 1)), strict=True):
             boxes.append((x, y, x, y))
-    learners = [line for line in lines if line.row.kind == "learner"]
     for line in lines:
         scores = table.scores[line.row.label]
         x, y = np.array([[s.facts[GAP], s.facts[OUTAGE]] for s in scores]).T
         boxes += list(zip(x, y, x, y, strict=True))
-        if line in learners:
-            i = learners.index(line)
+        if line.row.label in learners:
+            i = learners.index(line.row.label)
             colour, marker = _LEARNERS[i % len(_LEARNERS)], _MARKERS[i % len(_MARKERS)]
             ax.scatter(x, y, 26, color=colour, marker=marker, alpha=0.75, linewidths=0, zorder=3)
             ax.scatter(
