@@ -99,7 +99,16 @@ def make_plan(
     jobs = todays_jobs(city, jobs_file, city_folder)
     forecast = forecast_jobs(city, jobs, predictor=predictor, confidence_level=confidence_level, random_state=seed)
     open_city = sub_city(city, jobs.region)
-    order, elapsed_h, limit = _play(open_city, agent_name, agent, forecast, cost_limit, max_travel_km, seed)
+    try:
+        order, elapsed_h, limit = _play(open_city, agent_name, agent, forecast, cost_limit, max_travel_km, seed)
+    except ValueError as error:
+        idle = [name for name in city.group_names if name not in open_city.group_names]
+        if not idle or not agent.learned:
+            raise
+        raise ValueError(
+            f"agent {agent_name!r} cannot plan today, when no job is open in group {' and '.join(idle)}; plan with "
+            f"equity-planner. ({error})"
+        ) from error
     repair = forecast.point_h[order]
     fixed = elapsed_h - np.cumsum(repair)  # travel (and trips in vain) before each restoration
     draws = _draw(forecast, order, np.random.default_rng(seed))  # [S, J]

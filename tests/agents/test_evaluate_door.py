@@ -104,7 +104,10 @@ def test_evaluation__scenarios_do_not_depend_on_the_batch(door: Callable[..., in
             "agent 'ppo' learns: train it first (python train.py --env Restoration-v0 --agent ppo)",
         ),
         (["--agents", "nearest,nearest"], "two agents are named 'nearest'; give a run folder a label"),
-        (["--env", "Nowhere-v0"], "unknown environment 'Nowhere-v0'; known environments: Restoration-v0"),
+        (
+            ["--env", "Nowhere-v0"],
+            "unknown environment 'Nowhere-v0'; known environments: GeneratorDispatch-v0, Restoration-v0",
+        ),
         (["--city", "atlantis"], "city must be 'default', 'synthetic:N:SEED'"),
         (["--predictor", "oracle"], "predictor must be one of ecqr, cqr, cp, point, none; got 'oracle'"),
         (["--option", "colour=red"], "Restoration-v0 takes no argument 'colour'; it takes city, predictor"),
@@ -273,3 +276,18 @@ def test_evaluation__a_folder_that_cannot_be_written_is_found_before_play(
     err = capsys.readouterr().err
     assert "/proc" in err
     assert "episodes (" not in err  # nobody played
+
+
+def test_plan__a_trained_agent_says_which_group_has_no_open_job(
+    door: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    city = resolve_city("synthetic:9:0")
+    city.save(tmp_path / "city")
+    some = [region for region, group in zip(city.region_ids, city.group, strict=True) if group < 2]
+    jobs = tmp_path / "jobs.csv"
+    jobs.write_text("region,damage_class,night_shift\n" + "".join(f"{region},1,0\n" for region in some))
+    arguments = ["--plan", "--city", str(tmp_path / "city"), "--jobs", str(jobs), "--agents"]
+    assert door([*arguments, "sta-sac:default"]) == 2
+    message = f"when no job is open in group {city.group_names[2]}; plan with equity-planner"
+    assert message in capsys.readouterr().err
+    assert door([*arguments, "equity-planner"]) == 0
