@@ -88,7 +88,10 @@ class DispatchPolicy(BasePolicy):
 
 
 class DoNothing(DispatchPolicy):
-    """No generator moves. Idea: the cost of the storm itself. Cost: none."""
+    """No generator moves.
+
+    Idea: what the storm itself costs. Cost: none. Source: none needed.
+    """
 
     name = "do-nothing"
 
@@ -144,6 +147,7 @@ class StaticDispatch(DispatchPolicy):
     """The cheapest plan for the mean wave of simulated storms, played whatever comes.
 
     Idea: two-stage with no covariates; it shows what a forecast of the storm is worth. Cost: one flow a profile.
+    Source: GDF eq. 8-14 for a mean wave.
     """
 
     name = "static-dispatch"
@@ -166,7 +170,7 @@ class SampleAverageDispatch(StaticDispatch):
     """The plan of least mean cost over simulated storms, played whatever comes.
 
     Idea: the best fixed plan, since the cost of a mean wave is not the mean cost (sample-average approximation). Cost:
-    one larger flow a profile.
+    one larger flow a profile. Source: GDF eq. 8-14; Kleywegt, Shapiro and Homem-de-Mello (2002).
     """
 
     name = "sample-average-dispatch"
@@ -180,7 +184,8 @@ class ReplanningDispatch(DispatchPolicy):
 
     Idea: model-predictive control. Simulated storms are weighted by how near their outages so far are to those seen
     (a Gaussian kernel, as wide as keeps `effective` of them); the plan is that of the weighted mean wave.
-    Cost: one flow a day, some 10 ms for three counties and half a second for 67.
+    Cost: one flow a day, some 10 ms for three counties and half a second for 67. Source: GDF eq. 8-14 in receding
+    horizon.
 
     Args:
         profile: of the environment.

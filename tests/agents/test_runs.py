@@ -81,8 +81,8 @@ def begin(folder: Path, console: Console, agent: str = "maskable-ppo", **changes
 
 @pytest.mark.parametrize(
     ("agent", "env_kwargs"),
-    [*((agent, ENV_KWARGS) for agent in sorted(QUICK)), ("sta-sac", MANY_CITIES), ("maskable-ppo", OWN_LIMITS)],
-    ids=[*sorted(QUICK), "sta-sac-many-cities", "maskable-ppo-own-limits"],
+    [*((agent, ENV_KWARGS) for agent in sorted(QUICK)), ("sta-sac", MANY_CITIES), ("sta-sac", OWN_LIMITS)],
+    ids=[*sorted(QUICK), "sta-sac-many-cities", "sta-sac-own-limits"],
 )
 def test_run__resumed_goes_on_exactly_as_if_it_had_not_stopped(
     agent: str, env_kwargs: dict[str, Any], tmp_path: Path, console: Console
