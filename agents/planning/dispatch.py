@@ -296,11 +296,17 @@ OnlineRule = Literal["returns", "keeps", "printed"]
 (GDF Algorithm 2) does not even take off what it has shipped to another county on the same day."""
 
 
+def in_order(wanted: Ints, home: Ints) -> Ints:
+    """Generators shipped to each county `[..., K]` while `home` `[..., 1]` lasts, lower indices first."""
+    before = np.cumsum(wanted, axis=-1) - wanted
+    return np.clip(home - before, 0, wanted)
+
+
 def online_greedy(
     outages: ArrayLike,
     first: ArrayLike,
     *,
-    generators: int | Ints,
+    generators: int,
     customers_per_generator: float,
     lag: int = 1,
     rule: OnlineRule = "returns",
@@ -313,7 +319,7 @@ def online_greedy(
     Args:
         outages: `[..., T, K]` customers out on days 1..T.
         first: `[..., K]` customers out on day 0.
-        generators: Q in the warehouse, one number or one a wave `[..., 1]`.
+        generators: Q in the warehouse.
         customers_per_generator: N_g.
         lag: days until outages are known, at least 1.
         rule: see `OnlineRule`; stocks of `printed` may add up to more than Q.
@@ -337,10 +343,6 @@ def online_greedy(
             held = np.minimum(held, wanted)
         home = generators - held.sum(axis=-1, keepdims=True)
         short = np.maximum(wanted - held, 0)
-        if rule == "printed":
-            held = held + np.minimum(short, np.maximum(home, 0))
-        else:
-            before = np.cumsum(short, axis=-1) - short  # shipped to counties of a lower index
-            held = held + np.clip(home - before, 0, short)
+        held = held + (np.minimum(short, np.maximum(home, 0)) if rule == "printed" else in_order(short, home))
         stock[..., t, :] = held
     return stock

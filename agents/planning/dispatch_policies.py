@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.planning.dispatch import Floats, Ints, OnlineRule, online_greedy, solve_dispatch
+from stormgym.agents.planning.dispatch import Floats, Ints, OnlineRule, in_order, solve_dispatch
 from stormgym.agents.planning.situation import base_envs
 from stormgym.agents.policy import BasePolicy, Observation
-from stormgym.envs.dispatch.core import CREW
+from stormgym.envs.dispatch.core import STATE
 from stormgym.envs.dispatch.profiles import resolve_profile
 from stormgym.envs.dispatch.storms import StormProfile
 
@@ -19,7 +19,7 @@ ENV_ID = "GeneratorDispatch-v0"
 N_TYPICAL = 400
 """Simulated storms that planners reason with; none is a storm of an episode."""
 _STREAM = 7_002
-_DAY = CREW.index("day")
+_DAY = STATE.index("day")
 
 
 def profile_of(env: Any) -> StormProfile:
@@ -65,8 +65,6 @@ class DispatchPolicy(BasePolicy):
 
     def __init__(self, profile: StormProfile) -> None:
         self.profile = profile
-        most = np.ceil(profile.population / profile.customers_per_generator).astype(np.int64)
-        self._most = np.minimum(most, profile.generators)
 
     @classmethod
     def for_env(cls, env: Any, **kwargs: Any) -> DispatchPolicy:
@@ -84,7 +82,7 @@ class DispatchPolicy(BasePolicy):
         del deterministic
         day_of(observation)  # is it an observation that this policy can read?
         wanted, state = self.targets(observation, state, episode_start)
-        return np.minimum(wanted, self._most), state
+        return np.minimum(wanted, self.profile.most_useful), state
 
 
 class DoNothing(DispatchPolicy):
@@ -131,16 +129,9 @@ class OnlineGreedy(DispatchPolicy):
         seen = np.concatenate([np.where(episode_start[None, :, None], 0.0, seen)[1:], out[None]])
         stock = np.rint(np.asarray(observation["stock"])).astype(np.int64)
         p = self.profile
-        # one day of the rule, from the stock that there is: what is held stays or goes home, the rest is shipped
         need = np.ceil(seen[0] / p.customers_per_generator - 1e-6).astype(np.int64)
         held = np.minimum(stock, need) if self.rule == "returns" else stock
-        extra = online_greedy(
-            np.zeros((len(out), 1, p.n_counties)),
-            np.maximum(need - held, 0) * p.customers_per_generator,
-            generators=p.generators - held.sum(axis=1, keepdims=True),  # one a row
-            customers_per_generator=p.customers_per_generator,
-        )[:, 0]
-        return held + extra, seen
+        return held + in_order(np.maximum(need - held, 0), p.generators - held.sum(axis=1, keepdims=True)), seen
 
 
 class StaticDispatch(DispatchPolicy):

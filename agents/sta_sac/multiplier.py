@@ -9,6 +9,8 @@ import torch
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
+from stormgym.envs.data import City
+
 Method = Literal["softplus", "projected"]
 
 
@@ -181,6 +183,11 @@ def cost_limit_of(env: VecEnv | None) -> float:
         raise ValueError("the environment has no cost_limit; pass cost_limit (in the unit of info['cost'])") from None
 
 
+def return_unit_h(city: City) -> float:
+    """A natural unit of an episode's return in a city (h): mean repair hours times N / 20."""
+    return float(city.log.repair_h.mean()) * city.n_regions / 20.0
+
+
 def tightness_of(env: VecEnv | None) -> tuple[float, float] | None:
     """Smallest and largest limit in units of return, where episodes have limits of their own; else None."""
     if env is None:
@@ -194,7 +201,7 @@ def tightness_of(env: VecEnv | None) -> tuple[float, float] | None:
         return None
     low, high = math.inf, 0.0
     for pair, limit, city in zip(ranges, limits, cities, strict=True):
-        unit = float(city.log.repair_h.mean()) * city.n_regions / 20.0
+        unit = return_unit_h(city)
         first, last = pair or (limit, limit)
         low, high = min(low, first / unit), max(high, last / unit)
     return low, max(high, 1.01 * low)

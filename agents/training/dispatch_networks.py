@@ -7,12 +7,12 @@ from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor
 
-from stormgym.envs.dispatch.core import CREW
+from stormgym.envs.dispatch.core import STATE
 from stormgym.envs.dispatch.storms import AMPLITUDE, COVARIATES, MEAN_WEATHER
 
 DAYS_AHEAD = 4
 """Days of the forecast that are looked at, today first."""
-_STATE = {name: i for i, name in enumerate(CREW)}
+_STATE = {name: i for i, name in enumerate(STATE)}
 _PER_COUNTY = 5 + len(COVARIATES) + 3 * DAYS_AHEAD
 _OF_ALL = 6
 

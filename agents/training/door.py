@@ -154,7 +154,7 @@ def start_run(
                 raise ValueError(f"--{spec.name}.{name.replace('_', '-')} must be at least 1; got {size}")
         learner: Learner = spec.load()
         _check_cities(learner, env_kwargs)
-        _check_limit(learner, chosen, env_kwargs)
+        _check_limit(learner, env_id, chosen, env_kwargs)
         _check_table(env_id, env_kwargs, final_episodes, compare)
         budget = timesteps or learner.default_timesteps
         venv = _prepared(env_id, num_envs or learner.default_num_envs, env_kwargs, console)
@@ -327,13 +327,14 @@ def _check_table(env_id: str, env_kwargs: Mapping[str, Any], episodes: int, comp
             check_runs(others, env_id, env_kwargs)
 
 
-def _check_limit(learner: Learner, settings: Any, env_kwargs: Mapping[str, Any]) -> None:
+def _check_limit(learner: Learner, env_id: str, settings: Any, env_kwargs: Mapping[str, Any]) -> None:
     limit = env_kwargs.get("cost_limit")
     if isinstance(limit, tuple | list) and not learner.any_limit and getattr(settings, "constrained", True):
-        able = [name for name, spec in AGENTS.items() if spec.trainable and spec.load().any_limit]
+        able = [name for name in known_agents(env_id, trainable=True) if agent_spec(name).load().any_limit]
+        other = f", or take {' or '.join(able)}, which has a price for every limit" if able else ""
         raise ValueError(
             f"{learner.name} learns one price of the gap, which fits one limit; got the range {tuple(limit)}. Give one "
-            f"number, or take {' or '.join(able)}, which has a price for every limit"
+            f"number{other}"
         )
 
 

@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stormgym.agents.attention_pg.algorithm import AttentionPG
 from stormgym.agents.policy import AGENTS, Policy, agent_spec
 from stormgym.agents.sta_sac.algorithm import STASAC
-from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier
+from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier, return_unit_h
 from stormgym.agents.training import networks
 from stormgym.agents.training.dispatch_networks import DispatchFeatures, is_dispatch
 from stormgym.agents.training.hierarchical import GroupedRegionExtractor, RegionHierarchicalPolicy
@@ -397,8 +397,7 @@ def return_unit(venv: VecEnv) -> float:
         return float(profile.interruption_cost * typical_wave(profile.name).mean.sum()) / 20.0
     if not venv.has_attr("city"):
         return 1.0
-    city = venv.get_attr("city")[0]
-    return float(city.log.repair_h.mean()) * city.n_regions / 20.0
+    return return_unit_h(venv.get_attr("city")[0])
 
 
 sta_sac = STASACLearner("sta-sac", STASAC, STASACSettings, default_timesteps=240_000, default_num_envs=64)

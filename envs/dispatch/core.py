@@ -20,7 +20,7 @@ Timing = Literal["dense", "terminal"]
 RENDER_MODES = ("ansi", "rgb_array")
 ACTIONS = ("units", "box")
 FORECASTS = ("typical", "none")
-CREW = (
+STATE = (
     "day",
     "days_left",
     "home",
@@ -93,8 +93,7 @@ class DispatchCore:
             name: np.vstack([values if known else np.zeros_like(values), np.zeros_like(values)])
             for name, values in zip(("forecast", "lower", "upper"), wave, strict=True)
         }
-        most = np.ceil(self.profile.population / self.profile.customers_per_generator).astype(np.int64)
-        self.most = np.minimum(most, self.profile.generators)  # [K] more are of no use in a county
+        self.most = self.profile.most_useful  # [K]
         self.action_space: spaces.MultiDiscrete | spaces.Box = (
             spaces.MultiDiscrete(self.most + 1)
             if action == "units"
@@ -105,7 +104,7 @@ class DispatchCore:
     def _space(self) -> spaces.Dict:
         k, t = self.profile.n_counties, self.profile.n_periods
         shapes = dict.fromkeys(("stock", "out", "population", "group", "unserved", *COVARIATES), (k,))
-        shapes |= {"state": (len(CREW),), "forecast": (t * k,), "lower": (t * k,), "upper": (t * k,)}
+        shapes |= {"state": (len(STATE),), "forecast": (t * k,), "lower": (t * k,), "upper": (t * k,)}
         low = dict.fromkeys(("temperature_c", "humidity", "wind_ms"), -_LARGE)
         parts: dict[str, spaces.Space[Any]] = {
             name: spaces.Box(low.get(name, 0.0), _LARGE, shape=shape, dtype=np.float32)
@@ -171,7 +170,7 @@ class DispatchCore:
             p.operating_cost,
             p.cost_limit,
         )
-        state = np.empty((b, len(CREW)))
+        state = np.empty((b, len(STATE)))
         state[:, 0], state[:, 1] = day, t - day
         state[:, 2] = p.generators - process.stock[rows].sum(axis=1)
         state[:, 3:9], state[:, 9] = constants, process.gap[rows]

@@ -37,7 +37,7 @@ class GeneratorDispatchEnv(SingleEnv):
     | `unserved` | `[K]` float32 | periods | without power and generator so far, per customer |
     | `temperature_c`, `wind_ms`, `humidity`, `onset` | `[K]` float32 | | the storm's weather and first period |
     | `forecast`, `lower`, `upper` | `[T K]` float32 | customers | out today and later, day by day; 0 behind the end |
-    | `state` | `[10]` float32 | | `stormgym.envs.dispatch.core.CREW`: day, days left, generators at home, costs, gap |
+    | `state` | `[10]` float32 | | `stormgym.envs.dispatch.core.STATE`: day, days left, generators at home, costs, gap |
     | `action_mask` | `[sum of choices]` int8 | | all ones |
 
     ## Rewards

@@ -94,10 +94,9 @@ def render_frame(process: DispatchProcess, row: int, forecast: NDArray[np.float6
         left.set_xlabel("day")
         left.set_ylabel("customers out")
         left.legend(frameon=False, fontsize=9)
-        left.set_title(
-            f"{p.name}, day {f['day']} of {p.n_periods}: cost {f['cost']:,.0f}, home {f['home']}", loc="left"
-        )
-        size = 900.0 * p.population / p.population.max() * min(1.0, 12.0 / p.n_counties)
+        title = f"{p.name}, day {f['day']} of {p.n_periods}: cost {f['cost']:,.0f}, {f['home']} generators at home"
+        left.set_title(title, loc="left")
+        size = min(4_000.0, 20_000.0 / p.n_counties) * p.population / p.population.max()
         colour = [COLOURS[g] for g in p.group]
         x, y = p.place.T
         share = f["out"][-1] / p.population

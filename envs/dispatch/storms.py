@@ -116,6 +116,11 @@ class StormProfile:
         """Income tercile of each county `[K]`, 0 = low."""
         return terciles(self.income)
 
+    @property
+    def most_useful(self) -> Ints:
+        """Generators that all customers of each county could use, at most Q, `[K]`."""
+        return np.minimum(np.ceil(self.population / self.customers_per_generator).astype(np.int64), self.generators)
+
     def draw(self, streams: Sequence[np.random.Generator]) -> Storms:
         """One storm a stream; each draws all of its storm from its own stream, whatever the others do."""
         k = self.n_counties

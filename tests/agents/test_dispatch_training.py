@@ -14,7 +14,7 @@ import torch
 from stormgym.agents.training.dispatch_networks import DispatchFeatures, is_dispatch
 from stormgym.agents.training.learners import maskable_ppo, ppo, return_unit
 from stormgym.agents.training.vec_env import make_vec_env
-from stormgym.envs.dispatch.core import CREW
+from stormgym.envs.dispatch.core import STATE
 
 ROOT = Path(__file__).resolve().parents[2]
 ENV_ID = "GeneratorDispatch-v0"
@@ -49,10 +49,10 @@ def test_features__have_no_units() -> None:
     assert before.abs().max() < 30
     people = {name: 7.0 * obs[name] for name in ("out", "population", "forecast", "lower", "upper")}
     state = obs["state"].clone()
-    state[:, CREW.index("customers_per_generator")] *= 7.0
-    state[:, [CREW.index("transport_cost"), CREW.index("operating_cost")]] *= 7.0 * 3.0
-    state[:, CREW.index("interruption_cost")] *= 3.0  # another currency
-    state[:, [CREW.index("gap"), CREW.index("cost_limit")]] *= 5.0
+    state[:, STATE.index("customers_per_generator")] *= 7.0
+    state[:, [STATE.index("transport_cost"), STATE.index("operating_cost")]] *= 7.0 * 3.0
+    state[:, STATE.index("interruption_cost")] *= 3.0  # another currency
+    state[:, [STATE.index("gap"), STATE.index("cost_limit")]] *= 5.0
     torch.testing.assert_close(features({**obs, **people, "state": state}), before)
 
 
