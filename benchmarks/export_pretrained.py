@@ -137,8 +137,11 @@ def best_actor(run: Run) -> Actor:
         raise ValueError(f"only runs of sta-sac and sta-sac-paper can be exported; this one is of {run.settings.agent}")
     data, parameters, _ = load_from_zip_file(file, device="cpu")
     assert data is not None
+    sizes = {key: run.settings.learner[key] for key in NETWORK}
+    if data["policy_kwargs"].get("update"):  # trained under a shock
+        sizes["update"] = True
     return Actor(
-        sizes={key: run.settings.learner[key] for key in NETWORK},
+        sizes=sizes,
         n_groups=n_groups_of(data["observation_space"]["crew"].shape[0]),
         weights={
             key.removeprefix(ACTOR): value for key, value in parameters["policy"].items() if key.startswith(ACTOR)

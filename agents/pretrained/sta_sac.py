@@ -19,7 +19,7 @@ from stormgym.agents.sta_sac.networks import SHAPES, EpisodeNet, PaperNet
 from stormgym.envs.restoration.layout import n_groups_of
 
 NETWORK = ("shape", "width", "n_layers", "n_heads", "step_width", "balance")
-"""What a card says of the network."""
+"""What a card says of the network; `update` as well where it was trained under a shock."""
 
 
 class PretrainedSTASAC(BasePolicy):

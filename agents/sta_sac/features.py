@@ -16,6 +16,8 @@ from stormgym.envs.restoration.layout import COLUMN, CREW_SCALARS, REGION_COLUMN
 CREW = {name: i for i, name in enumerate(CREW_SCALARS)}
 N_STATIC = 7
 """Static features beside the group."""
+PRIOR_REPAIRS = 6.0
+"""How many repairs the forecast is worth against what the repairs seen say of a shared factor."""
 
 
 def check_observation_space(space: Any) -> None:
@@ -134,6 +136,22 @@ def balance_features(regions: Tensor, crew: Tensor, n_groups: int) -> Tensor:
     return torch.cat([4.0 * own, (widening.sum(-1) / size).unsqueeze(-1)], dim=-1)
 
 
+def update_features(regions: Tensor, crew: Tensor, scales: Scales, n_groups: int) -> Tensor:
+    """Forecasts corrected by the repairs seen: `[B, T, N, 2]`, the hours in mean forecasts and their log.
+
+    The factor of a group is exp(n / (n + 6) * mean log(realised / forecast)) after n of its repairs: the posterior of a
+    shared factor whose log varies a sixth as much as one repair's. Before the first repair it is 1.
+    """
+    group = group_one_hot(regions, n_groups)  # [B, N, G]
+    first = len(CREW_SCALARS)
+    shares, _ = split_groups(crew, n_groups)
+    n_seen = shares * group.sum(1)[:, None]  # [B, T, G]
+    log_factor = crew[..., first : first + n_groups] * n_seen / (n_seen + PRIOR_REPAIRS)
+    point = (regions[..., COLUMN["point_h"]] / scales.hours).clamp_min(1e-3).log()  # [B, N]
+    updated = (point[:, None] + torch.einsum("bng,btg->btn", group, log_factor)).clamp(-7.0, 4.0)
+    return torch.stack([updated.exp(), updated], dim=-1)
+
+
 def way_features(travel: Tensor) -> Tensor:
     """The way to each region `[..., 3]` from its hours in mean repairs."""
     return torch.stack([travel, travel.sqrt(), (-3.0 * travel).exp()], dim=-1)
@@ -161,7 +179,14 @@ def make_inputs(
             tokens=static_features(regions, scales, n_groups),
             is_open=is_open,
             travel=travel,
-            moving=torch.cat([way_features(travel), balance_features(regions, crew, n_groups)], dim=-1),
+            moving=torch.cat(
+                [
+                    way_features(travel),
+                    balance_features(regions, crew, n_groups),
+                    update_features(regions, crew, scales, n_groups),
+                ],
+                dim=-1,
+            ),
             crew=crew_features(crew, share_open, scales, n_groups),
         ),
         scales,

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 Encoding = tuple[Tensor, ...]
-N_WAY, N_BALANCE = 3, 4
-"""Features of a region that change from step to step: of the way to it, and of the balance between groups."""
+N_WAY, N_BALANCE, N_UPDATE = 3, 4, 2
+"""Features of a region that change from step to step: the way to it, the balance between groups, its forecast anew."""
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Inputs:
     tokens: Tensor  # [B, N, F] static features
     is_open: Tensor  # [B, T, N] bool
     travel: Tensor  # [B, T, N] hours from the crew, in mean repairs
-    moving: Tensor  # [B, T, N, 3 + 4] features of a region that change from step to step: way, balance
+    moving: Tensor  # [B, T, N, 3 + 4 + 2] features of a region that change from step to step: way, balance, update
     crew: Tensor  # [B, T, C]
     exists: Tensor | None = None  # [B, N] bool where cities of several sizes are padded to one; None: all exist
 
@@ -59,7 +59,8 @@ class RegionEncoder(nn.Module):
 class EpisodeNet(nn.Module):
     """Encode an episode once, score its regions at every step: `[B, T, N, n_out]`.
 
-    `balance=False` hides from it what each choice does to the balance between groups.
+    `balance=False` hides from it what each choice does to the balance between groups; `update=True` shows it forecasts
+    corrected by the repairs seen, for durations that share a factor.
     """
 
     def __init__(
@@ -72,16 +73,18 @@ class EpisodeNet(nn.Module):
         n_heads: int,
         step_width: int,
         balance: bool = True,
+        update: bool = False,
     ) -> None:
         super().__init__()
-        self.n_moving = N_WAY + N_BALANCE * balance
+        shown = [True] * N_WAY + [balance] * N_BALANCE + [update] * N_UPDATE
+        self.shown = [i for i, yes in enumerate(shown) if yes]
         self.n_heads = n_heads
         self.encoder = RegionEncoder(n_features, width, n_layers, n_heads)
         self.query = nn.Sequential(nn.Linear(2 * width + n_crew, width), nn.ReLU(), nn.Linear(width, step_width))
         self.attend = nn.Linear(width, 2 * width, bias=False)
         self.value = nn.Linear(width, step_width, bias=False)
         self.key = nn.Linear(width, step_width, bias=False)
-        self.moving = nn.Linear(self.n_moving, step_width)
+        self.moving = nn.Linear(len(self.shown), step_width)
         self.mix = nn.Linear(step_width, step_width)
         self.out = nn.Linear(step_width, n_out)
 
@@ -104,7 +107,7 @@ class EpisodeNet(nn.Module):
         weight = inputs.is_open.to(h.dtype)  # [B, T, N]
         pooled = torch.matmul(weight, h) / weight.sum(-1, keepdim=True).clamp_min(1.0)  # [B, T, D]
         query = self.query(torch.cat([cls[:, None].expand(-1, t, -1), pooled, inputs.crew], dim=-1))  # [B, T, D]
-        moving = inputs.moving[..., : self.n_moving]
+        moving = inputs.moving[..., self.shown]
         x = self.around(kernel, value, weight) + self.moving(moving) + self.key(h)[:, None] + query[:, :, None]
         return self.out(torch.relu(self.mix(torch.relu(x))))
 
@@ -133,7 +136,7 @@ class EpisodeNet(nn.Module):
 class PaperNet(nn.Module):
     """The paper's form: a transformer over the open regions at every step, and additive query-key scores.
 
-    It never sees the balance features; `balance` is there so that both shapes are made alike.
+    It never sees the moving features; `balance` and `update` are there so that both shapes are made alike.
     """
 
     def __init__(
@@ -146,9 +149,10 @@ class PaperNet(nn.Module):
         n_heads: int,
         step_width: int,
         balance: bool = False,
+        update: bool = False,
     ) -> None:
         super().__init__()
-        del balance
+        del balance, update
         self.encoder = RegionEncoder(n_features + 1, width, n_layers, n_heads)
         self.project = nn.Linear(width + n_features + 1, step_width)
         self.query = nn.Linear(width + n_crew, step_width, bias=False)

@@ -104,6 +104,7 @@ class STASACPolicy(BasePolicy):
         width, n_layers, n_heads: size of the encoder.
         step_width: width of what is computed for every region at every step.
         balance: show the networks what restoring each region does to the balance between groups (`"episode"` only).
+        update: show them forecasts corrected by the repairs seen, which say something where durations share a factor.
         shape: `"episode"` or `"paper"` (see `networks`).
         share_critics: four heads on one trunk, or an encoder for each critic.
         known_part: critics learn a rest on top of what can be written down, or everything.
@@ -120,6 +121,7 @@ class STASACPolicy(BasePolicy):
         n_heads: int = 4,
         step_width: int = 32,
         balance: bool = True,
+        update: bool = False,
         shape: str = "episode",
         share_critics: bool = True,
         known_part: bool = True,
@@ -141,12 +143,13 @@ class STASACPolicy(BasePolicy):
             "n_heads": n_heads,
             "step_width": step_width,
             "balance": balance,
+            "update": update,
             "shape": shape,
             "share_critics": share_critics,
             "known_part": known_part,
             "actor_lr_factor": actor_lr_factor,
         }
-        size = {key: self._settings[key] for key in ("width", "n_layers", "n_heads", "step_width", "balance")}
+        size = {key: self._settings[key] for key in ("width", "n_layers", "n_heads", "step_width", "balance", "update")}
         self.actor = SHAPES[shape](N_STATIC + self.n_groups, n_crew_features(self.n_groups), 1, **size)
         self.actor_average = SHAPES[shape](N_STATIC + self.n_groups, n_crew_features(self.n_groups), 1, **size)
         self.actor_average.load_state_dict(self.actor.state_dict())

@@ -183,9 +183,10 @@ class STASACLearner(Learner):
             "known_part",
             "actor_lr_factor",
         )
-        arguments["policy_kwargs"] = {key: arguments.pop(key) for key in sizes}
+        shock = has_shock(venv)
+        arguments["policy_kwargs"] = {**{key: arguments.pop(key) for key in sizes}, "update": shock}
         arguments["teacher"] = teacher_of(settings.teacher, venv, arguments.pop("teacher_margin"))
-        arguments["shared_luck"] = has_shock(venv)
+        arguments["shared_luck"] = shock
         return "STASACPolicy", arguments
 
     def rebind(self, model: BaseAlgorithm, venv: VecEnv, settings: STASACSettings) -> None:

@@ -62,7 +62,8 @@ class RegionExtractor(BaseFeaturesExtractor):
             self.n_groups,
         )
         weight = is_open.to(regions.dtype).unsqueeze(-1)  # [B, N, 1]
-        x = torch.cat([inputs.tokens, inputs.moving[:, 0], weight], dim=-1)
+        moving = inputs.moving[:, 0, :, : N_WAY + N_BALANCE]
+        x = torch.cat([inputs.tokens, moving, weight], dim=-1)
         h = self.embed(x)  # [B, N, D]
         pooled = (h * weight).sum(1) / weight.sum(1).clamp_min(1.0)  # [B, D]
         summary = self.summary(torch.cat([pooled, inputs.crew[:, 0]], dim=-1))  # [B, D]

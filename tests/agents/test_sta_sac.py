@@ -24,17 +24,19 @@ from stormgym.agents.sta_sac.features import (
     n_crew_features,
     scales_of,
     split_groups,
+    update_features,
 )
 from stormgym.agents.sta_sac.losses import clipped_surrogate, retrace_targets
 from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier, LimitMultiplier
 from stormgym.agents.sta_sac.networks import SHAPES
 from stormgym.agents.sta_sac.policy import Critics
 from stormgym.agents.sta_sac.scenarios import expected_to_go
-from stormgym.agents.training.play import play
+from stormgym.agents.training.learners import STASACLearner
+from stormgym.agents.training.play import make_training_env, play
 from stormgym.agents.training.settings import STASACSettings
 from stormgym.agents.training.vec_env import make_vec_env
 from stormgym.envs.equity import pair_matrix
-from stormgym.envs.restoration.layout import COLUMN, regions_of
+from stormgym.envs.restoration.layout import COLUMN, crew_columns, regions_of
 
 CITY = "synthetic:7:1"
 SMALL: dict[str, Any] = {
@@ -381,12 +383,38 @@ def test_balance_features__agree_with_counting_by_hand(trained: STASAC) -> None:
 def test_balance_features__are_shown_only_when_asked(trained: STASAC) -> None:
     batch = trained.replay_buffer.episodes(np.arange(2))
     inputs, _ = make_inputs(batch.regions, batch.distance_km, batch.is_open, batch.crew, 3)
-    other = replace(inputs, moving=torch.cat([inputs.moving[..., :3], inputs.moving[..., 3:] + 1.0], dim=-1))
-    for balance in (True, False):
-        torch.manual_seed(0)
-        net = SHAPES["episode"](N_STATIC + 3, n_crew_features(3), 1, 16, 1, 2, 8, balance=balance)
-        with torch.no_grad():
-            assert torch.equal(net(inputs), net(other)) is not balance
+    for feature, columns in (("balance", slice(3, 7)), ("update", slice(7, 9))):
+        moving = inputs.moving.clone()
+        moving[..., columns] += 1.0
+        for shown in (True, False):
+            torch.manual_seed(0)
+            kwargs: dict[str, Any] = {"balance": False, feature: shown}
+            net = SHAPES["episode"](N_STATIC + 3, n_crew_features(3), 1, 16, 1, 2, 8, **kwargs)
+            with torch.no_grad():
+                assert torch.equal(net(inputs), net(replace(inputs, moving=moving))) is not shown
+
+
+def test_update_features__are_forecasts_times_the_shrunk_ratio_of_the_group(trained: STASAC) -> None:
+    batch = trained.replay_buffer.episodes(np.arange(2))
+    scales = scales_of(batch.regions)
+    features = update_features(batch.regions, batch.crew, scales, 3)
+    names = {name: i for i, name in enumerate(crew_columns(3))}
+    group, point = batch.regions[..., COLUMN["group"]].long(), batch.regions[..., COLUMN["point_h"]]
+    assert torch.allclose(features[:, 0, :, 0], point / scales.hours, rtol=1e-5)  # no repair was seen
+    m, t = 1, batch.crew.shape[1] - 1
+    for r in range(point.shape[1]):
+        own = int(group[m, r])
+        seen = batch.crew[m, t, names[f"share_restored_{own}"]].item() * (group[m] == own).sum().item()
+        ratio = batch.crew[m, t, names[f"log_ratio_{own}"]].item()
+        expected = point[m, r].item() / scales.hours[m].item() * np.exp(ratio * seen / (seen + 6.0))
+        np.testing.assert_allclose(features[m, t, r], [expected, np.log(expected)], rtol=1e-4, atol=1e-5)
+
+
+def test_learner__updated_forecasts_are_shown_under_a_shock_only() -> None:
+    for shock in ("none", "group"):
+        venv = make_training_env("Restoration-v0", 2, {"city": CITY, "shock": shock})
+        _, arguments = STASACLearner("sta-sac").arguments(venv, STASACSettings(teacher="none"))
+        assert arguments["policy_kwargs"]["update"] is (shock == "group")
 
 
 @pytest.mark.parametrize("shape", list(SHAPES))
