@@ -31,7 +31,7 @@ from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier, LimitMultipli
 from stormgym.agents.sta_sac.networks import SHAPES
 from stormgym.agents.sta_sac.policy import Critics
 from stormgym.agents.sta_sac.scenarios import expected_to_go
-from stormgym.agents.training.learners import STASACLearner
+from stormgym.agents.training.learners import sta_sac
 from stormgym.agents.training.play import make_training_env, play
 from stormgym.agents.training.settings import STASACSettings
 from stormgym.agents.training.vec_env import make_vec_env
@@ -413,7 +413,7 @@ def test_update_features__are_forecasts_times_the_shrunk_ratio_of_the_group(trai
 def test_learner__updated_forecasts_are_shown_under_a_shock_only() -> None:
     for shock in ("none", "group"):
         venv = make_training_env("Restoration-v0", 2, {"city": CITY, "shock": shock})
-        _, arguments = STASACLearner("sta-sac").arguments(venv, STASACSettings(teacher="none"))
+        _, arguments = sta_sac.arguments(venv, STASACSettings(teacher="none"))
         assert arguments["policy_kwargs"]["update"] is (shock == "group")
 
 
