@@ -1,7 +1,7 @@
-"""Everything that forecasts: conformal intervals, cross-fitted forecasts, coverage reports.
+"""Everything that forecasts: conformal intervals, cross-fitted forecasts, outage waves, coverage reports.
 
 Arrays in, arrays out; nothing here knows an environment. Names are imported on first use, so that importing
-the package loads no scikit-learn.
+the package loads no scikit-learn and no torch.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from stormgym.predictors.conformal import CQR, ECQR, NormalizedConformal, SplitConformal
     from stormgym.predictors.coverage import CoverageReport, GroupCoverage, coverage_report
     from stormgym.predictors.cross_fit import CrossFit, cross_fit
+    from stormgym.predictors.outage_ode import OutageODE
     from stormgym.predictors.quantile_models import default_forest
 
 _HOME = {
@@ -26,6 +27,7 @@ _HOME = {
     "CrossFit": "cross_fit",
     "cross_fit": "cross_fit",
     "default_forest": "quantile_models",
+    "OutageODE": "outage_ode",
 }
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "CrossFit",
     "GroupCoverage",
     "NormalizedConformal",
+    "OutageODE",
     "SplitConformal",
     "coverage_report",
     "cross_fit",
