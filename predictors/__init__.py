@@ -46,12 +46,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name on first use (PEP 562)."""
+    """Import a public name, and those of its module, on first use (PEP 562).
+
+    All at once, because importing the module `cross_fit` puts it where its function of that name belongs.
+    """
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it offers {', '.join(__all__)}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+    module = import_module(f"{__name__}.{_HOME[name]}")
+    globals().update({other: getattr(module, other) for other, home in _HOME.items() if home == _HOME[name]})
+    return globals()[name]
 
 
 def __dir__() -> list[str]:

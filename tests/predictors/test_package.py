@@ -27,6 +27,12 @@ def test_names__every_public_name_is_there():
     assert set(predictors.__all__) <= set(dir(predictors))
 
 
+def test_names__a_function_is_not_hidden_by_its_module():
+    code = "from stormgym.predictors import CrossFit, cross_fit; assert callable(cross_fit), cross_fit"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_names__unknown_name_lists_the_known():
     with pytest.raises(AttributeError, match=r"no attribute 'LSTM'; it offers CQR, ECQR"):
         predictors.LSTM  # noqa: B018  reading the attribute is the test
