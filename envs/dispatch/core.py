@@ -67,7 +67,7 @@ class DispatchCore:
         if render_mode is not None:
             _one_of("render_mode", render_mode, RENDER_MODES)
         if not isinstance(profile, str):
-            raise TypeError(f"profile must be a name; got {profile!r}")
+            raise TypeError(f"profile must be a name or the path of a folder, as text; got {profile!r}")
         changes = {
             "generators": generators,
             "transport_cost": transport_cost,
@@ -86,7 +86,7 @@ class DispatchCore:
         self.covariates = np.zeros((batch, self.profile.n_counties, len(COVARIATES)))
         self.reward_dense, self.cost_dense = reward == "dense", cost == "dense"
         self.reward_so_far = np.zeros(batch)
-        wave = typical_wave(profile)
+        wave = typical_wave(self.profile)
         known = forecast == "typical"
         # one period of zeros behind the end for each that is over, so that a row is a window of it
         self._forecast = {
