@@ -55,7 +55,8 @@ class GeneratorDispatchEnv(SingleEnv):
 
     ## Arguments
     Args:
-        profile: counties, storms and costs: `"A"`, `"B"` (three cities), `"ten"`, or `"synthetic:K:SEED"`.
+        profile: counties, storms and costs: `"A"`, `"B"` (three cities), `"ten"`, `"synthetic:K:SEED"`, or the path of
+            a folder of recorded storms (`stormgym.envs.dispatch.folder`).
         generators, transport_cost, interruption_cost, operating_cost, cost_limit: in place of the profile's own.
         action: `"units"` or `"box"`.
         forecast: `"typical"` (mean and 5 to 95 % of 200 simulated storms) or `"none"` (zeros).

@@ -208,7 +208,7 @@ def test_read_eaglei__keeps_a_span_of_times_and_files_may_write_times_in_their_o
     np.testing.assert_array_equal(part.out[:, 0], [3, 4, 5])
     half = write(tmp_path / "half.csv", {"1": [1, None, 3, None, 5, None]})
     np.testing.assert_array_equal(read_eaglei(half, interval_min=30).out[:, 0], [1, 3, 5])
-    with pytest.raises(DataError, match="no row is left. Check states, counties and times"):
+    with pytest.raises(DataError, match=r"no row is left\. Check states, counties and times"):
         read_eaglei(old, since="2024-01-01")
     zoned = pd.read_csv(old).assign(run_start_time=lambda f: pd.to_datetime(f.run_start_time).dt.tz_localize("UTC"))
     zoned.to_parquet(tmp_path / "zoned.parquet")
