@@ -56,6 +56,11 @@ class RecordedProfile(StormProfile):
                 f"{self.population[at[2]]:g} in county {self.county[at[2]]}. Correct the count or the customers."
             )
 
+    @property
+    def label(self) -> tuple[str, ...]:
+        """The name or code of each county."""
+        return self.county
+
     def draw(self, streams: Sequence[np.random.Generator]) -> Storms:
         """Recorded storms, one a stream, each picked by its own stream."""
         pick = np.array([rng.integers(len(self.window)) for rng in streams], dtype=np.int64)

@@ -112,6 +112,11 @@ class StormProfile:
         return len(self.population)
 
     @property
+    def label(self) -> tuple[str, ...]:
+        """What texts call each county, K of them: its index."""
+        return tuple(map(str, range(self.n_counties)))
+
+    @property
     def group(self) -> Ints:
         """Income tercile of each county `[K]`, 0 = low."""
         return terciles(self.income)
