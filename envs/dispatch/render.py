@@ -63,8 +63,9 @@ def render_text(process: DispatchProcess, row: int) -> str:
     ]
     for k in np.argsort(-now, kind="stable")[:N_TEXT].tolist():
         share = now[k] / p.population[k]
+        bar = "#" * round(20 * share)
         lines.append(
-            f"{p.label[k]:<8.8}{GROUPS[p.group[k]]:<13}{p.population[k]:>10,.0f}{now[k]:>8,.0f}  [{'#' * round(20 * share):<20}]"
+            f"{p.label[k]:<8.8}{GROUPS[p.group[k]]:<13}{p.population[k]:>10,.0f}{now[k]:>8,.0f}  [{bar:<20}]"
             f"{f['stock'][k]:>11}{f['unserved'][k]:>6.2f}"
         )
     if p.n_counties > N_TEXT:

@@ -1,7 +1,10 @@
 """Storms of the past from a folder: what is read, what is refused, and that nothing of them reaches a forecast."""
 
 import json
+import sys
+import time
 import warnings
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from stormgym.envs.dispatch.forecasts import typical_wave
 from stormgym.envs.dispatch.profiles import half_of_doing_nothing, resolve_profile, unserved_gap
 from stormgym.envs.dispatch.recorded import RecordedProfile, first_periods
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 ENV_ID = "GeneratorDispatch-v0"
 CUSTOMERS = {"01001": 4_000, "01003": 9_000, "01005": 2_500, "01007": 6_000}
 STARTS = {"early": "2021-08-28T00:00:00", "late": "2023-01-30T18:00:00"}
@@ -172,7 +176,8 @@ def test_folder__absent_rows_are_zero_only_if_it_says_so(tmp_path: Path) -> None
         )
     assert not profile.recorded[0, 0].any()
     whole = profile_of(write(tmp_path / "c"))
-    shifted = profile_of(write(tmp_path / "d", sparse, missing_is_zero=True))
+    with pytest.warns(UserWarning, match=r"its first 0 h and its last 6\.25 h"):
+        shifted = profile_of(write(tmp_path / "d", sparse, missing_is_zero=True))
     np.testing.assert_allclose(shifted.recorded, whole.recorded)
 
 
@@ -381,9 +386,15 @@ def test_native_vector__plays_as_single_ones(folder: Path) -> None:
 @pytest.mark.parametrize("action", ["units", "box"])
 def test_environment__passes_the_checker_and_is_drawn(folder: Path, action: str) -> None:
     env = gym.make(ENV_ID, profile=str(folder), action=action, render_mode="rgb_array")
-    check_env(env.unwrapped, skip_render_check=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", category=UserWarning)
+        warnings.filterwarnings("ignore", message=".*For Box action spaces, we recommend")  # generators are no shares
+        check_env(env.unwrapped, skip_render_check=True)
     env.reset(seed=0)
     assert env.render().shape == (560, 1000, 3)
+    text = gym.make(ENV_ID, profile=str(folder), render_mode="ansi").unwrapped
+    text.reset(seed=0)
+    assert all(code in text.render() for code in CUSTOMERS)  # counties go by their codes
 
 
 def test_policies__nobody_beats_the_oracle(folder: Path) -> None:
@@ -398,3 +409,52 @@ def test_policies__nobody_beats_the_oracle(folder: Path) -> None:
         costs[name] = info["metrics"]["total_cost"]
     assert min(costs, key=lambda name: costs[name]) == "oracle-dispatch"
     assert costs["online-greedy"] < costs["do-nothing"]
+
+
+# --------------------------------------------------------------------------------------------------------- real storms
+
+
+def example() -> Any:
+    spec = spec_from_file_location("stormgym_example_helene", ROOT / "examples" / "georgia_helene.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = module_from_spec(spec)  # its dataclasses look for it there
+    spec.loader.exec_module(module)
+    return module
+
+
+def real(shared_data: Path, folder: Path, outages: str, **settings: Any) -> RecordedProfile:
+    module, counties = example(), shared_data / "us_counties.csv"
+    module.write_folder(module.Settings(outages=shared_data / outages, counties=counties, **settings), folder)
+    with pytest.warns(UserWarning, match="are missing or faulty"):
+        return profile_of(folder)
+
+
+def test_helene__is_replayed_and_planned_for(shared_data: Path, tmp_path: Path) -> None:
+    helene = real(shared_data, tmp_path / "a", "ga_helene_2024_county_15min.parquet")
+    assert (helene.n_counties, helene.n_periods, helene.n_unknown) == (159, 28, 222)
+    wave = helene.recorded[0].sum(axis=1)
+    assert wave.argmax() == 3  # landfall in Georgia in the night of the 26th
+    assert wave.max() == pytest.approx(1.014e6, rel=1e-3)
+    again = real(shared_data, tmp_path / "b", "ga_helene_2024_eaglei_format.csv.gz", customers=shared_data / "MCC.csv")
+    np.testing.assert_allclose(again.recorded.sum(axis=(0, 2)), wave, rtol=0.1)  # other numbers of customers
+    costs, state, ended = {}, None, False
+    for name in ("do-nothing", "oracle-dispatch"):
+        env = gym.make(ENV_ID, profile=str(tmp_path / "a"))
+        (obs, info), began = env.reset(seed=0), time.perf_counter()
+        policy, state, ended = make_policy(name, env), None, False
+        while not ended:
+            action, state = policy.predict(obs, state=state, deterministic=True)
+            obs, _, ended, _, info = env.step(action)
+        assert time.perf_counter() - began < 60.0  # about a second alone on a machine
+        costs[name] = info["metrics"]["total_cost"]
+    assert costs["oracle-dispatch"] < 0.65 * costs["do-nothing"]
+
+
+def test_dorian__comes_from_a_feed_of_half_hours_in_local_time(shared_data: Path, tmp_path: Path) -> None:
+    dorian = real(shared_data, tmp_path, "nc_emc_dorian_2019_county.csv.gz", storm="dorian")
+    assert (dorian.n_counties, dorian.n_periods) == (100, 17)
+    assert dorian.n_unknown / dorian.n_counts == pytest.approx(0.034, abs=0.002)  # a gap of hours in the first night
+    wave = dorian.recorded[0].sum(axis=1)
+    assert wave.argmax() == 6  # around noon of the 6th, UTC
+    assert wave.max() == pytest.approx(85_913, rel=1e-3)
