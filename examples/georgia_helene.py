@@ -270,4 +270,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (KeyError, ValueError) as error:
+        sys.exit(f"error: {error}")

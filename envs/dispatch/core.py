@@ -20,6 +20,7 @@ Timing = Literal["dense", "terminal"]
 RENDER_MODES = ("ansi", "rgb_array")
 ACTIONS = ("units", "box")
 FORECASTS = ("typical", "none")
+STORMS = ("drawn", "simulated")
 STATE = (
     "day",
     "days_left",
@@ -56,12 +57,14 @@ class DispatchCore:
         cost_limit: float | None = None,
         action: str = "units",
         forecast: str = "typical",
+        storms: str = "drawn",
         reward: Timing = "dense",
         cost: Timing = "dense",
         render_mode: str | None = None,
     ) -> None:
         _one_of("action", action, ACTIONS)
         _one_of("forecast", forecast, FORECASTS)
+        _one_of("storms", storms, STORMS)
         _one_of("reward", reward, ("dense", "terminal"))
         _one_of("cost", cost, ("dense", "terminal"))
         if render_mode is not None:
@@ -83,6 +86,7 @@ class DispatchCore:
         self.cost_limit = self.profile.cost_limit
         self.batch = batch
         self.process = DispatchProcess(self.profile, batch)
+        self.draw = self.profile.draw if storms == "drawn" else self.profile.simulate
         self.covariates = np.zeros((batch, self.profile.n_counties, len(COVARIATES)))
         self.reward_dense, self.cost_dense = reward == "dense", cost == "dense"
         self.reward_so_far = np.zeros(batch)
@@ -118,7 +122,7 @@ class DispatchCore:
         """Draw new storms for `rows` (all when None), one generator a row."""
         del given
         at = slice(None) if rows is None else rows
-        storms = self.profile.draw(rngs)
+        storms = self.draw(rngs)
         self.process.reset(storms.out, rows)
         self.covariates[at] = storms.covariates
         self.reward_so_far[at] = 0.0

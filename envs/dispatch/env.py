@@ -60,6 +60,8 @@ class GeneratorDispatchEnv(SingleEnv):
         generators, transport_cost, interruption_cost, operating_cost, cost_limit: in place of the profile's own.
         action: `"units"` or `"box"`.
         forecast: `"typical"` (mean and 5 to 95 % of 200 simulated storms) or `"none"` (zeros).
+        storms: `"drawn"`, those of the profile, or `"simulated"`: also where the profile has recorded ones, so that a
+            learner can train without them.
         reward, cost: `"dense"` or `"terminal"`; same totals.
         render_mode: `"ansi"` or `"rgb_array"`.
     """
@@ -77,6 +79,7 @@ class GeneratorDispatchEnv(SingleEnv):
         cost_limit: float | None = None,
         action: str = "units",
         forecast: str = "typical",
+        storms: str = "drawn",
         reward: Timing = "dense",
         cost: Timing = "dense",
         render_mode: str | None = None,
@@ -91,6 +94,7 @@ class GeneratorDispatchEnv(SingleEnv):
             cost_limit=cost_limit,
             action=action,
             forecast=forecast,
+            storms=storms,
             reward=reward,
             cost=cost,
             render_mode=render_mode,

@@ -39,9 +39,9 @@ class Storms(NamedTuple):
     covariates: Floats
     """`[B, K, F]`, see `COVARIATES`."""
     transmission: Floats
-    """`[B, K]` per period."""
+    """`[B, K]` per period; NaN for a recorded storm, of which nobody knows it."""
     restoration: Floats
-    """`[B, K]` per period."""
+    """`[B, K]` per period; NaN likewise."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

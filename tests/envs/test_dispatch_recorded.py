@@ -397,6 +397,22 @@ def test_environment__passes_the_checker_and_is_drawn(folder: Path, action: str)
     assert all(code in text.render() for code in CUSTOMERS)  # counties go by their codes
 
 
+def test_storms__can_be_simulated_so_that_training_sees_none_of_the_past(folder: Path) -> None:
+    env = gym.make_vec(ENV_ID, 6, vectorization_mode="vector_entry_point", profile=str(folder), storms="simulated")
+    obs, _ = env.reset(seed=0)
+    profile = profile_of(folder)
+    waves = env.unwrapped.process.out
+    assert not (waves[:, None] == profile.recorded).all(axis=(2, 3)).any()
+    assert len({wave.tobytes() for wave in waves}) == 6
+    seen = gym.make(ENV_ID, profile=str(folder)).reset(seed=0)[0]
+    assert {key: value.shape[1:] for key, value in obs.items()} == {key: value.shape for key, value in seen.items()}
+    synthetic = [gym.make(ENV_ID, storms=storms).reset(seed=1)[0] for storms in ("drawn", "simulated")]
+    for key, value in synthetic[0].items():
+        np.testing.assert_array_equal(value, synthetic[1][key])
+    with pytest.raises(ValueError, match="storms must be one of drawn, simulated; got 'real'"):
+        gym.make(ENV_ID, storms="real")
+
+
 def test_policies__nobody_beats_the_oracle(folder: Path) -> None:
     costs = {}
     for name in ("do-nothing", "online-greedy", "static-dispatch", "replanning-dispatch", "oracle-dispatch"):
