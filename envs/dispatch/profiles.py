@@ -50,7 +50,7 @@ def resolve_profile(name: str) -> StormProfile:
         ValueError: no such profile.
         DataError: a folder whose files do not fit.
     """
-    if name not in _NAMED and not name.startswith("synthetic:") and Path(name).is_dir():
+    if name and name not in _NAMED and not name.startswith("synthetic:") and Path(name).is_dir():
         from stormgym.envs.dispatch.folder import stamp
 
         folder = Path(name).resolve()
