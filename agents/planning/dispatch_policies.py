@@ -13,7 +13,7 @@ from stormgym.agents.planning.situation import base_envs
 from stormgym.agents.policy import BasePolicy, Observation
 from stormgym.envs.dispatch.core import STATE
 from stormgym.envs.dispatch.profiles import resolve_profile
-from stormgym.envs.dispatch.storms import StormProfile
+from stormgym.envs.dispatch.storms import Family, StormProfile
 
 ENV_ID = "GeneratorDispatch-v0"
 N_TYPICAL = 400
@@ -28,10 +28,14 @@ def profile_of(env: Any) -> StormProfile:
     return profile
 
 
-@lru_cache(maxsize=16)
-def typical_storms(profile: str) -> Floats:
+def typical_storms(profile: str | StormProfile) -> Floats:
     """Waves `[400, T + 1, K]` of simulated storms of a profile."""
-    out = resolve_profile(profile).draw([np.random.default_rng([_STREAM, i]) for i in range(N_TYPICAL)]).out
+    return _typical_storms(Family(resolve_profile(profile) if isinstance(profile, str) else profile))
+
+
+@lru_cache(maxsize=16)
+def _typical_storms(family: Family) -> Floats:
+    out = family.profile.simulate([np.random.default_rng([_STREAM, i]) for i in range(N_TYPICAL)]).out
     out.setflags(write=False)
     return out
 
@@ -148,7 +152,7 @@ class StaticDispatch(DispatchPolicy):
         self._plan = plan(profile, self._outages())
 
     def _outages(self) -> Floats:
-        mean: Floats = typical_storms(self.profile.name)[:, 1:].mean(axis=0)
+        mean: Floats = typical_storms(self.profile)[:, 1:].mean(axis=0)
         return mean
 
     def targets(self, observation: Observation, state: Any, episode_start: NDArray[np.bool_]) -> tuple[Ints, Any]:
@@ -167,7 +171,7 @@ class SampleAverageDispatch(StaticDispatch):
     name = "sample-average-dispatch"
 
     def _outages(self) -> Floats:
-        return typical_storms(self.profile.name)[:, 1:]
+        return typical_storms(self.profile)[:, 1:]
 
 
 class ReplanningDispatch(DispatchPolicy):
@@ -200,7 +204,7 @@ class ReplanningDispatch(DispatchPolicy):
         seen = np.zeros((n, t + 1, p.n_counties)) if state is None else np.array(state)
         seen[episode_start] = 0.0
         seen[np.arange(n), day] = out
-        storms = typical_storms(p.name)
+        storms = typical_storms(p)
         wanted = np.zeros((n, p.n_counties), dtype=np.int64)
         for i in range(n):
             d = int(day[i])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from stormgym.envs.data.tables import DataError, put
 from stormgym.envs.data.times import zone
@@ -103,6 +103,11 @@ class OutageRecord:
             faults=self.faults[:, index],
         )
 
+    def with_customers(self, customers: ArrayLike) -> OutageRecord:
+        """The record with other numbers of customers served `[K]`, and its faults found again with these."""
+        served = np.array(customers, dtype=np.float64)
+        return _flagged(replace(self, customers=served, faults=self.faults & np.uint8(DOUBLE)))
+
     def window(self, start: str, end: str) -> OutageRecord:
         """Times from `start` to before `end` (ISO 8601, UTC).
 
@@ -160,6 +165,9 @@ def read_eaglei(
     counties: Sequence[str] = (),
     customers: str | os.PathLike[str] | None = None,
     missing_is_zero: bool = False,
+    interval_min: int = 15,
+    since: str | None = None,
+    until: str | None = None,
 ) -> OutageRecord:
     """Read EAGLE-I's yearly files (csv, csv.gz or parquet), of any year.
 
@@ -175,13 +183,17 @@ def read_eaglei(
         customers: table of customers by county (`County_FIPS, Customers`), for years that lack `total_customers`.
         missing_is_zero: rows that are absent are zero outages (as in files before 2024, which leave zeros out) rather
             than unknown; they stay unobserved.
+        interval_min: minutes between times; EAGLE-I's are 15.
+        since, until: keep times from `since` to before `until` (ISO 8601, UTC); all if None.
 
     Raises:
         DataError: a missing file or column, a count that is no number or negative, a time in no known format.
     """
-    frame, source = _frame(files, "fips_code", "run_start_time", states=states, counties=counties)
+    frame, source = _frame(
+        files, "fips_code", "run_start_time", "UTC", states=states, counties=counties, since=since, until=until
+    )
     frame["fips_code"] = _fips(frame["fips_code"])
-    record = _on_grid(frame, "fips_code", "run_start_time", "UTC", 15, source, missing_is_zero)
+    record = _on_grid(frame, "fips_code", "run_start_time", interval_min, source, missing_is_zero)
     if customers is not None:
         record = replace(record, customers=_customers(customers, record))
     return _flagged(record)
@@ -213,8 +225,8 @@ def read_outage_counts(
         DataError: as `read_eaglei`.
         ValueError: an unknown zone.
     """
-    frame, source = _frame(file, county_column, time_column)
-    record = _on_grid(frame, county_column, time_column, tz, interval_min, source, missing_is_zero, snap)
+    frame, source = _frame(file, county_column, time_column, tz)
+    record = _on_grid(frame, county_column, time_column, interval_min, source, missing_is_zero, snap)
     if customers is not None:
         served = np.array([customers.get(name, np.nan) for name in record.county])
         record = replace(record, customers=served)
@@ -225,11 +237,14 @@ def _frame(
     files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     county_column: str,
     time_column: str,
+    tz: str,
     *,
     states: Sequence[str] = (),
     counties: Sequence[str] = (),
+    since: str | None = None,
+    until: str | None = None,
 ) -> tuple[Any, str]:
-    """Rows of the files as a data frame with the count in `customers_out`, and what to call them."""
+    """Rows of the files with the count in `customers_out` and times in UTC without a zone, and what to call them."""
     import pandas as pd
 
     paths = [Path(f) for f in ([files] if isinstance(files, str | os.PathLike) else files)]
@@ -248,6 +263,12 @@ def _frame(
                 piece = piece[piece["state"].isin(list(states))]
             if wanted:
                 piece = piece[_fips(piece[county_column]).isin(wanted)]
+            times = _times(piece[time_column], tz, str(path))
+            piece = piece.assign(**{time_column: times})
+            if since is not None:
+                piece = piece[piece[time_column] >= pd.Timestamp(since)]
+            if until is not None:
+                piece = piece[piece[time_column] < pd.Timestamp(until)]
             numbers = pd.to_numeric(piece[count], errors="coerce")
             bad = (numbers.isna() & piece[count].notna()) | (numbers < 0)
             if bad.any():
@@ -261,7 +282,7 @@ def _frame(
     source = paths[0].name + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
     if frame.empty:
         raise DataError(
-            f"{source}: no row is left. Check states and counties: names of states, FIPS codes of counties."
+            f"{source}: no row is left. Check states, counties and times: names of states, FIPS codes of counties, UTC."
         )
     return frame, source
 
@@ -300,6 +321,8 @@ def _times(texts: Any, tz: str, source: str) -> Any:
             best = pd.to_datetime(texts, format=_TIME_FORMATS[0], errors="coerce")
             first = texts[best.isna()].iloc[0]
             raise DataError(f"{source}: times must all be of one of the formats {_TIME_FORMATS}; got {first!r}.")
+    if texts.dt.tz is not None:
+        return texts.dt.tz_convert("UTC").dt.tz_localize(None)
     if tz != "UTC":
         local = texts.dt.tz_localize(zone(tz), ambiguous="NaT", nonexistent="shift_forward")
         if local.isna().any():
@@ -315,14 +338,13 @@ def _on_grid(
     frame: Any,
     county_column: str,
     time_column: str,
-    tz: str,
     interval_min: int,
     source: str,
     missing_is_zero: bool,
     snap: bool = False,
 ) -> OutageRecord:
     """Rows spread over a grid of times and counties."""
-    seconds = _times(frame[time_column], tz, source).to_numpy().astype("datetime64[s]").astype(np.int64)
+    seconds = frame[time_column].to_numpy().astype("datetime64[s]").astype(np.int64)
     step = interval_min * 60
     first = int(seconds.min())
     off = (seconds - first) % step

@@ -20,6 +20,7 @@ Timing = Literal["dense", "terminal"]
 RENDER_MODES = ("ansi", "rgb_array")
 ACTIONS = ("units", "box")
 FORECASTS = ("typical", "none")
+STORMS = ("drawn", "simulated")
 STATE = (
     "day",
     "days_left",
@@ -56,18 +57,20 @@ class DispatchCore:
         cost_limit: float | None = None,
         action: str = "units",
         forecast: str = "typical",
+        storms: str = "drawn",
         reward: Timing = "dense",
         cost: Timing = "dense",
         render_mode: str | None = None,
     ) -> None:
         _one_of("action", action, ACTIONS)
         _one_of("forecast", forecast, FORECASTS)
+        _one_of("storms", storms, STORMS)
         _one_of("reward", reward, ("dense", "terminal"))
         _one_of("cost", cost, ("dense", "terminal"))
         if render_mode is not None:
             _one_of("render_mode", render_mode, RENDER_MODES)
         if not isinstance(profile, str):
-            raise TypeError(f"profile must be a name; got {profile!r}")
+            raise TypeError(f"profile must be a name or the path of a folder, as text; got {profile!r}")
         changes = {
             "generators": generators,
             "transport_cost": transport_cost,
@@ -83,10 +86,11 @@ class DispatchCore:
         self.cost_limit = self.profile.cost_limit
         self.batch = batch
         self.process = DispatchProcess(self.profile, batch)
+        self.draw = self.profile.draw if storms == "drawn" else self.profile.simulate
         self.covariates = np.zeros((batch, self.profile.n_counties, len(COVARIATES)))
         self.reward_dense, self.cost_dense = reward == "dense", cost == "dense"
         self.reward_so_far = np.zeros(batch)
-        wave = typical_wave(profile)
+        wave = typical_wave(self.profile)
         known = forecast == "typical"
         # one period of zeros behind the end for each that is over, so that a row is a window of it
         self._forecast = {
@@ -118,7 +122,7 @@ class DispatchCore:
         """Draw new storms for `rows` (all when None), one generator a row."""
         del given
         at = slice(None) if rows is None else rows
-        storms = self.profile.draw(rngs)
+        storms = self.draw(rngs)
         self.process.reset(storms.out, rows)
         self.covariates[at] = storms.covariates
         self.reward_so_far[at] = 0.0

@@ -55,10 +55,13 @@ class GeneratorDispatchEnv(SingleEnv):
 
     ## Arguments
     Args:
-        profile: counties, storms and costs: `"A"`, `"B"` (three cities), `"ten"`, or `"synthetic:K:SEED"`.
+        profile: counties, storms and costs: `"A"`, `"B"` (three cities), `"ten"`, `"synthetic:K:SEED"`, or the path of
+            a folder of recorded storms (`stormgym.envs.dispatch.folder`).
         generators, transport_cost, interruption_cost, operating_cost, cost_limit: in place of the profile's own.
         action: `"units"` or `"box"`.
         forecast: `"typical"` (mean and 5 to 95 % of 200 simulated storms) or `"none"` (zeros).
+        storms: `"drawn"`, those of the profile, or `"simulated"`: also where the profile has recorded ones, so that a
+            learner can train without them.
         reward, cost: `"dense"` or `"terminal"`; same totals.
         render_mode: `"ansi"` or `"rgb_array"`.
     """
@@ -76,6 +79,7 @@ class GeneratorDispatchEnv(SingleEnv):
         cost_limit: float | None = None,
         action: str = "units",
         forecast: str = "typical",
+        storms: str = "drawn",
         reward: Timing = "dense",
         cost: Timing = "dense",
         render_mode: str | None = None,
@@ -90,6 +94,7 @@ class GeneratorDispatchEnv(SingleEnv):
             cost_limit=cost_limit,
             action=action,
             forecast=forecast,
+            storms=storms,
             reward=reward,
             cost=cost,
             render_mode=render_mode,

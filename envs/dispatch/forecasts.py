@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stormgym.envs.dispatch.profiles import resolve_profile
-from stormgym.envs.dispatch.storms import Floats
+from stormgym.envs.dispatch.storms import Family, Floats, StormProfile
 
 N_STORMS = 200
 """Simulated storms behind the default forecast."""
@@ -24,11 +24,15 @@ class WaveForecast(NamedTuple):
     upper: Floats  # [T, K] 95 % quantile
 
 
-@lru_cache(maxsize=64)
-def typical_wave(profile: str) -> WaveForecast:
+def typical_wave(profile: str | StormProfile) -> WaveForecast:
     """Mean and quantiles of 200 simulated storms of a profile, the same everywhere (no storm of an episode is one)."""
-    known = resolve_profile(profile)
-    out = known.draw([np.random.default_rng([_STREAM, i]) for i in range(N_STORMS)]).out[:, 1:]
+    return _typical_wave(Family(resolve_profile(profile) if isinstance(profile, str) else profile))
+
+
+@lru_cache(maxsize=64)
+def _typical_wave(family: Family) -> WaveForecast:
+    streams = [np.random.default_rng([_STREAM, i]) for i in range(N_STORMS)]
+    out = family.profile.simulate(streams).out[:, 1:]
     lower, upper = np.quantile(out, LEVELS, axis=0)
     parts = [out.mean(axis=0), lower, upper]
     for part in parts:

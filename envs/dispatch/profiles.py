@@ -1,21 +1,26 @@
-"""Named places for generators to go: the two three-city profiles of the literature, ten cities, and random counties."""
+"""Places for generators to go: two three-city profiles of the literature, ten cities, random counties, your storms."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
 from stormgym.envs.dispatch.storms import Floats, StormProfile
 from stormgym.envs.equity import gap
 
-KNOWN = "'A', 'B', 'ten', or 'synthetic:K:SEED' (K counties, e.g. 'synthetic:67:0')"
+KNOWN = (
+    "'A', 'B', 'ten', 'synthetic:K:SEED' (K counties, e.g. 'synthetic:67:0'), or a folder with counties.csv, "
+    "profile.json and outages*.csv"
+)
 DEFAULT_PROFILE = "A"
 MAX_COUNTIES = 400
 _THREE = np.array([[0.15, 0.3], [0.5, 0.75], [0.8, 0.55]])
 _LIMIT_STORMS = 500
+_NAMED = ("A", "B", "ten")
 
 
 def unserved_gap(unserved: Floats, profile: StormProfile) -> Floats:
@@ -30,19 +35,41 @@ def unserved_gap(unserved: Floats, profile: StormProfile) -> Floats:
 
 
 def half_of_doing_nothing(profile: StormProfile) -> float:
-    """Half of the mean gap if no generator moves, over 500 storms of seed 0, to three digits: a limit that binds."""
+    """Half of the mean gap if no generator moves, over 500 episodes of seed 0, to three digits: a limit that binds."""
     storms = profile.draw([np.random.default_rng([0, i]) for i in range(_LIMIT_STORMS)])
     half = 0.5 * float(unserved_gap(storms.out[:, 1:].sum(axis=1), profile).mean())
     return float(f"{half:.3g}")
 
 
-@lru_cache(maxsize=64)
 def resolve_profile(name: str) -> StormProfile:
-    """Return the profile of a name.
+    """Return the profile of a name, or of a folder of recorded storms (a name comes first: write "./A" for a folder A).
+
+    A folder is read again when one of its files has changed.
 
     Raises:
         ValueError: no such profile.
+        DataError: a folder whose files do not fit.
     """
+    if name and name not in _NAMED and not name.startswith("synthetic:") and Path(name).is_dir():
+        from stormgym.envs.dispatch.folder import stamp
+
+        folder = Path(name).resolve()
+        return _recorded(folder, stamp(folder))
+    return _synthesised(name)
+
+
+@lru_cache(maxsize=8)
+def _recorded(folder: Path, state: tuple[tuple[str, int, int], ...]) -> StormProfile:
+    """The profile of a folder in one state of its files."""
+    del state  # only tells one from the next
+    from stormgym.envs.dispatch.folder import load_profile
+
+    profile, limit = load_profile(folder)
+    return profile if limit is not None else replace(profile, cost_limit=half_of_doing_nothing(profile))
+
+
+@lru_cache(maxsize=64)
+def _synthesised(name: str) -> StormProfile:
     if name == "A":
         profile = _three_cities("A", (3_200, 2_000, 1_400), rate=8.8, severity=(0.5, 1.5), latest_onset=3)
     elif name == "B":

@@ -13,6 +13,8 @@ COLOURS = ("#D55E00", "#009E73", "#0072B2")  # Okabe-Ito, low to high income
 GROUPS = ("low income", "middle", "high income")
 WIDTH_PX, HEIGHT_PX, DPI = 1000, 560, 100
 N_TEXT = 12
+N_RINGS = 40
+"""Counties, at most, that are drawn as rings within each other."""
 _DARK, _SERVED, _FORECAST = "#3f4a5a", "#E69F00", "#8a8a8a"
 
 
@@ -61,8 +63,9 @@ def render_text(process: DispatchProcess, row: int) -> str:
     ]
     for k in np.argsort(-now, kind="stable")[:N_TEXT].tolist():
         share = now[k] / p.population[k]
+        bar = "#" * round(20 * share)
         lines.append(
-            f"{k:<8}{GROUPS[p.group[k]]:<13}{p.population[k]:>10,.0f}{now[k]:>8,.0f}  [{'#' * round(20 * share):<20}]"
+            f"{p.label[k]:<8.8}{GROUPS[p.group[k]]:<13}{p.population[k]:>10,.0f}{now[k]:>8,.0f}  [{bar:<20}]"
             f"{f['stock'][k]:>11}{f['unserved'][k]:>6.2f}"
         )
     if p.n_counties > N_TEXT:
@@ -74,6 +77,7 @@ def render_frame(process: DispatchProcess, row: int, forecast: NDArray[np.float6
     """The wave above, counties on the map below with what is out and what serves, `[560, 1000, 3]` uint8."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import to_rgb
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -96,18 +100,29 @@ def render_frame(process: DispatchProcess, row: int, forecast: NDArray[np.float6
         left.legend(frameon=False, fontsize=9)
         title = f"{p.name}, day {f['day']} of {p.n_periods}: cost {f['cost']:,.0f}, {f['home']} generators at home"
         left.set_title(title, loc="left")
-        size = min(4_000.0, 20_000.0 / p.n_counties) * p.population / p.population.max()
         colour = [COLOURS[g] for g in p.group]
         x, y = p.place.T
         share = f["out"][-1] / p.population
         served = np.minimum(f["stock"] * p.customers_per_generator / p.population, 1.0)
-        right.scatter(x, y, size, facecolors="none", edgecolors=colour, linewidths=1.6)
-        right.scatter(x, y, size * share, color=_DARK, alpha=0.8, linewidths=0)
-        right.scatter(x, y, size * served, facecolors="none", edgecolors=_SERVED, linewidths=2.2)
-        handles = [
-            Line2D([], [], marker="o", ls="", ms=7, mfc=_DARK, mec="none", label="share out"),
-            Line2D([], [], marker="o", ls="", ms=7, mfc="none", mec=_SERVED, mew=2, label="share served"),
-        ]
+        if p.n_counties <= N_RINGS:
+            size = min(4_000.0, 20_000.0 / p.n_counties) * p.population / p.population.max()
+            right.scatter(x, y, size, facecolors="none", edgecolors=colour, linewidths=1.6)
+            right.scatter(x, y, size * share, color=_DARK, alpha=0.8, linewidths=0)
+            right.scatter(x, y, size * served, facecolors="none", edgecolors=_SERVED, linewidths=2.2)
+            handles = [
+                Line2D([], [], marker="o", ls="", ms=7, mfc=_DARK, mec="none", label="share out"),
+                Line2D([], [], marker="o", ls="", ms=7, mfc="none", mec=_SERVED, mew=2, label="share served"),
+            ]
+        else:  # rings would be too small: how dark a disc is says what is out, and small counties are drawn larger
+            size = np.maximum(60_000.0 / p.n_counties * (p.population / p.population.max()) ** 0.5, 30.0)
+            dark = np.column_stack([np.broadcast_to(to_rgb(_DARK), (p.n_counties, 3)), share])
+            right.scatter(x, y, size, facecolors=dark, edgecolors=colour, linewidths=1.4)
+            right.scatter(x, y, size * served, color=_SERVED, linewidths=0)
+            handles = [
+                Line2D([], [], marker="o", ls="", ms=9, mfc=(*to_rgb(_DARK), a), mec="none", label=label)
+                for a, label in ((0.2, "a fifth out"), (1.0, "all out"))
+            ]
+            handles.append(Line2D([], [], marker="o", ls="", ms=7, mfc=_SERVED, mec="none", label="share served"))
         for k in range(p.n_counties if p.n_counties <= 12 else 0):
             below = (0, -0.5 * size[k] ** 0.5 - 4)
             right.annotate(
@@ -119,7 +134,7 @@ def render_frame(process: DispatchProcess, row: int, forecast: NDArray[np.float6
         right.set_xticks([])
         right.set_yticks([])
         right.spines[["left", "bottom"]].set_visible(False)
-        right.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0.0, 0.0), ncols=2, handles=handles)
+        right.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0.0, 0.0), ncols=3, handles=handles)
         right.set_title(f"generators; gap {f['gap']:.3f}, limit {p.cost_limit:.3f}", loc="left")
         canvas.draw()
     frame: NDArray[np.uint8] = np.asarray(canvas.buffer_rgba())[..., :3].copy()

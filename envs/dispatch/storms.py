@@ -39,9 +39,9 @@ class Storms(NamedTuple):
     covariates: Floats
     """`[B, K, F]`, see `COVARIATES`."""
     transmission: Floats
-    """`[B, K]` per period."""
+    """`[B, K]` per period; NaN for a recorded storm, of which nobody knows it."""
     restoration: Floats
-    """`[B, K]` per period."""
+    """`[B, K]` per period; NaN likewise."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,6 +112,11 @@ class StormProfile:
         return len(self.population)
 
     @property
+    def label(self) -> tuple[str, ...]:
+        """What texts call each county, K of them: its index."""
+        return tuple(map(str, range(self.n_counties)))
+
+    @property
     def group(self) -> Ints:
         """Income tercile of each county `[K]`, 0 = low."""
         return terciles(self.income)
@@ -122,7 +127,14 @@ class StormProfile:
         return np.minimum(np.ceil(self.population / self.customers_per_generator).astype(np.int64), self.generators)
 
     def draw(self, streams: Sequence[np.random.Generator]) -> Storms:
-        """One storm a stream; each draws all of its storm from its own stream, whatever the others do."""
+        """Storms of episodes, one a stream: here simulated ones."""
+        return self.simulate(streams)
+
+    def simulate(self, streams: Sequence[np.random.Generator]) -> Storms:
+        """Storms to reason with, one a stream; each draws all of its storm from its own stream, whatever the others do.
+
+        Forecasts and planners take these, never those of `draw`: an episode may be a storm of the past.
+        """
         k = self.n_counties
         shift, severity = np.empty((len(streams), 2)), np.empty(len(streams))
         onset, noise = np.empty((len(streams), k), dtype=np.int64), np.empty((len(streams), k))
@@ -156,3 +168,23 @@ class StormProfile:
         fields = np.stack([np.sin(p) * np.cos(q), np.cos(p) * np.sin(q), np.sin(p) * np.sin(q)], axis=-1)
         result: Floats = MEAN_WEATHER + AMPLITUDE * severity[:, None, None] * fields
         return result
+
+
+class Family:
+    """A profile as caches see it: equal to any other that simulates the same storms, whatever it is called or costs.
+
+    Args:
+        profile: counties and storms.
+    """
+
+    def __init__(self, profile: StormProfile) -> None:
+        p = self.profile = profile
+        arrays = (p.population.tobytes(), p.place.tobytes())
+        rates = (p.rate, p.restoration_noise, *p.severity)
+        self._key = (type(p).simulate, *arrays, *rates, p.n_periods, p.latest_onset, p.steps_per_period)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Family) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)

@@ -198,3 +198,25 @@ def test_read_eaglei__the_real_files_are_read_and_their_known_faults_found(share
         snap=True,
     )
     assert len(dorian.county) == 101
+
+
+def test_read_eaglei__keeps_a_span_of_times_and_files_may_write_times_in_their_own_way(tmp_path: Path) -> None:
+    old = write(tmp_path / "old.csv", {"1": [1, 2, 3, None, None, None]})
+    new = write(tmp_path / "new.csv", {"1": [None, None, None, 4, 5, 6]}, form="%m/%d/%y %H:%M")
+    np.testing.assert_array_equal(read_eaglei([old, new]).out[:, 0], [1, 2, 3, 4, 5, 6])
+    part = read_eaglei([old, new], since="2023-08-30 00:30", until="2023-08-30 01:15")
+    np.testing.assert_array_equal(part.out[:, 0], [3, 4, 5])
+    half = write(tmp_path / "half.csv", {"1": [1, None, 3, None, 5, None]})
+    np.testing.assert_array_equal(read_eaglei(half, interval_min=30).out[:, 0], [1, 3, 5])
+    with pytest.raises(DataError, match=r"no row is left\. Check states, counties and times"):
+        read_eaglei(old, since="2024-01-01")
+    zoned = pd.read_csv(old).assign(run_start_time=lambda f: pd.to_datetime(f.run_start_time).dt.tz_localize("UTC"))
+    zoned.to_parquet(tmp_path / "zoned.parquet")
+    assert read_eaglei(tmp_path / "zoned.parquet").time[0] == np.datetime64("2023-08-30T00:00:00")
+
+
+def test_with_customers__finds_the_faults_again(tmp_path: Path) -> None:
+    record = read_eaglei(write(tmp_path / "a.csv", {"1": [10, 20, 30, 40, 50, 60]}))
+    fewer = record.with_customers([35.0])
+    assert np.flatnonzero(fewer.faults & ABOVE_CUSTOMERS).tolist() == [3, 4, 5]
+    assert not fewer.with_customers([60.0]).faults.any()

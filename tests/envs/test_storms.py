@@ -90,7 +90,7 @@ def test_unserved_gap__of_one_county_a_group_is_the_largest_difference() -> None
     np.testing.assert_allclose(unserved_gap(unserved, profile), [1.5, 0.0])
 
 
-@pytest.mark.parametrize("name", ["C", "synthetic:2:0", "synthetic:5", "synthetic:401:0"])
+@pytest.mark.parametrize("name", ["C", "", "synthetic:2:0", "synthetic:5", "synthetic:401:0"])
 def test_resolve_profile__unknown_names_say_what_there_is(name: str) -> None:
     with pytest.raises(ValueError, match=r"profile .*synthetic:K:SEED"):
         resolve_profile(name)
