@@ -1,7 +1,7 @@
 """What the quadratic programs of `qp_layer` may be subject to: A x = b, 0 <= x <= u, with a factor of A D^-1 A'.
 
-An interior point method asks nothing else of A. `DenseConstraints` takes any matrix; `FlowConstraints` is the dispatch of
-one warehouse over days and counties (GDF eq. 8-14, put right as in `agents.planning.dispatch`), which never forms one.
+An interior point method asks nothing else of A. `DenseConstraints` takes any matrix; `FlowConstraints` is the dispatch
+of one warehouse over days and counties (GDF eq. 8-14, put right as in `agents.planning.dispatch`): it never forms one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 Solve = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Right-hand sides r `[B, m]` to the solutions y of A D^-1 A' y = r, `[B, m]`, and D^-1 A' y `[B, n]`.
+"""Right-hand sides r `[B, m]` to the solutions y of (A D^-1 A' + shift) y = r, `[B, m]`, and D^-1 A' y `[B, n]`.
 
 The second is what r asks of x. Near a solution it is a small difference of large y, and structure gives it without.
 """
@@ -38,8 +38,8 @@ class Constraints(Protocol):
     def transposed(self, y: Tensor) -> Tensor:
         """A' y `[B, n]` of y `[B, m]`."""
 
-    def factor(self, d_inverse: Tensor) -> Solve:
-        """What solves A D^-1 A' y = r, for diagonals D^-1 `[B, n]` of at least 0."""
+    def factor(self, d_inverse: Tensor, shift: Tensor | float = 0.0) -> Solve:
+        """What solves (A D^-1 A' + shift) y = r, for D^-1 `[B, n]` and a shift `[B, 1]` of at least 0."""
 
 
 class DenseConstraints:
@@ -72,9 +72,10 @@ class DenseConstraints:
         """See `Constraints`."""
         return y @ self.a
 
-    def factor(self, d_inverse: Tensor) -> Solve:
+    def factor(self, d_inverse: Tensor, shift: Tensor | float = 0.0) -> Solve:
         """See `Constraints`."""
         normal = (self.a * d_inverse.unsqueeze(-2)) @ self.a.mT  # [B, m, m]
+        normal.diagonal(dim1=-2, dim2=-1).add_(shift)
         of_rows = _cholesky(normal)
 
         def solve(r: Tensor) -> tuple[Tensor, Tensor]:
@@ -191,8 +192,8 @@ class FlowConstraints:
             day = torch.zeros(t, 1, 1, dtype=segments.dtype)
             day[-1] = 1.0
             segments = segments + day * last.unsqueeze(-1).unsqueeze(-3) if last.ndim else segments + day * last
-        trips = [torch.as_tensor(v, dtype=segments.dtype).expand(*batch, t, k) for v in (out, back)]
-        return self._join(*trips, segments, torch.as_tensor(home, dtype=segments.dtype).expand(*batch, t))
+        away, returned = (torch.as_tensor(v, dtype=segments.dtype).expand(*batch, t, k) for v in (out, back))
+        return self._join(away, returned, segments, torch.as_tensor(home, dtype=segments.dtype).expand(*batch, t))
 
     def unpack(self, x: Tensor) -> FlowBlocks:
         """Blocks of a vector `[..., n]`, as views."""
@@ -234,21 +235,21 @@ class FlowConstraints:
         home.copy_(total)
         return result
 
-    def factor(self, d_inverse: Tensor) -> Solve:
+    def factor(self, d_inverse: Tensor, shift: Tensor | float = 0.0) -> Solve:
         """See `Constraints`.
 
-        With a = sum_j of D^-1 of the segments, e = that of out + back, and L q = q[t] - q[t-1], a county's block is
-        L diag(a) L' + diag(e): the conductances of a ladder, with e[t] from node t to the ground and a[t] between nodes
-        t and t + 1 (the last one to the ground). Its inverse W follows from what each node sees to its left and right
-        (sums and parallel connections, no difference). Eliminating the counties leaves T rows for the totals,
-        S = diag(home) + sum_k C_k, where C = diag(a) - diag(a) L' W L diag(a). With H = W L diag(a), county rows r and
-        total rows nu, a county's y is W r - H nu and the change of its stock is H' r + C nu.
+        With a = sum_j of D^-1 of the segments, e = that of out + back (+ shift), and L q = q[t] - q[t-1], a county's
+        block is L diag(a) L' + diag(e): the conductances of a ladder, with e[t] from node t to the ground and a[t]
+        between nodes t and t + 1 (the last one to the ground). Its inverse W follows from what each node sees to its
+        left and right (sums and parallel connections, no difference). Eliminating the counties leaves T rows for the
+        totals, S = diag(home) + sum_k C_k, where C = diag(a) - diag(a) L' W L diag(a). With H = W L diag(a), county
+        rows r and total rows nu, a county's y is W r - H nu and the change of its stock is H' r + C nu.
         """
         t, k, j = self.n_days, self.n_counties, self.n_segments
         n_batch = d_inverse.shape[0]
         out, back, segments, home = self._split(d_inverse)
         between = segments.view(-1, j, k * t).sum(1).view(-1, t)  # a [B K, T]
-        ground = (out + back).view(-1, t)  # e [B K, T]
+        ground = (out + back).add_(shift).view(-1, t)  # e [B K, T]
         left, through_left, through_right = _ladder(between, ground)
         of_county, of_total = between.new_empty(2, n_batch * k, 2 * t, t)  # (W, H') and (-H, C)
         upper = between.new_zeros(n_batch * k, t, t)  # W without what is below its diagonal
@@ -270,7 +271,7 @@ class FlowConstraints:
         torch.add(shifted, shifted.mT, out=of_total[:, t:])
         of_total[:, t:].diagonal(dim1=-2, dim2=-1).copy_(diagonal)
         schur = of_total[:, t:].view(n_batch, k, t, t).sum(1)
-        schur.diagonal(dim1=-2, dim2=-1).add_(home)
+        schur.diagonal(dim1=-2, dim2=-1).add_(home).add_(shift)
         of_rows = _cholesky(schur)
         of_total = of_total.view(n_batch, 2 * k * t, t)
         trips = d_inverse[:, : 2 * k * t].view(-1, 2, k, t)
