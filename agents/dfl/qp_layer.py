@@ -31,7 +31,10 @@ __all__ = [
 ]
 
 STEP = 0.995  # share of the way to the nearest bound
-SHIFT = 3e-11  # of the rows' matrix, in units of b over p: rows whose variables all sit at bounds keep small prices
+SHIFT = (
+    3e-11  # of the rows' matrix, in units of b over p: rows whose variables all sit at bounds keep small prices, and
+)
+# what the shift leaves of A x = b vanishes with the steps (Friedlander and Orban, 2012)
 KEEP_FROM = 15  # iterations from which the best iterate is kept, should later ones be worse
 
 
@@ -92,10 +95,11 @@ def solve_qp(
         bad = (~solution.converged).nonzero().flatten().tolist()
         first = bad[0]
         raise RuntimeError(
-            f"{len(bad)} of {len(p)} quadratic programs did not converge in {max_iterations} iterations to {tolerance:g}: "
-            f"elements {bad[:10]}; element {first} has primal residual {solution.primal_residual[first]:.1e}, dual residual "
-            f"{solution.dual_residual[first]:.1e} and gap {solution.gap[first]:.1e}. A primal residual that stays points "
-            "to constraints that no x meets, a dual residual to an objective without a least value."
+            f"{len(bad)} of {len(p)} quadratic programs did not converge in {max_iterations} iterations to "
+            f"{tolerance:g}: elements {bad[:10]}; element {first} has primal residual "
+            f"{solution.primal_residual[first]:.1e}, dual residual {solution.dual_residual[first]:.1e} and gap "
+            f"{solution.gap[first]:.1e}. A primal residual that stays points to constraints that no x meets, a dual "
+            "residual to an objective without a least value."
         )
     return solution
 
@@ -105,18 +109,18 @@ def qp_layer(
     r: ArrayLike | Tensor,
     constraints: Constraints,
     *,
-    tolerance: float = 1e-10,
+    tolerance: float = 1e-8,
     max_iterations: int = 60,
 ) -> Tensor:
     """Solutions x `[B, n]` of `solve_qp`, differentiable with respect to p alone, in the dtype of p.
 
     With D = r + z / x + w / (u - x) at the solution, the gradient is -v, where A D^-1 A' l = A D^-1 g and
-    v = D^-1 (g - A' l) for the gradient g of x: one more factor, none of the iterations is differentiated. Where r is 0,
-    x is piecewise constant in p, and so is the layer: its gradient is near 0 but at kinks. b, u and r get no gradient.
+    v = D^-1 (g - A' l) for the gradient g of x: one more factor, none of the iterations is differentiated. Where r is
+    0, x is piecewise constant in p, and so is the layer: its gradient is near 0 but at kinks. b, u and r get none.
 
     A kink is smoothed over where x z is below the gap that is left, and D of what lies between its bounds is r up to
-    about gap / x^2: a tolerance sharper than that of `solve_qp` by 100 costs one iteration. Where r is below 1e-5 of
-    p / x, take 1e-12.
+    about gap / x^2. Each factor of 100 in the tolerance costs one iteration: 1e-10 or 1e-12 give sharper gradients.
+    Where r is below about 1e-7 of p / x, rounding keeps some elements from anything beyond 1e-8.
 
     Args:
         p: `[B, n]` prices.
@@ -234,8 +238,9 @@ class _Solver:
             merit = torch.stack(residuals).amax(0)
             done = merit <= tolerance
             over = done | stuck if iteration < max_iterations else torch.ones_like(done)
-            save = over if iteration < KEEP_FROM else over | True
-            save = save & ~(merit >= merit_of[where])
+            save = ~(merit >= merit_of[where])
+            if iteration < KEEP_FROM:
+                save &= over
             if bool(save.any()):
                 to = where[save]
                 merit_of[to] = merit[save]
@@ -260,23 +265,8 @@ class _Solver:
 
     def keep(self, rows: Tensor) -> None:
         """Keep these elements `[B']` alone."""
-        for name in (
-            "p",
-            "u",
-            "b",
-            "x",
-            "s",
-            "z",
-            "w",
-            "y",
-            "n_pairs",
-            "p_scale",
-            "b_scale",
-            "fixed",
-            "unbounded",
-            "bounded",
-            "shift",
-        ):
+        scales = ("n_pairs", "p_scale", "b_scale", "shift", "fixed", "unbounded", "bounded")
+        for name in ("p", "u", "b", "x", "s", "z", "w", "y", *scales):
             value = getattr(self, name)
             if value is not None:
                 setattr(self, name, value[rows])
