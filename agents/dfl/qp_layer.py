@@ -31,10 +31,9 @@ __all__ = [
 ]
 
 STEP = 0.995  # share of the way to the nearest bound
-SHIFT = (
-    3e-11  # of the rows' matrix, in units of b over p: rows whose variables all sit at bounds keep small prices, and
-)
-# what the shift leaves of A x = b vanishes with the steps (Friedlander and Orban, 2012)
+SHIFT = 1e-9
+"""Of the rows' matrix, in units of b over p: rows whose variables all sit at bounds keep small prices, and what the
+shift leaves of A x = b vanishes with the steps (Friedlander and Orban, 2012)."""
 KEEP_FROM = 15  # iterations from which the best iterate is kept, should later ones be worse
 
 
@@ -74,6 +73,9 @@ def solve_qp(
     strict: bool = True,
 ) -> QPSolution:
     """Solve a batch of quadratic programs; elements stop on their own and do not depend on each other.
+
+    Iterates of an element agree to rounding in any batch. Only where its residual at some iteration is that close to the
+    tolerance can it stop one iteration sooner or later; both answers are then within the tolerance.
 
     Args:
         p: `[B, n]` prices.
@@ -233,8 +235,8 @@ class _Solver:
         merit_of = keep((n_batch,), torch.inf)
         stuck = torch.zeros(n_batch, dtype=torch.bool)
         for iteration in range(max_iterations + 1):
-            inverse_x, inverse_s, d_inverse = self.weights()
             primal, slope, residuals, mu = self.residuals()
+            inverse_x, inverse_s, d_inverse = self.weights()
             merit = torch.stack(residuals).amax(0)
             done = merit <= tolerance
             over = done | stuck if iteration < max_iterations else torch.ones_like(done)
