@@ -74,8 +74,8 @@ def solve_qp(
 ) -> QPSolution:
     """Solve a batch of quadratic programs; elements stop on their own and do not depend on each other.
 
-    Iterates of an element agree to rounding in any batch. Only where its residual at some iteration is that close to the
-    tolerance can it stop one iteration sooner or later; both answers are then within the tolerance.
+    Iterates of an element agree to rounding in any batch. Only where a residual is that close to the tolerance can it
+    stop one iteration sooner or later; both answers are then within the tolerance.
 
     Args:
         p: `[B, n]` prices.
