@@ -1,0 +1,1 @@
+"""Decision-focused learning: predictors trained through the plan that is made with their forecast (GDF)."""
