@@ -97,6 +97,7 @@ _RULES = "stormgym.agents.heuristics.rules"
 _PLANNING = "stormgym.agents.planning"
 _PLANS = f"{_PLANNING}.policies"
 _DISPATCH = f"{_PLANNING}.dispatch_policies"
+_DFL = "stormgym.agents.dfl.policies"
 _DISPATCH_ENVS = ("GeneratorDispatch-v0",)
 _BOTH = ("Restoration-v0", *_DISPATCH_ENVS)
 _LEARNERS = "stormgym.agents.training.learners"
@@ -157,6 +158,38 @@ _SPECS = (
         "replanning-dispatch",
         f"{_DISPATCH}:ReplanningDispatch",
         "plans again each day for storms like this one so far",
+        envs=_DISPATCH_ENVS,
+    ),
+    AgentSpec(
+        "two-stage-dispatch",
+        f"{_DFL}:TwoStageDispatch",
+        "plan for the wave forecast from the storm's weather",
+        envs=_DISPATCH_ENVS,
+    ),
+    AgentSpec(
+        "gdf-dispatch",
+        f"{_DFL}:GDFDispatch",
+        "the same, its forecaster tuned on the cost of plans (GDF)",
+        usual=False,
+        envs=_DISPATCH_ENVS,
+    ),
+    AgentSpec(
+        "spo-dispatch",
+        f"{_DFL}:SPODispatch",
+        "the same, tuned on a bound of the regret (SPO+)",
+        usual=False,
+        envs=_DISPATCH_ENVS,
+    ),
+    AgentSpec(
+        "sampled-dispatch",
+        f"{_DFL}:SampledDispatch",
+        "plan of least mean cost over samples of the forecast",
+        envs=_DISPATCH_ENVS,
+    ),
+    AgentSpec(
+        "adaptive-dispatch",
+        f"{_DFL}:AdaptiveDispatch",
+        "plans again each day for samples like the storm so far",
         envs=_DISPATCH_ENVS,
     ),
     AgentSpec(

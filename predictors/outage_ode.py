@@ -95,7 +95,7 @@ class OutageODE:
         loss: Loss = "mse",
         hidden: Sequence[int] = (32, 32),
         steps_per_period: int = 10,
-        n_steps: int = 300,
+        n_steps: int = 100,
         learning_rate: float = 1e-2,
         confidence_level: float = 0.9,
         random_state: int = 0,

@@ -144,8 +144,33 @@ class StormProfile:
             onset[i] = rng.integers(0, self.latest_onset + 1, k)
             noise[i] = rng.standard_normal(k)
         weather = self.weather(shift, severity)
+        transmission, restoration = self._rates(weather, noise)
+        out = self._waves(transmission, restoration, onset)
+        covariates = np.concatenate([weather, onset[..., None]], axis=-1)
+        return Storms(out, covariates, transmission, restoration)
+
+    def simulate_given(self, covariates: Floats, n_samples: int, seed: int) -> Floats:
+        """Waves that simulated storms of known covariates can have, `[n_samples, B, T + 1, K]`.
+
+        Only the restoration is left to chance: no forecast of the same information is better than these samples.
+
+        Args:
+            covariates: `[B, K, F]`, see `COVARIATES`.
+            n_samples: S.
+            seed: of the draws.
+        """
+        noise = np.random.default_rng(seed).standard_normal((n_samples, *covariates.shape[:2]))
+        onset = COVARIATES.index("onset")
+        transmission, restoration = self._rates(covariates[..., :onset], noise)
+        return self._waves(transmission, restoration, np.rint(covariates[..., onset]).astype(np.int64))
+
+    def _rates(self, weather: Floats, noise: Floats) -> tuple[Floats, Floats]:
+        """Transmission `[B, K]` of weather `[B, K, 3]`, restoration `[..., B, K]` of standard normal noise."""
         transmission = self.rate * (TRANSMISSION + (weather - MEAN_WEATHER) @ WEATHER_EFFECT)
-        restoration = self.rate * RESTORATION * np.exp(self.restoration_noise * noise)
+        return transmission, self.rate * RESTORATION * np.exp(self.restoration_noise * noise)
+
+    def _waves(self, transmission: Floats, restoration: Floats, onset: Ints) -> Floats:
+        """`[..., B, T + 1, K]` customers out."""
         out = simulate_sir(
             transmission,
             restoration,
@@ -154,8 +179,7 @@ class StormProfile:
             onset=onset,
             steps_per_period=self.steps_per_period,
         )
-        covariates = np.concatenate([weather, onset[..., None]], axis=-1)
-        return Storms(np.moveaxis(out, 0, 1), covariates, transmission, restoration)
+        return np.moveaxis(out, 0, -2)
 
     def weather(self, shift: Floats, severity: Floats) -> Floats:
         """Temperature, wind and humidity in each county, `[B, K, 3]`.

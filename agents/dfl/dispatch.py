@@ -1,0 +1,156 @@
+"""Generator dispatch as a decision problem, and outage waves as what is forecast for it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from stormgym.agents.dfl.constraints import FlowConstraints
+from stormgym.agents.planning.dispatch import plan_cost
+from stormgym.agents.planning.dispatch_policies import plan
+from stormgym.envs.dispatch.storms import COVARIATES, StormProfile
+from stormgym.predictors.outage_ode import OutageODE
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+WEATHER = tuple(name for name in COVARIATES if name != "onset")
+"""Covariates that the networks see; the onset goes into the wave as it is."""
+OTHER_CURVATURE = 0.01
+"""Of trips and generators at home, as a share of that of segments."""
+N_TRAINING_SAMPLES = 20
+"""Waves a storm while a distributional forecaster is fine-tuned."""
+
+
+class Events(NamedTuple):
+    """E storms that have passed."""
+
+    X: Floats  # [E, K, F] what the networks see
+    onset: Ints  # [E, K]
+    out: Floats  # [E, T + 1, K]
+
+    def __len__(self) -> int:
+        """E."""
+        return len(self.out)
+
+    def rows(self, index: Ints) -> Events:
+        """Some of them."""
+        return Events(self.X[index], self.onset[index], self.out[index])
+
+    @property
+    def outcomes(self) -> Floats:
+        """Customers out in the periods in which generators serve, `[E, T, K]`."""
+        return self.out[:, 1:]
+
+
+def simulated_events(profile: StormProfile, n_events: int, seed: int, *, features: tuple[str, ...] = WEATHER) -> Events:
+    """Storms of a profile, event i from stream `[seed, i]`.
+
+    Args:
+        profile: counties and storms.
+        n_events: E.
+        seed: of the streams.
+        features: covariates that the networks see, of `COVARIATES`.
+    """
+    storms = profile.draw([np.random.default_rng([seed, i]) for i in range(n_events)])
+    columns = [COVARIATES.index(name) for name in features]
+    return Events(
+        storms.covariates[..., columns],
+        np.rint(storms.covariates[..., COVARIATES.index("onset")]).astype(np.int64),
+        storms.out,
+    )
+
+
+class DispatchProblem:
+    """Plans for generators as flows over days and counties, linear in the prices of segments (GDF eq. 8-14, put right).
+
+    The j-th generator in a county on a day costs operating_cost - interruption_cost * clip(Y - j N_g, 0, N_g).
+
+    Args:
+        profile: counties, generators and costs.
+    """
+
+    def __init__(self, profile: StormProfile) -> None:
+        self.profile = profile
+        self.n_segments = max(int(profile.most_useful.max()), 1)
+        self._constraints = FlowConstraints(
+            profile.n_periods, profile.n_counties, self.n_segments, total=float(profile.generators)
+        )
+
+    @property
+    def constraints(self) -> FlowConstraints:
+        """The flow's polytope."""
+        return self._constraints
+
+    def curvature(self, rho: float) -> Tensor:
+        """rho on the segments, of one generator each, and a hundredth on trips and on what stays at home.
+
+        The same on all, as printed, would cost rho Q^2 / 2 a day for a full warehouse and push generators out of it.
+        """
+        t, k, j = self.profile.n_periods, self.profile.n_counties, self.n_segments
+        rest = OTHER_CURVATURE * rho
+        return self._constraints.pack(torch.full((t, k, j), rho, dtype=torch.float64), out=rest, back=rest, home=rest)
+
+    def prices(self, outcomes: Tensor, smooth: float = 0.0) -> Tensor:
+        """Prices `[..., n]` of waves `[..., T, K]`; `smooth` is the width of rounded corners in N_g."""
+        p = self.profile
+        each = p.customers_per_generator
+        above = outcomes.unsqueeze(-1) - each * torch.arange(self.n_segments, dtype=outcomes.dtype)
+        saved = soft_clip(above, each, smooth * each) if smooth > 0 else above.clamp(0.0, each)
+        trip = float(p.transport_cost)
+        segments = p.operating_cost - p.interruption_cost * saved
+        return self._constraints.pack(segments, out=trip, back=trip, last_back=trip)
+
+    def decide(self, outcomes: Floats) -> Ints:
+        """Stocks `[B, T, K]` of the cheapest plans for waves `[S, B, T, K]`."""
+        return np.stack(
+            [
+                plan(self.profile, outcomes[:, i] if len(outcomes) > 1 else outcomes[0, i])
+                for i in range(outcomes.shape[1])
+            ]
+        )
+
+    def cost(self, plans: Ints, outcomes: Floats) -> Floats:
+        """g(x, S) of GDF eq. 8 `[B]`."""
+        p = self.profile
+        return plan_cost(
+            plans,
+            outcomes,
+            customers_per_generator=p.customers_per_generator,
+            transport_cost=p.transport_cost,
+            interruption_cost=p.interruption_cost,
+            operating_cost=p.operating_cost,
+        )
+
+
+def soft_clip(x: Tensor, top: float, width: float) -> Tensor:
+    """clip(x, 0, top) with corners rounded over `width`: the mean of clip(x + logistic noise of that scale)."""
+    soft = nn.functional.softplus
+    return width * (soft(x / width) - soft((x - top) / width))
+
+
+class WaveModel:
+    """An `OutageODE` as a model that can be fine-tuned: one wave (mse), or 20 samples (crps)."""
+
+    def __init__(self, ode: OutageODE) -> None:
+        self.ode = ode
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Weights of both networks."""
+        return self.ode.parameters()
+
+    def outcomes(self, data: Events, noise: torch.Generator) -> Tensor:
+        """Waves `[S, E, T, K]`."""
+        x, onset = self.ode.standardized(data.X), torch.as_tensor(data.onset)
+        if self.ode.loss == "mse":
+            return self.ode.wave(x, onset)[None, :, 1:]
+        eps = torch.randn((2, N_TRAINING_SAMPLES, *x.shape[:2]), generator=noise, dtype=torch.float64)
+        return self.ode.wave(x, onset, eps)[:, :, 1:]
+
+    def fit_loss(self, data: Events, noise: torch.Generator) -> Tensor:
+        """Mean squared error in customers^2 (mse), or the CRPS in customers (crps)."""
+        x, onset = self.ode.standardized(data.X), torch.as_tensor(data.onset)
+        return self.ode.loss_of(x, onset, torch.as_tensor(data.out), noise)

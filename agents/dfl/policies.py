@@ -1,0 +1,232 @@
+"""Predict, then dispatch: policies that plan on the forecast of each storm's wave.
+
+Without a forecaster of their own they fit one on simulated storms of the profile, which takes some seconds a profile.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stormgym.agents.dfl.dispatch import WEATHER, DispatchProblem, Events, WaveModel, simulated_events
+from stormgym.agents.dfl.learner import DecisionLoss, FineTuning, fine_tune
+from stormgym.agents.planning.dispatch import Floats, Ints
+from stormgym.agents.planning.dispatch_policies import DispatchPolicy, day_of, kernel_weights, plan
+from stormgym.agents.policy import Observation
+from stormgym.envs.dispatch.storms import COVARIATES, Family, StormProfile
+from stormgym.predictors.outage_ode import Loss, OutageODE
+
+N_FIT, N_VALIDATION = 160, 100
+"""Simulated storms that forecasters are fitted on, and fine-tuning and intervals are calibrated by."""
+N_PLANNED = 100
+"""Samples of the wave that a plan is made for."""
+N_ADAPTIVE = 400
+"""Samples among which those like the storm so far are weighted."""
+_FIT_SEED, _VALIDATION_SEED = 7_003, 7_004
+
+Forecaster = OutageODE | str | os.PathLike[str]
+
+
+def fit_forecaster(profile: StormProfile, loss: Loss, seed: int = 0) -> OutageODE:
+    """A forecaster of the profile's storms, fitted on 160 simulated ones and calibrated on 100 others."""
+    train, calibration = simulated_events(profile, N_FIT, _FIT_SEED), fresh_events(profile)
+    ode = OutageODE(
+        profile.population,
+        profile.n_periods,
+        feature_names=WEATHER,
+        loss=loss,
+        steps_per_period=profile.steps_per_period,
+        random_state=seed,
+    )
+    ode.fit(train.X, train.out, train.onset)
+    return ode.conformalize(calibration.X, calibration.out, calibration.onset)
+
+
+def fresh_events(profile: StormProfile) -> Events:
+    """100 simulated storms that `fit_forecaster` does not fit on."""
+    return simulated_events(profile, N_VALIDATION, _VALIDATION_SEED)
+
+
+@lru_cache(maxsize=32)
+def _fitted(family: Family, loss: Loss) -> OutageODE:
+    return fit_forecaster(family.profile, loss)
+
+
+@lru_cache(maxsize=32)
+def _tuned(family: Family, costs: tuple[float, ...], loss: DecisionLoss) -> OutageODE:
+    """A copy of the fitted forecaster, fine-tuned on the plans of a profile with these costs."""
+    del costs  # part of the key: the family knows storms alone, and its profile is the one that asked
+    profile = family.profile
+    ode = copy.deepcopy(_fitted(family, "mse"))
+    train = simulated_events(profile, N_FIT, _FIT_SEED)
+    fine_tune(WaveModel(ode), DispatchProblem(profile), train, fresh_events(profile), FineTuning(loss))
+    return ode
+
+
+def costs_of(profile: StormProfile) -> tuple[float, ...]:
+    """All that a plan depends on beside the wave."""
+    p = profile
+    return (
+        p.generators,
+        p.customers_per_generator,
+        p.transport_cost,
+        p.interruption_cost,
+        p.operating_cost,
+    )
+
+
+class ForecastDispatch(DispatchPolicy):
+    """Plan once, at the start, on the forecast of the storm from its covariates, and play the plan.
+
+    Args:
+        profile: of the environment.
+        forecaster: an `OutageODE` of as many counties and periods, or the file of one; None fits it on simulated
+            storms.
+    """
+
+    loss: ClassVar[Loss] = "mse"
+    n_samples: ClassVar[int] = 1
+
+    def __init__(self, profile: StormProfile, forecaster: Forecaster | None = None) -> None:
+        super().__init__(profile)
+        if forecaster is None:
+            self.forecaster = self._own()
+        else:
+            self.forecaster = forecaster if isinstance(forecaster, OutageODE) else OutageODE.load(forecaster)
+        check_forecaster(self.forecaster, profile, self.loss)
+
+    def _own(self) -> OutageODE:
+        return _fitted(Family(self.profile), self.loss)
+
+    def forecast(self, observation: Observation, rows: Ints) -> Floats:
+        """Waves `[S, B, T, K]` of some rows of an observation, made at the start of an episode."""
+        X = np.stack([np.asarray(observation[name])[rows] for name in self.forecaster.feature_names], axis=-1)
+        onset = np.rint(np.asarray(observation["onset"])[rows])
+        if self.loss == "mse":
+            return self.forecaster.predict(X, onset)[None, :, 1:]
+        return self.forecaster.sample(X, onset, n_samples=self.n_samples)[:, :, 1:]
+
+    def targets(self, observation: Observation, state: Any, episode_start: NDArray[np.bool_]) -> tuple[Ints, Any]:
+        """Today's stock of the plan; the state holds plans `[B, T, K]`."""
+        day, p = day_of(observation), self.profile
+        plans = np.zeros((len(day), p.n_periods, p.n_counties), dtype=np.int64) if state is None else np.array(state)
+        rows = np.flatnonzero(episode_start)
+        if rows.size:
+            waves = self.forecast(observation, rows)
+            for place, row in enumerate(rows):
+                plans[row] = plan(p, waves[:, place] if len(waves) > 1 else waves[0, place])
+        return plans[np.arange(len(day)), np.minimum(day, p.n_periods - 1)], plans
+
+
+class TwoStageDispatch(ForecastDispatch):
+    """The cheapest plan for the wave that is forecast from the storm's weather, played whatever comes.
+
+    Idea: predict, then optimise: rates by two networks, fitted to waves (MSE). Cost: a fit of a few seconds a profile,
+    then one flow an episode. Source: GDF Algorithm 1, stage 1.
+    """
+
+    name = "two-stage-dispatch"
+
+
+class GDFDispatch(ForecastDispatch):
+    """Two-stage, with the forecaster fine-tuned on what its plans cost.
+
+    Idea: the gradient of a plan's cost passes through a smoothed problem. Cost: half a minute a profile and its costs,
+    then one flow an episode. Source: GDF Algorithm 1, eq. 15-23, with active bounds held in the implicit derivative.
+    """
+
+    name = "gdf-dispatch"
+    tuning: ClassVar[DecisionLoss] = "qp"
+
+    def _own(self) -> OutageODE:
+        return _tuned(Family(self.profile), costs_of(self.profile), self.tuning)
+
+
+class SPODispatch(GDFDispatch):
+    """Two-stage, with the forecaster fine-tuned on a convex bound of its plans' regret.
+
+    Idea: plans are linear in the prices of segments, so SPO+ applies. Cost: as GDF. Source: Elmachtoub and Grigas
+    (2022), eq. 9.
+    """
+
+    name = "spo-dispatch"
+    tuning: ClassVar[DecisionLoss] = "spo+"
+
+
+class SampledDispatch(ForecastDispatch):
+    """The plan of least mean cost over waves drawn from a distributional forecast of the storm.
+
+    Idea: the cost of a mean wave is not the mean cost; the forecaster is fitted to the distribution of waves (CRPS).
+    Cost: a fit of some seconds a profile, then one larger flow an episode. Source: GDF eq. 8-14; Kleywegt, Shapiro and
+    Homem-de-Mello (2002).
+    """
+
+    name = "sampled-dispatch"
+    loss = "crps"
+    n_samples = N_PLANNED
+
+
+class AdaptiveDispatch(SampledDispatch):
+    """Plan again each day for the samples of the forecast that look like the storm so far.
+
+    Idea: a particle filter without resampling: 400 waves drawn from the forecast are weighted by how near they are to
+    the outages seen, and 50 of them, in proportion to their weights, are planned for. Cost: one larger flow a day.
+    Source: GDF eq. 8-14 in receding horizon.
+
+    Args:
+        profile, forecaster: as `ForecastDispatch`.
+        effective: number of samples that count, (sum of weights)^2 / sum of their squares.
+    """
+
+    name = "adaptive-dispatch"
+    n_samples = N_ADAPTIVE
+    n_kept: ClassVar[int] = 50
+
+    def __init__(self, profile: StormProfile, forecaster: Forecaster | None = None, *, effective: float = 40.0) -> None:
+        if not 1 <= effective <= N_ADAPTIVE:
+            raise ValueError(f"effective must be from 1 to {N_ADAPTIVE} samples; got {effective!r}")
+        super().__init__(profile, forecaster)
+        self.effective = effective
+
+    def targets(self, observation: Observation, state: Any, episode_start: NDArray[np.bool_]) -> tuple[Ints, Any]:
+        """Today's stock of a plan for the rest; the state holds the samples and what has been seen of each row."""
+        day, p = day_of(observation), self.profile
+        out = np.asarray(observation["out"], dtype=np.float64)
+        stock = np.rint(np.asarray(observation["stock"])).astype(np.int64)
+        n, t, k = len(day), p.n_periods, p.n_counties
+        samples = np.zeros((N_ADAPTIVE, n, t, k)) if state is None else np.array(state[0])
+        seen = np.zeros((n, t + 1, k)) if state is None else np.array(state[1])
+        rows = np.flatnonzero(episode_start)
+        if rows.size:
+            samples[:, rows], seen[rows] = self.forecast(observation, rows), 0.0
+        seen[np.arange(n), day] = out
+        wanted = np.zeros((n, k), dtype=np.int64)
+        middles = (np.arange(self.n_kept) + 0.5) / self.n_kept
+        for i in range(n):
+            d = int(day[i])
+            if d >= t:
+                continue
+            distance = ((samples[:, i, :d] - seen[i, 1 : d + 1]) ** 2).sum(axis=(1, 2))
+            weight = kernel_weights(distance, self.effective) if d else np.full(N_ADAPTIVE, 1.0 / N_ADAPTIVE)
+            kept = np.searchsorted(np.cumsum(weight), middles * weight.sum())
+            wanted[i] = plan(p, samples[np.minimum(kept, N_ADAPTIVE - 1), i, d:], stock0=stock[i])[0]
+        return wanted, (samples, seen)
+
+
+def check_forecaster(ode: OutageODE, profile: StormProfile, loss: Loss) -> None:
+    """Raise `ValueError` unless a forecaster is made for this profile and for plans of this kind."""
+    if (ode.n_periods, len(ode.population)) != (profile.n_periods, profile.n_counties):
+        raise ValueError(
+            f"the forecaster is for {len(ode.population)} counties and {ode.n_periods} periods, and profile "
+            f"{profile.name} has {profile.n_counties} and {profile.n_periods}: fit one on storms of this profile"
+        )
+    unknown = [name for name in ode.feature_names if name not in COVARIATES]
+    if unknown:
+        raise ValueError(f"the forecaster needs covariate {unknown[0]!r}; storms have {', '.join(COVARIATES)}")
+    if ode.loss != loss:
+        raise ValueError(f'this policy needs a forecaster fitted with loss="{loss}"; got one with "{ode.loss}"')
