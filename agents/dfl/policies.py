@@ -18,7 +18,8 @@ from stormgym.agents.dfl.learner import DecisionLoss, FineTuning, fine_tune
 from stormgym.agents.planning.dispatch import Floats, Ints
 from stormgym.agents.planning.dispatch_policies import DispatchPolicy, day_of, kernel_weights, plan
 from stormgym.agents.policy import Observation
-from stormgym.envs.dispatch.storms import COVARIATES, Family, StormProfile
+from stormgym.envs.dispatch.forecasts import check_forecaster
+from stormgym.envs.dispatch.storms import Family, StormProfile
 from stormgym.predictors.outage_ode import Loss, OutageODE
 
 N_FIT, N_VALIDATION = 160, 100
@@ -98,7 +99,11 @@ class ForecastDispatch(DispatchPolicy):
             self.forecaster = self._own()
         else:
             self.forecaster = forecaster if isinstance(forecaster, OutageODE) else OutageODE.load(forecaster)
-        check_forecaster(self.forecaster, profile, self.loss)
+        check_forecaster(self.forecaster, profile)
+        if self.forecaster.loss != self.loss:
+            raise ValueError(
+                f'{self.name} needs a forecaster fitted with loss="{self.loss}"; got one with "{self.forecaster.loss}"'
+            )
 
     def _own(self) -> OutageODE:
         return _fitted(Family(self.profile), self.loss)
@@ -218,15 +223,9 @@ class AdaptiveDispatch(SampledDispatch):
         return wanted, (samples, seen)
 
 
-def check_forecaster(ode: OutageODE, profile: StormProfile, loss: Loss) -> None:
-    """Raise `ValueError` unless a forecaster is made for this profile and for plans of this kind."""
-    if (ode.n_periods, len(ode.population)) != (profile.n_periods, profile.n_counties):
-        raise ValueError(
-            f"the forecaster is for {len(ode.population)} counties and {ode.n_periods} periods, and profile "
-            f"{profile.name} has {profile.n_counties} and {profile.n_periods}: fit one on storms of this profile"
-        )
-    unknown = [name for name in ode.feature_names if name not in COVARIATES]
-    if unknown:
-        raise ValueError(f"the forecaster needs covariate {unknown[0]!r}; storms have {', '.join(COVARIATES)}")
-    if ode.loss != loss:
-        raise ValueError(f'this policy needs a forecaster fitted with loss="{loss}"; got one with "{ode.loss}"')
+def policy_of(file: str | os.PathLike[str], env: Any) -> ForecastDispatch:
+    """The open-loop policy that fits the forecaster of a file: over samples (crps) or for one wave (mse)."""
+    ode = OutageODE.load(file)
+    policy = (SampledDispatch if ode.loss == "crps" else TwoStageDispatch).for_env(env, forecaster=ode)
+    assert isinstance(policy, ForecastDispatch)
+    return policy

@@ -11,6 +11,9 @@ from stormgym.agents.evaluation.rollouts import Entrant
 from stormgym.agents.policy import AGENTS, Policy, agent_spec, make_policy
 from stormgym.agents.pretrained import known_pretrained, load_card, load_pretrained
 
+DISPATCH = "GeneratorDispatch-v0"
+"""The environment whose agents can be a forecaster's file."""
+
 
 def known_agents(env_id: str, *, trainable: bool | None = None) -> tuple[str, ...]:
     """Names of the registry's agents that fit an environment id, all or only those that learn (or do not)."""
@@ -26,7 +29,8 @@ def resolve_agents(items: Sequence[str] | str | None, env_id: str) -> dict[str, 
 
     Args:
         items: a sequence or a comma-separated string; an item is a registry name, a pretrained agent (`AGENT:NAME`),
-            a run folder, or one of the last two as `LABEL=ITEM`. None or an empty string takes every agent of
+            a run folder, the .npz file of a wave forecaster (GeneratorDispatch-v0), or one of the last three as
+            `LABEL=ITEM`. None or an empty string takes every agent of
             `env_id` that needs no training.
         env_id: a registered environment id.
 
@@ -60,6 +64,8 @@ def _resolve(item: str, env_id: str) -> tuple[str, Entrant]:
     if path.partition(":")[0] in AGENTS and ":" in path:
         return label or path, _from_pretrained(path, env_id)
     folder = Path(path).expanduser()
+    if folder.suffix == ".npz" and folder.is_file() and env_id == DISPATCH:
+        return label or folder.stem, _from_forecaster(folder)
     if folder.is_dir():
         return label or _run_name(folder), _from_run(folder)
     if label or _looks_like_path(item):
@@ -106,6 +112,12 @@ def _from_pretrained(full_name: str, env_id: str) -> Entrant:
             f"known pretrained agents of {env_id}: {known}"
         )
     return Entrant(lambda env: load_pretrained(full_name, env), learned=True, summary=f"pretrained, {card.summary}")
+
+
+def _from_forecaster(file: Path) -> Entrant:
+    from stormgym.agents.dfl.policies import policy_of
+
+    return Entrant(lambda env: policy_of(file, env), learned=True, summary=f"plans on the forecaster {file}")
 
 
 def _from_run(folder: Path) -> Entrant:

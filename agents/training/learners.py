@@ -395,7 +395,7 @@ def return_unit(venv: VecEnv) -> float:
     """
     if venv.has_attr("profile"):
         profile = venv.get_attr("profile")[0]
-        return float(profile.interruption_cost * typical_wave(profile).mean.sum()) / 20.0
+        return float(profile.interruption_cost * typical_wave(profile).forecast.sum()) / 20.0
     if not venv.has_attr("city"):
         return 1.0
     return return_unit_h(venv.get_attr("city")[0])

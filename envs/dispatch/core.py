@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from stormgym.envs.dispatch.forecasts import typical_wave
+from stormgym.envs.dispatch.forecasts import LearntWave, WaveForecast, typical_wave
 from stormgym.envs.dispatch.process import DispatchProcess
 from stormgym.envs.dispatch.profiles import DEFAULT_PROFILE, resolve_profile
 from stormgym.envs.dispatch.storms import COVARIATES, StormProfile
@@ -63,7 +63,8 @@ class DispatchCore:
         render_mode: str | None = None,
     ) -> None:
         _one_of("action", action, ACTIONS)
-        _one_of("forecast", forecast, FORECASTS)
+        if not isinstance(forecast, str) or not (forecast in FORECASTS or forecast.endswith(".npz")):
+            raise ValueError(f"forecast must be {', '.join(FORECASTS)} or a forecaster's .npz file; got {forecast!r}")
         _one_of("storms", storms, STORMS)
         _one_of("reward", reward, ("dense", "terminal"))
         _one_of("cost", cost, ("dense", "terminal"))
@@ -90,13 +91,13 @@ class DispatchCore:
         self.covariates = np.zeros((batch, self.profile.n_counties, len(COVARIATES)))
         self.reward_dense, self.cost_dense = reward == "dense", cost == "dense"
         self.reward_so_far = np.zeros(batch)
-        wave = typical_wave(self.profile)
-        known = forecast == "typical"
-        # one period of zeros behind the end for each that is over, so that a row is a window of it
-        self._forecast = {
-            name: np.vstack([values if known else np.zeros_like(values), np.zeros_like(values)])
-            for name, values in zip(("forecast", "lower", "upper"), wave, strict=True)
-        }
+        self._learnt = None if forecast in FORECASTS else LearntWave(forecast, self.profile)
+        # of each row; one period of zeros behind the end for each that is over, so that what is ahead is a window
+        t, k = self.profile.n_periods, self.profile.n_counties
+        sizes = dict.fromkeys(("forecast", "lower", "upper"), (k,)) | dict.fromkeys(("total_lower", "total_upper"), ())
+        self._forecast = {name: np.zeros((batch, 2 * t, *size)) for name, size in sizes.items()}
+        if forecast == "typical":
+            self._expect(typical_wave(self.profile), slice(None))
         self.most = self.profile.most_useful  # [K]
         self.action_space: spaces.MultiDiscrete | spaces.Box = (
             spaces.MultiDiscrete(self.most + 1)
@@ -109,12 +110,18 @@ class DispatchCore:
         k, t = self.profile.n_counties, self.profile.n_periods
         shapes = dict.fromkeys(("stock", "out", "population", "group", "unserved", *COVARIATES), (k,))
         shapes |= {"state": (len(STATE),), "forecast": (t * k,), "lower": (t * k,), "upper": (t * k,)}
+        shapes |= {"total_lower": (t,), "total_upper": (t,)}
         low = dict.fromkeys(("temperature_c", "humidity", "wind_ms"), -_LARGE)
         parts: dict[str, spaces.Space[Any]] = {
             name: spaces.Box(low.get(name, 0.0), _LARGE, shape=shape, dtype=np.float32)
             for name, shape in shapes.items()
         }
         return spaces.Dict({"action_mask": spaces.MultiBinary(int((self.most + 1).sum())), **parts})
+
+    def _expect(self, wave: WaveForecast, rows: NDArray[np.int64] | slice) -> None:
+        """Keep the forecast of some rows."""
+        for name, values in wave._asdict().items():
+            self._forecast[name][rows, : self.profile.n_periods] = values
 
     def reset(
         self, rngs: list[np.random.Generator], rows: NDArray[np.int64] | None = None, given: Any = None, /
@@ -125,6 +132,8 @@ class DispatchCore:
         storms = self.draw(rngs)
         self.process.reset(storms.out, rows)
         self.covariates[at] = storms.covariates
+        if self._learnt is not None:
+            self._expect(self._learnt(storms.covariates), at)
         self.reward_so_far[at] = 0.0
 
     def step(self, actions: NDArray[np.int64], live: NDArray[np.bool_] | None = None) -> Step:
@@ -189,7 +198,7 @@ class DispatchCore:
             "state": state,
         }
         window = day[:, None] + np.arange(t)
-        seen |= {name: values[window].reshape(b, t * k) for name, values in self._forecast.items()}
+        seen |= {name: values[rows[:, None], window].reshape(b, -1) for name, values in self._forecast.items()}
         seen = {
             name: values if values.dtype == np.int8 else np.array(values, dtype=np.float32)
             for name, values in seen.items()
@@ -215,4 +224,4 @@ class DispatchCore:
         """Text or picture of one row."""
         from stormgym.envs.dispatch.render import render
 
-        return render(self.process, row, mode, self._forecast["forecast"][: self.profile.n_periods])
+        return render(self.process, row, mode, self._forecast["forecast"][row, : self.profile.n_periods])

@@ -37,6 +37,7 @@ class GeneratorDispatchEnv(SingleEnv):
     | `unserved` | `[K]` float32 | periods | without power and generator so far, per customer |
     | `temperature_c`, `wind_ms`, `humidity`, `onset` | `[K]` float32 | | the storm's weather and first period |
     | `forecast`, `lower`, `upper` | `[T K]` float32 | customers | out today and later, day by day; 0 behind the end |
+    | `total_lower`, `total_upper` | `[T]` float32 | customers | interval of all counties together |
     | `state` | `[10]` float32 | | `stormgym.envs.dispatch.core.STATE`: day, days left, generators at home, costs, gap |
     | `action_mask` | `[sum of choices]` int8 | | all ones |
 
@@ -59,7 +60,8 @@ class GeneratorDispatchEnv(SingleEnv):
             a folder of recorded storms (`stormgym.envs.dispatch.folder`).
         generators, transport_cost, interruption_cost, operating_cost, cost_limit: in place of the profile's own.
         action: `"units"` or `"box"`.
-        forecast: `"typical"` (mean and 5 to 95 % of 200 simulated storms) or `"none"` (zeros).
+        forecast: `"typical"` (mean and 5 to 95 % of 200 simulated storms), `"none"` (zeros), or the .npz file of an
+            `OutageODE`, which forecasts each storm from its covariates, with conformal intervals.
         storms: `"drawn"`, those of the profile, or `"simulated"`: also where the profile has recorded ones, so that a
             learner can train without them.
         reward, cost: `"dense"` or `"terminal"`; same totals.

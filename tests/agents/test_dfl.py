@@ -13,12 +13,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from stormgym.agents.dfl.__main__ import main as fit_door
 from stormgym.agents.dfl.constraints import DenseConstraints
 from stormgym.agents.dfl.dispatch import WEATHER, DispatchProblem, Events, WaveModel, simulated_events, soft_clip
 from stormgym.agents.dfl.learner import FineTuning, fine_tune, standard_error
 from stormgym.agents.dfl.losses import relaxed_cost, relaxed_plan, spo_plus
 from stormgym.agents.dfl.policies import AdaptiveDispatch, SampledDispatch, TwoStageDispatch
 from stormgym.agents.dfl.problem import regret
+from stormgym.agents.evaluation.lineup import resolve_agents
 from stormgym.agents.evaluation.rollouts import Entrant, evaluate
 from stormgym.agents.planning.dispatch_policies import plan
 from stormgym.envs.dispatch.profiles import resolve_profile
@@ -287,3 +289,52 @@ def test_policies__take_a_file_and_refuse_another_forecaster(odes: dict[str, Out
         AdaptiveDispatch(PROFILE, odes["crps"], effective=0)
     shorter = replace(PROFILE, latest_onset=2)
     assert TwoStageDispatch(shorter, file).forecaster.n_periods == 15
+
+
+# the door, and the environment that shows the forecast
+
+
+def test_door__fits_a_forecaster_that_the_environment_shows_and_evaluate_plays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.npz"
+    assert fit_door(["--out", str(file), "--storms", "30", "--n-steps", "10", "--tune", "spo+", "--loss", "mse"]) == 0
+    printed = capsys.readouterr().out
+    assert "regret of plans" in printed
+    assert "(0 is the fit)" in printed
+    env = gym.make("stormgym:GeneratorDispatch-v0", profile="A", forecast=str(file))
+    obs, _ = env.reset(seed=3)
+    assert env.observation_space.contains(obs)
+    ode = OutageODE.load(file)
+    X, onset = np.stack([obs[name] for name in WEATHER], axis=-1)[None], obs["onset"][None]
+    centre, interval, total = (a[0, 1:] for a in ode.forecast(X, onset))
+    for name, values in zip(("forecast", "lower", "upper"), (centre, *np.moveaxis(interval, -1, 0)), strict=True):
+        np.testing.assert_allclose(obs[name].reshape(15, 3), values, rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(obs["total_upper"], total[:, 1], rtol=1e-4, atol=1e-2)
+    later, *_ = env.step(env.action_space.sample() * 0)
+    np.testing.assert_allclose(later["forecast"][:42], obs["forecast"][3:])
+    np.testing.assert_allclose(later["total_lower"], [*obs["total_lower"][1:], 0.0])
+    entrants = resolve_agents([f"label={file}", str(file)], "GeneratorDispatch-v0")
+    assert list(entrants) == ["label", "mine"]
+    assert isinstance(entrants["mine"].make(env), TwoStageDispatch)
+
+
+def test_door__bad_input_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for options, text in (
+        (["--features", "snow"], "--features must be of temperature_c"),
+        (["--storms", "0"], "--storms must be at least 1"),
+        (["--profile", "nowhere"], "profile must be 'A', 'B', 'ten'"),
+    ):
+        assert fit_door(["--out", str(tmp_path / "f.npz"), *options]) == 2
+        assert text in " ".join(capsys.readouterr().out.split())
+    assert fit_door(["--out", str(tmp_path / "f.pt")]) == 2
+    with pytest.raises(ValueError, match=r"forecast must be typical, none or a forecaster's \.npz file; got 'best'"):
+        gym.make("stormgym:GeneratorDispatch-v0", forecast="best")
+    with pytest.raises(FileNotFoundError, match="no forecaster at"):
+        gym.make("stormgym:GeneratorDispatch-v0", forecast=str(tmp_path / "f.npz"))
+
+
+def test_env__shows_intervals_only_of_a_calibrated_forecaster(odes: dict[str, OutageODE], tmp_path: Path) -> None:
+    file = odes["mse"].save(tmp_path / "raw.npz")
+    with pytest.raises(ValueError, match=r"has no intervals: call conformalize"):
+        gym.make("stormgym:GeneratorDispatch-v0", profile="A", forecast=str(file))

@@ -357,11 +357,11 @@ def test_forecasts_and_planners__know_nothing_of_what_was_recorded(tmp_path: Pat
 
 
 def test_forecasts__follow_the_folder_and_not_its_name(folder: Path) -> None:
-    before = typical_wave(str(folder)).mean
+    before = typical_wave(str(folder)).forecast
     write(folder, rate=2.0)
-    assert not np.array_equal(typical_wave(str(folder)).mean, before)
+    assert not np.array_equal(typical_wave(str(folder)).forecast, before)
     write(folder, generators=3, transport_cost=1.0)
-    np.testing.assert_array_equal(typical_wave(str(folder)).mean, before)
+    np.testing.assert_array_equal(typical_wave(str(folder)).forecast, before)
 
 
 def test_native_vector__plays_as_single_ones(folder: Path) -> None:
