@@ -278,6 +278,22 @@ class OutageODE:
             np.stack([np.maximum(total - total_half, 0.0), np.minimum(total + total_half, n)], axis=-1),
         )
 
+    def moved(self, population: ArrayLike, n_periods: int) -> OutageODE:
+        """The same networks for other counties and another number of periods, without intervals.
+
+        Args:
+            population: N `[K]` of the other counties.
+            n_periods: T there, periods of the same length.
+        """
+        self._need_fit()
+        names = ("feature_names", "loss", "hidden", "steps_per_period", "n_steps", "learning_rate")
+        settings = {name: getattr(self, name) for name in (*names, "confidence_level", "random_state")}
+        other = OutageODE(population, n_periods, **settings)
+        other.mean_, other.scale_ = self.mean_, self.scale_
+        other.transmission_, other.restoration_ = self.transmission_, self.restoration_
+        other.widths_ = other.total_widths_ = None
+        return other
+
     def _centre_and_scales(self, features: Floats, begins: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
         floor = _FLOOR * self.population
         if self.loss == "mse":

@@ -23,8 +23,8 @@ from stormgym.agents.dfl.policies import N_PLANNED
 from stormgym.agents.dfl.problem import regret
 from stormgym.agents.evaluation.report import make_console
 from stormgym.agents.evaluation.statistics import mean_estimate
+from stormgym.envs.dispatch.forecasts import FEATURES
 from stormgym.envs.dispatch.profiles import resolve_profile
-from stormgym.envs.dispatch.storms import COVARIATES
 from stormgym.predictors.outage_ode import Loss, OutageODE
 
 
@@ -57,9 +57,9 @@ def main(args: list[str] | None = None) -> int:
     console = make_console()
     try:
         profile = resolve_profile(settings.profile)
-        unknown = [name for name in settings.features if name not in COVARIATES]
+        unknown = [name for name in settings.features if name not in FEATURES]
         if unknown or not settings.features:
-            raise ValueError(f"--features must be of {', '.join(COVARIATES)}; got {settings.features}")
+            raise ValueError(f"--features must be of {', '.join(FEATURES)}; got {settings.features}")
         if settings.storms < 1:
             raise ValueError(f"--storms must be at least 1; got {settings.storms}")
         if settings.out.suffix != ".npz":
@@ -78,7 +78,7 @@ def main(args: list[str] | None = None) -> int:
         console.print(f"error: {error}", style="red", markup=False)
         return 2
     fit, choose, test = (
-        simulated_events(profile, n, 10_000 * (i + 1) + settings.seed, features=settings.features)
+        simulated_events(profile, n, 10_000 * (i + 1) + settings.seed, names=settings.features)
         for i, n in enumerate((settings.storms, 100, 200))
     )
     problem = DispatchProblem(profile)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -12,7 +14,8 @@ from torch import Tensor, nn
 from stormgym.agents.dfl.constraints import FlowConstraints
 from stormgym.agents.planning.dispatch import plan_cost
 from stormgym.agents.planning.dispatch_policies import plan
-from stormgym.envs.dispatch.storms import COVARIATES, StormProfile
+from stormgym.envs.dispatch.forecasts import features
+from stormgym.envs.dispatch.storms import COVARIATES, StormProfile, Storms
 from stormgym.predictors.outage_ode import OutageODE
 
 Floats = NDArray[np.float64]
@@ -25,7 +28,8 @@ N_TRAINING_SAMPLES = 20
 """Waves a storm while a distributional forecaster is fine-tuned."""
 
 
-class Events(NamedTuple):
+@dataclass(frozen=True)
+class Events:
     """E storms that have passed."""
 
     X: Floats  # [E, K, F] what the networks see
@@ -36,9 +40,9 @@ class Events(NamedTuple):
         """E."""
         return len(self.out)
 
-    def rows(self, index: Ints) -> Events:
+    def rows(self, index: Ints) -> Self:
         """Some of them."""
-        return Events(self.X[index], self.onset[index], self.out[index])
+        return type(self)(self.X[index], self.onset[index], self.out[index])
 
     @property
     def outcomes(self) -> Floats:
@@ -46,22 +50,23 @@ class Events(NamedTuple):
         return self.out[:, 1:]
 
 
-def simulated_events(profile: StormProfile, n_events: int, seed: int, *, features: tuple[str, ...] = WEATHER) -> Events:
-    """Storms of a profile, event i from stream `[seed, i]`.
+def simulated_events(profile: StormProfile, n_events: int, seed: int, *, names: Sequence[str] = WEATHER) -> Events:
+    """Simulated storms of a profile, event i from stream `[seed, i]`.
 
     Args:
         profile: counties and storms.
         n_events: E.
         seed: of the streams.
-        features: covariates that the networks see, of `COVARIATES`.
+        names: what the networks see, of `stormgym.envs.dispatch.forecasts.FEATURES`.
     """
-    storms = profile.draw([np.random.default_rng([seed, i]) for i in range(n_events)])
-    columns = [COVARIATES.index(name) for name in features]
-    return Events(
-        storms.covariates[..., columns],
-        np.rint(storms.covariates[..., COVARIATES.index("onset")]).astype(np.int64),
-        storms.out,
-    )
+    storms = profile.simulate([np.random.default_rng([seed, i]) for i in range(n_events)])
+    return events_of(storms, profile, names)
+
+
+def events_of(storms: Storms, profile: StormProfile, names: Sequence[str] = WEATHER) -> Events:
+    """Storms as events to learn from or to be scored on."""
+    onset = np.rint(storms.covariates[..., COVARIATES.index("onset")]).astype(np.int64)
+    return Events(features(names, storms.covariates, profile), onset, storms.out)
 
 
 class DispatchProblem:

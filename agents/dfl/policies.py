@@ -18,8 +18,8 @@ from stormgym.agents.dfl.learner import DecisionLoss, FineTuning, fine_tune
 from stormgym.agents.planning.dispatch import Floats, Ints
 from stormgym.agents.planning.dispatch_policies import DispatchPolicy, day_of, kernel_weights, plan
 from stormgym.agents.policy import Observation
-from stormgym.envs.dispatch.forecasts import check_forecaster
-from stormgym.envs.dispatch.storms import Family, StormProfile
+from stormgym.envs.dispatch.forecasts import check_forecaster, features
+from stormgym.envs.dispatch.storms import COVARIATES, Family, StormProfile
 from stormgym.predictors.outage_ode import Loss, OutageODE
 
 N_FIT, N_VALIDATION = 160, 100
@@ -110,8 +110,9 @@ class ForecastDispatch(DispatchPolicy):
 
     def forecast(self, observation: Observation, rows: Ints) -> Floats:
         """Waves `[S, B, T, K]` of some rows of an observation, made at the start of an episode."""
-        X = np.stack([np.asarray(observation[name])[rows] for name in self.forecaster.feature_names], axis=-1)
-        onset = np.rint(np.asarray(observation["onset"])[rows])
+        covariates = np.stack([np.asarray(observation[name], dtype=np.float64)[rows] for name in COVARIATES], axis=-1)
+        X = features(self.forecaster.feature_names, covariates, self.profile)
+        onset = np.rint(covariates[..., COVARIATES.index("onset")])
         if self.loss == "mse":
             return self.forecaster.predict(X, onset)[None, :, 1:]
         return self.forecaster.sample(X, onset, n_samples=self.n_samples)[:, :, 1:]

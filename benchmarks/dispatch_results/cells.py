@@ -160,7 +160,7 @@ def events(cell: Cell, part: str, features: tuple[str, ...] | None = None) -> Ev
     """Storms of a cell: `fit`, `validation` or `test`, each seed's own."""
     first = {"fit": 1_000, "validation": 2_000, "test": 3_000}[part]
     number = {"fit": cell.n_fit, "validation": cell.n_validation, "test": cell.n_test}[part]
-    return simulated_events(cell.place, number, first + cell.seed, features=features or cell.features)
+    return simulated_events(cell.place, number, first + cell.seed, names=features or cell.features)
 
 
 def fitted(cell: Cell, loss: Loss) -> OutageODE:
@@ -190,7 +190,7 @@ def played(policy: AdaptiveDispatch, test: Events) -> NDArray[np.int64]:
     profile = policy.profile
     process = DispatchProcess(profile, len(test))
     process.reset(test.out)
-    known = {name: test.X[..., i] for i, name in enumerate(policy.forecaster.feature_names)}
+    known = {name: test.X[..., WEATHER.index(name)] for name in WEATHER}
     state, stocks = None, []
     status = np.zeros((len(test), len(STATE)))
     for day in range(profile.n_periods):

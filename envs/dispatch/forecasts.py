@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -45,6 +46,35 @@ def _typical_wave(family: Family) -> WaveForecast:
     return WaveForecast(*parts)
 
 
+FEATURES = (*COVARIATES, "log_customers", "group")
+"""What a learnt forecaster can see of each county: the storm there, the tenth logarithm of its customers, its group."""
+
+
+def features(names: Sequence[str], covariates: Floats, profile: StormProfile) -> Floats:
+    """Columns of `FEATURES` by name, `[B, K, len(names)]`.
+
+    Args:
+        names: of `FEATURES`.
+        covariates: `[B, K, F]`, see `COVARIATES`.
+        profile: the counties.
+
+    Raises:
+        ValueError: another name.
+    """
+    unknown = [name for name in names if name not in FEATURES]
+    if unknown:
+        raise ValueError(f"the forecaster needs covariate {unknown[0]!r}; there are {', '.join(FEATURES)}")
+    fixed = {"log_customers": np.log10(profile.population), "group": profile.group.astype(np.float64)}
+    shape = covariates.shape[:2]
+    return np.stack(
+        [
+            np.broadcast_to(fixed[name], shape) if name in fixed else covariates[..., COVARIATES.index(name)]
+            for name in names
+        ],
+        axis=-1,
+    )
+
+
 class LearntWave:
     """Forecasts of each storm from its covariates, by an `OutageODE` (torch is imported here, and only here).
 
@@ -64,12 +94,13 @@ class LearntWave:
         check_forecaster(self.ode, profile)
         if self.ode.widths_ is None:
             raise ValueError("the forecaster has no intervals: call conformalize(X, y, onset) before save(path)")
-        self._columns = [COVARIATES.index(name) for name in self.ode.feature_names]
+        self.profile = profile
 
     def __call__(self, covariates: Floats) -> WaveForecast:
         """Forecasts of B storms with covariates `[B, K, F]`, see `COVARIATES`."""
         onset = np.rint(covariates[..., COVARIATES.index("onset")])
-        centre, interval, total = (a[:, 1:] for a in self.ode.forecast(covariates[..., self._columns], onset))
+        X = features(self.ode.feature_names, covariates, self.profile)
+        centre, interval, total = (a[:, 1:] for a in self.ode.forecast(X, onset))
         return WaveForecast(centre, interval[..., 0], interval[..., 1], total[..., 0], total[..., 1])
 
 
@@ -80,6 +111,4 @@ def check_forecaster(ode: OutageODE, profile: StormProfile) -> None:
             f"the forecaster is for {len(ode.population)} counties and {ode.n_periods} periods, and profile "
             f"{profile.name} has {profile.n_counties} and {profile.n_periods}: fit one on storms of this profile"
         )
-    unknown = [name for name in ode.feature_names if name not in COVARIATES]
-    if unknown:
-        raise ValueError(f"the forecaster needs covariate {unknown[0]!r}; storms have {', '.join(COVARIATES)}")
+    features(ode.feature_names, np.zeros((1, profile.n_counties, len(COVARIATES))), profile)

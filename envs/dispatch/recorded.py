@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stormgym.envs.data.tables import DataError, put
-from stormgym.envs.dispatch.storms import COVARIATES, MEAN_WEATHER, Floats, StormProfile, Storms
+from stormgym.envs.dispatch.storms import COVARIATES, MEAN_WEATHER, Floats, Ints, StormProfile, Storms
 from stormgym.predictors.sir import FIRST_OUT
 
 
@@ -61,9 +61,16 @@ class RecordedProfile(StormProfile):
         """The name or code of each county."""
         return self.county
 
+    def storms(self) -> Storms:
+        """All S of them, in order."""
+        return self._picked(np.arange(len(self.window)))
+
     def draw(self, streams: Sequence[np.random.Generator]) -> Storms:
         """Recorded storms, one a stream, each picked by its own stream."""
         pick = np.array([rng.integers(len(self.window)) for rng in streams], dtype=np.int64)
+        return self._picked(pick)
+
+    def _picked(self, pick: Ints) -> Storms:
         nobody_knows = np.full((len(pick), self.n_counties), np.nan)
         return Storms(self.recorded[pick], self.known_before[pick], nobody_knows, nobody_knows.copy())
 

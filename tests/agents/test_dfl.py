@@ -155,13 +155,6 @@ class Line:
         return ((self.outcomes(data, noise)[0] - torch.as_tensor(data.outcomes)) ** 2).mean()
 
 
-def shelves(seed: int, n: int) -> Events:
-    """Kind 2 is cheaper than kind 0, and kind 1, which no line picks, makes the nearest line rise."""
-    x = np.random.default_rng(seed).choice([0.0, 1.0, 2.0], (n, 16), p=[0.5, 0.2, 0.3])
-    price = np.array([0.0, 12.0, -1.0])[x.astype(int)]
-    return Events(x[..., None], np.zeros((n, 16), dtype=np.int64), np.stack([price, price], axis=1))
-
-
 class ShelfEvents(Events):
     """Outcomes without a day."""
 
@@ -169,12 +162,16 @@ class ShelfEvents(Events):
     def outcomes(self) -> np.ndarray:
         return self.out[:, 1]
 
-    def rows(self, index: np.ndarray) -> ShelfEvents:
-        return ShelfEvents(self.X[index], self.onset[index], self.out[index])
+
+def shelves(seed: int, n: int) -> ShelfEvents:
+    """Kind 2 is cheaper than kind 0, and kind 1, which no line picks, makes the nearest line rise."""
+    x = np.random.default_rng(seed).choice([0.0, 1.0, 2.0], (n, 16), p=[0.5, 0.2, 0.3])
+    price = np.array([0.0, 12.0, -1.0])[x.astype(int)]
+    return ShelfEvents(x[..., None], np.zeros((n, 16), dtype=np.int64), np.stack([price, price], axis=1))
 
 
 def test_fine_tune__finds_what_the_nearest_fit_does_not() -> None:
-    train, validation, test = (ShelfEvents(*shelves(seed, n)) for seed, n in ((0, 200), (1, 100), (2, 300)))
+    train, validation, test = (shelves(seed, n) for seed, n in ((0, 200), (1, 100), (2, 300)))
     model = Line()
     model.slope.data = torch.as_tensor(np.polyfit(train.X.ravel(), train.outcomes.ravel(), 1)[::-1].copy())
     assert model.slope[1] > 0
