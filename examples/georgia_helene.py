@@ -187,12 +187,15 @@ def write_folder(settings: Settings, folder: Path) -> None:
     }
     write_table(folder / "counties.csv", columns)
     period_h = settings.period_h or storm.period_h
+    start, end = np.datetime64(storm.start), np.datetime64(storm.end)
+    length = np.timedelta64(round(3600 * period_h), "s")
+    end = start + (end - start) // length * length  # whole periods: the rest of the window is left out
     options = {
         "name": storm.title,
         "period_hours": period_h,
         "interval_min": round(60 * record.interval_h),
         "missing_is_zero": zero,
-        "windows": [{"name": settings.storm, "start": storm.start, "end": storm.end}],
+        "windows": [{"name": settings.storm, "start": str(start), "end": str(end)}],
         "generators": storm.generators if settings.generators is None else settings.generators,
         "customers_per_generator": settings.customers_per_generator,
         "transport_cost": settings.transport_usd,
