@@ -193,6 +193,12 @@ _SPECS = (
         envs=_DISPATCH_ENVS,
     ),
     AgentSpec(
+        "fair-adaptive-dispatch",
+        f"{_DFL}:FairAdaptiveDispatch",
+        "the same, and counties of groups that fell behind weigh more",
+        envs=_DISPATCH_ENVS,
+    ),
+    AgentSpec(
         "oracle-dispatch",
         f"{_DISPATCH}:OracleDispatch",
         "plan for the true wave",

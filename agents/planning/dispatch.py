@@ -61,7 +61,7 @@ def solve_dispatch(
     generators: int | Sequence[int],
     customers_per_generator: float,
     transport_cost: ArrayLike,
-    interruption_cost: float,
+    interruption_cost: ArrayLike,
     operating_cost: float,
     return_by: ReturnBy = "after",
     stock0: ArrayLike | None = None,
@@ -79,7 +79,7 @@ def solve_dispatch(
         customers_per_generator: N_g, above 0.
         transport_cost: of one generator and trip: a number, `[K]` for trips between the warehouse and each county, or
             `[K+W, K+W]` for trips between any two places, warehouses last.
-        interruption_cost: tau of a customer-day.
+        interruption_cost: tau of a customer-day: a number, or `[K]`, one a county.
         operating_cost: of a generator-day in a county.
         return_by: when generators are home again (see `ReturnBy`); each warehouse gets its own number back.
         stock0: `[K]` generators that are in counties already (one warehouse): they are part of `generators`.
@@ -95,9 +95,14 @@ def solve_dispatch(
         raise ValueError(f"outages must be [T, K] or samples [S, T, K], not empty; got shape {waves.shape}")
     if not (np.isfinite(waves) & (waves >= 0)).all():
         raise ValueError(f"outages must be finite and at least 0 customers; got {waves.min()} to {waves.max()}")
-    for name, value in (("interruption_cost", interruption_cost), ("operating_cost", operating_cost)):
-        if not 0 <= value < np.inf:
-            raise ValueError(f"{name} must be at least 0; got {value!r}")
+    if not 0 <= operating_cost < np.inf:
+        raise ValueError(f"operating_cost must be at least 0; got {operating_cost!r}")
+    tau = np.asarray(interruption_cost, dtype=np.float64)
+    if tau.shape not in ((), waves.shape[-1:]) or not (np.isfinite(tau) & (tau >= 0)).all():
+        raise ValueError(
+            f"interruption_cost must be at least 0, a number or {waves.shape[-1:]}; got {interruption_cost!r}"
+        )
+    tau = np.broadcast_to(tau, waves.shape[-1:])
     if not 0 < customers_per_generator < np.inf:
         raise ValueError(f"customers_per_generator must be above 0; got {customers_per_generator!r}")
     if return_by not in ("after", "within", "none"):
@@ -107,15 +112,15 @@ def solve_dispatch(
     start = _start(stock0, network)
     total = int(network.generators.sum())
     saved, width = _segments(samples, total, customers_per_generator)
-    price = operating_cost - interruption_cost * saved  # [T, K, J]
+    price = operating_cost - tau[:, None] * saved  # [T, K, J]
     stock, trips, value = _solve_flow(price, width, network, start, return_by)
     served = customers_per_generator * stock
     parts = (
         float((trips * network.price).sum()),
         float(operating_cost * stock.sum()),
-        float(interruption_cost * np.maximum(samples - served, 0.0).sum() / len(samples)),
+        float((tau * np.maximum(samples - served, 0.0)).sum() / len(samples)),
     )
-    bound = value + float(interruption_cost * samples.sum() / len(samples))
+    bound = value + float((tau * samples).sum() / len(samples))
     cost = sum(parts)
     gap = abs(cost - bound) / max(1.0, abs(bound))
     return DispatchPlan(

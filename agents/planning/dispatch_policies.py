@@ -40,14 +40,19 @@ def _typical_storms(family: Family) -> Floats:
     return out
 
 
-def plan(profile: StormProfile, outages: Floats, stock0: NDArray[Any] | None = None) -> Ints:
-    """Stocks `[T, K]` of the cheapest plan for a wave `[T, K]`, or for samples of it `[S, T, K]`."""
+def plan(
+    profile: StormProfile, outages: Floats, stock0: NDArray[Any] | None = None, weight: Floats | float = 1.0
+) -> Ints:
+    """Stocks `[T, K]` of the cheapest plan for a wave `[T, K]`, or for samples of it `[S, T, K]`.
+
+    `weight`, a number or `[K]`, multiplies what an interruption costs.
+    """
     return solve_dispatch(
         outages,
         generators=profile.generators,
         customers_per_generator=profile.customers_per_generator,
         transport_cost=profile.transport_cost,
-        interruption_cost=profile.interruption_cost,
+        interruption_cost=profile.interruption_cost * np.asarray(weight),
         operating_cost=profile.operating_cost,
         stock0=stock0,
     ).stock

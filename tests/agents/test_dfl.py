@@ -18,7 +18,13 @@ from stormgym.agents.dfl.constraints import DenseConstraints
 from stormgym.agents.dfl.dispatch import WEATHER, DispatchProblem, Events, WaveModel, simulated_events, soft_clip
 from stormgym.agents.dfl.learner import FineTuning, fine_tune, standard_error
 from stormgym.agents.dfl.losses import relaxed_cost, relaxed_plan, spo_plus
-from stormgym.agents.dfl.policies import AdaptiveDispatch, SampledDispatch, TwoStageDispatch
+from stormgym.agents.dfl.policies import (
+    AdaptiveDispatch,
+    FairAdaptiveDispatch,
+    SampledDispatch,
+    TwoStageDispatch,
+    group_weights,
+)
 from stormgym.agents.dfl.problem import regret
 from stormgym.agents.evaluation.lineup import resolve_agents
 from stormgym.agents.evaluation.rollouts import Entrant, evaluate
@@ -262,6 +268,7 @@ def test_policies__the_more_they_know_the_less_they_cost(odes: dict[str, OutageO
         "two-stage": lambda env: TwoStageDispatch.for_env(env, forecaster=odes["mse"]),
         "sampled": lambda env: SampledDispatch.for_env(env, forecaster=odes["crps"]),
         "adaptive": lambda env: AdaptiveDispatch.for_env(env, forecaster=odes["crps"]),
+        "fair": lambda env: FairAdaptiveDispatch.for_env(env, forecaster=odes["crps"]),
     }
     played = evaluate(
         "GeneratorDispatch-v0",
@@ -273,6 +280,17 @@ def test_policies__the_more_they_know_the_less_they_cost(odes: dict[str, OutageO
     cost = {name: record.metrics["total_cost"] for name, record in played.agents.items()}
     assert cost["sampled"].mean() < cost["two-stage"].mean()
     assert cost["adaptive"].mean() < cost["sampled"].mean() - 60.0
+    gap = {name: record.metrics["gap"].mean() for name, record in played.agents.items()}
+    assert gap["fair"] < 0.9 * gap["adaptive"]
+    assert gap["fair"] < PROFILE.cost_limit
+    assert cost["fair"].mean() < cost["sampled"].mean()  # and is not dear
+
+
+def test_group_weights__follow_what_each_group_waited() -> None:
+    profile = replace(PROFILE, cost_limit=0.5)  # groups of one county each: 2, 0, 1
+    weight = group_weights(np.array([[0.6, 0.0, 0.3], [0.2, 0.2, 0.2]]), profile, 1.5)
+    np.testing.assert_allclose(weight[0], np.exp(1.5 * np.array([0.3, -0.3, 0.0]) / 0.5))
+    np.testing.assert_allclose(weight[1], 1.0)
 
 
 def test_policies__take_a_file_and_refuse_another_forecaster(odes: dict[str, OutageODE], tmp_path: Path) -> None:
@@ -284,6 +302,8 @@ def test_policies__take_a_file_and_refuse_another_forecaster(odes: dict[str, Out
         TwoStageDispatch(resolve_profile("ten"), file)
     with pytest.raises(ValueError, match="effective must be from 1 to 400 samples; got 0"):
         AdaptiveDispatch(PROFILE, odes["crps"], effective=0)
+    with pytest.raises(ValueError, match=r"fairness must be at least 0; got -1\.0"):
+        AdaptiveDispatch(PROFILE, odes["crps"], fairness=-1.0)
     shorter = replace(PROFILE, latest_onset=2)
     assert TwoStageDispatch(shorter, file).forecaster.n_periods == 15
 

@@ -251,3 +251,17 @@ def test_online_greedy__plays_many_waves_at_once_and_names_what_is_wrong() -> No
         online_greedy(waves, first, lag=0, **shared)
     with pytest.raises(ValueError, match="rule must be returns, keeps or printed; got 'best'"):
         online_greedy(waves, first, rule="best", **shared)  # type: ignore[arg-type]
+
+
+def test_solve_dispatch__interruption_costs_of_counties() -> None:
+    """One generator for two counties with the same wave: it goes where an interruption costs more."""
+    wave = np.full((3, 2), 100.0)
+    costs = {"generators": 1, "customers_per_generator": 100.0, "transport_cost": 10.0, "operating_cost": 0.0}
+    for dear in (0, 1):
+        tau = np.where(np.arange(2) == dear, 2.0, 1.0)
+        found = solve_dispatch(wave, interruption_cost=tau, **costs)
+        assert (found.stock[:, dear] == 1).all()
+        assert found.cost == pytest.approx(20.0 + 300.0)
+        assert found.bound == pytest.approx(found.cost)
+    with pytest.raises(ValueError, match=r"interruption_cost must be at least 0, a number or \(2,\)"):
+        solve_dispatch(wave, interruption_cost=[1.0, 2.0, 3.0], **costs)
