@@ -102,10 +102,10 @@ def draw_cities(cell: Cell) -> Figure:
         customers_per_generator=profile.customers_per_generator,
     )
     plans = {
-        "optimum": (problem.decide(wave[None, None])[0], "#3f4a5a"),
-        NAMES["sampled"]: (problem.decide(samples)[0], COLOURS["sampled"]),
-        NAMES["online lag 1"]: (online, COLOURS["online lag 1"]),
-    }
+        "optimum": (problem.decide(wave[None, None])[0], "#9db4cf", 7.0, "-"),
+        NAMES["sampled"]: (problem.decide(samples)[0], COLOURS["sampled"], 3.0, "-"),
+        NAMES["online lag 1"]: (online, "#b5493a", 1.6, "--"),
+    }  # widths differ, so that plans that agree are seen all the same
     days = np.arange(1, profile.n_periods + 1)
     k = min(profile.n_counties, 4)
     with rc_context(_RC):
@@ -116,8 +116,9 @@ def draw_cities(cell: Cell) -> Figure:
             ax.fill_between(days, low, high, color="#e3d7c3", label="samples, 5 to 95 %")
             ax.plot(days, wave[:, county], color="#222222", linewidth=2.0, label="customers out")
             ax.plot(days, forecast[0, 1:, county], "--", color="#222222", linewidth=1.0, label="forecast")
-            for name, (stock, colour) in plans.items():
-                ax.step(days, profile.customers_per_generator * stock[:, county], color=colour, where="mid", label=name)
+            for name, (stock, colour, width, style) in plans.items():
+                served = profile.customers_per_generator * stock[:, county]
+                ax.step(days, served, style, color=colour, linewidth=width, where="mid", label=name)
             ax.set_ylabel(f"county {profile.label[county]}\n({profile.population[county]:,.0f} customers)")
             ax.set_ylim(bottom=0)
         axes[-1].set_xlabel("period")
