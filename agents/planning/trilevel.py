@@ -99,8 +99,8 @@ def solve_trilevel(
 ) -> TrilevelPlan:
     """The regions to protect before a storm, exact or within a gap (tri-level eq. 1).
 
-    The case study, where each of n' crews goes to one region and a region takes one at most, is `crew_cost=1.0` with the
-    number of crews as `crew_budget`.
+    The case study, where each of n' crews goes to one region and a region takes one at most, is `crew_cost=1.0` with
+    the number of crews as `crew_budget`.
 
     Args:
         weights: `[n]` h, loss for each unit of outage, at least 0.
@@ -200,9 +200,8 @@ def worst_case(
     Raises:
         ValueError: arguments that do not fit.
     """
-    problem = make_problem(
-        weights, 0.0, crew_cost, lower, upper, total_lower, total_upper, budget=0.0, crew_budget=crew_budget, crews=crews
-    )
+    uncertain = (lower, upper, total_lower, total_upper)
+    problem = make_problem(weights, 0.0, crew_cost, *uncertain, budget=0.0, crew_budget=crew_budget, crews=crews)
     plan = np.asarray(protect, dtype=np.float64)
     if plan.shape != (problem.size,) or not np.isin(plan, (0.0, 1.0)).all():
         raise ValueError(f"protect must be [{problem.size}] of 0 and 1; got {protect!r}")
@@ -252,8 +251,8 @@ def _solve_brute_force(problem: TrilevelProblem, scale: float, *, gap: float, ti
     plans = list_patterns(problem.protect_cost, problem.budget, MAX_BRUTE_FORCE)
     if plans is None:
         raise ValueError(
-            f"brute force tries at most {MAX_BRUTE_FORCE} plans, and {problem.size} regions with this budget have more; "
-            'use method="compact"'
+            f"brute force tries at most {MAX_BRUTE_FORCE} plans, and {problem.size} regions with this budget have "
+            'more; use method="compact"'
         )
     storm, best, least = WorstStorm(problem), plans[0], np.inf
     for tried, plan in enumerate(plans, start=1):

@@ -77,8 +77,8 @@ def solve_baseline(
         kind: which of `BASELINES`.
         mean: `[n]` m, forecast outage of each region; the two mean models need it.
         crews: whether planned crews, and those that answer the worst storm, can be shared between regions.
-        weights, protect_cost, crew_cost, lower, upper, total_lower, total_upper, budget, crew_budget, gap, time_limit: as
-            in `solve_trilevel`.
+        weights, protect_cost, crew_cost, lower, upper, total_lower, total_upper: as in `solve_trilevel`.
+        budget, crew_budget, gap, time_limit: as there.
 
     Raises:
         ValueError: arguments that do not fit, or no mean where one is needed.
@@ -154,10 +154,10 @@ def _two_stage_mean(
     answer: Any = milp(
         -1000.0 * np.tile(loss, 2) / (float(loss.max()) or 1.0),
         integrality=np.concatenate([np.ones(n), np.full(n, float(whole))]),
-        bounds=Bounds(0.0, np.concatenate([affordable(problem.protect_cost, problem.budget), reach])),  # type: ignore[arg-type]
+        bounds=Bounds(0.0, np.concatenate([affordable(problem.protect_cost, problem.budget), reach])),
         constraints=[
-            LinearConstraint(once, -np.inf, 1.0),  # type: ignore[arg-type]
-            LinearConstraint(crews[None], -np.inf, problem.crew_budget * unit),  # type: ignore[arg-type]
+            LinearConstraint(once, -np.inf, 1.0),
+            LinearConstraint(crews[None], -np.inf, problem.crew_budget * unit),
             budget_rows(problem.protect_cost, problem.budget, n_columns=2 * n),
         ],
         options={"mip_rel_gap": gap, "time_limit": time_limit},

@@ -75,8 +75,8 @@ class _Cuts:
         answer = milp(
             cost,
             integrality=np.append(np.ones(n), 0.0),
-            bounds=Bounds(0.0, upper),  # type: ignore[arg-type]
-            constraints=[LinearConstraint(rows, np.array(self.constants), np.inf), budget],  # type: ignore[arg-type]
+            bounds=Bounds(0.0, upper),
+            constraints=[LinearConstraint(rows, np.array(self.constants), np.inf), budget],
             # A few dense rows: presolve gains nothing and costs half of the time.
             options={"mip_rel_gap": gap, "time_limit": max(time_limit, 1e-3), "presolve": False},
         )

@@ -200,13 +200,14 @@ class CompactModel:
         if patterns is None:
             unit = 1000.0 / p.crew_budget if p.crew_budget > 0 else 1.0
             price = np.concatenate([np.zeros(n), p.crew_cost * unit, np.zeros(2 * n + 1)])
-            self._crews = [LinearConstraint(price[None], -np.inf, p.crew_budget * unit)]  # type: ignore[arg-type]
+            self._crews = [LinearConstraint(price[None], -np.inf, p.crew_budget * unit)]
         else:  # y <= sum q_k Y_k, sum q <= 1
-            mixture = sparse.hstack([zero, eye, zero, zero, self._none, -patterns.T.astype(np.float64)], format="csr")
+            sets = sparse.csr_array(-patterns.T.astype(np.float64))
+            mixture = sparse.hstack([zero, eye, zero, zero, self._none, sets], format="csr")
             shares = np.concatenate([np.zeros(4 * n + 1), np.ones(k)])
             self._crews = [
-                LinearConstraint(mixture, -np.inf, 0.0),  # type: ignore[arg-type]
-                LinearConstraint(shares[None], -np.inf, 1.0),  # type: ignore[arg-type]
+                LinearConstraint(mixture, -np.inf, 0.0),
+                LinearConstraint(shares[None], -np.inf, 1.0),
             ]
 
     def on(self, lo: float, hi: float) -> tuple[list[LinearConstraint], Bounds]:
@@ -222,5 +223,5 @@ class CompactModel:
         rows: Any = sparse.vstack(blocks, format="csr")
         lower, upper = np.zeros(len(self.cost)), self._upper.copy()
         lower[4 * n], upper[4 * n] = lo, hi
-        bounds = Bounds(lower, upper)  # type: ignore[arg-type]
+        bounds = Bounds(lower, upper)
         return [LinearConstraint(rows, np.concatenate(low), np.inf), self._budget, *self._crews], bounds

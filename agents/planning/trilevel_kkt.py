@@ -61,7 +61,7 @@ class _Model:
             lows.append(np.broadcast_to(low, (n_rows,)))
             highs.append(np.broadcast_to(high, (n_rows,)))
         matrix = sparse.vstack(parts, format="csr")
-        return LinearConstraint(matrix, np.concatenate(lows), np.concatenate(highs))  # type: ignore[arg-type]
+        return LinearConstraint(matrix, np.concatenate(lows), np.concatenate(highs))
 
 
 def solve_kkt(problem: TrilevelProblem, scale: float, *, gap: float, time_limit: float) -> Found:
@@ -117,7 +117,7 @@ def solve_kkt(problem: TrilevelProblem, scale: float, *, gap: float, time_limit:
     answer: Any = milp(
         cost * (1000.0 / scale),
         integrality=np.concatenate(model.whole),
-        bounds=Bounds(0.0, np.concatenate(model.upper)),  # type: ignore[arg-type]
+        bounds=Bounds(0.0, np.concatenate(model.upper)),
         constraints=[model.constraint(), budget_rows(p.protect_cost, p.budget, n_columns=model.n_columns)],
         options={"mip_rel_gap": gap, "time_limit": time_limit},
     )

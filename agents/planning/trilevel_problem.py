@@ -193,14 +193,15 @@ class WorstStorm:
         self.problem = p = problem
         n = p.size
         eye = sparse.eye_array(n)
-        outages = sparse.hstack([-sparse.diags_array(p.weights), eye, sparse.csr_array((n, 1))])
-        total = sparse.csr_array(np.concatenate([np.ones(n), np.zeros(n + 1)])[None])
-        self._fixed: Any = sparse.vstack([total, outages], format="csr")  # sum u <= T_0, m <= h u
+        outages: Any = sparse.hstack([-sparse.diags_array(p.weights), eye, sparse.csr_array((n, 1))])
+        # Nature loses nothing by using all of T_0, which is at most sum T; so L_0 is kept without a row.
+        self._total: Any = sparse.csr_array(np.concatenate([np.ones(n), np.zeros(n + 1)])[None])
+        self._outages: Any = outages.tocsr()  # m <= h u
         self._bounds: Any = np.concatenate(
             [np.stack([p.lower, p.upper], axis=1), np.tile([0.0, np.inf], (n + 1, 1))],
         )
         if p.crew_kind == "continuous":
-            price = sparse.hstack([sparse.csr_array((n, n)), eye, sparse.csr_array(-p.crew_cost[:, None])])
+            price: Any = sparse.hstack([sparse.csr_array((n, n)), eye, sparse.csr_array(-p.crew_cost[:, None])])
             self._crews: Any = price.tocsr()  # m <= lam c
             self._price = p.crew_budget
         else:
@@ -226,15 +227,21 @@ class WorstStorm:
         n = p.size
         open_share = 1.0 - x
         crews = self._crews if p.crew_kind == "continuous" else self._pattern_rows()
-        rows: Any = sparse.vstack([self._fixed, crews], format="csr")
-        right = np.zeros(rows.shape[0])
-        right[0] = p.total_upper
+        rows: Any = sparse.vstack([self._outages, crews], format="csr")
         cost = np.concatenate([np.zeros(n), -open_share, [self._price]])
-        answer: Any = linprog(cost, A_ub=rows, b_ub=right, bounds=self._bounds, method="highs")
+        answer: Any = linprog(
+            cost,
+            A_ub=rows,
+            b_ub=np.zeros(rows.shape[0]),
+            A_eq=self._total,
+            b_eq=[p.total_upper],
+            bounds=self._bounds,
+            method="highs",
+        )
         if answer.status != 0:
             raise RuntimeError(f"the worst storm was not found: {answer.message}")
         storm, amount, price = answer.x[:n], answer.x[n : 2 * n], answer.x[-1]
-        dual = np.maximum(-answer.ineqlin.marginals[n + 1 :], 0.0)
+        dual = np.maximum(-answer.ineqlin.marginals[n:], 0.0)
         if p.crew_kind == "continuous":
             # Where x_i = 1 the program leaves m_i open; the largest one gives the strongest cut.
             amount = np.minimum(p.weights * storm, price * p.crew_cost)
@@ -252,9 +259,8 @@ class WorstStorm:
 
     def _pattern_rows(self) -> Any:
         k, n = self.patterns.shape
-        return sparse.hstack(
-            [sparse.csr_array((k, n)), sparse.csr_array(self.patterns.astype(np.float64)), -np.ones((k, 1))]
-        )
+        sets = sparse.csr_array(self.patterns.astype(np.float64))
+        return sparse.hstack([sparse.csr_array((k, n)), sets, sparse.csr_array(-np.ones((k, 1)))])
 
     def best_pattern(self, gain: Floats) -> Bools:
         """The affordable set of regions with the largest sum of gains, by a knapsack."""
@@ -277,7 +283,8 @@ def knapsack(gain: Floats, cost: Floats, budget: float) -> Bools:
     order = useful[np.argsort(-gain[useful] / np.maximum(cost[useful], 1e-300), kind="stable")]
     g, c, n = gain[order].tolist(), cost[order].tolist(), len(order)
     chosen: Bools = np.zeros(len(gain), dtype=np.bool_)
-    best, best_set, nodes = -1.0, (), 0
+    best, nodes = -1.0, 0
+    best_set: tuple[int, ...] = ()
     least_step = 1e-12 * sum(g)
     stack: list[tuple[int, float, float, tuple[int, ...]]] = [(0, budget * (1 + ROUNDING), 0.0, ())]
     while stack:
@@ -304,8 +311,8 @@ def _knapsack_by_solver(gain: Floats, cost: Floats, budget: float) -> Bools:
     free = affordable(cost, budget)
     answer: Any = milp(
         -1000.0 * gain / float(gain.max()),
-        integrality=np.ones(len(gain)),
-        bounds=Bounds(0.0, free.astype(np.float64)),  # type: ignore[arg-type]
+        integrality=np.ones(len(gain), dtype=np.int64),
+        bounds=Bounds(0.0, free.astype(np.float64)),
         constraints=budget_rows(cost, budget),
         options={"mip_rel_gap": 1e-9},
     )
@@ -335,7 +342,7 @@ def budget_rows(cost: Floats, budget: float, *, first: int = 0, n_columns: int |
     unit = 1000.0 / budget if budget > 0 else 1.0
     row = np.zeros(len(cost) if n_columns is None else n_columns)
     row[first : first + len(cost)] = np.where(affordable(cost, budget), cost * unit, 0.0)
-    return LinearConstraint(row[None], -np.inf, budget * unit)  # type: ignore[arg-type]
+    return LinearConstraint(row[None], -np.inf, budget * unit)
 
 
 def list_patterns(cost: Floats, budget: float, most: int = MAX_PATTERNS) -> Bools | None:
