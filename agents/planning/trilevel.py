@@ -155,6 +155,7 @@ def solve_trilevel(
             "brute-force": _solve_brute_force,
         }
         found = solvers[method](problem, unprotected.value, gap=gap, time_limit=left)
+    found = found._replace(protect=_within_budget(found.protect, problem))
     worst = storm(found.protect)
     bound = min(found.lower_bound, worst.value)
     missing = worst.value - bound
@@ -238,6 +239,15 @@ def crew_response(
             sent[i] = 1.0 if cost[i] <= left else left / cost[i]
             left -= sent[i] * cost[i]
     return sent
+
+
+def _within_budget(plan: Bools, problem: TrilevelProblem) -> Bools:
+    """The plan without its least regions where whole numbers, whole to the solver's millionth, overdraw the budget."""
+    plan = plan.copy()
+    while float(problem.protect_cost @ plan) > problem.budget * (1 + ROUNDING):
+        paid = plan & (problem.protect_cost > 0)
+        plan[np.where(paid, problem.weights * problem.upper, np.inf).argmin()] = False
+    return plan
 
 
 def _sent(worst: Worst, protect: Bools) -> Floats:

@@ -58,7 +58,9 @@ class Found(NamedTuple):
     """ "" when the method ended by itself, else what stopped it."""
 
 
-def solve_compact(problem: TrilevelProblem, scale: float, *, gap: float, time_limit: float) -> Found:
+def solve_compact(
+    problem: TrilevelProblem, scale: float, *, gap: float, time_limit: float, split_above: int = SMALL
+) -> Found:
     """Solve the compact program. An iteration is one linear or mixed-integer program.
 
     Args:
@@ -66,11 +68,13 @@ def solve_compact(problem: TrilevelProblem, scale: float, *, gap: float, time_li
         scale: V(0), the loss without protection, above 0; it sets the solver's absolute tolerances.
         gap: relative gap at which to stop.
         time_limit: seconds.
+        split_above: with so many regions or fewer, one program over all p.
 
     Raises:
         ValueError: whole crews of unequal costs with too many sets of regions to list.
     """
-    return _Search(problem, scale, gap, time.perf_counter() + time_limit).run()
+    search = _Search(problem, scale, gap, time.perf_counter() + time_limit)
+    return search.one_program() if problem.size <= split_above else search.run()
 
 
 class _Search:
@@ -86,10 +90,11 @@ class _Search:
         self.iterations = 0
         self.stopped = ""
 
+    def one_program(self) -> Found:
+        bound = self.solve(0.0, 1.0)
+        return Found(self.plan, min(self.best, bound) * self.unit, self.iterations, self.stopped)
+
     def run(self) -> Found:
-        if self.problem.size <= SMALL:
-            bound = self.solve(0.0, 1.0)
-            return Found(self.plan, min(self.best, bound) * self.unit, self.iterations, self.stopped)
         self.relax(0.0, 1.0, 0.0)
         closed = np.inf  # least bound of intervals that were left with a gap
         while self.open and self.open[0][0] < self.enough():

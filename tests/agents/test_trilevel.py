@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from stormgym.agents.planning import trilevel_compact
 from stormgym.agents.planning.trilevel import MAX_BRUTE_FORCE, crew_response, solve_trilevel, worst_case
 from stormgym.agents.planning.trilevel_baselines import BASELINES, solve_baseline
+from stormgym.agents.planning.trilevel_compact import solve_compact
 from stormgym.agents.planning.trilevel_problem import WorstStorm, knapsack, list_patterns, make_problem
 
 FULL = os.environ.get("STORMGYM_FULL") == "1"
@@ -156,15 +156,16 @@ def test_random__whole_crews_by_every_method() -> None:
             assert found.value == pytest.approx(exact.value, rel=1e-6, abs=1e-7), (seed, method)
 
 
-def test_split__intervals_of_the_price_change_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_split__intervals_of_the_price_change_no_value() -> None:
     for seed in range(12):
         data, limits = draw(12, seed, equal=seed % 2 == 0)
-        whole = solve_trilevel(*data, **limits)
-        with monkeypatch.context() as patch:
-            patch.setattr(trilevel_compact, "SMALL", 0)
-            split = solve_trilevel(*data, **limits)
-        assert split.value == pytest.approx(whole.value, rel=1e-6)
-        assert split.status == whole.status == "optimal"
+        problem = make_problem(*data, **limits)
+        storm = WorstStorm(problem)
+        scale = storm(np.zeros(12)).value
+        whole, split = (solve_compact(problem, scale, gap=1e-6, time_limit=60.0, split_above=most) for most in (12, 11))
+        assert storm(split.protect).value == pytest.approx(storm(whole.protect).value, rel=2e-6)
+        assert split.lower_bound == pytest.approx(whole.lower_bound, rel=2e-6)
+        assert split.stopped == whole.stopped == ""
 
 
 @pytest.mark.slow
