@@ -21,6 +21,7 @@ from stormgym.agents.planning.trilevel_benders import solve_benders
 from stormgym.agents.planning.trilevel_compact import Found, solve_compact
 from stormgym.agents.planning.trilevel_kkt import solve_kkt
 from stormgym.agents.planning.trilevel_problem import (
+    RESOLUTION,
     ROUNDING,
     Bools,
     CrewKind,
@@ -116,7 +117,8 @@ def solve_trilevel(
             `brute-force`, every plan to which nothing can be added.
         crews: `continuous`, y in [0, 1]; or `binary`, whole crews, which cost the same where crew costs are equal and
             more elsewhere.
-        gap: relative gap that is good enough.
+        gap: relative gap that is good enough. Losses that differ by less than 1e-8 of the loss without protection, or
+            of the largest weight times the largest outage, count as equal: the solvers' tolerances end there.
         time_limit: seconds; the best plan so far comes back with its gap. None: until it is solved.
 
     Raises:
@@ -159,7 +161,7 @@ def solve_trilevel(
     worst = storm(found.protect)
     bound = min(found.lower_bound, worst.value)
     missing = worst.value - bound
-    if missing <= ROUNDING * unprotected.value:
+    if missing <= RESOLUTION * max(unprotected.value, 1.0):  # 1 is the largest weight times the largest outage
         bound, missing = worst.value, 0.0
     relative = missing / worst.value if missing > 0 else 0.0
     solved = relative <= gap + ROUNDING

@@ -20,6 +20,7 @@ from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 
 from stormgym.agents.planning.trilevel_compact import Found
 from stormgym.agents.planning.trilevel_problem import (
+    ROUNDING,
     Bools,
     Floats,
     TrilevelProblem,
@@ -93,24 +94,25 @@ def solve_benders(problem: TrilevelProblem, scale: float, *, gap: float, time_li
     for plan in (np.zeros(problem.size, dtype=np.bool_), start):
         cuts.add(storm(plan), plan)
     bound = _relaxed_phase(cuts, storm, start.astype(np.float64), gap, ends)
-    small = 1e-9 * 1000.0
+    small = ROUNDING * 1000.0
+    seen: set[bytes] = set()
     while cuts.best - bound > max(gap * cuts.best, small):
-        if time.perf_counter() >= ends:
+        left = ends - time.perf_counter()
+        if left <= 0:
             return _found(cuts, bound, "time limit")
         # A master that is a tenth of the gap off is good enough: its own bound is what counts.
-        loose = max(0.1 * (cuts.best - bound) / max(cuts.best, small), 0.5 * gap)
-        x, lowest = cuts.master(whole=True, gap=min(loose, 0.05), time_limit=ends - time.perf_counter())
-        bound = max(bound, lowest)
+        loose = 0.1 * (cuts.best - bound) / max(cuts.best, small)
+        x, lowest = cuts.master(whole=True, gap=min(max(loose, 0.5 * gap), 0.05), time_limit=left)
         if x is None:
-            continue
+            return _found(cuts, bound, "time limit")
         plan = affordable(problem.protect_cost, problem.budget) & (x > 0.5)
-        n_before, best = len(cuts.slopes), cuts.best
-        value = cuts.add(storm(plan), plan)
+        if plan.tobytes() in seen and lowest <= bound + small:
+            break  # its cut is there already: the rest is less than the master's tolerance
+        bound = max(bound, lowest)
+        seen.add(plan.tobytes())
+        cuts.add(storm(plan), plan)
         cuts.add(storm(0.5 * (plan + cuts.plan.astype(np.float64))))
-        _descend(cuts, storm, plan, ends)
-        stuck = value - bound <= max(gap * value, small)
-        if stuck or (len(cuts.slopes) == n_before and cuts.best == best):
-            break
+        _descend(cuts, storm, ends)
     return _found(cuts, bound, "")
 
 
@@ -133,7 +135,7 @@ def _relaxed_phase(cuts: _Cuts, storm: WorstStorm, inside: Floats, gap: float, e
     return bound
 
 
-def _descend(cuts: _Cuts, storm: WorstStorm, plan: Bools, ends: float) -> None:
+def _descend(cuts: _Cuts, storm: WorstStorm, ends: float) -> None:
     """Protect what the last storm hit hardest for its cost, while that lowers the loss."""
     problem, value = cuts.problem, np.inf
     while time.perf_counter() < ends:

@@ -28,9 +28,13 @@ CrewKind = Literal["continuous", "binary"]
 
 ROUNDING = 1e-9
 """Share by which sums of decimals may miss a limit."""
+RESOLUTION = 1e-8
+"""Share of the largest single loss below which solvers tell no plans apart; smaller weights count as nothing."""
 MAX_PATTERNS = 3000
 """Most sets of regions for whole crews that are listed one by one; beyond, they are found as they are needed."""
 MAX_KNAPSACK_NODES = 20000
+MAX_LP_SECONDS = 120.0
+"""The program for one storm takes milliseconds; this ends one whose numbers the solver cannot handle."""
 _MAX_LISTED = 200
 """Most regions for which a list of sets is tried."""
 
@@ -109,7 +113,7 @@ def make_problem(
         # Equal costs: sets of at most floor(C / c) regions are the corners of {sum y <= floor(C / c)}.
         kind, crew_limit = "continuous", float(c[0] * np.floor(crew_limit / c[0] * (1 + ROUNDING)))
     return TrilevelProblem(
-        weights=h / one_h,
+        weights=np.where(h > RESOLUTION * one_h, h / one_h, 0.0),
         protect_cost=b,
         crew_cost=c,
         lower=low / one_u,
@@ -237,6 +241,7 @@ class WorstStorm:
             b_eq=[p.total_upper],
             bounds=self._bounds,
             method="highs",
+            options={"time_limit": MAX_LP_SECONDS},
         )
         if answer.status != 0:
             raise RuntimeError(f"the worst storm was not found: {answer.message}")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -496,3 +497,12 @@ def test_baselines__mean_plans_are_enumeration() -> None:
             left = [loss * (1 - x) for x in fits]
             answers = [z @ (1 - crew_response(z, data[2], **limit)) for z in left]  # type: ignore[arg-type]
             assert two.objective == pytest.approx(min(answers), rel=1e-6)
+
+
+def test_docs__python_blocks_run(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "planners_trilevel.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), {})  # our own documentation
+    assert "optimal" in capsys.readouterr().out
