@@ -1,11 +1,12 @@
-"""Seconds that each method takes for a three-level plan, against the number of regions.
+"""Processor time that each method takes for a three-level plan, against the number of regions.
 
     python benchmarks/trilevel_speed.py --sizes 5 10 20 50 100 200 --figure docs/img/trilevel_speed.png
 
 Random instances (weights 1 to 10, protection 100 to 500, crew costs equal in every second one and 0.5 to 3 in the
-others), every method on the same ones, one after the other on one thread. "one program" is the compact program without
-intervals of the price. Brute force and the KKT form are left out above the sizes that they can do. Every size keeps its
-results in a file, and a run takes up what is there.
+others), every method on the same ones, one after the other on one thread. Times are of the processor, so that a busy
+machine does not lengthen them; the limit is the clock's, since that is what a planner takes. "one program" is the
+compact program without intervals of the price. Brute force and the KKT form are left out above the sizes that they can
+do. Every size keeps its results in a file, and a run takes up what is there.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ class Settings:
     """Numbers of regions."""
     instances: int = 3
     """Instances of each size."""
-    time_limit: float = 30.0
-    """Seconds that a solve may take."""
+    time_limit: float = 40.0
+    """Seconds of the clock that a solve may take."""
     gap: float = 1e-6
     """Relative gap that counts as solved."""
     methods: tuple[str, ...] = METHODS
@@ -88,7 +89,7 @@ def instance(n: int, seed: int) -> tuple[tuple[Any, ...], dict[str, float]]:
 def solve(method: str, n: int, seed: int, settings: Settings) -> dict[str, Any]:
     """One solve as a record of plain numbers."""
     arrays, limits = instance(n, seed)
-    began = time.perf_counter()
+    began = time.process_time()
     if method == "one program":
         problem = make_problem(*arrays, **limits)
         storm = WorstStorm(problem)
@@ -102,7 +103,7 @@ def solve(method: str, n: int, seed: int, settings: Settings) -> dict[str, Any]:
         solver: Any = method
         plan = solve_trilevel(*arrays, **limits, method=solver, gap=settings.gap, time_limit=settings.time_limit)
         value, gap = plan.value, plan.gap
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     solved = gap <= settings.gap + 1e-9
     return {"method": method, "seed": seed, "seconds": seconds, "value": value, "gap": gap, "solved": solved}
 
@@ -142,7 +143,7 @@ def check(found: dict[int, list[dict[str, Any]]]) -> None:
 
 
 def draw(found: dict[int, list[dict[str, Any]]], settings: Settings, file: Path) -> None:
-    """Median seconds against n, with every solve as a dot; hollow where the time limit came first."""
+    """Median processor seconds against n, every solve a dot; hollow where the time limit came first."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -159,19 +160,17 @@ def draw(found: dict[int, list[dict[str, Any]]], settings: Settings, file: Path)
         for n in sizes:
             for row in own[n]:
                 fill = COLOURS[method] if row["solved"] else "white"
-                axes.plot(
-                    n, row["seconds"], "o", color=COLOURS[method], markerfacecolor=fill, markersize=4.5, alpha=0.9
-                )
-    axes.axhline(settings.time_limit, color="#999999", linewidth=0.8, linestyle="--")
-    axes.text(min(found), settings.time_limit * 1.1, "time limit; hollow: not solved", color="#666666", fontsize=8)
-    axes.set(xscale="log", yscale="log", xlabel="regions", ylabel="seconds, one thread")
+                at = n * (1.0 + 0.025 * (METHODS.index(method) - 2))  # aside, so that no dot hides another
+                axes.plot(at, row["seconds"], "o", color=COLOURS[method], markerfacecolor=fill, markersize=4.5)
+    axes.set(xscale="log", yscale="log", xlabel="regions", ylabel="processor seconds")
+    hollow = f"hollow: not solved within {settings.time_limit:g} s of the clock"
+    axes.text(0.01, 0.97, hollow, transform=axes.transAxes, color="#666666", fontsize=8, va="top")
     ticks = list(found)
     axes.set_xticks(ticks, [str(n) for n in ticks])
     axes.minorticks_off()
     axes.set_title("Time to an optimal three-level plan", fontsize=11)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_ylim(top=settings.time_limit * 2.0)
     axes.legend(frameon=False, fontsize=8.5, loc="lower right")
     figure.tight_layout()
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -181,7 +180,7 @@ def draw(found: dict[int, list[dict[str, Any]]], settings: Settings, file: Path)
 
 def table(found: dict[int, list[dict[str, Any]]], settings: Settings) -> Table:
     """Median seconds, solved instances and the largest gap left."""
-    view = Table("n", "method", "seconds, median", "most", "solved", "largest gap", title="three-level plans")
+    view = Table("n", "method", "CPU s, median", "most", "solved", "largest gap", title="three-level plans")
     for n, rows in found.items():
         for method in settings.methods:
             own = [row for row in rows if row["method"] == method]
@@ -199,8 +198,8 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = sorted(set(settings.methods) - set(METHODS))
     if unknown or settings.instances < 1 or min(settings.sizes, default=0) < 1 or not settings.time_limit > 0:
         print(
-            f"trilevel_speed.py: --methods must be of {', '.join(METHODS)}; --sizes, --instances and --time-limit above 0; "
-            f"got {settings}",
+            f"trilevel_speed.py: --methods must be of {', '.join(METHODS)}; --sizes, --instances and --time-limit "
+            f"above 0; got {settings}",
             file=sys.stderr,
         )
         return 2

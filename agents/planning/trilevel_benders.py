@@ -96,19 +96,22 @@ def solve_benders(problem: TrilevelProblem, scale: float, *, gap: float, time_li
     bound = _relaxed_phase(cuts, storm, start.astype(np.float64), gap, ends)
     small = ROUNDING * 1000.0
     seen: set[bytes] = set()
+    tight = False
     while cuts.best - bound > max(gap * cuts.best, small):
         left = ends - time.perf_counter()
         if left <= 0:
             return _found(cuts, bound, "time limit")
         # A master that is a tenth of the gap off is good enough: its own bound is what counts.
         loose = 0.1 * (cuts.best - bound) / max(cuts.best, small)
-        x, lowest = cuts.master(whole=True, gap=min(max(loose, 0.5 * gap), 0.05), time_limit=left)
+        loose = 0.5 * gap if tight else min(max(loose, 0.5 * gap), 0.05)
+        x, lowest = cuts.master(whole=True, gap=loose, time_limit=left)
         if x is None:
             return _found(cuts, bound, "time limit")
         plan = affordable(problem.protect_cost, problem.budget) & (x > 0.5)
-        if plan.tobytes() in seen and lowest <= bound + small:
+        known = plan.tobytes() in seen
+        if known and tight and lowest <= bound + small:
             break  # its cut is there already: the rest is less than the master's tolerance
-        bound = max(bound, lowest)
+        tight, bound = known, max(bound, lowest)
         seen.add(plan.tobytes())
         cuts.add(storm(plan), plan)
         cuts.add(storm(0.5 * (plan + cuts.plan.astype(np.float64))))

@@ -231,6 +231,17 @@ def test_units__scale_the_value_and_nothing_else() -> None:
         np.testing.assert_array_equal(scaled.protect, plan.protect)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_weights__far_apart_are_solved_and_tiny_ones_count_as_nothing(method: Any) -> None:
+    weights = [6.9e4, 1e-4, 8e4, 1.7e-3, 5e4]
+    arrays = (weights, [1.0, 1.0, 0.0, 0.0, 2.0], [1.0, 3.0, 0.0, 0.0, 1.0], [0, 1, 2, 1, 2], [3, 2, 4, 1, 2])
+    plan = solve_trilevel(*arrays, 6.0, 11.3, budget=2.0, crew_budget=0.0, method=method)
+    kept = [w if w > 1e-3 else 0.0 for w in weights]
+    same = solve_trilevel(kept, *arrays[1:], 6.0, 11.3, budget=2.0, crew_budget=0.0, method=method)
+    assert plan.status == same.status == "optimal"
+    assert plan.value == pytest.approx(same.value, rel=1e-6)
+
+
 def test_case_study__one_crew_a_region_is_cost_one() -> None:
     data, limits = draw(8, 3, equal=True)
     h, b, _, *rest = data
