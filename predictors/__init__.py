@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from stormgym.predictors.cross_fit import CrossFit, cross_fit
     from stormgym.predictors.outage_ode import OutageODE
     from stormgym.predictors.quantile_models import default_forest
+    from stormgym.predictors.uncertainty import ConformalPolytope, SetCoverage, default_network
+    from stormgym.predictors.uncertainty_set import UncertaintySet
 
 _HOME = {
     "SplitConformal": "conformal",
@@ -28,20 +30,28 @@ _HOME = {
     "cross_fit": "cross_fit",
     "default_forest": "quantile_models",
     "OutageODE": "outage_ode",
+    "ConformalPolytope": "uncertainty",
+    "SetCoverage": "uncertainty",
+    "default_network": "uncertainty",
+    "UncertaintySet": "uncertainty_set",
 }
 
 __all__ = [
     "CQR",
     "ECQR",
+    "ConformalPolytope",
     "CoverageReport",
     "CrossFit",
     "GroupCoverage",
     "NormalizedConformal",
     "OutageODE",
+    "SetCoverage",
     "SplitConformal",
+    "UncertaintySet",
     "coverage_report",
     "cross_fit",
     "default_forest",
+    "default_network",
 ]
 
 
