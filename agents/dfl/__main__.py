@@ -21,6 +21,7 @@ from stormgym.agents.dfl.dispatch import WEATHER, DispatchProblem, WaveModel, si
 from stormgym.agents.dfl.learner import FineTuning, fine_tune
 from stormgym.agents.dfl.policies import N_PLANNED
 from stormgym.agents.dfl.problem import regret
+from stormgym.agents.evaluation.door import check_writable
 from stormgym.agents.evaluation.report import make_console
 from stormgym.agents.evaluation.statistics import mean_estimate
 from stormgym.envs.dispatch.forecasts import FEATURES
@@ -64,6 +65,7 @@ def main(args: list[str] | None = None) -> int:
             raise ValueError(f"--storms must be at least 1; got {settings.storms}")
         if settings.out.suffix != ".npz":
             raise ValueError(f"--out must end in .npz; got {settings.out}")
+        check_writable(settings.out)
         ode = OutageODE(
             profile.population,
             profile.n_periods,

@@ -68,7 +68,7 @@ def run_evaluation(
         if seed < 0:
             raise ValueError(f"--seed must be at least 0; got {seed}")
         for file in (json_file, html_file):
-            _check_writable(file)
+            check_writable(file)
         with _progress_console().status("preparing the environment (the first time, forecasts are fitted)"):
             check_runs(entrants, env_id, env_kwargs)
     with _progress(list(entrants), episodes) as on_progress:
@@ -131,7 +131,7 @@ def run_plan(
         kwargs = dict(env_kwargs)
         place = kwargs.pop("city", "default")
         city = resolve_city(place, income_effect=kwargs.pop("income_effect", 1.0))
-        _check_writable(csv_file)
+        check_writable(csv_file)
         begin = None if start is None else _moment(start)
         ((name, entrant),) = entrants.items()
         with _progress_console().status("fitting forecasts to the log and planning"):
@@ -187,7 +187,7 @@ def _moment(text: str) -> datetime:
         raise ValueError(f'--start must be a date and time such as "2026-09-27 06:00"; got {text!r}') from None
 
 
-def _check_writable(file: Path | None) -> None:
+def check_writable(file: Path | None) -> None:
     """Find out before the work, not after it, that a file cannot be written."""
     if file is None:
         return

@@ -111,4 +111,11 @@ def check_forecaster(ode: OutageODE, profile: StormProfile) -> None:
             f"the forecaster is for {len(ode.population)} counties and {ode.n_periods} periods, and profile "
             f"{profile.name} has {profile.n_counties} and {profile.n_periods}: fit one on storms of this profile"
         )
+    if not np.allclose(ode.population, profile.population, rtol=1e-6):
+        k = int(np.argmax(np.abs(ode.population / profile.population - 1.0)))
+        raise ValueError(
+            f"the forecaster is for other counties: county {k} has {ode.population[k]:,.0f} customers there and "
+            f"{profile.population[k]:,.0f} in profile {profile.name}. Fit one on storms of this profile, or take "
+            "moved(population, n_periods) of it"
+        )
     features(ode.feature_names, np.zeros((1, profile.n_counties, len(COVARIATES))), profile)

@@ -300,6 +300,8 @@ def test_policies__take_a_file_and_refuse_another_forecaster(odes: dict[str, Out
         SampledDispatch(PROFILE, file)
     with pytest.raises(ValueError, match="for 3 counties and 15 periods, and profile ten has 10 and 20"):
         TwoStageDispatch(resolve_profile("ten"), file)
+    with pytest.raises(ValueError, match="county 0 has 3,200 customers there and 5,000 in profile B"):
+        TwoStageDispatch(resolve_profile("B"), file)
     with pytest.raises(ValueError, match="effective must be from 1 to 400 samples; got 0"):
         AdaptiveDispatch(PROFILE, odes["crps"], effective=0)
     with pytest.raises(ValueError, match=r"fairness must be at least 0; got -1\.0"):
@@ -345,6 +347,9 @@ def test_door__bad_input_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert fit_door(["--out", str(tmp_path / "f.npz"), *options]) == 2
         assert text in " ".join(capsys.readouterr().out.split())
     assert fit_door(["--out", str(tmp_path / "f.pt")]) == 2
+    (tmp_path / "folder.npz").mkdir()
+    assert fit_door(["--out", str(tmp_path / "folder.npz")]) == 2
+    assert "is a folder; name a file in it" in " ".join(capsys.readouterr().out.split())
     with pytest.raises(ValueError, match=r"forecast must be typical, none or a forecaster's \.npz file; got 'best'"):
         gym.make("stormgym:GeneratorDispatch-v0", forecast="best")
     with pytest.raises(FileNotFoundError, match="no forecaster at"):

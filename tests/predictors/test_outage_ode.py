@@ -121,6 +121,16 @@ def test_wave__gradient_agrees_with_finite_differences(fitted: dict[str, OutageO
         assert gradient[0, j].item() == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-4)
 
 
+def test_moved__has_the_same_rates_in_other_counties(fitted: dict[str, OutageODE]) -> None:
+    test = storms(9, 3)
+    other = fitted["mse"].moved([100.0, 200.0], 5)
+    wave = other.predict(test["X"][:, :2], test["onset"][:, :2])
+    expected = fitted["mse"].predict(test["X"], test["onset"])[:, :6, :2] / POPULATION[:2] * [100.0, 200.0]
+    np.testing.assert_allclose(wave, expected, rtol=1e-9)
+    with pytest.raises(NotFittedError, match=r"needs OutageODE\.conformalize"):
+        other.predict_interval(test["X"][:, :2])
+
+
 def test_crps__is_the_formula() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((5, 3)), rng.standard_normal(3)
