@@ -108,7 +108,7 @@ def test_settings__of_sta_sac_are_those_of_the_class() -> None:
     elsewhere = {"self", "policy", "env", "seed", "device", "verbose", "tensorboard_log", "stats_window_size"}
     elsewhere |= {"cost_limit", "policy_kwargs", "replay_buffer_class", "replay_buffer_kwargs", "use_sde"}
     elsewhere |= {"observation_space", "action_space", "lr_schedule", "_init_setup_model"}
-    elsewhere |= {"shared_luck"}  # the environment's shock tells
+    elsewhere |= {"shared_luck", "update"}  # the environment's shock tells
     expected = {k: p.default for k, p in {**sizes, **own}.items() if k not in elsewhere}
     own_settings = asdict(STASACSettings())
     del own_settings["teacher_margin"], own_settings["teacher"], expected["teacher"]  # the class takes a policy
