@@ -286,9 +286,7 @@ class OutageODE:
             n_periods: T there, periods of the same length.
         """
         self._need_fit()
-        names = ("feature_names", "loss", "hidden", "steps_per_period", "n_steps", "learning_rate")
-        settings = {name: getattr(self, name) for name in (*names, "confidence_level", "random_state")}
-        other = OutageODE(population, n_periods, **settings)
+        other = OutageODE(population, n_periods, **self._settings())
         other.mean_, other.scale_ = self.mean_, self.scale_
         other.transmission_, other.restoration_ = self.transmission_, self.restoration_
         other.widths_ = other.total_widths_ = None
@@ -347,6 +345,11 @@ class OutageODE:
             raise ValueError(f"y must be finite and at least 0 customers; got {np.nanmin(out)} to {np.nanmax(out)}")
         return out
 
+    def _settings(self) -> dict[str, Any]:
+        """Keyword arguments that make an unfitted twin."""
+        names = ("feature_names", "loss", "hidden", "steps_per_period", "n_steps", "learning_rate")
+        return {name: getattr(self, name) for name in (*names, "confidence_level", "random_state")}
+
     def _need_fit(self) -> None:
         if not hasattr(self, "transmission_"):
             raise NotFittedError("this OutageODE is not fitted: call fit(X, y, onset) first")
@@ -357,10 +360,8 @@ class OutageODE:
         file = Path(path)
         if file.suffix != ".npz":
             raise ValueError(f"a forecaster is kept in an .npz file; got {file}")
-        names = ("n_periods", "feature_names", "loss", "hidden", "steps_per_period", "n_steps", "learning_rate")
-        settings = {name: getattr(self, name) for name in (*names, "confidence_level", "random_state")}
         arrays: dict[str, Any] = {
-            "settings": np.array(json.dumps({"format": _FORMAT, **settings})),
+            "settings": np.array(json.dumps({"format": _FORMAT, "n_periods": self.n_periods, **self._settings()})),
             "population": self.population,
             "mean": self.mean_,
             "scale": self.scale_,

@@ -111,12 +111,7 @@ class DispatchProblem:
 
     def decide(self, outcomes: Floats) -> Ints:
         """Stocks `[B, T, K]` of the cheapest plans for waves `[S, B, T, K]`."""
-        return np.stack(
-            [
-                plan(self.profile, outcomes[:, i] if len(outcomes) > 1 else outcomes[0, i])
-                for i in range(outcomes.shape[1])
-            ]
-        )
+        return np.stack([plan(self.profile, outcomes[:, i]) for i in range(outcomes.shape[1])])
 
     def cost(self, plans: Ints, outcomes: Floats) -> Floats:
         """g(x, S) of GDF eq. 8 `[B]`."""

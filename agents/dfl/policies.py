@@ -33,7 +33,7 @@ _FIT_SEED, _VALIDATION_SEED = 7_003, 7_004
 Forecaster = OutageODE | str | os.PathLike[str]
 
 
-def fit_forecaster(profile: StormProfile, loss: Loss, seed: int = 0) -> OutageODE:
+def fit_forecaster(profile: StormProfile, loss: Loss) -> OutageODE:
     """A forecaster of the profile's storms, fitted on 160 simulated ones and calibrated on 100 others."""
     train, calibration = simulated_events(profile, N_FIT, _FIT_SEED), fresh_events(profile)
     ode = OutageODE(
@@ -42,7 +42,6 @@ def fit_forecaster(profile: StormProfile, loss: Loss, seed: int = 0) -> OutageOD
         feature_names=WEATHER,
         loss=loss,
         steps_per_period=profile.steps_per_period,
-        random_state=seed,
     )
     ode.fit(train.X, train.out, train.onset)
     return ode.conformalize(calibration.X, calibration.out, calibration.onset)
@@ -125,7 +124,7 @@ class ForecastDispatch(DispatchPolicy):
         if rows.size:
             waves = self.forecast(observation, rows)
             for place, row in enumerate(rows):
-                plans[row] = plan(p, waves[:, place] if len(waves) > 1 else waves[0, place])
+                plans[row] = plan(p, waves[:, place])
         return plans[np.arange(len(day)), np.minimum(day, p.n_periods - 1)], plans
 
 
@@ -218,10 +217,11 @@ class AdaptiveDispatch(SampledDispatch):
         out = np.asarray(observation["out"], dtype=np.float64)
         stock = np.rint(np.asarray(observation["stock"])).astype(np.int64)
         n, t, k = len(day), p.n_periods, p.n_counties
-        samples = np.zeros((N_ADAPTIVE, n, t, k)) if state is None else np.array(state[0])
+        samples = np.zeros((N_ADAPTIVE, n, t, k)) if state is None else state[0]
         seen = np.zeros((n, t + 1, k)) if state is None else np.array(state[1])
         rows = np.flatnonzero(episode_start)
-        if rows.size:
+        if rows.size:  # samples are many, so they are copied only when some of them change
+            samples = np.array(samples)
             samples[:, rows], seen[rows] = self.forecast(observation, rows), 0.0
         seen[np.arange(n), day] = out
         wanted = np.zeros((n, k), dtype=np.int64)
@@ -243,8 +243,8 @@ class AdaptiveDispatch(SampledDispatch):
 class FairAdaptiveDispatch(AdaptiveDispatch):
     """The adaptive plan, in which interruptions weigh more where people have waited longest.
 
-    Idea: chance makes the gap, so a plan that is fixed before the storm cannot hold the limit, but the gap so far can
-    be seen and worked against. Cost: as adaptive-dispatch. Source: the constraint of EPOPR eq. 2 on GDF eq. 8-14.
+    Idea: chance makes the gap, which a plan that is fixed before the storm cannot see; the gap so far can be seen and
+    worked against. Cost: as adaptive-dispatch. Source: the constraint of EPOPR eq. 2 on GDF eq. 8-14.
     """
 
     name = "fair-adaptive-dispatch"

@@ -30,8 +30,7 @@ def resolve_agents(items: Sequence[str] | str | None, env_id: str) -> dict[str, 
     Args:
         items: a sequence or a comma-separated string; an item is a registry name, a pretrained agent (`AGENT:NAME`),
             a run folder, the .npz file of a wave forecaster (GeneratorDispatch-v0), or one of the last three as
-            `LABEL=ITEM`. None or an empty string takes every agent of
-            `env_id` that needs no training.
+            `LABEL=ITEM`. None or an empty string takes every agent of `env_id` that needs no training.
         env_id: a registered environment id.
 
     Returns:
