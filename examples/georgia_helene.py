@@ -50,7 +50,7 @@ from stormgym.envs.data import OutageRecord, read_eaglei, read_outage_counts
 from stormgym.envs.data.tables import write_table
 from stormgym.envs.dispatch.profiles import resolve_profile
 from stormgym.envs.dispatch.recorded import RecordedProfile
-from stormgym.envs.dispatch.storms import RESTORATION, TRANSMISSION
+from stormgym.envs.storms import RESTORATION, TRANSMISSION
 from stormgym.predictors.sir import simulate_sir
 
 ENV_ID = "GeneratorDispatch-v0"

@@ -24,8 +24,8 @@ from stormgym.agents.dfl.problem import regret
 from stormgym.agents.evaluation.door import check_writable
 from stormgym.agents.evaluation.report import make_console
 from stormgym.agents.evaluation.statistics import mean_estimate
-from stormgym.envs.dispatch.forecasts import FEATURES
 from stormgym.envs.dispatch.profiles import resolve_profile
+from stormgym.envs.storms import FEATURES
 from stormgym.predictors.outage_ode import Loss, OutageODE
 
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from stormgym.agents.dfl.constraints import FlowConstraints
 from stormgym.agents.planning.dispatch import plan_cost
 from stormgym.agents.planning.dispatch_policies import plan
-from stormgym.envs.dispatch.forecasts import features
-from stormgym.envs.dispatch.storms import COVARIATES, StormProfile, Storms
+from stormgym.envs.dispatch.generators import StormProfile
+from stormgym.envs.storms import COVARIATES, Storms, features
 from stormgym.predictors.outage_ode import OutageODE
 
 Floats = NDArray[np.float64]
@@ -57,7 +57,7 @@ def simulated_events(profile: StormProfile, n_events: int, seed: int, *, names: 
         profile: counties and storms.
         n_events: E.
         seed: of the streams.
-        names: what the networks see, of `stormgym.envs.dispatch.forecasts.FEATURES`.
+        names: what the networks see, of `stormgym.envs.storms.FEATURES`.
     """
     storms = profile.simulate([np.random.default_rng([seed, i]) for i in range(n_events)])
     return events_of(storms, profile, names)

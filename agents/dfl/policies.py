@@ -18,8 +18,9 @@ from stormgym.agents.dfl.learner import DecisionLoss, FineTuning, fine_tune
 from stormgym.agents.planning.dispatch import Floats, Ints
 from stormgym.agents.planning.dispatch_policies import DispatchPolicy, day_of, kernel_weights, plan
 from stormgym.agents.policy import Observation
-from stormgym.envs.dispatch.forecasts import check_forecaster, features
-from stormgym.envs.dispatch.storms import COVARIATES, Family, StormProfile
+from stormgym.envs.dispatch.forecasts import check_forecaster
+from stormgym.envs.dispatch.generators import StormProfile
+from stormgym.envs.storms import COVARIATES, Family, features
 from stormgym.predictors.outage_ode import Loss, OutageODE
 
 N_FIT, N_VALIDATION = 160, 100

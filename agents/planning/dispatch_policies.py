@@ -12,8 +12,9 @@ from stormgym.agents.planning.dispatch import Floats, Ints, OnlineRule, in_order
 from stormgym.agents.planning.situation import base_envs
 from stormgym.agents.policy import BasePolicy, Observation
 from stormgym.envs.dispatch.core import STATE
+from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.dispatch.profiles import resolve_profile
-from stormgym.envs.dispatch.storms import Family, StormProfile
+from stormgym.envs.storms import Family
 
 ENV_ID = "GeneratorDispatch-v0"
 N_TYPICAL = 400

@@ -8,7 +8,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor
 
 from stormgym.envs.dispatch.core import STATE
-from stormgym.envs.dispatch.storms import AMPLITUDE, COVARIATES, MEAN_WEATHER
+from stormgym.envs.storms import AMPLITUDE, COVARIATES, MEAN_WEATHER
 
 DAYS_AHEAD = 4
 """Days of the forecast that are looked at, today first."""

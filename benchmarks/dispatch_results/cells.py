@@ -24,9 +24,10 @@ from stormgym.agents.dfl.policies import AdaptiveDispatch
 from stormgym.agents.evaluation.summary import write_atomically
 from stormgym.agents.planning.dispatch import online_greedy
 from stormgym.envs.dispatch.core import STATE
+from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.dispatch.process import DispatchProcess
 from stormgym.envs.dispatch.profiles import resolve_profile
-from stormgym.envs.dispatch.storms import COVARIATES, StormProfile
+from stormgym.envs.storms import COVARIATES
 from stormgym.predictors.outage_ode import Loss, OutageODE
 
 Floats = NDArray[np.float64]

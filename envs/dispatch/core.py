@@ -11,10 +11,11 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from stormgym.envs.dispatch.forecasts import LearntWave, WaveForecast, typical_wave
+from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.dispatch.process import DispatchProcess
 from stormgym.envs.dispatch.profiles import DEFAULT_PROFILE, resolve_profile
-from stormgym.envs.dispatch.storms import COVARIATES, StormProfile
 from stormgym.envs.doors import Step
+from stormgym.envs.storms import COVARIATES
 
 Timing = Literal["dense", "terminal"]
 RENDER_MODES = ("ansi", "rgb_array")

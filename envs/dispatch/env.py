@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from stormgym.envs.dispatch.core import DispatchCore, Timing
+from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.dispatch.process import DispatchProcess
 from stormgym.envs.dispatch.profiles import DEFAULT_PROFILE
-from stormgym.envs.dispatch.storms import StormProfile
 from stormgym.envs.doors import SingleEnv
 
 

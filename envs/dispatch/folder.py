@@ -24,7 +24,7 @@ from stormgym.envs.data.outage_record import OutageRecord, read_eaglei
 from stormgym.envs.data.tables import DataError, Table, read_json, read_table
 from stormgym.envs.data.times import parse_moment
 from stormgym.envs.dispatch.recorded import RecordedProfile, first_periods, mean_weather
-from stormgym.envs.dispatch.storms import COVARIATES, Floats
+from stormgym.envs.storms import COVARIATES, Floats
 
 COUNTIES, PROFILE, OUTAGES = "counties.csv", "profile.json", "outages*"
 _SUFFIXES = (".csv", ".csv.gz", ".parquet")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.dispatch.profiles import resolve_profile
-from stormgym.envs.dispatch.storms import COVARIATES, Family, Floats, StormProfile
+from stormgym.envs.storms import COVARIATES, Family, Floats, features
 
 if TYPE_CHECKING:
     from stormgym.predictors.outage_ode import OutageODE
@@ -44,35 +44,6 @@ def _typical_wave(family: Family) -> WaveForecast:
     for part in parts:
         part.setflags(write=False)
     return WaveForecast(*parts)
-
-
-FEATURES = (*COVARIATES, "log_customers", "group")
-"""What a learnt forecaster can see of each county: the storm there, the tenth logarithm of its customers, its group."""
-
-
-def features(names: Sequence[str], covariates: Floats, profile: StormProfile) -> Floats:
-    """Columns of `FEATURES` by name, `[B, K, len(names)]`.
-
-    Args:
-        names: of `FEATURES`.
-        covariates: `[B, K, F]`, see `COVARIATES`.
-        profile: the counties.
-
-    Raises:
-        ValueError: another name.
-    """
-    unknown = [name for name in names if name not in FEATURES]
-    if unknown:
-        raise ValueError(f"the forecaster needs covariate {unknown[0]!r}; there are {', '.join(FEATURES)}")
-    fixed = {"log_customers": np.log10(profile.population), "group": profile.group.astype(np.float64)}
-    shape = covariates.shape[:2]
-    return np.stack(
-        [
-            np.broadcast_to(fixed[name], shape) if name in fixed else covariates[..., COVARIATES.index(name)]
-            for name in names
-        ],
-        axis=-1,
-    )
 
 
 class LearntWave:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.dispatch.profiles import unserved_gap
-from stormgym.envs.dispatch.storms import Floats, Ints, StormProfile
 from stormgym.envs.doors import Step
+from stormgym.envs.storms import Floats, Ints
 
 
 def fit_to_stock(target: Ints, total: int) -> Ints:

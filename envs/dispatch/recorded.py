@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stormgym.envs.data.tables import DataError, put
-from stormgym.envs.dispatch.storms import COVARIATES, MEAN_WEATHER, Floats, Ints, StormProfile, Storms
+from stormgym.envs.dispatch.generators import StormProfile
+from stormgym.envs.storms import COVARIATES, MEAN_WEATHER, Floats, Ints, Storms
 from stormgym.predictors.sir import FIRST_OUT
 
 

@@ -8,8 +8,8 @@ from gymnasium.vector import AutoresetMode
 
 from stormgym.envs.dispatch.core import DispatchCore
 from stormgym.envs.dispatch.env import GeneratorDispatchEnv
+from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.dispatch.process import DispatchProcess
-from stormgym.envs.dispatch.storms import StormProfile
 from stormgym.envs.doors import BatchedVectorEnv
 
 

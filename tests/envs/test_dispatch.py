@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stormgym.agents.planning.dispatch import plan_cost, solve_dispatch
+from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.dispatch.process import DispatchProcess, fit_to_stock
 from stormgym.envs.dispatch.profiles import resolve_profile, unserved_gap
-from stormgym.envs.dispatch.storms import StormProfile
 
 
 def begin(profile: StormProfile, batch: int, seed: int = 0) -> DispatchProcess:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
+from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.dispatch.profiles import half_of_doing_nothing, resolve_profile, unserved_gap
-from stormgym.envs.dispatch.storms import AMPLITUDE, COVARIATES, StormProfile
 from stormgym.envs.equity import group_means
+from stormgym.envs.storms import AMPLITUDE, COVARIATES
 
 NAMES = ("A", "B", "ten", "synthetic:12:3")
 

@@ -1,4 +1,4 @@
-"""Storms over counties: weather fields, the outage wave that follows, and what generators cost there.
+"""Storms over counties: weather fields and the outage wave that follows.
 
 Weather over the unit square (tri-level paper, Appendix G): 20 + 5 sin cos degrees, wind 10 + 3 cos sin, humidity 0.5 +
 0.1 sin sin of a county's place. Taken literally it never changes, so each storm shifts the fields by (a, b) and scales
@@ -8,9 +8,9 @@ spreads, and restoration is fast or slow by chance, which no forecast knows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ AMPLITUDE = np.array([5.0, 3.0, 0.1])
 WEATHER_EFFECT = np.array([0.01, 0.005, -0.005])
 """Change of the transmission rate with each of temperature, wind and humidity."""
 TRANSMISSION, RESTORATION = 0.3, 0.1
-"""Rates at mean weather, before `StormProfile.rate`."""
+"""Rates at mean weather, before `StormModel.rate`."""
 
 
 class Storms(NamedTuple):
@@ -45,26 +45,23 @@ class Storms(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class StormProfile:
-    """Counties, how storms go over them, and the generators that wait for them.
+class StormModel:
+    """Counties, and how storms go over them.
 
     Attributes:
-        name: of the profile.
+        name: of the model.
         population: `[K]` customers of each county.
         place: `[K, 2]` in the unit square.
         income: `[K]` median income (any unit); its terciles are the groups.
         n_periods: T.
         rate: factor of both rates, per period.
+        transmission: at mean weather, before `rate`.
+        weather_factor: of what weather does to the transmission.
         restoration_noise: log-sd of the restoration rate's factor in each county and storm.
         severity: lowest and highest severity of a storm.
         latest_onset: last period in which a county's wave may begin.
         steps_per_period: Euler steps.
-        generators: Q, all in one warehouse.
-        customers_per_generator: N_g.
-        transport_cost: of one generator and trip.
-        interruption_cost: tau of a customer out for a period.
-        operating_cost: of a generator in a county for a period.
-        cost_limit: limit on the mean Wasserstein gap of an episode (customer-periods unserved per customer).
+        cost_limit: limit on the mean Wasserstein gap of an episode.
     """
 
     name: str
@@ -73,15 +70,12 @@ class StormProfile:
     income: Floats
     n_periods: int
     rate: float
+    transmission: float = TRANSMISSION
+    weather_factor: float = 1.0
     restoration_noise: float = 0.2
     severity: tuple[float, float] = (0.5, 1.5)
     latest_onset: int = 3
     steps_per_period: int = 20
-    generators: int
-    customers_per_generator: float
-    transport_cost: float
-    interruption_cost: float
-    operating_cost: float
     cost_limit: float
 
     def __post_init__(self) -> None:
@@ -99,12 +93,8 @@ class StormProfile:
             raise ValueError(f"severity must be a pair 0 <= low <= high; got {self.severity!r}")
         if not 0 <= self.latest_onset <= self.n_periods:
             raise ValueError(f"latest_onset must be from 0 to n_periods ({self.n_periods}); got {self.latest_onset}")
-        for name in ("generators", "transport_cost", "interruption_cost", "operating_cost", "restoration_noise"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise ValueError(f"{name} must be at least 0; got {getattr(self, name)!r}")
-        for name in ("n_periods", "customers_per_generator", "rate", "cost_limit", "steps_per_period"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise ValueError(f"{name} must be above 0; got {getattr(self, name)!r}")
+        check_positive(self, "n_periods", "rate", "transmission", "cost_limit", "steps_per_period")
+        check_not_negative(self, "weather_factor", "restoration_noise")
 
     @property
     def n_counties(self) -> int:
@@ -122,9 +112,11 @@ class StormProfile:
         return terciles(self.income)
 
     @property
-    def most_useful(self) -> Ints:
-        """Generators that all customers of each county could use, at most Q, `[K]`."""
-        return np.minimum(np.ceil(self.population / self.customers_per_generator).astype(np.int64), self.generators)
+    def storm_key(self) -> tuple[Hashable, ...]:
+        """All that simulated storms depend on."""
+        arrays = (self.population.tobytes(), self.place.tobytes())
+        rates = (self.rate, self.transmission, self.weather_factor, self.restoration_noise, *self.severity)
+        return (type(self).simulate, *arrays, *rates, self.n_periods, self.latest_onset, self.steps_per_period)
 
     def draw(self, streams: Sequence[np.random.Generator]) -> Storms:
         """Storms of episodes, one a stream: here simulated ones."""
@@ -166,7 +158,8 @@ class StormProfile:
 
     def _rates(self, weather: Floats, noise: Floats) -> tuple[Floats, Floats]:
         """Transmission `[B, K]` of weather `[B, K, 3]`, restoration `[..., B, K]` of standard normal noise."""
-        transmission = self.rate * (TRANSMISSION + (weather - MEAN_WEATHER) @ WEATHER_EFFECT)
+        change = self.weather_factor * ((weather - MEAN_WEATHER) @ WEATHER_EFFECT)
+        transmission = np.maximum(self.rate * (self.transmission + change), 0.0)
         return transmission, self.rate * RESTORATION * np.exp(self.restoration_noise * noise)
 
     def _waves(self, transmission: Floats, restoration: Floats, onset: Ints) -> Floats:
@@ -195,20 +188,61 @@ class StormProfile:
 
 
 class Family:
-    """A profile as caches see it: equal to any other that simulates the same storms, whatever it is called or costs.
+    """A model as caches see it: equal to any other that simulates the same storms, whatever it is called or costs.
 
     Args:
         profile: counties and storms.
     """
 
-    def __init__(self, profile: StormProfile) -> None:
-        p = self.profile = profile
-        arrays = (p.population.tobytes(), p.place.tobytes())
-        rates = (p.rate, p.restoration_noise, *p.severity)
-        self._key = (type(p).simulate, *arrays, *rates, p.n_periods, p.latest_onset, p.steps_per_period)
+    def __init__(self, profile: StormModel) -> None:
+        self.profile: Any = profile
+        self._key = profile.storm_key
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Family) and self._key == other._key
 
     def __hash__(self) -> int:
         return hash(self._key)
+
+
+FEATURES = (*COVARIATES, "log_customers", "group")
+"""What a learnt forecaster can see of each county: the storm there, the tenth logarithm of its customers, its group."""
+
+
+def features(names: Sequence[str], covariates: Floats, model: StormModel) -> Floats:
+    """Columns of `FEATURES` by name, `[B, K, len(names)]`.
+
+    Args:
+        names: of `FEATURES`.
+        covariates: `[B, K, F]`, see `COVARIATES`.
+        model: the counties.
+
+    Raises:
+        ValueError: another name.
+    """
+    unknown = [name for name in names if name not in FEATURES]
+    if unknown:
+        raise ValueError(f"the forecaster needs covariate {unknown[0]!r}; there are {', '.join(FEATURES)}")
+    fixed = {"log_customers": np.log10(model.population), "group": model.group.astype(np.float64)}
+    shape = covariates.shape[:2]
+    return np.stack(
+        [
+            np.broadcast_to(fixed[name], shape) if name in fixed else covariates[..., COVARIATES.index(name)]
+            for name in names
+        ],
+        axis=-1,
+    )
+
+
+def check_positive(model: object, *names: str) -> None:
+    """Raise `ValueError` unless each of these numbers is above 0 and finite."""
+    for name in names:
+        if not 0 < getattr(model, name) < np.inf:
+            raise ValueError(f"{name} must be above 0; got {getattr(model, name)!r}")
+
+
+def check_not_negative(model: object, *names: str) -> None:
+    """Raise `ValueError` unless each of these numbers is at least 0 and finite."""
+    for name in names:
+        if not 0 <= getattr(model, name) < np.inf:
+            raise ValueError(f"{name} must be at least 0; got {getattr(model, name)!r}")
