@@ -103,7 +103,7 @@ class UncertaintySet:
             ValueError: a region and the total without an upper end.
         """
         w = np.broadcast_to(np.asarray(weights, dtype=np.float64), self.lower.shape)
-        high = self._finite_upper()
+        high = self.finite_upper()
         best = np.where(w > 0, high, self.lower).sum(axis=-1)
         total = np.clip(best, self.total_lower, self.total_upper)
         order = np.argsort(-w, axis=-1, kind="stable")
@@ -133,7 +133,7 @@ class UncertaintySet:
         if n_samples < 1:
             raise ValueError(f"n_samples must be at least 1; got {n_samples!r}")
         rng = np.random.default_rng(random_state)
-        low, high, k = self.lower, self._finite_upper(), len(self.lower)
+        low, high, k = self.lower, self.finite_upper(), len(self.lower)
         first, last = max(float(self.total_lower), low.sum()), min(float(self.total_upper), high.sum())
         width = float((high - low).sum())
         share = (0.5 * (first + last) - low.sum()) / width if width > 0 else 0.0
@@ -153,7 +153,7 @@ class UncertaintySet:
         clipped: Array = np.clip(u, low, high)
         return clipped
 
-    def _finite_upper(self) -> Array:
+    def finite_upper(self) -> Array:
         """T, lowered to what the total leaves."""
         left = self.total_upper[..., None] - (self.lower.sum(axis=-1, keepdims=True) - self.lower)
         high = np.maximum(np.minimum(self.upper, left), self.lower)

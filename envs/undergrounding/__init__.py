@@ -1,0 +1,1 @@
+"""Lines to bury before a storm: harden, be hit, respond."""

@@ -1,0 +1,157 @@
+"""Regions whose lines can be buried, what that costs, and the storms that come."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stormgym.envs.data.tables import put
+from stormgym.envs.equity import gap
+from stormgym.envs.storms import Floats, StormModel, check_not_negative, check_positive
+
+KNOWN = (
+    "'ten', 'appendix-g' (ten cities with the tri-level paper's storms) or 'synthetic:K:SEED', e.g. 'synthetic:40:0'"
+)
+DEFAULT_PROFILE = "ten"
+MAX_REGIONS = 400
+_LIMIT_SEASONS = 500
+
+
+class Seasons(NamedTuple):
+    """B seasons of K regions: the storm of each, and what is known before it."""
+
+    outage_h: Floats
+    """`[B, K]` hours without power of a mean customer, if nothing is buried and no crew comes (SAIDI of the region)."""
+    covariates: Floats
+    """`[B, K, F]`, see `stormgym.envs.storms.COVARIATES`."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class UndergroundingProfile(StormModel):
+    """Regions, the storms that go over them, what burying their lines costs, and the crews that come afterwards.
+
+    `cost_limit` is on the hours without power of a mean customer.
+
+    Attributes:
+        protect_cost: `[K]` b, of burying the lines of a region.
+        budget: B.
+        n_crews: C; each restores one region at once, and a region needs one at most (c = 1, so that whole crews and
+            crews that can be shared cost the same).
+        noise: sigma of the outage's noise in customer-hours: a region of N customers has a standard deviation of
+            sigma / N hours (tri-level Appendix G).
+        period_h: hours of a period of the storm.
+    """
+
+    protect_cost: Floats
+    budget: float
+    n_crews: int = 1
+    noise: float = 0.0
+    period_h: float = 3.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        cost = np.array(self.protect_cost, dtype=np.float64)
+        if cost.shape != (self.n_counties,) or not ((cost > 0) & (cost < np.inf)).all():
+            raise ValueError(f"protect_cost must be [{self.n_counties}], above 0; got {self.protect_cost!r}")
+        cost.setflags(write=False)
+        put(self, protect_cost=cost)
+        check_positive(self, "period_h")
+        check_not_negative(self, "budget", "noise", "n_crews")
+        if self.n_crews != int(self.n_crews):
+            raise ValueError(f"n_crews must be a whole number; got {self.n_crews!r}")
+
+    @property
+    def storm_key(self) -> tuple[Hashable, ...]:
+        """All that simulated seasons depend on."""
+        return (*super().storm_key, self.noise, self.period_h)
+
+    def seasons(self, streams: Sequence[np.random.Generator]) -> Seasons:
+        """Simulated seasons, one a stream; each draws all of its storm from its own stream, whatever the others do.
+
+        The SAIDI of a region is the integral of its customers out over its customers (GDF eq. 15; tri-level App. G).
+        """
+        storms = self.simulate(streams)
+        outage_h = self.period_h * storms.out[:, 1:].sum(axis=1) / self.population
+        noise = np.stack([rng.standard_normal(self.n_counties) for rng in streams])
+        return Seasons(np.maximum(outage_h + self.noise / self.population * noise, 0.0), storms.covariates)
+
+    def loss_h(self, unserved_h: Floats) -> Floats:
+        """Hours without power of a mean customer of all regions `[...]`, from those of each region `[..., K]`."""
+        result: Floats = unserved_h @ (self.population / self.population.sum())
+        return result
+
+    def gap_h(self, unserved_h: Floats) -> Floats:
+        """Largest W1 distance between income groups of regions' hours `[...]`, from `[..., K]`."""
+        result: Floats = gap(unserved_h, self.group, int(self.group.max()) + 1)
+        return result
+
+
+def send_crews(loss: Floats, n_crews: int) -> Floats:
+    """Where crews go once the storm is known `[..., K]`, 0 or 1: to the regions that lose most, at most one each.
+
+    Of equal ones to that of lower index; nobody goes where nothing is lost. Tri-level eq. 8 with c = 1.
+    """
+    rank = np.argsort(np.argsort(-loss, axis=-1, kind="stable"), axis=-1, kind="stable")
+    return ((rank < n_crews) & (loss > 0)).astype(np.float64)
+
+
+def half_of_doing_nothing(profile: UndergroundingProfile) -> float:
+    """Half of the mean gap if nothing is buried, over 500 seasons of seed 0, to three digits: a limit that binds."""
+    seasons = profile.seasons([np.random.default_rng([0, i]) for i in range(_LIMIT_SEASONS)])
+    left = seasons.outage_h * (1.0 - send_crews(profile.population * seasons.outage_h, profile.n_crews))
+    return float(f"{0.5 * float(profile.gap_h(left).mean()):.3g}")
+
+
+@lru_cache(maxsize=64)
+def resolve_profile(name: str) -> UndergroundingProfile:
+    """Return the profile of a name.
+
+    Raises:
+        ValueError: no such profile.
+    """
+    if name == "ten":
+        return synthetic_profile(10, 0, name=name)
+    if name == "appendix-g":
+        printed: dict[str, Any] = {"transmission": 0.3, "weather_factor": 1.0, "restoration_noise": 0.0}
+        return synthetic_profile(10, 0, name=name, noise=1_000.0, **printed)
+    if (match := re.fullmatch(r"synthetic:(\d+):(\d+)", name)) is None:
+        raise ValueError(f"profile must be {KNOWN}; got {name!r}")
+    k, seed = int(match[1]), int(match[2])
+    if not 3 <= k <= MAX_REGIONS:
+        raise ValueError(f"profile 'synthetic:K:SEED' needs 3 <= K <= {MAX_REGIONS} regions; got {name!r}")
+    return synthetic_profile(k, seed)
+
+
+def synthetic_profile(n_regions: int, seed: int, *, name: str | None = None, **changes: Any) -> UndergroundingProfile:
+    """K regions at random, of 500 to 5,000 customers, costs from U(100, 500) and 100 for each region to spend.
+
+    Args:
+        n_regions: K, at least 3.
+        seed: of places, customers, incomes and costs.
+        name: of the profile.
+        **changes: attributes of `UndergroundingProfile` in place of the usual ones; without `cost_limit` it is half of
+            the mean gap of doing nothing.
+    """
+    rng = np.random.default_rng([n_regions, seed, 5])
+    population: Floats = np.exp(rng.uniform(np.log(500.0), np.log(5_000.0), n_regions)).round()
+    usual: dict[str, Any] = {
+        "population": population,
+        "place": np.round(rng.random((n_regions, 2)), 6),
+        "income": np.round(52_000 * np.exp(0.35 * rng.standard_normal(n_regions))),
+        "protect_cost": np.round(rng.uniform(100.0, 500.0, n_regions)),
+        "n_periods": 40,
+        "rate": 3.0,
+        "transmission": 0.15,
+        "weather_factor": 2.0,
+        "steps_per_period": 10,
+        "budget": 100.0 * n_regions,
+        "n_crews": max(n_regions // 10, 1),
+        "cost_limit": 1.0,
+    }
+    profile = UndergroundingProfile(name=name or f"synthetic:{n_regions}:{seed}", **{**usual, **changes})
+    return profile if "cost_limit" in changes else replace(profile, cost_limit=half_of_doing_nothing(profile))

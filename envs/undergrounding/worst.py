@@ -1,0 +1,62 @@
+"""The worst storm for a plan, for many plans at a time and without a solver: one price of crews is left to find.
+
+    V(x) = max over u in U, lam >= 0  of  sum_i (1 - x_i) min(h_i u_i, lam) - lam C          (tri-level eq. 8-12, c = 1)
+
+For a given price lam a region is worth h_i a unit of outage until h_i u_i = lam, so outage goes to the regions of the
+largest weights first, from L up, until the total is spent: the order does not depend on lam. V is concave in lam, and
+the sign of its slope leads to the best one. Regions whose lines are buried stay at L.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stormgym.predictors.uncertainty_set import UncertaintySet
+
+Floats = NDArray[np.float64]
+_HALVINGS = 70
+
+
+def worst_storms(protected: NDArray[np.bool_], weights: Floats, sets: UncertaintySet, n_crews: float) -> Floats:
+    """A worst storm `[B, K]` for each plan, when crews answer it at their best.
+
+    Args:
+        protected: `[B, K]` regions whose lines are buried.
+        weights: `[K]` h, loss of an hour in each region, above 0.
+        sets: B sets of storms, with L at least 0.
+        n_crews: C; each crew takes the loss of one region away, or parts of several.
+
+    Raises:
+        ValueError: a region and the total without an upper end.
+    """
+    order = np.argsort(-weights, kind="stable")
+    h, bare = weights[order], ~protected[:, order]  # [K], [B, K]
+    lower = sets.lower[:, order]
+    upper = sets.finite_upper()[:, order]
+    spare = (sets.total_upper - lower.sum(axis=1))[:, None]  # [B, 1] what nature can add to L in all
+
+    def fill(lam: Floats) -> tuple[Floats, Floats]:
+        """What each region gets above L at a price `[B, 1]`, and what it would take if there were enough."""
+        room = np.where(bare, np.clip(lam / h, lower, upper) - lower, 0.0)
+        before = np.cumsum(room, axis=1) - room
+        return np.clip(spare - before, 0.0, room), room
+
+    low = np.zeros((len(protected), 1))
+    high = np.max(np.where(bare, h * upper, 0.0), axis=1, keepdims=True)
+    for _ in range(_HALVINGS):
+        lam = 0.5 * (low + high)
+        added, room = fill(lam)
+        short = added < room  # the region at which the total ends, and those behind it
+        marginal = np.max(np.where(short, h, 0.0), axis=1, keepdims=True)  # h of the first of them, 0 if there is none
+        forced = bare & (h * lower >= lam)  # lost up to the price whatever nature does
+        growing = bare & ~short & (h * lower < lam) & (lam < h * upper)
+        # a unit of price asks 1 / h of outage of each growing region and takes it from the marginal one
+        slope = forced.sum(axis=1, keepdims=True) + np.where(growing, 1.0 - marginal / h, 0.0).sum(
+            axis=1, keepdims=True
+        )
+        up = slope > n_crews
+        low, high = np.where(up, lam, low), np.where(up, high, lam)
+    storm = np.empty_like(lower)
+    storm[:, order] = lower + fill(0.5 * (low + high))[0]
+    return storm
