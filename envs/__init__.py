@@ -17,3 +17,9 @@ def register_envs() -> None:
             entry_point="stormgym.envs.dispatch.env:GeneratorDispatchEnv",
             vector_entry_point="stormgym.envs.dispatch.vector_env:GeneratorDispatchVectorEnv",
         )
+    if "Undergrounding-v0" not in registry:
+        register(
+            id="Undergrounding-v0",
+            entry_point="stormgym.envs.undergrounding.env:UndergroundingEnv",
+            vector_entry_point="stormgym.envs.undergrounding.vector_env:UndergroundingVectorEnv",
+        )

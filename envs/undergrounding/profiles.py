@@ -82,7 +82,7 @@ class UndergroundingProfile(StormModel):
 
     def loss_h(self, unserved_h: Floats) -> Floats:
         """Hours without power of a mean customer of all regions `[...]`, from those of each region `[..., K]`."""
-        result: Floats = unserved_h @ (self.population / self.population.sum())
+        result: Floats = (unserved_h * (self.population / self.population.sum())).sum(axis=-1)  # the same in any batch
         return result
 
     def gap_h(self, unserved_h: Floats) -> Floats:

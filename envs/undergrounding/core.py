@@ -1,0 +1,273 @@
+"""What both doors of Undergrounding share: arguments, spaces, observations, infos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from numbers import Integral, Real
+from typing import Any, Literal
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from stormgym.envs.doors import Step
+from stormgym.envs.storms import COVARIATES, Floats
+from stormgym.envs.undergrounding.forecasts import Outlook, forecaster, outlook
+from stormgym.envs.undergrounding.process import UndergroundingProcess
+from stormgym.envs.undergrounding.profiles import DEFAULT_PROFILE, UndergroundingProfile, resolve_profile
+
+Timing = Literal["dense", "terminal"]
+RENDER_MODES = ("ansi", "rgb_array")
+STORMS = ("simulated", "adversarial")
+FORECASTS = ("ncp", "cp", "empirical")
+STATE = ("turn", "turns_left", "budget", "budget_left", "n_crews", "total_lower", "total_upper", "cost_limit")
+"""Columns of `obs["state"]`."""
+OF_REGIONS = ("protected", "protect_cost", "population", "group", "mean", "lower", "upper", *COVARIATES)
+"""Parts of the observation that hold one number a region."""
+RESOLUTION_H = 1e-6
+"""Forecasts are rounded to this (h)."""
+_LARGE = 1e9
+
+
+def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+
+
+def profile_from(
+    profile: str, budget: float | None, n_crews: int | None, noise: float | None, cost_limit: float | None
+) -> UndergroundingProfile:
+    """The profile of a name, with what the caller wants otherwise.
+
+    Raises:
+        TypeError, ValueError: no such profile, or a number that does not fit.
+    """
+    if not isinstance(profile, str):
+        raise TypeError(f"profile must be a name, as text; got {profile!r}")
+    given = {"budget": budget, "n_crews": n_crews, "noise": noise, "cost_limit": cost_limit}
+    changes = {name: value for name, value in given.items() if value is not None}
+    for name, value in changes.items():
+        whole = name == "n_crews"
+        if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+            raise TypeError(f"{name} must be a {'whole ' if whole else ''}number; got {value!r}")
+    return replace(resolve_profile(profile), **changes)  # type: ignore[arg-type]
+
+
+class SeasonSource:
+    """Seasons of a profile and what is known before each, for any door.
+
+    Args:
+        profile: regions and storms.
+        forecast: `ncp`, `cp` or `empirical`.
+        calibration: `marginal` or `joint`.
+        confidence_level, total_confidence_level: see `stormgym.predictors.ConformalPolytope`.
+
+    Raises:
+        ValueError: an unknown name, or levels that leave a region and the sum without an upper end.
+    """
+
+    def __init__(
+        self,
+        profile: UndergroundingProfile,
+        forecast: str,
+        calibration: str,
+        confidence_level: float,
+        total_confidence_level: float,
+    ) -> None:
+        _one_of("forecast", forecast, FORECASTS)
+        _one_of("calibration", calibration, ("marginal", "joint"))
+        self.profile = profile
+        self.forecaster = forecaster(
+            profile,
+            forecast,  # type: ignore[arg-type]
+            calibration,  # type: ignore[arg-type]
+            float(confidence_level),
+            float(total_confidence_level),
+        )
+
+    def draw(self, rngs: Sequence[np.random.Generator]) -> tuple[Floats, Floats, Outlook]:
+        """Storms `[B, K]`, covariates `[B, K, F]` and outlooks of B seasons, one generator each."""
+        seasons = self.profile.seasons(rngs)
+        known = outlook(self.forecaster, self.profile, seasons)
+        upper = known.sets().finite_upper()
+        total = np.minimum(known.total_upper, upper.sum(axis=-1))
+        ends = (known.mean, known.lower, upper, known.total_lower, total)
+        # Rounded outwards: the last bits of a network's forecast depend on how many seasons are forecast at a time.
+        away = (np.rint, np.floor, np.ceil, np.floor, np.ceil)
+        rounded = (to(part / RESOLUTION_H) * RESOLUTION_H for to, part in zip(away, ends, strict=True))
+        return seasons.outage_h, seasons.covariates, Outlook(*rounded)
+
+
+def observation_space(n_regions: int, n_choices: int | None, further: tuple[str, ...] = ()) -> spaces.Dict:
+    """Space of observations of K regions.
+
+    Args:
+        n_regions: K.
+        n_choices: entries of the action mask; None for a player without one.
+        further: names of more parts with one number a region.
+    """
+    low = dict.fromkeys(("temperature_c", "humidity", "wind_ms"), -_LARGE)
+    shapes = dict.fromkeys((*OF_REGIONS, *further), (n_regions,)) | {"state": (len(STATE),)}
+    parts: dict[str, spaces.Space[Any]] = {
+        name: spaces.Box(low.get(name, 0.0), _LARGE, shape=shape, dtype=np.float32) for name, shape in shapes.items()
+    }
+    return spaces.Dict(({} if n_choices is None else {"action_mask": spaces.MultiBinary(n_choices)}) | parts)
+
+
+def see(process: UndergroundingProcess, covariates: Floats, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """What every player sees of some seasons, without masks, `[len(rows), ...]` float32, as fresh copies."""
+    p, b, k = process.profile, len(rows), process.profile.n_counties
+    known = Outlook(*(part[rows] for part in process.outlook))
+    state = np.empty((b, len(STATE)))
+    state[:, 0], state[:, 1] = process.turn[rows], k - process.turn[rows]
+    state[:, 2], state[:, 3] = p.budget, p.budget - process.spent[rows]
+    state[:, 4], state[:, 5], state[:, 6], state[:, 7] = p.n_crews, known.total_lower, known.total_upper, p.cost_limit
+    seen: dict[str, NDArray[Any]] = {
+        "protected": process.protected[rows],
+        **{name: np.broadcast_to(getattr(p, name), (b, k)) for name in ("protect_cost", "population", "group")},
+        "mean": known.mean,
+        "lower": known.lower,
+        "upper": known.upper,
+        **{name: covariates[rows, :, i] for i, name in enumerate(COVARIATES)},
+        "state": np.maximum(state, 0.0),
+    }
+    return {name: np.array(values, dtype=np.float32) for name, values in seen.items()}
+
+
+class UndergroundingCore:
+    """B seasons of Undergrounding without Gymnasium's signatures; arguments as on `UndergroundingEnv`."""
+
+    def __init__(
+        self,
+        batch: int,
+        *,
+        profile: str = DEFAULT_PROFILE,
+        storm: str = "simulated",
+        budget: float | None = None,
+        n_crews: int | None = None,
+        noise: float | None = None,
+        cost_limit: float | None = None,
+        forecast: str = "ncp",
+        calibration: str = "marginal",
+        confidence_level: float = 0.99,
+        total_confidence_level: float = 0.5,
+        reward: Timing = "dense",
+        cost: Timing = "dense",
+        on_invalid: str = "waste",
+        render_mode: str | None = None,
+    ) -> None:
+        _one_of("storm", storm, STORMS)
+        _one_of("reward", reward, ("dense", "terminal"))
+        _one_of("cost", cost, ("dense", "terminal"))
+        _one_of("on_invalid", on_invalid, ("waste", "raise"))
+        if render_mode is not None:
+            _one_of("render_mode", render_mode, RENDER_MODES)
+        self.profile = profile_from(profile, budget, n_crews, noise, cost_limit)
+        if not self.profile.protect_cost.min() <= self.profile.budget:
+            raise ValueError(
+                f"budget must pay for one region at least ({self.profile.protect_cost.min():g}); got {budget!r}"
+            )
+        self.source = SeasonSource(self.profile, forecast, calibration, confidence_level, total_confidence_level)
+        self.cost_limit = self.profile.cost_limit
+        self.adversarial = storm == "adversarial"
+        self.batch = batch
+        self.process = UndergroundingProcess(self.profile, batch)
+        k = self.profile.n_counties
+        self.covariates = np.zeros((batch, k, len(COVARIATES)))
+        self.reward_dense, self.cost_dense = reward == "dense", cost == "dense"
+        self.raises = on_invalid == "raise"
+        self.charged = np.zeros((2, batch))  # loss and gap that rewards and costs so far add up to
+        self.action_space = spaces.Discrete(k + 1)
+        self.observation_space = observation_space(k, k + 1)
+
+    def reset(
+        self, rngs: list[np.random.Generator], rows: NDArray[np.int64] | None = None, given: Any = None, /
+    ) -> None:
+        """Draw new seasons for `rows` (all when None), one generator a row."""
+        del given
+        at = slice(None) if rows is None else rows
+        outage_h, self.covariates[at], known = self.source.draw(rngs)
+        self.process.reset(outage_h, known, rows)
+        self.charged[:, at] = 0.0
+
+    def step(self, actions: NDArray[np.int64], live: NDArray[np.bool_] | None = None) -> Step:
+        """Make one choice in all seasons; where planning ends, the storm comes and crews answer."""
+        process = self.process
+        going = process.planning.copy()
+        process.bury(actions)
+        ended = going & ~process.planning
+        dense = self.reward_dense or self.cost_dense
+        rows = np.flatnonzero(going if dense else ended)
+        loss = self.charged.copy()
+        if rows.size:
+            storm = process.worst_h(rows) if self.adversarial else process.outage_h[rows]
+            crews = process.best_crews(storm, rows)
+            left = process.exposed_h(storm, rows) * (1.0 - crews)
+            loss[:, rows] = self.profile.loss_h(left), self.profile.gap_h(left)
+            over = ended[rows]  # elsewhere the storm is only reckoned with
+            process.end(storm[over], crews[over], rows[over])
+        pays = np.stack([going if timing else ended for timing in (self.reward_dense, self.cost_dense)])
+        due = np.where(pays, loss - self.charged, 0.0)
+        self.charged += due
+        del live  # those about to be reset have ended: nothing moves in them
+        return Step(-due[0], due[1], ended, np.zeros(self.batch, dtype=bool), bool(ended.any()))
+
+    def checked(self, actions: Any, waiting: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+        """Choices `[B]`.
+
+        Raises:
+            TypeError: another shape or kind of number.
+            ValueError: out of range, or closed where `on_invalid="raise"`.
+        """
+        given = np.asarray(actions)
+        k = self.profile.n_counties
+        if given.shape != (self.batch,) or given.dtype.kind not in "iu":
+            raise TypeError(
+                f"actions must be integers of shape {(self.batch,)}; got shape {given.shape}, dtype {given.dtype}"
+            )
+        bad = (given < 0) | (given > k)
+        if bad.any():
+            raise ValueError(f"action must be a region 0 to {k - 1}, or {k} to stop; got {given[bad][0]}")
+        chosen = given.astype(np.int64)
+        if self.raises:
+            closed = ~self.action_masks()[np.arange(self.batch), chosen]
+            if waiting is not None:
+                closed &= ~waiting
+            if closed.any():
+                row = int(np.argmax(closed))
+                why = "is buried already" if self.process.protected[row, chosen[row]] else "costs more than is left"
+                raise ValueError(f"action {chosen[row]} is closed: region {chosen[row]} {why}. Follow the action mask")
+        return chosen
+
+    def observation(self, row: int | None = None) -> dict[str, NDArray[Any]]:
+        """Fresh copies of what the agents see, with a leading axis B, or of one row without it."""
+        rows = np.arange(self.batch) if row is None else np.array([row])
+        seen = {
+            "action_mask": self.action_masks()[rows].astype(np.int8),
+            **see(self.process, self.covariates, rows),
+        }
+        return seen if row is None else {name: values[0] for name, values in seen.items()}
+
+    def shown(self) -> dict[str, NDArray[Any]]:
+        """What every info holds beside the cost: limits `[B]` and masks `[B, K + 1]`."""
+        return {
+            "cost_limit": np.full(self.batch, self.cost_limit),
+            "action_mask": self.action_masks().astype(np.int8),
+        }
+
+    def metrics(self, rows: Any) -> dict[str, NDArray[np.float64]]:
+        """Figures of finished seasons, name to `[len(rows)]`."""
+        return self.process.metrics(rows)
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Regions that can be buried, and the stop, which is always open; all ones once a season is over."""
+        masks = np.ones((self.batch, self.profile.n_counties + 1), dtype=bool)
+        masks[:, :-1] = self.process.affordable() | ~self.process.planning[:, None]
+        return masks
+
+    def picture(self, row: int, mode: str) -> Any:
+        """Text or picture of one row."""
+        from stormgym.envs.undergrounding.render import render
+
+        return render(self.process, row, mode)

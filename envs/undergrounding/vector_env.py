@@ -1,0 +1,52 @@
+"""Undergrounding: the native vector door, B environments advanced by the same array operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gymnasium.vector import AutoresetMode
+
+from stormgym.envs.doors import BatchedVectorEnv
+from stormgym.envs.undergrounding.core import UndergroundingCore
+from stormgym.envs.undergrounding.env import UndergroundingEnv
+from stormgym.envs.undergrounding.process import UndergroundingProcess
+from stormgym.envs.undergrounding.profiles import UndergroundingProfile
+
+
+class UndergroundingVectorEnv(BatchedVectorEnv):
+    """B environments of undergrounding; equal, episode by episode, to B single ones with the same seeds.
+
+    Args:
+        num_envs: B.
+        autoreset_mode: `NEXT_STEP` (default), `SAME_STEP` or `DISABLED`.
+        **kwargs: as for `UndergroundingEnv`.
+    """
+
+    core: UndergroundingCore
+    metadata = dict(UndergroundingEnv.metadata)  # noqa: RUF012 - as Gymnasium declares it
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        **kwargs: Any,
+    ) -> None:
+        if num_envs < 1:
+            raise ValueError(f"num_envs must be at least 1; got {num_envs}")
+        super().__init__(UndergroundingCore(num_envs, **kwargs), num_envs, autoreset_mode, kwargs.get("render_mode"))
+
+    @property
+    def profile(self) -> UndergroundingProfile:
+        """Regions, storms and costs of these environments."""
+        return self.core.profile
+
+    @property
+    def cost_limit(self) -> float:
+        """Limit of the expected gap (h)."""
+        return self.core.cost_limit
+
+    @property
+    def process(self) -> UndergroundingProcess:
+        """The process behind the door; it holds storms, so only privileged policies may look."""
+        return self.core.process
