@@ -98,12 +98,15 @@ _PLANNING = "stormgym.agents.planning"
 _PLANS = f"{_PLANNING}.policies"
 _DISPATCH = f"{_PLANNING}.dispatch_policies"
 _DFL = "stormgym.agents.dfl.policies"
+_HARDENING = f"{_PLANNING}.hardening_policies"
 _DISPATCH_ENVS = ("GeneratorDispatch-v0",)
-_BOTH = ("Restoration-v0", *_DISPATCH_ENVS)
+_HARDENING_ENVS = ("Undergrounding-v0",)
+_MASKED = ("Restoration-v0", *_HARDENING_ENVS)
+_ALL = ("Restoration-v0", *_DISPATCH_ENVS, *_HARDENING_ENVS)
 _LEARNERS = "stormgym.agents.training.learners"
 
 _SPECS = (
-    AgentSpec("random", f"{_RULES}:RandomPolicy", "an open region at random"),
+    AgentSpec("random", f"{_RULES}:RandomPolicy", "an open region at random", envs=_MASKED),
     AgentSpec("request-volume", f"{_RULES}:RequestVolumePolicy", "most repair requests first (status quo)"),
     AgentSpec("nearest", f"{_RULES}:NearestPolicy", "nearest open region first"),
     AgentSpec("shortest-repair", f"{_RULES}:ShortestRepairPolicy", "shortest expected repair first"),
@@ -126,14 +129,14 @@ _SPECS = (
     ),
     AgentSpec("sta-sac", f"{_LEARNERS}:sta_sac", "spatial-temporal attention SAC-Lagrangian (EPOPR)", trainable=True),
     AgentSpec("sta-sac-paper", f"{_LEARNERS}:sta_sac_paper", "STA-SAC in the plain form of its paper", trainable=True),
-    AgentSpec("ppo", f"{_LEARNERS}:ppo", "SB3 PPO on reward - lambda * cost", trainable=True, envs=_BOTH),
+    AgentSpec("ppo", f"{_LEARNERS}:ppo", "SB3 PPO on reward - lambda * cost", trainable=True, envs=_ALL),
     AgentSpec("dqn", f"{_LEARNERS}:dqn", "SB3 DQN on reward - lambda * cost", trainable=True),
     AgentSpec(
         "maskable-ppo",
         f"{_LEARNERS}:maskable_ppo",
         "sb3-contrib MaskablePPO on reward - lambda * cost",
         trainable=True,
-        envs=_BOTH,
+        envs=_ALL,
     ),
     AgentSpec(
         "maskable-dqn", f"{_LEARNERS}:maskable_dqn", "masked double DQN on reward - lambda * cost", trainable=True
@@ -205,12 +208,51 @@ _SPECS = (
         privileged=True,
         envs=_DISPATCH_ENVS,
     ),
+    AgentSpec("bury-nothing", f"{_HARDENING}:BuryNothing", "no line is buried", envs=_HARDENING_ENVS),
+    AgentSpec(
+        "loss-per-cost", f"{_HARDENING}:LossPerCost", "largest expected loss for the money", envs=_HARDENING_ENVS
+    ),
+    AgentSpec(
+        "one-stage-mean", f"{_HARDENING}:OneStageMean", "least expected loss without crews", envs=_HARDENING_ENVS
+    ),
+    AgentSpec("one-stage-worst", f"{_HARDENING}:OneStageWorst", "least worst loss without crews", envs=_HARDENING_ENVS),
+    AgentSpec("two-stage-mean", f"{_HARDENING}:TwoStageMean", "least loss in the forecast storm", envs=_HARDENING_ENVS),
+    AgentSpec(
+        "two-stage-worst",
+        f"{_HARDENING}:TwoStageWorst",
+        "least worst loss, crews sent before the storm",
+        envs=_HARDENING_ENVS,
+    ),
+    AgentSpec("tri-level", f"{_HARDENING}:TriLevel", "least worst loss, crews answer the storm", envs=_HARDENING_ENVS),
+    AgentSpec(
+        "sampled-hardening",
+        f"{_HARDENING}:SampledHardening",
+        "least mean loss over storms of this weather",
+        envs=_HARDENING_ENVS,
+    ),
+    AgentSpec(
+        "fair-hardening",
+        f"{_HARDENING}:FairHardening",
+        "the same with a price on the gap that keeps the limit",
+        envs=_HARDENING_ENVS,
+    ),
+    AgentSpec(
+        "oracle-hardening",
+        f"{_HARDENING}:OracleHardening",
+        "plan for the true storm",
+        privileged=True,
+        envs=_HARDENING_ENVS,
+    ),
 )
 
 AGENTS: dict[str, AgentSpec] = {spec.name: spec for spec in _SPECS}
 """Every agent by name."""
 
-DEFAULT_AGENT: dict[str, str] = {"Restoration-v0": "sta-sac", "GeneratorDispatch-v0": "ppo"}
+DEFAULT_AGENT: dict[str, str] = {
+    "Restoration-v0": "sta-sac",
+    "GeneratorDispatch-v0": "ppo",
+    "Undergrounding-v0": "maskable-ppo",
+}
 """The agent that `train.py` takes for an environment id when none is named."""
 
 

@@ -188,15 +188,16 @@ class StormModel:
 
 
 class Family:
-    """A model as caches see it: equal to any other that simulates the same storms, whatever it is called or costs.
+    """A model as caches see it: equal to any other of the same key, whatever else is in it.
 
     Args:
         profile: counties and storms.
+        key: all that what is cached depends on; None takes `storm_key`, for what depends on simulated storms alone.
     """
 
-    def __init__(self, profile: StormModel) -> None:
+    def __init__(self, profile: StormModel, key: Hashable = None) -> None:
         self.profile: Any = profile
-        self._key = profile.storm_key
+        self._key = profile.storm_key if key is None else key
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Family) and self._key == other._key

@@ -114,6 +114,23 @@ HEADLINES: dict[str, Headline] = {
         bound="oracle-dispatch",
         excess_key="regret",
     ),
+    "Undergrounding-v0": Headline(
+        objective=Column("saidi_h", "SAIDI", "h", 3, interval=True),
+        constraint=Column("gap_h", "gap", "h", 3, interval=True),
+        others=(
+            Column("worst_saidi_h", "in the worst storm", "h", 3),
+            Column("share_averted", "averted", percent=True),
+            Column("n_protected", "buried"),
+        ),
+        further=(
+            Column("spent", "spent", decimals=0),
+            Column("crews_sent", "crews\nsent"),
+            Column("unserved_customer_h", "customer-hours", decimals=0),
+            Column("storm_saidi_h", "storm alone", "h", 3),
+        ),
+        bound="oracle-hardening",
+        excess_key="regret",
+    ),
 }
 """Headlines by environment id."""
 

@@ -80,6 +80,25 @@ class UndergroundingProfile(StormModel):
         noise = np.stack([rng.standard_normal(self.n_counties) for rng in streams])
         return Seasons(np.maximum(outage_h + self.noise / self.population * noise, 0.0), storms.covariates)
 
+    def seasons_given(self, covariates: Floats, n_samples: int, seed: int) -> Floats:
+        """Storms in hours that simulated seasons of known covariates can have, `[n_samples, B, K]`.
+
+        Args:
+            covariates: `[B, K, F]`, see `stormgym.envs.storms.COVARIATES`.
+            n_samples: S.
+            seed: of the draws.
+        """
+        waves = self.simulate_given(covariates, n_samples, seed)
+        outage_h = self.period_h * waves[:, :, 1:].sum(axis=2) / self.population
+        noise = np.random.default_rng([seed, 1]).standard_normal(outage_h.shape)
+        return np.maximum(outage_h + self.noise / self.population * noise, 0.0)
+
+    @property
+    def plan_key(self) -> tuple[Hashable, ...]:
+        """All that plans, losses and gaps depend on."""
+        arrays = (self.protect_cost.tobytes(), self.income.tobytes())
+        return (*self.storm_key, *arrays, self.budget, self.n_crews, self.cost_limit)
+
     def loss_h(self, unserved_h: Floats) -> Floats:
         """Hours without power of a mean customer of all regions `[...]`, from those of each region `[..., K]`."""
         result: Floats = (unserved_h * (self.population / self.population.sum())).sum(axis=-1)  # the same in any batch

@@ -1,0 +1,150 @@
+"""What a player of Undergrounding-v0 and DefenderAttacker-v0 has to decide on, read from its observation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stormgym.agents.planning.trilevel_problem import list_patterns
+from stormgym.agents.policy import Observation
+from stormgym.envs.storms import COVARIATES
+from stormgym.envs.undergrounding.core import OF_REGIONS, STATE
+from stormgym.envs.undergrounding.profiles import UndergroundingProfile, send_crews
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+ENV_ID = "Undergrounding-v0"
+MAX_LISTED = 2_000
+"""Most plans that are compared one by one; beyond, a local search looks at some of them."""
+_AT = {name: i for i, name in enumerate(STATE)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One season, as its players see it before the storm."""
+
+    protected: Bools
+    """`[K]` regions whose lines are buried already."""
+    weights: Floats
+    """`[K]` customers, 0 where lines are buried."""
+    cost: Floats
+    """`[K]` of burying, 0 where that is done."""
+    budget: float
+    """What is left of it."""
+    n_crews: int
+    mean: Floats
+    """`[K]` forecast hours."""
+    lower: Floats
+    upper: Floats
+    total_lower: float
+    total_upper: float
+    covariates: Floats
+    """`[K, F]`, see `stormgym.envs.storms.COVARIATES`."""
+
+    @property
+    def bounds(self) -> tuple[Floats, Floats, float, float]:
+        """L, T, L_0 and T_0, in the order in which the planners take them."""
+        return self.lower, self.upper, self.total_lower, self.total_upper
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Money and crews, as the planners take them."""
+        return {"budget": self.budget, "crew_budget": float(self.n_crews)}
+
+
+def check_observation(observation: Observation) -> int:
+    """Number of seasons B of a batch of observations.
+
+    Raises:
+        ValueError: it is not an observation of undergrounding.
+    """
+    if not {*OF_REGIONS, "state"} <= set(observation):
+        raise ValueError(f"this agent reads the observation of {ENV_ID}; got {sorted(observation)}")
+    return len(observation["state"])
+
+
+def case_of(observation: Observation, row: int) -> Case:
+    """One season of a batch of observations; bounds that rounding has crossed meet again."""
+    part = {name: np.asarray(observation[name][row], dtype=np.float64) for name in (*OF_REGIONS, "state")}
+    state, done = part["state"], part["protected"] > 0.5
+    lower, upper = part["lower"], np.maximum(part["upper"], part["lower"])
+    total_upper = max(float(state[_AT["total_upper"]]), float(lower.sum()))
+    return Case(
+        protected=done,
+        weights=np.where(done, 0.0, part["population"]),
+        cost=np.where(done, 0.0, part["protect_cost"]),
+        budget=float(state[_AT["budget_left"]]),
+        n_crews=round(float(state[_AT["n_crews"]])),
+        mean=part["mean"],
+        lower=lower,
+        upper=upper,
+        total_lower=min(float(state[_AT["total_lower"]]), float(upper.sum()), total_upper),
+        total_upper=total_upper,
+        covariates=np.stack([part[name] for name in COVARIATES], axis=-1),
+    )
+
+
+def left_h(plans: Bools, storms: Floats, weights: Floats, n_crews: int) -> Floats:
+    """Hours without power `[P, S, K]` of plans `[P, K]` in storms `[S, K]`, when crews know the storm."""
+    exposed = storms[None] * ~plans[:, None]
+    return exposed * (1.0 - send_crews(exposed * weights, n_crews))
+
+
+def best_plan(case: Case, storms: Floats, profile: UndergroundingProfile, gap_weight: float = 0.0) -> Bools:
+    """The plan `[K]` of least mean loss in storms `[S, K]`, plus `gap_weight` times the mean gap between groups.
+
+    Every affordable plan to which nothing can be added is looked at where these are few, so that without a weight of
+    the gap it is the best there is. Then, and alone where they are many, regions are added, dropped and exchanged while
+    that helps.
+
+    Args:
+        case: of the season.
+        storms: what may come, in hours.
+        profile: for customers and groups.
+        gap_weight: hours of loss that an hour of gap is worth.
+    """
+
+    def score(plans: Bools) -> Floats:
+        left = left_h(plans | case.protected, storms, profile.population, case.n_crews)
+        result: Floats = profile.loss_h(left).mean(axis=1)
+        return result if gap_weight == 0 else result + gap_weight * profile.gap_h(left).mean(axis=1)
+
+    listed = list_patterns(case.cost, case.budget, MAX_LISTED)
+    start = _greedy(case, storms) if listed is None else None
+    plans = np.array(listed if start is None else [start])
+    values = np.concatenate([score(part) for part in np.array_split(plans, max(len(plans) // 200, 1))])
+    best, least = plans[int(values.argmin())], float(values.min())
+    while True:
+        near = _neighbours(best, case)
+        values = np.concatenate([score(part) for part in np.array_split(near, max(len(near) // 200, 1))])
+        if not values.min() < least - 1e-12:
+            return best & ~case.protected
+        best, least = near[int(values.argmin())], float(values.min())
+
+
+def _greedy(case: Case, storms: Floats) -> Bools:
+    """Regions by what they lose on average for the money, while it lasts."""
+    plan, left = np.zeros(len(case.cost), dtype=np.bool_), case.budget
+    for k in np.argsort(-case.weights * storms.mean(axis=0) / np.maximum(case.cost, 1e-9), kind="stable"):
+        if not case.protected[k] and case.cost[k] <= left:
+            plan[k], left = True, left - case.cost[k]
+    return plan
+
+
+def _neighbours(plan: Bools, case: Case) -> Bools:
+    """Affordable plans with a region more, less or another, `[P, K]`; the plan itself is the first."""
+    k = len(plan)
+    eye = np.eye(k, dtype=np.bool_)
+    flipped = plan ^ eye  # one more or one less
+    inside, outside = np.flatnonzero(plan & ~case.protected), np.flatnonzero(~plan & ~case.protected)
+    exchanged = (plan ^ eye[inside])[:, None] ^ eye[outside]  # [I, O, K]
+    near = np.concatenate([plan[None], flipped[~case.protected], exchanged.reshape(-1, k)])
+    return near[near @ case.cost <= case.budget * (1.0 + 1e-9)]
+
+
+def order_of(observation: Observation) -> Any:
+    """Expected loss of each region `[B, K]`: planned regions are buried in its order, the largest first."""
+    return np.asarray(observation["population"]) * np.asarray(observation["mean"])

@@ -1,0 +1,330 @@
+"""Policies for Undergrounding-v0: a rule, plans on what is expected, plans against the worst, and the true optimum.
+
+A policy plans when a season begins and then buries what it planned, the largest expected loss first, and stops.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stormgym.agents.planning.hardening import (
+    ENV_ID,
+    Bools,
+    Case,
+    Floats,
+    best_plan,
+    case_of,
+    check_observation,
+    left_h,
+    order_of,
+)
+from stormgym.agents.planning.situation import base_envs
+from stormgym.agents.planning.trilevel import solve_trilevel
+from stormgym.agents.planning.trilevel_baselines import Baseline, solve_baseline
+from stormgym.agents.policy import BasePolicy, Observation
+from stormgym.envs.storms import COVARIATES, Family
+from stormgym.envs.undergrounding.profiles import UndergroundingProfile
+
+N_SAMPLES = 100
+"""Simulated storms of the season's weather that sampled plans are made for."""
+N_TUNING = 60
+"""Simulated seasons on which the weight of the gap is found."""
+_STREAM, _TUNING_STREAM = 7_006, 7_007
+
+
+def profile_of(env: Any) -> UndergroundingProfile:
+    """Return the profile of an undergrounding environment (single, batched or wrapped) or of the game."""
+    profile: UndergroundingProfile = base_envs(env, "profile", UndergroundingProfile, ENV_ID)[0].profile
+    return profile
+
+
+class HardeningPolicy(BasePolicy):
+    """Makes a plan for each season; subclasses write `plan`."""
+
+    def __init__(self, profile: UndergroundingProfile) -> None:
+        self.profile = profile
+
+    @classmethod
+    def for_env(cls, env: Any, **kwargs: Any) -> HardeningPolicy:
+        """Bind to the profile of `env`."""
+        return cls(profile_of(env), **kwargs)
+
+    def plan(self, case: Case, row: int) -> Bools:
+        """Regions to bury `[K]` within what is left of the budget."""
+        raise NotImplementedError(f"{type(self).__name__} must write plan()")
+
+    def act(
+        self, observation: Observation, state: Any, episode_start: NDArray[np.bool_], deterministic: bool
+    ) -> tuple[NDArray[np.int64], Any]:
+        """The next region of each plan, or the stop; the state holds plans `[B, K]`."""
+        del deterministic
+        n, k = check_observation(observation), self.profile.n_counties
+        plans = np.zeros((n, k), dtype=np.bool_) if state is None else np.array(state)
+        for row in np.flatnonzero(episode_start).tolist():
+            plans[row] = self.plan(case_of(observation, row), row)
+        open_ = plans & (np.asarray(observation["action_mask"])[:, :k] > 0) & (np.asarray(observation["protected"]) < 1)
+        first = np.where(open_, order_of(observation), -1.0).argmax(axis=1)
+        return np.where(open_.any(axis=1), first, k), plans
+
+
+class BuryNothing(HardeningPolicy):
+    """No line is buried.
+
+    Idea: what crews alone leave. Cost: none. Source: none needed.
+    """
+
+    name = "bury-nothing"
+
+    def plan(self, case: Case, row: int) -> Bools:
+        """Nothing."""
+        del row
+        return np.zeros(len(case.cost), dtype=np.bool_)
+
+
+class LossPerCost(HardeningPolicy):
+    """The largest expected loss for the money first, while it lasts.
+
+    Idea: greedy knapsack. Cost: a sort. Source: what a spreadsheet does.
+    """
+
+    name = "loss-per-cost"
+
+    def plan(self, case: Case, row: int) -> Bools:
+        """By customers times forecast hours over cost."""
+        del row
+        plan, left = np.zeros(len(case.cost), dtype=np.bool_), case.budget
+        for k in np.argsort(-case.weights * case.mean / np.maximum(case.cost, 1e-9), kind="stable"):
+            if not case.protected[k] and case.cost[k] <= left:
+                plan[k], left = True, left - case.cost[k]
+        return plan
+
+
+class BaselinePolicy(HardeningPolicy):
+    """The plan of a model with less than three levels (tri-level Appendix F)."""
+
+    kind: ClassVar[Baseline]
+
+    def plan(self, case: Case, row: int) -> Bools:
+        """`solve_baseline`; crews that are planned before the storm are whole ones."""
+        del row
+        if not case.weights.any():
+            return np.zeros(len(case.cost), dtype=np.bool_)
+        found = solve_baseline(
+            self.kind,
+            case.weights,
+            case.cost,
+            1.0,
+            *case.bounds,
+            mean=np.maximum(case.mean, 0.0),
+            crews="binary",
+            **case.limits,
+        )
+        return found.protect & ~case.protected
+
+
+class OneStageMean(BaselinePolicy):
+    """The least expected loss, if no crew came.
+
+    Idea: a knapsack of forecast losses. Cost: milliseconds. Source: tri-level Appendix F.
+    """
+
+    name = "one-stage-mean"
+    kind = "one-stage-mean"
+
+
+class OneStageWorst(BaselinePolicy):
+    """The least loss in the worst storm, if no crew came.
+
+    Idea: robust, blind to crews. Cost: milliseconds. Source: tri-level Appendix F.
+    """
+
+    name = "one-stage-worst"
+    kind = "one-stage-worst"
+
+
+class TwoStageMean(BaselinePolicy):
+    """The least loss in the forecast storm, with crews.
+
+    Idea: crews are planned with the forecast as if it came. Cost: milliseconds. Source: tri-level Appendix F.
+    """
+
+    name = "two-stage-mean"
+    kind = "two-stage-mean"
+
+
+class TwoStageWorst(BaselinePolicy):
+    """The least loss in the worst storm, with whole crews that are sent before it.
+
+    Idea: robust; with crews that can be shared it would be the tri-level plan. Cost: milliseconds. Source: tri-level
+    Appendix F.
+    """
+
+    name = "two-stage-worst"
+    kind = "two-stage-worst"
+
+
+class TriLevel(HardeningPolicy):
+    """The least loss in the worst storm, to which crews answer: exact for `storm="adversarial"`.
+
+    Idea: the compact program (docs/planners_trilevel.md). Cost: about 10 ms for ten regions, seconds for 200. Source:
+    tri-level eq. 1.
+
+    Args:
+        profile: of the environment.
+        gap: relative gap that is good enough.
+        time_limit: seconds a plan; the best so far is taken. None: until it is solved.
+    """
+
+    name = "tri-level"
+
+    def __init__(self, profile: UndergroundingProfile, *, gap: float = 1e-6, time_limit: float | None = None) -> None:
+        super().__init__(profile)
+        self.gap, self.time_limit = gap, time_limit
+
+    def plan(self, case: Case, row: int) -> Bools:
+        """`solve_trilevel`."""
+        del row
+        if not case.weights.any():
+            return np.zeros(len(case.cost), dtype=np.bool_)
+        found = solve_trilevel(
+            case.weights,
+            case.cost,
+            1.0,
+            *case.bounds,
+            gap=self.gap,
+            time_limit=self.time_limit,
+            **case.limits,  # type: ignore[arg-type]
+        )
+        return found.protect & ~case.protected
+
+
+class SampledHardening(HardeningPolicy):
+    """The least mean loss over simulated storms of the season's weather, with crews that know the storm.
+
+    Idea: sample-average approximation; no forecast of the same information plans better on the mean. Cost: some 30 ms
+    for ten regions. Source: tri-level eq. 1 with a mean for the maximum.
+
+    Args:
+        profile: of the environment.
+        gap_weight: hours of loss that an hour of gap between groups is worth.
+    """
+
+    name = "sampled-hardening"
+
+    def __init__(self, profile: UndergroundingProfile, *, gap_weight: float = 0.0) -> None:
+        if not gap_weight >= 0:
+            raise ValueError(f"gap_weight must be at least 0; got {gap_weight!r}")
+        super().__init__(profile)
+        self.gap_weight = gap_weight
+
+    def plan(self, case: Case, row: int) -> Bools:
+        """`best_plan` over 100 samples, the same luck in every season."""
+        del row
+        return best_plan(case, sampled_storms(self.profile, case.covariates), self.profile, self.gap_weight)
+
+
+def sampled_storms(profile: UndergroundingProfile, covariates: Floats) -> Floats:
+    """Storms `[100, K]` in hours that simulated seasons of known covariates `[K, F]` can have."""
+    return profile.seasons_given(covariates[None], N_SAMPLES, _STREAM)[:, 0]
+
+
+class FairHardening(SampledHardening):
+    """The same, with a price on the gap between income groups, the smallest that keeps the limit on average.
+
+    Idea: Lagrangian; the price is found on 60 simulated seasons when the policy is made. Cost: a second or more to
+    make, then as sampled plans. Source: the suite's own.
+
+    Args:
+        profile: of the environment.
+        margin: share of the limit that is left free.
+    """
+
+    name = "fair-hardening"
+
+    def __init__(self, profile: UndergroundingProfile, *, margin: float = 0.05) -> None:
+        if not 0 <= margin < 1:
+            raise ValueError(f"margin must be in [0, 1); got {margin!r}")
+        super().__init__(profile, gap_weight=_gap_price(Family(profile, profile.plan_key), margin))
+
+
+@lru_cache(maxsize=32)
+def _gap_price(family: Family, margin: float) -> float:
+    """Least price of the gap that keeps its mean below the limit on simulated seasons, by halving."""
+    profile: UndergroundingProfile = family.profile
+    seasons = profile.seasons([np.random.default_rng([_TUNING_STREAM, i]) for i in range(N_TUNING)])
+    cases = [_bare_case(profile, covariates) for covariates in seasons.covariates]
+    storms = [sampled_storms(profile, case.covariates) for case in cases]
+
+    def mean_gap(price: float) -> float:
+        plans = [best_plan(case, storm, profile, price) for case, storm in zip(cases, storms, strict=True)]
+        gaps = [
+            profile.gap_h(left_h(plan[None], storm[None], profile.population, profile.n_crews))[0, 0]
+            for plan, storm in zip(plans, seasons.outage_h, strict=True)
+        ]
+        return float(np.mean(gaps))
+
+    target = (1.0 - margin) * profile.cost_limit
+    low, high = 0.0, 0.25
+    if mean_gap(0.0) <= target:
+        return 0.0
+    while mean_gap(high) > target:
+        low, high = high, 2.0 * high
+        if high > 64:
+            return high  # the limit cannot be kept by any price: the gap alone decides
+    for _ in range(6):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if mean_gap(middle) > target else (low, middle)
+    return high
+
+
+def _bare_case(profile: UndergroundingProfile, covariates: Floats) -> Case:
+    """A season of which only the weather is known."""
+    nothing = np.zeros(profile.n_counties)
+    return Case(
+        protected=nothing > 0,
+        weights=profile.population,
+        cost=profile.protect_cost,
+        budget=profile.budget,
+        n_crews=profile.n_crews,
+        mean=nothing,
+        lower=nothing,
+        upper=nothing,
+        total_lower=0.0,
+        total_upper=0.0,
+        covariates=covariates[:, : len(COVARIATES)],
+    )
+
+
+class OracleHardening(HardeningPolicy):
+    """Yardstick that cheats: the best plan for the storm that will come.
+
+    Idea: a knapsack with crews on the true losses, or the tri-level plan where the worst storm comes; regret is
+    measured from it. Cost: milliseconds. Source: tri-level Appendix F with the truth for the mean.
+
+    Args:
+        env: the environment that it plays, whose storms it reads.
+    """
+
+    name = "oracle-hardening"
+    privileged = True
+
+    def __init__(self, env: Any) -> None:
+        self._bases = base_envs(env, "profile", UndergroundingProfile, ENV_ID)
+        super().__init__(self._bases[0].profile)
+        self._against_worst = TriLevel(self.profile)
+
+    @classmethod
+    def for_env(cls, env: Any, **kwargs: Any) -> OracleHardening:
+        """Bind to `env` and its storms."""
+        return cls(env, **kwargs)
+
+    def plan(self, case: Case, row: int) -> Bools:
+        """Two-stage with the true storm as the mean."""
+        if self._bases[0].core.adversarial:
+            return self._against_worst.plan(case, row)
+        storms = np.concatenate([base.process.outage_h for base in self._bases])
+        return best_plan(case, storms[[row]], self.profile)

@@ -1,0 +1,172 @@
+"""Players of DefenderAttacker-v0: natures and crews, and a game between policies. Planners are Undergrounding-v0's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stormgym.agents.planning.hardening import case_of, check_observation
+from stormgym.agents.policy import Observation, Policy
+from stormgym.envs.undergrounding.adversary import CREWS, NATURE, PLANNER, action_of
+from stormgym.envs.undergrounding.worst import worst_storms
+from stormgym.predictors.uncertainty_set import UncertaintySet
+
+Floats = NDArray[np.float64]
+
+
+class Nature:
+    """Chooses a storm; subclasses write `storm`. It keeps no state and has no mask."""
+
+    name = "nature"
+    privileged = False
+
+    def storms(self, observation: Observation) -> tuple[Floats, UncertaintySet]:
+        """A storm for each season `[B, K]`, and the sets they are from."""
+        raise NotImplementedError(f"{type(self).__name__} must write storms()")
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], Any]:
+        """Stable-Baselines3's `predict`: takes one observation or a batch, gives `[K]` or `[B, K]` in [0, 1]."""
+        del episode_start, deterministic
+        single = np.ndim(observation["state"]) == 1
+        batch = {k: np.asarray(v)[None] for k, v in observation.items()} if single else observation
+        storm, sets = self.storms(batch)
+        action = action_of(storm, sets.lower, sets.upper)
+        return (action[0] if single else action), state
+
+
+def sets_of(observation: Observation) -> UncertaintySet:
+    """Sets of storms of B seasons, as their players see them."""
+    cases = [case_of(observation, row) for row in range(check_observation(observation))]
+    lower, upper = (np.stack([getattr(case, name) for case in cases]) for name in ("lower", "upper"))
+    totals = (np.array([getattr(case, name) for case in cases]) for name in ("total_lower", "total_upper"))
+    return UncertaintySet(lower, upper, *totals)
+
+
+class WorstStorm(Nature):
+    """The worst storm of the set for what is buried, when crews answer it at their best: exact.
+
+    Idea: one price of crews is left to find. Cost: under a millisecond. Source: tri-level eq. 8-12 with c = 1.
+    """
+
+    name = "worst-storm"
+
+    def storms(self, observation: Observation) -> tuple[Floats, UncertaintySet]:
+        """`worst_storms`."""
+        sets = sets_of(observation)
+        protected = np.asarray(observation["protected"]) > 0.5
+        n_crews = case_of(observation, 0).n_crews
+        people = np.asarray(observation["population"][0], dtype=np.float64)
+        return worst_storms(protected, people, sets, n_crews), sets
+
+
+class LargestStorm(Nature):
+    """The storm of the largest loss if nothing were buried and no crew came.
+
+    Idea: an attacker who does not look. Cost: a sort. Source: the middle level of one-stage worst-case.
+    """
+
+    name = "largest-storm"
+
+    def storms(self, observation: Observation) -> tuple[Floats, UncertaintySet]:
+        """The linear maximum over the set."""
+        sets = sets_of(observation)
+        return sets.maximise(np.asarray(observation["population"], dtype=np.float64))[1], sets
+
+
+class MeanStorm(Nature):
+    """The forecast.
+
+    Idea: no attacker at all. Cost: none. Source: none needed.
+    """
+
+    name = "mean-storm"
+
+    def storms(self, observation: Observation) -> tuple[Floats, UncertaintySet]:
+        """The means."""
+        return np.asarray(observation["mean"], dtype=np.float64), sets_of(observation)
+
+
+class RandomStorm(Nature):
+    """A storm at random, between the bounds of each region.
+
+    Idea: the least that an attacker can do. Cost: none. Source: none needed.
+
+    Args:
+        seed: of its own generator.
+    """
+
+    name = "random-storm"
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self._rng = np.random.default_rng(seed)
+
+    def storms(self, observation: Observation) -> tuple[Floats, UncertaintySet]:
+        """Even draws, region by region; the game brings them within the total."""
+        sets = sets_of(observation)
+        return sets.lower + self._rng.random(sets.lower.shape) * (sets.upper - sets.lower), sets
+
+
+class BestCrews:
+    """Crews go one by one to where most is lost, and stay where nothing is.
+
+    Idea: exact, since a region needs one crew. Cost: none. Source: tri-level eq. 8 with c = 1.
+    """
+
+    name = "best-crews"
+    privileged = False
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], Any]:
+        """Stable-Baselines3's `predict`: a region, or K to stay."""
+        del episode_start, deterministic
+        o = {name: np.asarray(observation[name], dtype=np.float64) for name in ("population", "storm", "action_mask")}
+        loss = o["population"] * o["storm"] * o["action_mask"][..., :-1]
+        action = np.where(loss.max(axis=-1) > 0, loss.argmax(axis=-1), loss.shape[-1])
+        return action, state
+
+
+NATURES: dict[str, type[Nature]] = {kind.name: kind for kind in (WorstStorm, LargestStorm, MeanStorm, RandomStorm)}
+"""Natures by name."""
+
+
+def play_game(game: Any, players: Mapping[str, Policy], *, seed: int | None = None) -> dict[str, float]:
+    """One season of DefenderAttacker-v0 between three policies; its metrics.
+
+    Args:
+        game: the environment.
+        players: policies of `planner` and `nature`, and of `crews` unless they play at their best; anything with
+            Stable-Baselines3's `predict`, planned, random or learnt.
+        seed: of the season; None goes on with the game's own.
+
+    Raises:
+        KeyError: no planner or no nature, or a player that the game does not have.
+    """
+    seats: dict[str, Policy] = {CREWS: BestCrews(), **players}
+    if set(seats) != {PLANNER, NATURE, CREWS}:
+        raise KeyError(f"players must be {PLANNER}, {NATURE} and, if you like, {CREWS}; got {', '.join(players)}")
+    game.reset(seed=seed)
+    states: dict[str, Any] = dict.fromkeys(seats)
+    metrics: dict[str, float] = {}
+    for agent in game.agent_iter():
+        observation, _, terminated, truncated, info = game.last()
+        metrics = info.get("metrics", metrics)
+        if terminated or truncated:
+            game.step(None)
+            continue
+        action, states[agent] = seats[agent].predict(observation, state=states[agent], deterministic=True)
+        game.step(action if agent == NATURE else int(action))
+    return metrics
