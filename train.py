@@ -23,6 +23,7 @@ from stormgym.agents.training.settings import (
     MaskableDQNSettings,
     MaskablePPOSettings,
     PPOSettings,
+    STAPPOSettings,
     STASACPaperSettings,
     STASACSettings,
 )
@@ -66,6 +67,7 @@ class Settings:
     environment: tyro.conf.OmitArgPrefixes[EnvOptions] = field(default_factory=EnvOptions)
     sta_sac: STASACSettings = field(default_factory=STASACSettings)
     sta_sac_paper: STASACPaperSettings = field(default_factory=STASACPaperSettings)
+    sta_ppo: STAPPOSettings = field(default_factory=STAPPOSettings)
     ppo: PPOSettings = field(default_factory=PPOSettings)
     dqn: DQNSettings = field(default_factory=DQNSettings)
     maskable_ppo: MaskablePPOSettings = field(default_factory=MaskablePPOSettings)
@@ -120,6 +122,7 @@ def _run(settings: Settings) -> int:
                 learner_settings={
                     "sta-sac": settings.sta_sac,
                     "sta-sac-paper": settings.sta_sac_paper,
+                    "sta-ppo": settings.sta_ppo,
                     "ppo": settings.ppo,
                     "dqn": settings.dqn,
                     "maskable-ppo": settings.maskable_ppo,

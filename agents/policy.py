@@ -208,6 +208,13 @@ _SPECS = (
         privileged=True,
         envs=_DISPATCH_ENVS,
     ),
+    AgentSpec(
+        "sta-ppo",
+        f"{_LEARNERS}:sta_ppo",
+        "STA-SAC's attention network, by MaskablePPO on reward - lambda * cost",
+        trainable=True,
+        envs=_HARDENING_ENVS,
+    ),
     AgentSpec("bury-nothing", f"{_HARDENING}:BuryNothing", "no line is buried", envs=_HARDENING_ENVS),
     AgentSpec(
         "loss-per-cost", f"{_HARDENING}:LossPerCost", "largest expected loss for the money", envs=_HARDENING_ENVS

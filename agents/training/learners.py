@@ -35,10 +35,13 @@ from stormgym.agents.training.settings import (
     MaskableDQNSettings,
     MaskablePPOSettings,
     PPOSettings,
+    STAPPOSettings,
     STASACPaperSettings,
     STASACSettings,
 )
+from stormgym.agents.training.undergrounding_networks import SeasonExtractor, is_undergrounding
 from stormgym.envs.dispatch.forecasts import typical_wave
+from stormgym.envs.undergrounding.profiles import UndergroundingProfile, usual_loss_h
 
 WRAPPER_SETTINGS = (
     "constrained",
@@ -227,6 +230,9 @@ def teacher_of(name: str, venv: VecEnv, margin: float = 0.0) -> Policy | None:
 class LimitedLearner(Learner):
     """A learner that knows no constraint, on reward - lambda * cost where the environment has a cost."""
 
+    attention: ClassVar[bool] = False
+    """Whether it takes STA-SAC's attention network where regions are to be buried."""
+
     def wrap(self, venv: VecEnv, settings: Any) -> VecEnv:
         """Add the Lagrangian reward, when the environments have a cost limit."""
         if not venv.has_attr("cost_limit"):
@@ -241,7 +247,7 @@ class LimitedLearner(Learner):
         )
         space = venv.observation_space
         # Restoration-v0 settles what an out-of-steps episode leaves open inside its last step
-        settled = networks.has_regions(space) or is_dispatch(space)
+        settled = networks.has_regions(space) or is_dispatch(space) or is_undergrounding(space)
         return VecLagrangianReward(
             venv, multiplier, reward_scale=1.0 / return_unit(venv), bootstrap_truncated=not settled
         )
@@ -265,6 +271,13 @@ class LimitedLearner(Learner):
             arguments["policy_kwargs"] = {
                 "features_extractor_class": networks.RegionExtractor,
                 "features_extractor_kwargs": {"width": settings.width},
+                "net_arch": [],
+            }
+            return self.region_policy(), arguments
+        if is_undergrounding(space):
+            arguments["policy_kwargs"] = {
+                "features_extractor_class": SeasonExtractor,
+                "features_extractor_kwargs": {"width": settings.width, "attention": self.attention},
                 "net_arch": [],
             }
             return self.region_policy(), arguments
@@ -302,6 +315,20 @@ class MaskablePPOLearner(LimitedLearner):
     def region_policy(self) -> Any:
         """MaskablePPO's policy over regions."""
         return networks.RegionMaskableActorCriticPolicy
+
+
+class STAPPOLearner(MaskablePPOLearner):
+    """MaskablePPO with STA-SAC's network over regions to bury."""
+
+    attention = True
+
+    def check(self, venv: VecEnv) -> None:
+        """It needs regions to bury."""
+        if not is_undergrounding(venv.observation_space):
+            raise ValueError(
+                f"{self.name} chooses regions to bury: it needs the observation of Undergrounding-v0. For "
+                "Restoration-v0 take sta-sac, for other environments ppo"
+            )
 
 
 class HRLDPDPLearner(MaskablePPOLearner):
@@ -391,10 +418,12 @@ def return_unit(venv: VecEnv) -> float:
     """A natural unit of an episode's return.
 
     Hours for a city: mean repair hours times N / 20. For generator dispatch a twentieth of what the typical wave costs
-    if nothing is done. Else 1.
+    if nothing is done, for undergrounding half of what a season then costs. Else 1.
     """
     if venv.has_attr("profile"):
         profile = venv.get_attr("profile")[0]
+        if isinstance(profile, UndergroundingProfile):
+            return 0.5 * usual_loss_h(profile)
         return float(profile.interruption_cost * typical_wave(profile).forecast.sum()) / 20.0
     if not venv.has_attr("city"):
         return 1.0
@@ -409,6 +438,7 @@ ppo = PPOLearner("ppo", PPO, PPOSettings, default_timesteps=200_000, default_num
 maskable_ppo = MaskablePPOLearner(
     "maskable-ppo", MaskablePPO, MaskablePPOSettings, default_timesteps=200_000, default_num_envs=64
 )
+sta_ppo = STAPPOLearner("sta-ppo", MaskablePPO, STAPPOSettings, default_timesteps=200_000, default_num_envs=64)
 dqn = DQNLearner("dqn", DQN, DQNSettings, default_timesteps=60_000, default_num_envs=8)
 maskable_dqn = MaskableDQNLearner(
     "maskable-dqn", MaskableDQN, MaskableDQNSettings, default_timesteps=60_000, default_num_envs=8

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from stormgym.agents.sta_sac.features import N_STATIC, make_inputs, n_crew_features
 from stormgym.agents.sta_sac.networks import N_BALANCE, N_WAY
+from stormgym.agents.training.undergrounding_networks import SeasonExtractor
 from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, n_groups_of
 
 REGION_KEYS = frozenset({*REGION_COLUMNS, "crew", "action_mask"})
@@ -110,10 +111,10 @@ class SummaryValue(nn.Module):
 def _give_region_heads(policy: ActorCriticPolicy | MaskableActorCriticPolicy, lr_schedule: Schedule) -> None:
     """Replace the linear heads over flat features by heads that share their weights over regions."""
     extractor = policy.features_extractor
-    if not isinstance(extractor, RegionExtractor) or policy.net_arch != []:
+    if not isinstance(extractor, (RegionExtractor, SeasonExtractor)) or policy.net_arch != []:
         raise ValueError(
-            "a policy over regions needs features_extractor_class=RegionExtractor and net_arch=[]; "
-            f"got {type(extractor).__name__} and {policy.net_arch}"
+            "a policy over regions needs features_extractor_class=RegionExtractor or SeasonExtractor, and "
+            f"net_arch=[]; got {type(extractor).__name__} and {policy.net_arch}"
         )
     policy.action_net = RegionScores(extractor.width, gain=0.01)
     policy.value_net = SummaryValue(extractor.width)  # type: ignore[assignment]

@@ -211,6 +211,14 @@ class MaskablePPOSettings(PPOSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class STAPPOSettings(MaskablePPOSettings):
+    """STA-SAC's attention network over regions to bury, trained by MaskablePPO on reward - lambda * cost."""
+
+    learning_rate: float = 1e-3
+    """Step size (Adam)."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DQNSettings(_Limited):
     """Stable-Baselines3's DQN on reward - lambda * cost.
 

@@ -207,6 +207,12 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
         """Regions where a crew could do something `[K]`."""
         return np.asarray(~self.process.protected[0] & (self.sent == 0))
 
+    def best_crew(self) -> int:
+        """Where the next crew best goes: the region that loses most, or K to stay where nothing is lost."""
+        assert self.storm is not None, "crews go after the storm"
+        loss = self.profile.population * self.storm * self._needed()
+        return int(loss.argmax()) if loss.max() > 0 else self.n_regions
+
     def _end(self) -> None:
         assert self.storm is not None
         self.process.end(self.storm[None], self.sent[None], slice(None))

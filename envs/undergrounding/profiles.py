@@ -119,11 +119,21 @@ def send_crews(loss: Floats, n_crews: int) -> Floats:
     return ((rank < n_crews) & (loss > 0)).astype(np.float64)
 
 
-def half_of_doing_nothing(profile: UndergroundingProfile) -> float:
-    """Half of the mean gap if nothing is buried, over 500 seasons of seed 0, to three digits: a limit that binds."""
+def _nothing_buried(profile: UndergroundingProfile) -> Floats:
+    """Hours without power of each region if nothing is buried and crews come, 500 seasons of seed 0, `[500, K]`."""
     seasons = profile.seasons([np.random.default_rng([0, i]) for i in range(_LIMIT_SEASONS)])
-    left = seasons.outage_h * (1.0 - send_crews(profile.population * seasons.outage_h, profile.n_crews))
-    return float(f"{0.5 * float(profile.gap_h(left).mean()):.3g}")
+    result: Floats = seasons.outage_h * (1.0 - send_crews(profile.population * seasons.outage_h, profile.n_crews))
+    return result
+
+
+def half_of_doing_nothing(profile: UndergroundingProfile) -> float:
+    """Half of the mean gap if nothing is buried, over 500 seasons, to three digits: a limit that binds."""
+    return float(f"{0.5 * float(profile.gap_h(_nothing_buried(profile)).mean()):.3g}")
+
+
+def usual_loss_h(profile: UndergroundingProfile) -> float:
+    """Mean hours without power of a customer if nothing is buried, over 500 seasons: a unit of the return."""
+    return float(profile.loss_h(_nothing_buried(profile)).mean())
 
 
 @lru_cache(maxsize=64)

@@ -1,0 +1,174 @@
+"""Networks over regions to bury: STA-SAC's attention network, or one without attention, on inputs without units."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import Tensor, nn
+
+from stormgym.agents.sta_sac.networks import N_BALANCE, N_UPDATE, N_WAY, EpisodeNet, Inputs
+from stormgym.envs.storms import AMPLITUDE, MEAN_WEATHER
+from stormgym.envs.undergrounding.core import OF_REGIONS, STATE
+
+N_GROUPS = 3
+_AT = {name: i for i, name in enumerate(STATE)}
+_N_TOKEN = 11 + N_GROUPS
+_N_MOVING = 4
+_N_OVERALL = 7 + 2 * N_GROUPS
+
+
+def is_undergrounding(space: spaces.Space[object]) -> bool:
+    """Whether an observation space is that of Undergrounding-v0."""
+    return isinstance(space, spaces.Dict) and {*OF_REGIONS, "state", "action_mask"} <= set(space.spaces)
+
+
+class SeasonInputs(NamedTuple):
+    """Inputs without units for K regions and the stop, which is one more token."""
+
+    tokens: Tensor  # [B, K + 1, 14] what an episode does not change
+    moving: Tensor  # [B, K + 1, 4] what it does
+    overall: Tensor  # [B, 13] of all regions
+    is_open: Tensor  # [B, K + 1] bool
+
+
+def season_inputs(observations: dict[str, Tensor]) -> SeasonInputs:
+    """Shares and ratios instead of customers, hours and money.
+
+    Of each region: its share of what is expected to be lost, of its bounds, of customers; the forecast's place in its
+    bounds; cost beside the budget; loss for the money; weather; group. What changes: buried or not, affordable or not,
+    cost beside what is left, loss still exposed. Of all: money left, crews, how tight the total is, what is exposed,
+    the limit, and how the groups stand.
+    """
+    o = observations
+    state, people = o["state"], o["population"]
+
+    def of_state(name: str) -> Tensor:
+        return state[:, _AT[name], None]
+
+    bare = 1.0 - o["protected"]
+    mean, low, high = (people * o[name] for name in ("mean", "lower", "upper"))  # [B, K] customer-hours
+    total = mean.sum(1, keepdim=True).clamp_min(1e-6)
+    share = mean / total
+    worth = share / o["protect_cost"].clamp_min(1e-6) * of_state("budget")
+    weather = torch.stack(
+        [
+            (o[name] - centre) / width
+            for name, centre, width in zip(
+                ("temperature_c", "wind_ms", "humidity"), MEAN_WEATHER, AMPLITUDE, strict=True
+            )
+        ],
+        dim=-1,
+    )
+    group = torch.nn.functional.one_hot(o["group"].long().clamp(0, N_GROUPS - 1), N_GROUPS).to(mean.dtype)
+    tokens = torch.cat(
+        [
+            torch.stack(
+                [
+                    3.0 * share,
+                    3.0 * low / total,
+                    2.0 * (high / total).clamp_max(10.0),
+                    3.0 * people / people.sum(1, keepdim=True),
+                    o["mean"] / o["upper"].clamp_min(1e-6),
+                    o["protect_cost"] / of_state("budget").clamp_min(1e-6),
+                    worth.clamp_max(10.0),
+                    torch.zeros_like(share),  # 1 in the token of the stop
+                ],
+                dim=-1,
+            ),
+            weather,
+            group,
+        ],
+        dim=-1,
+    )
+    left = of_state("budget_left")
+    affordable = o["action_mask"][:, :-1].to(mean.dtype)
+    moving = torch.stack(
+        [
+            o["protected"],
+            affordable,
+            (o["protect_cost"] / left.clamp_min(1e-6)).clamp_max(5.0),
+            3.0 * share * bare,
+        ],
+        dim=-1,
+    )
+    exposed = o["mean"] * bare  # [B, K] h
+    size = group.sum(1).clamp_min(1.0)
+    of_group = torch.einsum("bkg,bk->bg", group, exposed) / size  # [B, G] h of a region of each group
+    limit = of_state("cost_limit").clamp_min(1e-6)
+    largest = (mean * bare).topk(2, dim=1).values / total
+    overall = torch.cat(
+        [
+            left / of_state("budget").clamp_min(1e-6),
+            of_state("n_crews") / mean.shape[1],
+            (of_state("total_upper") / o["upper"].sum(1, keepdim=True).clamp_min(1e-6)).clamp_max(5.0),
+            (mean * bare).sum(1, keepdim=True) / total,
+            o["mean"].mean(1, keepdim=True) / limit,
+            largest,
+            of_group / limit,
+            of_group / of_group.mean(1, keepdim=True).clamp_min(1e-6) - 1.0,
+        ],
+        dim=-1,
+    )
+    stop = torch.zeros_like(tokens[:, :1])
+    stop[..., 7] = 1.0
+    return SeasonInputs(
+        tokens=torch.cat([tokens, stop], dim=1),
+        moving=torch.cat([moving, torch.zeros_like(moving[:, :1])], dim=1),
+        overall=overall,
+        is_open=torch.cat([affordable > 0, torch.ones_like(affordable[:, :1]) > 0], dim=1),
+    )
+
+
+class SeasonExtractor(BaseFeaturesExtractor):
+    """Encode each region and the stop: `[B, (K + 1) * D + D]`, the encodings, then a summary.
+
+    Args:
+        observation_space: of Undergrounding-v0.
+        width: D.
+        attention: STA-SAC's network, a transformer over regions and an attention over those still open; else each
+            region sees itself and the mean over open ones.
+    """
+
+    def __init__(self, observation_space: spaces.Dict, width: int = 64, attention: bool = True) -> None:
+        choices = observation_space["action_mask"].shape
+        assert choices is not None
+        super().__init__(observation_space, features_dim=(choices[0] + 1) * width)
+        self.width = width
+        self.attention = attention
+        if attention:
+            self.net = EpisodeNet(_N_TOKEN, _N_OVERALL, width, width, n_layers=2, n_heads=4, step_width=width)
+        else:
+            self.embed = nn.Sequential(nn.Linear(_N_TOKEN + _N_MOVING, width), nn.ReLU(), nn.Linear(width, width))
+            self.own, self.shared = nn.Linear(width, width), nn.Linear(width, width)
+        self.summary = nn.Sequential(nn.Linear(width + _N_OVERALL, width), nn.ReLU())
+
+    def forward(self, observations: dict[str, Tensor]) -> Tensor:
+        """Observations -> `[B, (K + 1) * D + D]`."""
+        x = season_inputs(observations)
+        if self.attention:
+            unused = x.moving.new_zeros(*x.moving.shape[:2], N_WAY + N_BALANCE + N_UPDATE - _N_MOVING)
+            h = torch.relu(
+                self.net(
+                    Inputs(
+                        tokens=x.tokens,
+                        is_open=x.is_open[:, None],
+                        travel=x.moving.new_zeros(x.moving.shape[:2])[:, None],
+                        moving=torch.cat([x.moving, unused], dim=-1)[:, None],
+                        crew=x.overall[:, None],
+                    )
+                )[:, 0]
+            )  # [B, K + 1, D]
+            return torch.cat([h.flatten(1), self._summary(h, x)], dim=1)
+        h = self.embed(torch.cat([x.tokens, x.moving], dim=-1))
+        summary = self._summary(h, x)
+        h = torch.relu(self.own(h) + self.shared(summary)[:, None])
+        return torch.cat([h.flatten(1), summary], dim=1)
+
+    def _summary(self, h: Tensor, x: SeasonInputs) -> Tensor:
+        weight = x.is_open.to(h.dtype).unsqueeze(-1)
+        pooled = (h * weight).sum(1) / weight.sum(1).clamp_min(1.0)
+        result: Tensor = self.summary(torch.cat([pooled, x.overall], dim=-1))
+        return result

@@ -1,0 +1,118 @@
+"""One side of DefenderAttacker as a Gymnasium environment: policies have the others, so that any library learns.
+
+from stormgym.agents.planning.hardening_policies import TriLevel
+game = DefenderAttackerEnv()
+env = SideEnv(game, "nature", {"planner": TriLevel.for_env(game)})
+PPO("MultiInputPolicy", env).learn(20_000)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from stormgym.envs.undergrounding.adversary import CREWS, PLAYERS, DefenderAttackerEnv, Observation
+from stormgym.envs.undergrounding.profiles import UndergroundingProfile
+
+
+class Player(Protocol):
+    """What plays another side: Stable-Baselines3's `predict`."""
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, Any]:
+        """Action and next state."""
+        ...
+
+
+class SideEnv(gym.Env[Observation, Any]):
+    """A season of the game in which the agent has one side and policies have the others.
+
+    Observation, action and reward are those of the side (hours without power of a mean customer: minus for planner and
+    crews, plus for nature). `info` holds `cost` (the gap in hours, at the end), `cost_limit`, for sides with a mask
+    `action_mask`, and at the end `metrics`.
+
+    Args:
+        game: the game; it is this environment's own from now on.
+        side: `planner`, `nature` or `crews`.
+        players: policies of the other sides; crews play at their best where none is given.
+
+    Raises:
+        ValueError: an unknown side, one that has nothing to do, or players that are not the other sides.
+    """
+
+    def __init__(self, game: DefenderAttackerEnv, side: str, players: Mapping[str, Player]) -> None:
+        if side not in PLAYERS:
+            raise ValueError(f"side must be one of {', '.join(PLAYERS)}; got {side!r}")
+        others = {*PLAYERS} - {side}
+        lacking = others - {*players, CREWS}
+        if lacking or not {*players} <= others:
+            raise ValueError(
+                f"players must be policies of {', '.join(sorted(others))}; got {', '.join(players) or '-'}"
+            )
+        profile = game.profile
+        idle = {"crews": profile.n_crews == 0, "planner": profile.protect_cost.min() > profile.budget}
+        if idle.get(side, False):
+            raise ValueError(f"{side} never has a turn: n_crews is {profile.n_crews}, the budget {profile.budget:g}")
+        self.game, self.side, self.players = game, side, dict(players)
+        self.observation_space = game.observation_space(side)
+        self.action_space = game.action_space(side)
+        self.render_mode = game.render_mode
+        self._states: dict[str, Any] = {}
+
+    @property
+    def profile(self) -> UndergroundingProfile:
+        """Regions, storms and costs."""
+        return self.game.profile
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Draw a season and play to this side's first turn."""
+        super().reset(seed=seed)
+        self.game.reset(seed=seed, options=options)
+        self._states = dict.fromkeys(self.players)
+        self._others()
+        return self.game.observe(self.side), self._info()
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Move, and let the others move until it is this side's turn again or the season is over."""
+        self.game.step(action)
+        self._others()
+        over = self.game.terminations[self.side]
+        reward = float(self.game.rewards[self.side]) if over else 0.0
+        return self.game.observe(self.side), reward, over, False, self._info()
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which choices are open now, `[K + 1]`; nature has none."""
+        mask = self._info().get("action_mask")
+        if mask is None:
+            raise AttributeError("nature chooses a storm of the set: it has no mask")
+        return np.asarray(mask, dtype=bool)
+
+    def render(self) -> Any:
+        """As the game's."""
+        return self.game.render()
+
+    def _info(self) -> dict[str, Any]:
+        return dict(self.game.infos[self.side])
+
+    def _others(self) -> None:
+        game = self.game
+        while (agent := game.agent_selection) != self.side and not game.terminations[agent]:
+            seen = game.observe(agent)
+            if agent in self.players:
+                action, self._states[agent] = self.players[agent].predict(
+                    seen, state=self._states[agent], deterministic=True
+                )
+            else:
+                action = game.best_crew()
+            game.step(action if isinstance(game.action_space(agent), gym.spaces.Box) else int(action))
