@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stormgym.predictors.uncertainty_set import UncertaintySet
 
 Floats = NDArray[np.float64]
-_HALVINGS = 70
+_HALVINGS = 55
 
 
 def worst_storms(protected: NDArray[np.bool_], weights: Floats, sets: UncertaintySet, n_crews: float) -> Floats:

@@ -27,6 +27,10 @@ from stormgym.agents.training.vec_env import make_vec_env
 from stormgym.envs.restoration.layout import CREW_SCALARS, crew_columns
 
 ENV_KWARGS: dict[str, Any] = {"city": "synthetic:7:1", "predictor": "none"}
+SMALL: dict[str, dict[str, Any]] = {
+    "Restoration-v0": ENV_KWARGS,
+    "Undergrounding-v0": {"profile": "synthetic:12:1", "budget": 3_000.0},
+}
 NAMES = [name for name, spec in AGENTS.items() if spec.trainable]
 
 
@@ -35,8 +39,8 @@ def learner_named(name: str) -> Learner:
     return learner
 
 
-def mid_episode(num_envs: int = 4) -> tuple[Any, dict[str, np.ndarray[Any, Any]]]:
-    venv = make_vec_env("Restoration-v0", num_envs, seed=2, **ENV_KWARGS)
+def mid_episode(num_envs: int = 4, env_id: str = "Restoration-v0") -> tuple[Any, dict[str, np.ndarray[Any, Any]]]:
+    venv = make_vec_env(env_id, num_envs, seed=2, **SMALL[env_id])
     venv.reset()
     rng = np.random.default_rng(0)
     obs: Any = None
@@ -48,7 +52,7 @@ def mid_episode(num_envs: int = 4) -> tuple[Any, dict[str, np.ndarray[Any, Any]]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_learner__builds_a_real_model_that_acts_on_open_regions_only(name: str) -> None:
-    venv, obs = mid_episode()
+    venv, obs = mid_episode(env_id=AGENTS[name].envs[0])
     learner = learner_named(name)
     assert learner.name == name
     settings = learner.settings()

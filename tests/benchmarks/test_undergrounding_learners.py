@@ -1,0 +1,38 @@
+"""The benchmark of learners on Undergrounding-v0: measured once, kept, and a table that says what it holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import undergrounding_learners
+
+
+@pytest.mark.slow
+def test_table__is_made_of_kept_seeds_and_trained_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- undergrounding_learners:begin -->\n<!-- undergrounding_learners:end -->\n")
+    options = ["--profile", "synthetic:5:1", "--timesteps", "1024", "--seeds", "2", "--episodes", "8", "--in-process"]
+    options += ["--tasks", "worst storm", "--agents", "maskable-ppo", "--results", str(tmp_path / "kept")]
+    options += ["--runs-dir", str(tmp_path / "runs")]
+    assert undergrounding_learners.main([*options, "--docs", str(page)]) == 0
+    kept = {file: file.stat().st_mtime_ns for file in (tmp_path / "kept").iterdir()}
+    assert len(kept) == 4 + 2
+    scores = {file.name: json.loads(file.read_text()) for file in kept}
+    planner = next(s for name, s in scores.items() if name.startswith("tri-level"))["score"]["episodes"]["saidi_h"]
+    for content in scores.values():
+        mine = content["score"]["episodes"]["saidi_h"]
+        assert all(a >= b * (1 - 1e-5) - 1e-5 for a, b in zip(mine, planner, strict=True))  # it is exact
+    text = page.read_text()
+    assert "| worst storm | tri-level |" in text
+    assert "| worst storm | maskable-ppo |" in text
+    first = capsys.readouterr().out
+    assert undergrounding_learners.main(options) == 0
+    assert capsys.readouterr().out == first
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "kept").iterdir()} == kept
+
+
+def test_names__that_are_unknown_are_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert undergrounding_learners.main(["--tasks", "none"]) == 2
+    assert "error: unknown 'none'; tasks: worst storm" in " ".join(capsys.readouterr().out.split())
