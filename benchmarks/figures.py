@@ -1,7 +1,8 @@
 """Pictures of the environments for the docs: an episode of each under one agent.
 
-Writes `restoration.png` (a frame half-way through the episode), `restoration.gif` (the episode) and `dispatch.png` (a
-day of GeneratorDispatch-v0) into the folder.
+Writes `restoration.png` (a frame half-way through the episode), `restoration.gif` (the episode), `dispatch.png` (a
+day of GeneratorDispatch-v0) and `undergrounding.png` (a season of Undergrounding-v0 whose worst storm comes) into the
+folder.
 
     python benchmarks/figures.py --folder docs/img
 """
@@ -21,6 +22,7 @@ from PIL import Image
 from stormgym.agents.policy import make_policy
 from stormgym.envs.dispatch.env import GeneratorDispatchEnv
 from stormgym.envs.restoration.env import RestorationEnv
+from stormgym.envs.undergrounding.env import UndergroundingEnv
 
 GIF_SIZE = (700, 350)
 GIF_COLOURS = 32
@@ -39,6 +41,10 @@ class Settings:
     profile: str = "ten"
     """Profile of the dispatch environment."""
     dispatcher: str = "replanning-dispatch"
+    """The agent that plays it."""
+    regions: str = "ten"
+    """Profile of the undergrounding environment."""
+    hardener: str = "tri-level"
     """The agent that plays it."""
     seed: int = 0
     """Seed of the episode."""
@@ -81,7 +87,10 @@ def main(settings: Settings) -> None:
     write_gif(settings.folder / "restoration.gif", chosen)
     days = play(GeneratorDispatchEnv(settings.profile, render_mode="rgb_array"), settings.dispatcher, settings.seed)
     Image.fromarray(days[len(days) // 2]).save(settings.folder / "dispatch.png", optimize=True)
-    for name in ("restoration.png", "restoration.gif", "dispatch.png"):
+    season = UndergroundingEnv(settings.regions, storm="adversarial", render_mode="rgb_array")
+    last = play(season, settings.hardener, settings.seed)[-1]
+    Image.fromarray(last).save(settings.folder / "undergrounding.png", optimize=True)
+    for name in ("restoration.png", "restoration.gif", "dispatch.png", "undergrounding.png"):
         path = settings.folder / name
         print(f"{path}: {path.stat().st_size / 1024:.0f} KiB")
 

@@ -42,7 +42,8 @@ class EnvOptions:
     """Link from income to repair hours in the generator (1 as calibrated, 0 none); synthetic cities only."""
     profile: Annotated[str | None, shown_as("NAME")] = None
     """Counties, storms and costs. GeneratorDispatch-v0: A, B, ten, synthetic:K:SEED, or a folder with counties.csv,
-    profile.json and outages*.csv. Undergrounding-v0: ten, appendix-g or synthetic:K:SEED."""
+    profile.json and outages*.csv. Undergrounding-v0: ten, appendix-g, synthetic:K:SEED, or a folder with
+    regions.csv, storms.csv and profile.json."""
     split: Annotated[str | None, shown_as("NAME")] = None
     """Records that are drawn: all, or one half of each region's, train or test (train.py takes train, and scores on
     test)."""

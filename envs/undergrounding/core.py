@@ -88,7 +88,7 @@ class SeasonSource:
 
     def draw(self, rngs: Sequence[np.random.Generator]) -> tuple[Floats, Floats, Outlook]:
         """Storms `[B, K]`, covariates `[B, K, F]` and outlooks of B seasons, one generator each."""
-        seasons = self.profile.seasons(rngs)
+        seasons = self.profile.draw_seasons(rngs)
         known = outlook(self.forecaster, self.profile, seasons)
         upper = known.sets().finite_upper()
         total = np.minimum(known.total_upper, upper.sum(axis=-1))

@@ -50,7 +50,8 @@ class UndergroundingEnv(SingleEnv):
 
     ## Arguments
     Args:
-        profile: regions, storms and costs: `"ten"`, `"appendix-g"` or `"synthetic:K:SEED"`.
+        profile: regions, storms and costs: `"ten"`, `"appendix-g"`, `"synthetic:K:SEED"`, or the path of a folder of
+            recorded storms (`stormgym.envs.undergrounding.folder`).
         storm: `"simulated"`, the season's own, or `"adversarial"`, the worst of its set for the plan.
         budget, n_crews, noise, cost_limit: in place of the profile's own.
         forecast: how the set is made: `"ncp"`, `"cp"` or `"empirical"` (`stormgym.predictors.ConformalPolytope`).

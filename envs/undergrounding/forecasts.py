@@ -5,20 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-import numpy as np
-
-from stormgym.envs.storms import COVARIATES, Family, Floats, features
+from stormgym.envs.storms import Family, Floats
 from stormgym.envs.undergrounding.profiles import Seasons, UndergroundingProfile
 from stormgym.predictors.uncertainty import ConformalPolytope
 from stormgym.predictors.uncertainty_set import UncertaintySet
 
 Forecast = Literal["ncp", "cp", "empirical"]
 Calibration = Literal["marginal", "joint"]
-FEATURES = (*(name for name in COVARIATES if name != "onset"), "log_customers")
-"""What the forecaster sees of each region."""
-N_FIT, N_CALIBRATION = 160, 200
-"""Simulated seasons behind the forecaster; none is a season of an episode. 1 % a region needs 99 to calibrate."""
-_STREAM = 7_005
 
 
 class Outlook(NamedTuple):
@@ -35,11 +28,6 @@ class Outlook(NamedTuple):
         return UncertaintySet(self.lower, self.upper, self.total_lower, self.total_upper)
 
 
-def known_before(seasons: Seasons, profile: UndergroundingProfile) -> Floats:
-    """Covariates `[B, K, F]` that the forecaster sees, see `FEATURES`."""
-    return features(FEATURES, seasons.covariates, profile)
-
-
 def forecaster(
     profile: UndergroundingProfile,
     method: Forecast = "ncp",
@@ -47,7 +35,7 @@ def forecaster(
     confidence_level: float = 0.99,
     total_confidence_level: float = 0.5,
 ) -> ConformalPolytope:
-    """Sets of storms from simulated seasons of a profile, the same everywhere; fitted once a profile (about a second).
+    """Sets of storms from the seasons of a profile that are known, fitted once a profile (about a second).
 
     Args:
         profile: regions and storms.
@@ -61,8 +49,7 @@ def _fitted(
     family: Family, method: Forecast, calibration: Calibration, level: float, total_level: float
 ) -> ConformalPolytope:
     profile: UndergroundingProfile = family.profile
-    seasons = profile.seasons([np.random.default_rng([_STREAM, i]) for i in range(N_FIT + N_CALIBRATION)])
-    X, y = known_before(seasons, profile), seasons.outage_h
+    first, second = profile.learning_seasons()
     model = ConformalPolytope(
         method=method,
         calibration=calibration,
@@ -70,11 +57,12 @@ def _fitted(
         total_confidence_level=total_level,
         random_state=0,
     )
-    return model.fit(X[:N_FIT], y[:N_FIT]).conformalize(X[N_FIT:], y[N_FIT:])
+    model.fit(profile.known_before(first.covariates), first.outage_h)
+    return model.conformalize(profile.known_before(second.covariates), second.outage_h)
 
 
 def outlook(model: ConformalPolytope, profile: UndergroundingProfile, seasons: Seasons) -> Outlook:
     """The forecaster's outlook on B seasons; what it says of the storm itself goes unread."""
-    X = known_before(seasons, profile)
+    X = profile.known_before(seasons.covariates)
     sets = model.predict_set(X)
     return Outlook(model.predict(X), *sets.bounds)

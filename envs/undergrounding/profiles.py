@@ -6,20 +6,26 @@ import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from stormgym.envs.data.tables import put
 from stormgym.envs.equity import gap
-from stormgym.envs.storms import Floats, StormModel, check_not_negative, check_positive
+from stormgym.envs.storms import COVARIATES, Floats, StormModel, check_not_negative, check_positive, features
 
 KNOWN = (
-    "'ten', 'appendix-g' (ten cities with the tri-level paper's storms) or 'synthetic:K:SEED', e.g. 'synthetic:40:0'"
+    "'ten', 'appendix-g' (the storms of the tri-level paper), 'synthetic:K:SEED' (K regions, e.g. 'synthetic:40:0'), or "
+    "a folder with regions.csv, storms.csv and profile.json"
 )
 DEFAULT_PROFILE = "ten"
 MAX_REGIONS = 400
+N_FIT, N_CALIBRATION = 160, 200
+SEEN = (*(name for name in COVARIATES if name != "onset"), "log_customers")
+"""What a forecaster sees of each region."""
 _LIMIT_SEASONS = 500
+_LEARNING_STREAM = 7_005
 
 
 class Seasons(NamedTuple):
@@ -80,6 +86,27 @@ class UndergroundingProfile(StormModel):
         noise = np.stack([rng.standard_normal(self.n_counties) for rng in streams])
         return Seasons(np.maximum(outage_h + self.noise / self.population * noise, 0.0), storms.covariates)
 
+    def draw_seasons(self, streams: Sequence[np.random.Generator]) -> Seasons:
+        """Seasons of episodes, one a stream: here simulated ones."""
+        return self.seasons(streams)
+
+    def learning_seasons(self) -> tuple[Seasons, Seasons]:
+        """160 simulated seasons to fit a forecaster on, and 200 others to calibrate it by; no episode has one of them.
+
+        A level of 99 % a region needs 99 to calibrate.
+        """
+        n = N_FIT + N_CALIBRATION
+        known = self.seasons([np.random.default_rng([_LEARNING_STREAM, i]) for i in range(n)])
+        return Seasons(*(part[:N_FIT] for part in known)), Seasons(*(part[N_FIT:] for part in known))
+
+    def known_before(self, covariates: Floats) -> Floats:
+        """What a forecaster sees of each region `[B, K, F']`: its weather and the logarithm of its customers.
+
+        Args:
+            covariates: `[B, K, F]`, see `stormgym.envs.storms.COVARIATES`.
+        """
+        return features(SEEN, covariates, self)
+
     def seasons_given(self, covariates: Floats, n_samples: int, seed: int) -> Floats:
         """Storms in hours that simulated seasons of known covariates can have, `[n_samples, B, K]`.
 
@@ -136,13 +163,34 @@ def usual_loss_h(profile: UndergroundingProfile) -> float:
     return float(profile.loss_h(_nothing_buried(profile)).mean())
 
 
-@lru_cache(maxsize=64)
 def resolve_profile(name: str) -> UndergroundingProfile:
-    """Return the profile of a name.
+    """Return the profile of a name, or of a folder of regions and their storms (a name comes first).
+
+    A folder is read again when one of its files has changed.
 
     Raises:
         ValueError: no such profile.
+        DataError: a folder whose files do not fit.
     """
+    if name and name not in ("ten", "appendix-g") and not name.startswith("synthetic:") and Path(name).is_dir():
+        from stormgym.envs.undergrounding.folder import stamp
+
+        folder = Path(name).resolve()
+        return _recorded(folder, stamp(folder))
+    return _synthesised(name)
+
+
+@lru_cache(maxsize=8)
+def _recorded(folder: Path, state: tuple[tuple[str, int, int], ...]) -> UndergroundingProfile:
+    """The profile of a folder in one state of its files."""
+    del state  # only tells one from the next
+    from stormgym.envs.undergrounding.folder import load_profile
+
+    return load_profile(folder)
+
+
+@lru_cache(maxsize=64)
+def _synthesised(name: str) -> UndergroundingProfile:
     if name == "ten":
         return synthetic_profile(10, 0, name=name)
     if name == "appendix-g":

@@ -10,7 +10,7 @@ import stormgym  # noqa: F401  (registers the ids)
 from stormgym.agents.planning.trilevel import worst_case
 from stormgym.envs.undergrounding.core import STATE, UndergroundingCore
 from stormgym.envs.undergrounding.env import UndergroundingEnv
-from stormgym.envs.undergrounding.forecasts import Outlook, forecaster, known_before
+from stormgym.envs.undergrounding.forecasts import Outlook, forecaster
 from stormgym.envs.undergrounding.process import UndergroundingProcess
 from stormgym.envs.undergrounding.profiles import (
     UndergroundingProfile,
@@ -232,7 +232,7 @@ def test_source__no_end_at_all_is_an_error_that_names_the_cure():
 def test_outlook__holds_new_seasons_as_its_levels_promise():
     profile = resolve_profile("ten")
     seasons = profile.seasons([np.random.default_rng([77, i]) for i in range(600)])
-    report = forecaster(profile).coverage(known_before(seasons, profile), seasons.outage_h)
+    report = forecaster(profile).coverage(profile.known_before(seasons.covariates), seasons.outage_h)
     assert 0.97 < report.marginal <= 1.0  # of 200 calibration seasons: 0.99, sd of the level itself 0.7 %
     assert 0.38 < report.total < 0.62
 

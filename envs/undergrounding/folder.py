@@ -1,0 +1,141 @@
+"""A folder of regions and their past storms: `regions.csv`, `storms.csv`, `profile.json` (docs/environments)."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stormgym.envs.data.tables import DataError, Table, read_json, read_table
+from stormgym.envs.storms import Floats
+from stormgym.envs.undergrounding.profiles import MAX_REGIONS, half_of_doing_nothing
+from stormgym.envs.undergrounding.recorded import RecordedUnderground
+
+REGIONS, STORMS, PROFILE = "regions.csv", "storms.csv", "profile.json"
+_KEYS = {
+    "budget": "a number above 0",
+    "n_crews": "a whole number of at least 0",
+    "n_known": "a whole number of at least 4",
+    "cost_limit": "a number above 0",
+    "name": "a text",
+    "notes": "free",
+}
+
+
+def stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Names, times of change and sizes of the files that a profile is made of: what tells one state from the next."""
+    paths = [folder / name for name in (REGIONS, STORMS, PROFILE) if (folder / name).is_file()]
+    return tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
+
+
+def load_profile(folder: str | os.PathLike[str]) -> RecordedUnderground:
+    """Read a folder of regions and their storms.
+
+    `regions.csv` has a row a region: region, customers, income_usd, protect_cost, and x, y in any unit. `storms.csv`
+    has a row for each storm and region that lost power: storm, region, hours (of a mean customer of the region); storms
+    are in the order of time, pairs without a row are zeros. `profile.json` has budget and n_crews, and may have n_known
+    (of the first storms, which planners may look at; two thirds if left out), cost_limit (half of the mean gap of
+    burying nothing in the known storms if left out), name and notes.
+
+    Raises:
+        DataError: a file, column, key or value that does not fit; the message says where and what to do.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder. Give one with {REGIONS}, {STORMS} and {PROFILE}.")
+    options = _read_options(folder / PROFILE)
+    table = read_table(folder / REGIONS)
+    region = table.unique_ids("region")
+    if not 3 <= len(region) <= MAX_REGIONS:
+        raise DataError(f"{table.source}: needs 3 to {MAX_REGIONS} regions; got {len(region)}. Add or join some.")
+    population = table.numbers("customers", rule="customers must be a number above 0", valid=lambda v: v > 0)
+    cost = table.numbers("protect_cost", rule="protect_cost must be a number above 0", valid=lambda v: v > 0)
+    storm, hours = _storms(read_table(folder / STORMS), region)
+    given = {name: value for name, value in options.items() if name != "notes"}
+    given.setdefault("name", folder.resolve().name)
+    given.setdefault("n_known", 2 * len(storm) // 3)
+    try:
+        profile = RecordedUnderground(
+            **{"cost_limit": 1.0, **given},
+            population=population,
+            protect_cost=cost,
+            place=_places(table),
+            income=table.numbers("income_usd"),
+            n_periods=1,
+            rate=1.0,
+            latest_onset=0,
+            region=region,
+            storm=storm,
+            recorded_h=hours,
+        )
+    except DataError as error:
+        raise DataError(f"{folder}: {error}") from error
+    except ValueError as error:
+        raise DataError(f"{folder / PROFILE}: {error}. Correct it.") from error
+    if "cost_limit" in options:
+        return profile
+    limit = half_of_doing_nothing(profile)
+    if not limit > 0:
+        raise DataError(
+            f"{folder / STORMS}: income groups fare alike in every known storm, so that a limit cannot be drawn from "
+            f"them. Set cost_limit in {PROFILE}."
+        )
+    return replace(profile, cost_limit=limit)
+
+
+def _read_options(path: Path) -> dict[str, Any]:
+    options = read_json(path)
+    for key in options:
+        if key not in _KEYS:
+            raise DataError(
+                f"{path}: unknown key {key!r}; known are {list(_KEYS)}. Correct or remove it (free text: 'notes')."
+            )
+    for key in ("budget", "n_crews"):
+        if key not in options:
+            raise DataError(f"{path}: key {key!r} is missing; it must be {_KEYS[key]}. Add it.")
+    for key, value in options.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+        fits = {
+            "budget": number and value > 0,
+            "cost_limit": number and value > 0,
+            "n_crews": number and isinstance(value, int) and value >= 0,
+            "n_known": number and isinstance(value, int) and value >= 4,
+            "name": isinstance(value, str) and bool(value),
+            "notes": True,
+        }
+        if not fits[key]:
+            raise DataError(f"{path}: {key!r} must be {_KEYS[key]}; got {json.dumps(value)}. Correct it.")
+    return options
+
+
+def _storms(table: Table, region: tuple[str, ...]) -> tuple[tuple[str, ...], Floats]:
+    """Names of storms in the order of their rows, and hours `[E, K]`."""
+    names = table.text("storm")
+    storm = tuple(dict.fromkeys(names))
+    at = {name: i for i, name in enumerate(storm)}
+    cure = f"Name a region of {REGIONS}, or add it there."
+    column = table.index("region", region, what=f"a region of {REGIONS}", cure=cure)
+    hours = table.numbers("hours", rule="hours must be a number of at least 0", valid=lambda v: v >= 0)
+    result = np.zeros((len(storm), len(region)))
+    seen: dict[tuple[int, int], int] = {}
+    for row, (name, k) in enumerate(zip(names, column.tolist(), strict=True)):
+        cell = (at[name], k)
+        if cell in seen:
+            rule = f"each storm and region have one row, but line {seen[cell]} has them too"
+            table.fail(row, "storm", rule, "Add the hours up in one row.")
+        seen[cell] = table.lines[row]
+        result[cell] = hours[row]
+    return storm, result
+
+
+def _places(table: Table) -> Floats:
+    """Places in the unit square `[K, 2]`, all distances in one proportion."""
+    xy = np.stack([table.numbers("x"), table.numbers("y")], axis=1)
+    low, extent = xy.min(axis=0), np.ptp(xy, axis=0)
+    widest = max(float(extent.max()), 1e-9)
+    place: Floats = (xy - low) / widest + 0.5 * (1.0 - extent / widest)
+    return place
