@@ -16,8 +16,8 @@ from stormgym.envs.equity import gap
 from stormgym.envs.storms import COVARIATES, Floats, StormModel, check_not_negative, check_positive, features
 
 KNOWN = (
-    "'ten', 'appendix-g' (the storms of the tri-level paper), 'synthetic:K:SEED' (K regions, e.g. 'synthetic:40:0'), or "
-    "a folder with regions.csv, storms.csv and profile.json"
+    "'ten', 'appendix-g' (the storms of the tri-level paper), 'synthetic:K:SEED' (K regions, e.g. 'synthetic:40:0'), "
+    "or a folder with regions.csv, storms.csv and profile.json"
 )
 DEFAULT_PROFILE = "ten"
 MAX_REGIONS = 400
