@@ -1,8 +1,6 @@
 """One side of DefenderAttacker as a Gymnasium environment: policies have the others, so that any library learns.
 
-from stormgym.agents.planning.hardening_policies import TriLevel
-game = DefenderAttackerEnv()
-env = SideEnv(game, "nature", {"planner": TriLevel.for_env(game)})
+env = SideEnv(DefenderAttackerEnv(), "nature", {"planner": policy})
 PPO("MultiInputPolicy", env).learn(20_000)
 """
 
