@@ -28,6 +28,7 @@ from stormgym.agents.evaluation.report import make_console
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.evaluation.statistics import mean_estimate
 from stormgym.agents.evaluation.summary import plain, write_atomically
+from stormgym.envs.undergrounding.profiles import resolve_profile
 
 ENV_ID = "Undergrounding-v0"
 AGENTS = ("maskable-ppo", "sta-ppo")
@@ -92,7 +93,6 @@ class Score:
 
     episodes: dict[str, list[float]]
     """Metric -> one number a season."""
-    cost_limit: float
     ms: float
     """Of a decision, alone."""
 
@@ -161,9 +161,8 @@ def _score(settings: Settings, task: Task, name: str, seed: int | None, trainer:
         env_kwargs=task.env(settings.profile),
     )
     record = played.agents[name]
-    assert played.cost_limit is not None
     episodes = {key: np.round(record.metrics[key], 5).tolist() for key in KEYS}
-    score = Score(episodes, float(played.cost_limit), float(record.latency.mean_ms))
+    score = Score(episodes, float(record.latency.mean_ms))
     settings.results.mkdir(parents=True, exist_ok=True)
     write_atomically(file, json.dumps(plain({**told, "seed": seed, "score": asdict(score)})) + "\n")
     return score
@@ -196,7 +195,7 @@ def table(tasks: list[Task], found: dict[tuple[str, str, int | None], Score], se
             n = str(len(scores)) if name in AGENTS else ""
             ms = f"{np.mean([score.ms for score in scores]):.1f}"
             lines.append(f"| {' | '.join((task.name, name, *cells, n, ms))} |")
-    limit = next(iter(found.values())).cost_limit if found else float("nan")
+    limit = resolve_profile(settings.profile).cost_limit
     seasons = f"{settings.episodes:,} held-out seasons of `{settings.profile}`"
     lines.append(f"\nLimit on the mean gap: {limit:g} h; {seasons}.")
     return "\n".join(lines)

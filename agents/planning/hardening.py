@@ -93,33 +93,68 @@ def left_h(plans: Bools, storms: Floats, weights: Floats, n_crews: int) -> Float
     return exposed * (1.0 - send_crews(exposed * weights, n_crews))
 
 
-def best_plan(case: Case, storms: Floats, profile: UndergroundingProfile, gap_weight: float = 0.0) -> Bools:
+def listed_plans(case: Case, *, full: bool) -> Bools | None:
+    """Affordable plans `[P, K]`, or None where there are more than `MAX_LISTED`.
+
+    Args:
+        case: of the season.
+        full: only plans to which nothing can be added; the loss never grows when a region is added, but the gap may.
+    """
+    if full:
+        return None if (found := list_patterns(case.cost, case.budget, MAX_LISTED)) is None else np.array(found)
+    free = np.flatnonzero(~case.protected & (case.cost <= case.budget))
+    if len(free) > np.log2(MAX_LISTED) + 2:
+        return None
+    chosen = (np.arange(2 ** len(free))[:, None] >> np.arange(len(free))) & 1 > 0
+    plans = np.zeros((len(chosen), len(case.cost)), dtype=np.bool_)
+    plans[:, free] = chosen
+    plans = plans[plans @ case.cost <= case.budget * (1.0 + 1e-9)]
+    return plans if len(plans) <= MAX_LISTED else None
+
+
+def loss_and_gap(plans: Bools, case: Case, storms: Floats, profile: UndergroundingProfile) -> tuple[Floats, Floats]:
+    """Mean loss and mean gap in hours `[P]` of plans `[P, K]` in storms `[S, K]`, some plans at a time."""
+    parts = []
+    for some in np.array_split(plans, max(len(plans) // 200, 1)):
+        left = left_h(some | case.protected, storms, profile.population, case.n_crews)
+        parts.append((profile.loss_h(left).mean(axis=1), profile.gap_h(left).mean(axis=1)))
+    loss, gap = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return loss, gap
+
+
+def best_plan(
+    case: Case,
+    storms: Floats,
+    profile: UndergroundingProfile,
+    gap_weight: float = 0.0,
+    start: Bools | None = None,
+) -> Bools:
     """The plan `[K]` of least mean loss in storms `[S, K]`, plus `gap_weight` times the mean gap between groups.
 
-    Every affordable plan to which nothing can be added is looked at where these are few, so that without a weight of
-    the gap it is the best there is. Then, and alone where they are many, regions are added, dropped and exchanged while
-    that helps.
+    The best of all affordable plans where these are few enough to list. Else regions are added, dropped and exchanged
+    while that helps, from the largest mean losses for the money on.
 
     Args:
         case: of the season.
         storms: what may come, in hours.
         profile: for customers and groups.
         gap_weight: hours of loss that an hour of gap is worth.
+        start: an affordable plan from which a search goes on; None or an empty one takes the greedy one.
     """
 
     def score(plans: Bools) -> Floats:
-        left = left_h(plans | case.protected, storms, profile.population, case.n_crews)
-        result: Floats = profile.loss_h(left).mean(axis=1)
-        return result if gap_weight == 0 else result + gap_weight * profile.gap_h(left).mean(axis=1)
+        loss, gap = loss_and_gap(plans, case, storms, profile)
+        result: Floats = loss + gap_weight * gap
+        return result
 
-    listed = list_patterns(case.cost, case.budget, MAX_LISTED)
-    start = _greedy(case, storms) if listed is None else None
-    plans = np.array(listed if start is None else [start])
-    values = np.concatenate([score(part) for part in np.array_split(plans, max(len(plans) // 200, 1))])
-    best, least = plans[int(values.argmin())], float(values.min())
+    plans = listed_plans(case, full=gap_weight == 0)
+    if plans is not None:
+        best: Bools = plans[int(score(plans).argmin())]
+        return best & ~case.protected
+    best, least = _greedy(case, storms) if start is None or not start.any() else start, np.inf
     while True:
         near = _neighbours(best, case)
-        values = np.concatenate([score(part) for part in np.array_split(near, max(len(near) // 200, 1))])
+        values = score(near)
         if not values.min() < least - 1e-12:
             return best & ~case.protected
         best, least = near[int(values.argmin())], float(values.min())

@@ -12,7 +12,7 @@ import numpy as np
 
 from stormgym.envs.data.tables import DataError, Table, read_json, read_table
 from stormgym.envs.storms import Floats
-from stormgym.envs.undergrounding.profiles import MAX_REGIONS, half_of_doing_nothing
+from stormgym.envs.undergrounding.profiles import MAX_REGIONS, usual_limit_h
 from stormgym.envs.undergrounding.recorded import RecordedUnderground
 
 REGIONS, STORMS, PROFILE = "regions.csv", "storms.csv", "profile.json"
@@ -38,8 +38,8 @@ def load_profile(folder: str | os.PathLike[str]) -> RecordedUnderground:
     `regions.csv` has a row a region: region, customers, income_usd, protect_cost, and x, y in any unit. `storms.csv`
     has a row for each storm and region that lost power: storm, region, hours (of a mean customer of the region); storms
     are in the order of time, pairs without a row are zeros. `profile.json` has budget and n_crews, and may have n_known
-    (of the first storms, which planners may look at; two thirds if left out), cost_limit (half of the mean gap of
-    burying nothing in the known storms if left out), name and notes.
+    (of the first storms, which planners may look at; two thirds if left out), cost_limit (three fifths of the mean gap
+    of burying nothing in the known storms if left out), name and notes.
 
     Raises:
         DataError: a file, column, key or value that does not fit; the message says where and what to do.
@@ -78,7 +78,7 @@ def load_profile(folder: str | os.PathLike[str]) -> RecordedUnderground:
         raise DataError(f"{folder / PROFILE}: {error}. Correct it.") from error
     if "cost_limit" in options:
         return profile
-    limit = half_of_doing_nothing(profile)
+    limit = usual_limit_h(profile)
     if not limit > 0:
         raise DataError(
             f"{folder / STORMS}: income groups fare alike in every known storm, so that a limit cannot be drawn from "

@@ -24,6 +24,7 @@ MAX_REGIONS = 400
 N_FIT, N_CALIBRATION = 160, 200
 SEEN = (*(name for name in COVARIATES if name != "onset"), "log_customers")
 """What a forecaster sees of each region."""
+LIMIT_SHARE = 0.6
 _LIMIT_SEASONS = 500
 _LEARNING_STREAM = 7_005
 
@@ -153,9 +154,13 @@ def _nothing_buried(profile: UndergroundingProfile) -> Floats:
     return result
 
 
-def half_of_doing_nothing(profile: UndergroundingProfile) -> float:
-    """Half of the mean gap if nothing is buried, over 500 seasons, to three digits: a limit that binds."""
-    return float(f"{0.5 * float(profile.gap_h(_nothing_buried(profile)).mean()):.3g}")
+def usual_limit_h(profile: UndergroundingProfile) -> float:
+    """Three fifths of the mean gap if nothing is buried, over 500 seasons, to three digits.
+
+    Who plans for the loss alone leaves 0.4 to 1.1 of that gap in the profiles that were tried, and who plans before the
+    storm for the gap alone 0.4 to 0.57: a half is often out of reach.
+    """
+    return float(f"{LIMIT_SHARE * float(profile.gap_h(_nothing_buried(profile)).mean()):.3g}")
 
 
 def usual_loss_h(profile: UndergroundingProfile) -> float:
@@ -192,7 +197,7 @@ def _recorded(folder: Path, state: tuple[tuple[str, int, int], ...]) -> Undergro
 @lru_cache(maxsize=64)
 def _synthesised(name: str) -> UndergroundingProfile:
     if name == "ten":
-        return synthetic_profile(10, 0, name=name)
+        return synthetic_profile(10, 0, name=name, cost_limit=2.0)  # binds: plans for the loss alone leave 2.4
     if name == "appendix-g":
         printed: dict[str, Any] = {"transmission": 0.3, "weather_factor": 1.0, "restoration_noise": 0.0}
         return synthetic_profile(10, 0, name=name, noise=1_000.0, **printed)
@@ -211,8 +216,8 @@ def synthetic_profile(n_regions: int, seed: int, *, name: str | None = None, **c
         n_regions: K, at least 3.
         seed: of places, customers, incomes and costs.
         name: of the profile.
-        **changes: attributes of `UndergroundingProfile` in place of the usual ones; without `cost_limit` it is half of
-            the mean gap of doing nothing.
+        **changes: attributes of `UndergroundingProfile` in place of the usual ones; without `cost_limit` it is
+            `usual_limit_h`.
     """
     rng = np.random.default_rng([n_regions, seed, 5])
     population: Floats = np.exp(rng.uniform(np.log(500.0), np.log(5_000.0), n_regions)).round()
@@ -231,4 +236,4 @@ def synthetic_profile(n_regions: int, seed: int, *, name: str | None = None, **c
         "cost_limit": 1.0,
     }
     profile = UndergroundingProfile(name=name or f"synthetic:{n_regions}:{seed}", **{**usual, **changes})
-    return profile if "cost_limit" in changes else replace(profile, cost_limit=half_of_doing_nothing(profile))
+    return profile if "cost_limit" in changes else replace(profile, cost_limit=usual_limit_h(profile))

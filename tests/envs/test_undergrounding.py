@@ -14,10 +14,10 @@ from stormgym.envs.undergrounding.forecasts import Outlook, forecaster
 from stormgym.envs.undergrounding.process import UndergroundingProcess
 from stormgym.envs.undergrounding.profiles import (
     UndergroundingProfile,
-    half_of_doing_nothing,
     resolve_profile,
     send_crews,
     synthetic_profile,
+    usual_limit_h,
 )
 from stormgym.envs.undergrounding.worst import worst_storms
 from stormgym.predictors.uncertainty_set import UncertaintySet
@@ -246,7 +246,7 @@ def test_outlook__is_the_same_in_any_batch():
             np.testing.assert_array_equal(mine[i], one[0])
 
 
-def test_profile__limit_is_half_of_the_gap_of_doing_nothing():
+def test_profile__limit_is_three_fifths_of_the_gap_of_doing_nothing():
     profile = synthetic_profile(6, 3)
     seasons = profile.seasons([np.random.default_rng([0, i]) for i in range(500)])
     gaps = []
@@ -254,8 +254,8 @@ def test_profile__limit_is_half_of_the_gap_of_doing_nothing():
         left = hours.copy()
         left[np.argmax(hours * profile.population)] = 0.0
         gaps.append(profile.gap_h(left))
-    assert profile.cost_limit == pytest.approx(0.5 * np.mean(gaps), rel=5e-3)
-    assert half_of_doing_nothing(profile) == profile.cost_limit
+    assert profile.cost_limit == pytest.approx(0.6 * np.mean(gaps), rel=5e-3)
+    assert usual_limit_h(profile) == profile.cost_limit
 
 
 def test_profile__noise_is_in_customer_hours_and_never_below_zero():
