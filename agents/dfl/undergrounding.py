@@ -34,10 +34,10 @@ ForecastLoss = Literal["mse", "qp", "spo+"]
 SLACK_CURVATURE = 1e-4
 """Of money that is left over, as a share of that of burying."""
 TUNING: dict[DecisionLoss, FineTuning] = {
-    "qp": FineTuning("qp", rho=4.0, fit_weight=0.03, n_epochs=20),
-    "spo+": FineTuning("spo+", fit_weight=0.03, n_epochs=20),
+    "qp": FineTuning("qp", rho=2.0, fit_weight=0.01, learning_rate=1e-2, n_epochs=60, batch_size=100),
+    "spo+": FineTuning("spo+", fit_weight=0.1, learning_rate=1e-2, n_epochs=60, batch_size=100),
 }
-"""Settings that lowered regret most on `synthetic:10:1`; rho is in hours."""
+"""Settings that lowered regret most on `synthetic:10:1`; rho is in hours, fit_weight in 1 / hour."""
 N_FIT, N_VALIDATION = 200, 100
 """Simulated seasons that forecasters are fitted on, and fine-tuning chooses by."""
 _FIT_SEED, _VALIDATION_SEED = 7_006, 7_007
