@@ -175,9 +175,7 @@ def draw(results: dict[Cell, Result]) -> Figure:
             ax.set_yticks(at, [", ".join(_words(setting)[1:]) for setting in chosen])
             ax.set_title(f"profile {profile}", fontsize=10)
         axes[0].invert_yaxis()
-        figure.supxlabel(
-            "hours of SAIDI more than two-stage (left of the line is better), 95 % over seeds", fontsize=10
-        )
+        figure.supxlabel("SAIDI less that of two-stage, h (left of the line is better; 95 % over seeds)", fontsize=10)
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return figure
 
