@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
-from dispatch_results.cells import Cell, Result, measure_all, sweep_cells, table_cells, weight_cells, withheld_cells
+from dispatch_results.cells import Cell, measured, order, sweep_cells, table_cells, weight_cells, withheld_cells
 from dispatch_results.figures import draw_cities, draw_sweeps, draw_table
 from dispatch_results.tables import sweep_table, table_of, weight_table
+from learning_cells import Result, measure_parts
 from pages import replace_block
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from stormgym.agents.evaluation.figures import save_png
 from stormgym.agents.evaluation.report import make_console
@@ -66,16 +66,7 @@ def main(args: list[str] | None = None) -> int:
     }
     wanted = {part: cells[part] for part in settings.parts if part in cells}
     console = make_console()
-    results: dict[str, dict[Cell, Result]] = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=make_console(stderr=True)) as progress:
-        for part, some in wanted.items():
-            task = progress.add_task(part, total=len(some))
-
-            def step(_: Cell, task: object = task) -> None:
-                progress.advance(task)  # type: ignore[arg-type]
-
-            results[part] = measure_all(some, settings.results, step)
+    results = measure_parts(wanted, settings.results, measured, order)
     tables: dict[str, Callable[[dict[Cell, Result]], str]] = {
         "table": table_of,
         "withheld": table_of,

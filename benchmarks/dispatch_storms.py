@@ -20,7 +20,7 @@ import numpy as np
 import torch
 import tyro
 from dispatch_results.cells import played
-from dispatch_results.tables import markdown
+from learning_cells import markdown
 from numpy.typing import NDArray
 from pages import replace_block
 from rich.progress import track

@@ -1,27 +1,19 @@
-"""What one seed measures: a profile, its costs, what forecasters see; every agent's cost on 200 storms of its own.
-
-A cell's numbers go to one small JSON file that is meant to be committed; a cell that is there is not measured again.
-"""
+"""What one seed measures: a profile, its costs, what forecasters see; every agent's cost on 200 storms of its own."""
 
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from learning_cells import Result, key_of
 from numpy.typing import NDArray
 
 from stormgym.agents.dfl.dispatch import WEATHER, DispatchProblem, Events, WaveModel, simulated_events
 from stormgym.agents.dfl.learner import FineTuning, fine_tune
 from stormgym.agents.dfl.policies import AdaptiveDispatch
-from stormgym.agents.evaluation.summary import write_atomically
 from stormgym.agents.planning.dispatch import online_greedy
 from stormgym.envs.dispatch.core import STATE
 from stormgym.envs.dispatch.generators import StormProfile
@@ -71,41 +63,12 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """Name of its file: what a reader looks for, and a digest of everything."""
-        digest = hashlib.sha256(json.dumps([_FORMAT, asdict(self)], sort_keys=True).encode()).hexdigest()[:10]
-        return f"{self.profile.replace(':', '-')}-{self.seed}-{digest}"
+        """Name of its file."""
+        return key_of(self, f"{self.profile}-{self.seed}", _FORMAT)
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a cell gave."""
-
-    optimum: float
-    """Mean cost of the plans for the true waves."""
-    cost: dict[str, float]
-    """Mean cost of each agent on the same storms."""
-    best_epoch: dict[str, int]
-    """Epoch that fine-tuning kept; 0: its start."""
-
-    def regret(self, agent: str) -> float:
-        """Mean cost above the optimum."""
-        return self.cost[agent] - self.optimum
-
-
-def measure(cell: Cell, folder: Path) -> Result:
-    """Read a cell's file, or measure the cell and write it."""
-    file = folder / f"{cell.key}.json"
-    if file.is_file():
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        return Result(kept["optimum"], kept["cost"], kept["best_epoch"])
-    result = _measured(cell)
-    folder.mkdir(parents=True, exist_ok=True)
-    content = {"cell": asdict(cell), **asdict(result)}
-    write_atomically(file, json.dumps(content, indent=1) + "\n")
-    return result
-
-
-def _measured(cell: Cell) -> Result:
+def measured(cell: Cell) -> Result:
+    """Costs of the cell's agents on its test storms."""
     profile = cell.place
     problem, test = DispatchProblem(profile), events(cell, "test")
     optimum = problem.cost(problem.decide(test.outcomes[None]), test.outcomes)
@@ -259,11 +222,6 @@ def sweep_cells(profile: str, seeds: int, **others: Any) -> list[Cell]:
     ]
 
 
-def measure_all(cells: list[Cell], folder: Path, on_cell: Callable[[Cell], None]) -> dict[Cell, Result]:
-    """Every cell in turn, on one thread."""
-    torch.set_num_threads(1)
-    results = {}
-    for cell in sorted(cells, key=lambda c: (c.profile, c.features, c.seed)):  # cells of one forecaster in a row
-        results[cell] = measure(cell, folder)
-        on_cell(cell)
-    return results
+def order(cell: Cell) -> tuple[Any, ...]:
+    """Sorts cells so that those of one forecaster are in a row."""
+    return cell.profile, cell.features, cell.seed

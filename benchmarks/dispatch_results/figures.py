@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from learning_cells import Result, by, regrets
 
-from dispatch_results.cells import SWEEPS, Cell, Result, events, fitted
-from dispatch_results.tables import NAMES, by, regrets, varied
+from dispatch_results.cells import SWEEPS, Cell, events, fitted
+from dispatch_results.tables import NAMES, varied
 from stormgym.agents.dfl.dispatch import DispatchProblem
 from stormgym.agents.planning.dispatch import online_greedy
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 import numpy as np
+from learning_cells import Result, by, difference, headroom, markdown, number, regrets
 
-from dispatch_results.cells import SWEEPS, Cell, Result
-from stormgym.agents.evaluation.statistics import Estimate, mean_estimate
+from dispatch_results.cells import SWEEPS, Cell
+from stormgym.agents.evaluation.statistics import mean_estimate
 
-Group = list[Result]
 NAMES = {
     "do-nothing": "do nothing",
     "static": "static plan (mean wave)",
@@ -25,41 +22,6 @@ NAMES = {
     "adaptive": "adaptive, day by day",
 }
 _SYMBOLS = {"interruption_cost": "tau", "transport_cost": "c", "operating_cost": "gamma", "generators": "Q"}
-
-
-def by(results: dict[Cell, Result], key: Callable[[Cell], Any]) -> dict[Any, Group]:
-    """Results of the seeds of each value of `key`, values in order."""
-    values = sorted({key(cell) for cell in results})
-    return {value: [result for cell, result in results.items() if key(cell) == value] for value in values}
-
-
-def regrets(group: Group, agent: str) -> Estimate:
-    """Mean regret over seeds."""
-    return mean_estimate([result.regret(agent) for result in group])
-
-
-def difference(group: Group, agent: str, other: str = "two-stage") -> Estimate:
-    """Mean over seeds of the paired difference of costs."""
-    return mean_estimate([result.cost[agent] - result.cost[other] for result in group])
-
-
-def headroom(group: Group, agent: str) -> float:
-    """Share of what two-stage leaves above the floor that an agent takes."""
-    left = np.mean([result.cost["two-stage"] - result.cost["floor"] for result in group])
-    taken = np.mean([result.cost["two-stage"] - result.cost[agent] for result in group])
-    return float(taken / left)
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of texts."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def number(estimate: Estimate, sign: str = "") -> str:
-    """Value and half-width; the value alone where one seed gives no interval."""
-    text = f"{estimate.value:{sign},.0f}"
-    return text if np.isnan(estimate.low) else f"{text} ± {estimate.half_width:,.0f}"
 
 
 def table_of(results: dict[Cell, Result]) -> str:

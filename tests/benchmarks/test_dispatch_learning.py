@@ -10,8 +10,9 @@ import dispatch_storms
 import numpy as np
 import pandas as pd
 import pytest
-from dispatch_results.cells import ALL, OPEN_LOOP, Cell, Result, measure, sweep_cells, table_cells
-from dispatch_results.tables import headroom, table_of, varied
+from dispatch_results.cells import ALL, OPEN_LOOP, Cell, measured, sweep_cells, table_cells
+from dispatch_results.tables import table_of, varied
+from learning_cells import Result, headroom, measure
 
 SMALL = dispatch_learning.SMALL
 
@@ -38,9 +39,9 @@ def test_table__is_made_of_kept_seeds_and_measured_once(tmp_path: Path, capsys: 
 
 def test_measure__a_cell_gives_the_same_to_the_bit(tmp_path: Path) -> None:
     cell = Cell(seed=1, transport_cost=100.0, agents=("two-stage", "gdf", "sampled"), **SMALL)  # type: ignore[arg-type]
-    assert measure(cell, tmp_path / "a") == measure(cell, tmp_path / "b") == measure(cell, tmp_path / "a")
+    assert measure(cell, tmp_path / "a", measured) == measure(cell, tmp_path / "b", measured)
     with pytest.raises(ValueError, match="no agent 'best'"):
-        measure(Cell(seed=1, agents=("best",), **SMALL), tmp_path)  # type: ignore[arg-type]
+        measured(Cell(seed=1, agents=("best",), **SMALL))  # type: ignore[arg-type]
 
 
 def test_tables__headroom_and_sweeps_are_what_they_say() -> None:

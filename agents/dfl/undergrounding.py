@@ -1,0 +1,301 @@
+"""Which lines to bury as a decision problem, and hours without power as what is forecast for it (GDF eq. 15-16).
+
+    g(x, s) = sum_k h_k (1 - x_k) s_k,   b.x <= B,  x in {0, 1}
+
+s_k is the SAIDI of region k; GDF has h_k = 1/K, b_k = 1 and B = C. The best plan is a knapsack, with equal costs the
+regions of largest h_k s_k, and its prices are linear in what is forecast.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import NotFittedError
+from torch import Tensor, nn
+
+from stormgym.agents.dfl.constraints import DenseConstraints
+from stormgym.agents.dfl.learner import DecisionLoss, FineTuning, fine_tune
+from stormgym.agents.planning.trilevel_problem import affordable, knapsack
+from stormgym.envs.storms import Family, features
+from stormgym.envs.undergrounding.forecasts import FEATURES
+from stormgym.envs.undergrounding.profiles import UndergroundingProfile
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+ForecastLoss = Literal["mse", "qp", "spo+"]
+SLACK_CURVATURE = 1e-4
+"""Of money that is left over, as a share of that of burying."""
+TUNING: dict[DecisionLoss, FineTuning] = {
+    "qp": FineTuning("qp", rho=2.0, fit_weight=0.01, learning_rate=1e-2, n_epochs=60, batch_size=100),
+    "spo+": FineTuning("spo+", fit_weight=0.1, learning_rate=1e-2, n_epochs=60, batch_size=100),
+}
+"""Settings that lowered regret most on `synthetic:10:1`; rho is in hours, fit_weight in 1 / hour."""
+N_FIT, N_VALIDATION = 200, 100
+"""Simulated seasons that forecasters are fitted on, and fine-tuning chooses by."""
+_FIT_SEED, _VALIDATION_SEED = 7_006, 7_007
+
+
+@dataclass(frozen=True)
+class SeasonEvents:
+    """E seasons that have passed."""
+
+    X: Floats  # [E, K, F] what the network sees
+    outage_h: Floats  # [E, K]
+
+    def __len__(self) -> int:
+        """E."""
+        return len(self.outage_h)
+
+    def rows(self, index: Ints) -> Self:
+        """Some of them."""
+        return type(self)(self.X[index], self.outage_h[index])
+
+    @property
+    def outcomes(self) -> Floats:
+        """Hours without power of a mean customer of each region `[E, K]`."""
+        return self.outage_h
+
+
+def simulated_seasons(
+    profile: UndergroundingProfile, n_events: int, seed: int, *, names: Sequence[str] = FEATURES
+) -> SeasonEvents:
+    """Simulated seasons of a profile, event i from stream `[seed, i]`.
+
+    Args:
+        profile: regions and storms.
+        n_events: E.
+        seed: of the streams.
+        names: what the network sees, of `stormgym.envs.storms.FEATURES`.
+    """
+    seasons = profile.seasons([np.random.default_rng([seed, i]) for i in range(n_events)])
+    return SeasonEvents(features(names, seasons.covariates, profile), seasons.outage_h)
+
+
+class KnapsackProblem:
+    """Which of K regions to bury within a budget, linear in their hours without power (GDF eq. 15-16).
+
+    A last variable is the share of the budget that is left over. A region that alone is above the budget is held at 0.
+
+    Args:
+        cost: `[K]` b, above 0.
+        budget: B, above 0, in the unit of `cost`.
+        weights: `[K]` h, at least 0 and not all 0; 1/K when left out.
+
+    Raises:
+        ValueError: a shape or number that does not fit; the message names it.
+    """
+
+    def __init__(self, cost: ArrayLike, budget: float, weights: ArrayLike | None = None) -> None:
+        self.protect_cost = np.array(cost, dtype=np.float64)
+        if self.protect_cost.ndim != 1 or not self.protect_cost.size:
+            raise ValueError(f"cost must be [K], one a region; got shape {self.protect_cost.shape}")
+        k = len(self.protect_cost)
+        if not ((self.protect_cost > 0) & (self.protect_cost < np.inf)).all():
+            raise ValueError(f"cost must be above 0 and finite; got {self.protect_cost.min()} as the least")
+        if not 0 < budget < np.inf:
+            raise ValueError(f"budget must be above 0 and finite, or there is nothing to decide; got {budget!r}")
+        self.weights = np.full(k, 1.0 / k) if weights is None else np.array(weights, dtype=np.float64)
+        if self.weights.shape != (k,) or not ((self.weights >= 0) & (self.weights < np.inf)).all():
+            raise ValueError(f"weights must be [{k}] as cost, finite and at least 0; got {weights!r}")
+        if not self.weights.any():
+            raise ValueError("weights must not all be 0: then every plan is as good")
+        self.budget = float(budget)
+        self._constraints = DenseConstraints(
+            np.append(self.protect_cost / budget, 1.0)[None],
+            [1.0],
+            np.append(affordable(self.protect_cost, budget).astype(np.float64), 1.0),
+        )
+
+    @classmethod
+    def of(cls, profile: UndergroundingProfile) -> KnapsackProblem:
+        """A profile's own costs and budget; a season costs the hours without power of a mean customer."""
+        return cls(profile.protect_cost, profile.budget, profile.population / profile.population.sum())
+
+    @property
+    def constraints(self) -> DenseConstraints:
+        """b.x / B + what is left = 1."""
+        return self._constraints
+
+    def curvature(self, rho: float) -> Tensor:
+        """rho times the mean weight on each region: x = clip((h s - nu b) / (rho mean h), 0, 1), with rho in hours."""
+        r = torch.full((len(self.weights) + 1,), rho * float(self.weights.mean()), dtype=torch.float64)
+        r[-1] *= SLACK_CURVATURE
+        return r
+
+    def prices(self, outcomes: Tensor, smooth: float = 0.0) -> Tensor:
+        """Prices `[..., K + 1]` of hours `[..., K]`; they have no corners, and `smooth` does nothing."""
+        del smooth
+        return nn.functional.pad(-torch.as_tensor(self.weights) * outcomes, (0, 1))
+
+    def decide(self, outcomes: Floats) -> Floats:
+        """Regions to bury `[B, K]`, 0 or 1, of the largest mean gain over hours `[S, B, K]`."""
+        gain = outcomes.mean(axis=0) * self.weights  # [B, K]
+        if np.ptp(self.protect_cost) == 0:
+            most = int(affordable(np.cumsum(self.protect_cost), self.budget).sum())
+            rank = np.argsort(np.argsort(-gain, axis=-1, kind="stable"), axis=-1, kind="stable")
+            return ((rank < most) & (gain > 0)).astype(np.float64)
+        return np.stack([knapsack(row, self.protect_cost, self.budget) for row in gain]).astype(np.float64)
+
+    def cost(self, plans: Floats, outcomes: Floats) -> Floats:
+        """g(x, s) `[B]` in weighted hours, of plans and hours `[B, K]`."""
+        result: Floats = ((1.0 - plans) * outcomes) @ self.weights
+        return result
+
+
+class SAIDIModel:
+    """Hours without power of each region from what is known of it before the season: one small network for all.
+
+    `fit -> predict`; it is a `Model` that `fine_tune` can change. The hidden widths are the paper's.
+
+    Args:
+        feature_names: names of the F covariates, kept with the model.
+        hidden: widths of the layers.
+        n_steps: gradient steps of the fit, each on all seasons.
+        learning_rate: of Adam, falling to a hundredth along a half cosine.
+        random_state: seed of the weights.
+
+    Attributes:
+        network_: the fitted network.
+        losses_: `[n_steps]` mean squared error of each step, hours^2.
+    """
+
+    def __init__(
+        self,
+        feature_names: Sequence[str] = FEATURES,
+        *,
+        hidden: Sequence[int] = (64, 32),
+        n_steps: int = 300,
+        learning_rate: float = 3e-3,
+        random_state: int = 0,
+    ) -> None:
+        if not feature_names:
+            raise ValueError("feature_names must name at least one covariate; got none")
+        if n_steps < 1 or not learning_rate > 0:
+            raise ValueError(
+                f"n_steps must be at least 1 and learning_rate above 0; got {n_steps!r} and {learning_rate!r}"
+            )
+        self.feature_names, self.hidden = tuple(feature_names), tuple(hidden)
+        self.n_steps, self.learning_rate, self.random_state = int(n_steps), learning_rate, random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Learn from E seasons.
+
+        Args:
+            X: `[E, K, F]` covariates.
+            y: `[E, K]` hours.
+
+        Raises:
+            ValueError: shapes that do not fit, values that are not finite, negative hours.
+        """
+        seen, hours = self._checked(X), np.asarray(y, dtype=np.float64)
+        if hours.shape != seen.shape[:2] or not len(hours):
+            raise ValueError(f"y must be [E, K] = {seen.shape[:2]} as X, with E at least 1; got shape {hours.shape}")
+        if not ((hours >= 0) & (hours < np.inf)).all():
+            raise ValueError(f"y must be hours of at least 0 and finite; got {hours.min()} to {hours.max()}")
+        self.mean_, self.scale_ = seen.mean(axis=(0, 1)), np.maximum(seen.std(axis=(0, 1)), 1e-9)
+        self.unit_h_ = max(float(hours.mean()), 1e-9)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.random_state)
+            layers: list[nn.Module] = []
+            for n_in, n_out in pairwise([seen.shape[-1], *self.hidden]):
+                layers += [nn.Linear(n_in, n_out), nn.Tanh()]
+            self.network_ = nn.Sequential(*layers, nn.Linear([seen.shape[-1], *self.hidden][-1], 1)).double()
+        x, target = self._standardized(seen), torch.as_tensor(hours)
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.n_steps, self.learning_rate / 100.0)
+        self.losses_ = np.zeros(self.n_steps)
+        for i in range(self.n_steps):
+            optimizer.zero_grad()
+            loss = ((self._hours(x) - target) ** 2).mean()
+            (loss / self.unit_h_**2).backward()
+            optimizer.step()
+            schedule.step()
+            self.losses_[i] = loss.item()
+        return self
+
+    def predict(self, X: ArrayLike) -> Floats:
+        """Mean hours `[E, K]`, at least 0, from covariates `[E, K, F]`."""
+        with torch.no_grad():
+            hours: Floats = self._hours(self._standardized(self._checked(X))).numpy()
+        return hours
+
+    def parameters(self) -> list[nn.Parameter]:
+        """What gradient steps change."""
+        self._need_fit()
+        return list(self.network_.parameters())
+
+    def outcomes(self, data: SeasonEvents, noise: torch.Generator) -> Tensor:
+        """The one forecast `[1, E, K]`."""
+        del noise
+        return self._hours(self._standardized(data.X))[None]
+
+    def fit_loss(self, data: SeasonEvents, noise: torch.Generator) -> Tensor:
+        """Mean squared error, hours^2."""
+        return ((self.outcomes(data, noise)[0] - torch.as_tensor(data.outage_h)) ** 2).mean()
+
+    def _hours(self, x: Tensor) -> Tensor:
+        """Hours `[E, K]` of standardized covariates `[E, K, F]`."""
+        return self.unit_h_ * nn.functional.softplus(self.network_(x)[..., 0])
+
+    def _standardized(self, X: Floats) -> Tensor:
+        self._need_fit()
+        return torch.as_tensor((X - self.mean_) / self.scale_)
+
+    def _checked(self, X: ArrayLike) -> Floats:
+        seen = np.asarray(X, dtype=np.float64)
+        if seen.ndim != 3 or seen.shape[-1] != len(self.feature_names):
+            names = ", ".join(self.feature_names)
+            raise ValueError(f"X must be [E, K, {len(self.feature_names)}], of {names}; got shape {seen.shape}")
+        if not np.isfinite(seen).all():
+            raise ValueError(f"X must be finite; got {seen[~np.isfinite(seen)][0]}")
+        return seen
+
+    def _need_fit(self) -> None:
+        if not hasattr(self, "mean_"):
+            raise NotFittedError("SAIDIModel is not fitted: call fit(X, y) first")
+
+
+def fit_saidi_forecaster(profile: UndergroundingProfile, loss: ForecastLoss = "mse") -> SAIDIModel:
+    """A forecaster of the profile's seasons, fitted on 200 simulated ones; no season of an episode is among them.
+
+    With `qp` or `spo+` it is fine-tuned on the plans of the profile's costs and budget, in hours of a mean customer,
+    epochs chosen by 100 others. Fitted once a profile and its costs, in some seconds; the model is shared: do not
+    change it.
+
+    Args:
+        profile: regions, storms and costs.
+        loss: `mse`, what comes; `qp` (GDF) and `spo+`, what plans cost on top.
+
+    Raises:
+        ValueError: another loss.
+    """
+    if loss not in ("mse", *TUNING):
+        raise ValueError(f"loss must be mse, qp or spo+; got {loss!r}")
+    if loss == "mse" or not affordable(profile.protect_cost, profile.budget).any():  # nothing can be decided
+        return _fitted(Family(profile))
+    return _tuned(Family(profile), (*profile.protect_cost.tolist(), profile.budget), loss)
+
+
+@lru_cache(maxsize=32)
+def _fitted(family: Family) -> SAIDIModel:
+    train = simulated_seasons(family.profile, N_FIT, _FIT_SEED)
+    return SAIDIModel().fit(train.X, train.outage_h)
+
+
+@lru_cache(maxsize=32)
+def _tuned(family: Family, costs: tuple[float, ...], loss: DecisionLoss) -> SAIDIModel:
+    del costs  # part of the key: the family knows storms alone, and its profile is the one that asked
+    profile, model = family.profile, copy.deepcopy(_fitted(family))
+    train, validation = (
+        simulated_seasons(profile, n, seed) for n, seed in ((N_FIT, _FIT_SEED), (N_VALIDATION, _VALIDATION_SEED))
+    )
+    fine_tune(model, KnapsackProblem.of(profile), train, validation, TUNING[loss])
+    return model
