@@ -99,6 +99,7 @@ _PLANS = f"{_PLANNING}.policies"
 _DISPATCH = f"{_PLANNING}.dispatch_policies"
 _DFL = "stormgym.agents.dfl.policies"
 _HARDENING = f"{_PLANNING}.hardening_policies"
+_KNAPSACK = "stormgym.agents.dfl.hardening_policies"
 _DISPATCH_ENVS = ("GeneratorDispatch-v0",)
 _HARDENING_ENVS = ("Undergrounding-v0",)
 _MASKED = ("Restoration-v0", *_HARDENING_ENVS)
@@ -241,6 +242,27 @@ _SPECS = (
         "fair-hardening",
         f"{_HARDENING}:FairHardening",
         "the same with a price on the gap that keeps the limit",
+        envs=_HARDENING_ENVS,
+    ),
+    AgentSpec(
+        "two-stage-knapsack",
+        f"{_KNAPSACK}:TwoStageKnapsack",
+        "knapsack of a network's forecast, without crews",
+        usual=False,
+        envs=_HARDENING_ENVS,
+    ),
+    AgentSpec(
+        "gdf-knapsack",
+        f"{_KNAPSACK}:GDFKnapsack",
+        "the same, its network tuned on the cost of plans (GDF)",
+        usual=False,
+        envs=_HARDENING_ENVS,
+    ),
+    AgentSpec(
+        "spo-knapsack",
+        f"{_KNAPSACK}:SPOKnapsack",
+        "the same, tuned on a bound of the regret (SPO+)",
+        usual=False,
         envs=_HARDENING_ENVS,
     ),
     AgentSpec(

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from stormgym.agents.dfl.learner import DecisionLoss, fine_tune
 from stormgym.agents.dfl.undergrounding import TUNING, KnapsackProblem, SAIDIModel, SeasonEvents, simulated_seasons
-from stormgym.envs.undergrounding.forecasts import FEATURES
-from stormgym.envs.undergrounding.profiles import UndergroundingProfile, resolve_profile
+from stormgym.envs.undergrounding.profiles import SEEN, UndergroundingProfile, resolve_profile
 
 Floats = NDArray[np.float64]
 N_FIT, N_VALIDATION, N_TEST = 200, 100, 500
@@ -70,7 +69,7 @@ class Cell:
     @property
     def features(self) -> tuple[str, ...]:
         """What forecasters see."""
-        return tuple(name for name in FEATURES if name != self.withheld)
+        return tuple(name for name in SEEN if name != self.withheld)
 
     @property
     def key(self) -> str:

@@ -25,8 +25,7 @@ from stormgym.agents.dfl.constraints import DenseConstraints
 from stormgym.agents.dfl.learner import DecisionLoss, FineTuning, fine_tune
 from stormgym.agents.planning.trilevel_problem import affordable, knapsack
 from stormgym.envs.storms import Family, features
-from stormgym.envs.undergrounding.forecasts import FEATURES
-from stormgym.envs.undergrounding.profiles import UndergroundingProfile
+from stormgym.envs.undergrounding.profiles import SEEN, Seasons, UndergroundingProfile
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -65,7 +64,7 @@ class SeasonEvents:
 
 
 def simulated_seasons(
-    profile: UndergroundingProfile, n_events: int, seed: int, *, names: Sequence[str] = FEATURES
+    profile: UndergroundingProfile, n_events: int, seed: int, *, names: Sequence[str] | None = None
 ) -> SeasonEvents:
     """Simulated seasons of a profile, event i from stream `[seed, i]`.
 
@@ -73,10 +72,17 @@ def simulated_seasons(
         profile: regions and storms.
         n_events: E.
         seed: of the streams.
-        names: what the network sees, of `stormgym.envs.storms.FEATURES`.
+        names: what the network sees, of `stormgym.envs.storms.FEATURES`; None takes `profile.seen`.
     """
     seasons = profile.seasons([np.random.default_rng([seed, i]) for i in range(n_events)])
-    return SeasonEvents(features(names, seasons.covariates, profile), seasons.outage_h)
+    return events_of(seasons, profile, names)
+
+
+def events_of(seasons: Seasons, profile: UndergroundingProfile, names: Sequence[str] | None = None) -> SeasonEvents:
+    """Seasons as events to learn from or to be scored on."""
+    covariates = seasons.covariates
+    seen = profile.known_before(covariates) if names is None else features(names, covariates, profile)
+    return SeasonEvents(seen, seasons.outage_h)
 
 
 class KnapsackProblem:
@@ -169,7 +175,7 @@ class SAIDIModel:
 
     def __init__(
         self,
-        feature_names: Sequence[str] = FEATURES,
+        feature_names: Sequence[str] = SEEN,
         *,
         hidden: Sequence[int] = (64, 32),
         n_steps: int = 300,
@@ -287,7 +293,7 @@ def fit_saidi_forecaster(profile: UndergroundingProfile, loss: ForecastLoss = "m
 @lru_cache(maxsize=32)
 def _fitted(family: Family) -> SAIDIModel:
     train = simulated_seasons(family.profile, N_FIT, _FIT_SEED)
-    return SAIDIModel().fit(train.X, train.outage_h)
+    return SAIDIModel(family.profile.seen).fit(train.X, train.outage_h)
 
 
 @lru_cache(maxsize=32)

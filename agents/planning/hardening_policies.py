@@ -34,7 +34,7 @@ N_SAMPLES = 100
 """Simulated storms of the season's weather that sampled plans are made for."""
 N_TUNING = 60
 """Simulated seasons on which the weight of the gap is found."""
-_STREAM, _TUNING_STREAM = 7_006, 7_007
+_STREAM, _TUNING_STREAM = 7_008, 7_009
 
 
 def profile_of(env: Any) -> UndergroundingProfile:

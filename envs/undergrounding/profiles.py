@@ -23,7 +23,6 @@ DEFAULT_PROFILE = "ten"
 MAX_REGIONS = 400
 N_FIT, N_CALIBRATION = 160, 200
 SEEN = (*(name for name in COVARIATES if name != "onset"), "log_customers")
-"""What a forecaster sees of each region."""
 LIMIT_SHARE = 0.6
 _LIMIT_SEASONS = 500
 _LEARNING_STREAM = 7_005
@@ -100,8 +99,13 @@ class UndergroundingProfile(StormModel):
         known = self.seasons([np.random.default_rng([_LEARNING_STREAM, i]) for i in range(n)])
         return Seasons(*(part[:N_FIT] for part in known)), Seasons(*(part[N_FIT:] for part in known))
 
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """What a forecaster sees of each region: names of the columns of `known_before`."""
+        return SEEN
+
     def known_before(self, covariates: Floats) -> Floats:
-        """What a forecaster sees of each region `[B, K, F']`: its weather and the logarithm of its customers.
+        """The columns of `seen` `[B, K, F']`.
 
         Args:
             covariates: `[B, K, F]`, see `stormgym.envs.storms.COVARIATES`.

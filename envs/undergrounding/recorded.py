@@ -82,8 +82,13 @@ class RecordedUnderground(UndergroundingProfile):
         half = self.n_known // 2
         return self._seasons(self._known[:half]), self._seasons(self._known[half:])
 
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """What a forecaster sees of each region: mean hours in the storms of the fit, customers, group."""
+        return ("past_mean_h", "log_customers", "group")
+
     def known_before(self, covariates: Floats) -> Floats:
-        """What a forecaster sees of each region `[B, K, 3]`: mean hours in the storms of the fit, customers, group."""
+        """The columns of `seen` `[B, K, 3]`; no weather is among them."""
         half = self.n_known // 2
         fixed = np.stack(
             [self._known[:half].mean(axis=0), np.log10(self.population), self.group.astype(np.float64)], axis=-1

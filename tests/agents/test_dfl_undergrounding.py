@@ -28,7 +28,6 @@ from stormgym.agents.dfl.undergrounding import (
     fit_saidi_forecaster,
     simulated_seasons,
 )
-from stormgym.envs.undergrounding.forecasts import FEATURES, known_before
 from stormgym.envs.undergrounding.profiles import resolve_profile
 
 TEN = resolve_profile("ten")
@@ -216,7 +215,7 @@ def test_seasons__are_those_of_the_profile_and_its_features() -> None:
     seasons = TEN.seasons(streams)
     events = simulated_seasons(TEN, 3, 4)
     np.testing.assert_array_equal(events.outcomes, seasons.outage_h)
-    np.testing.assert_array_equal(events.X, known_before(seasons, TEN))
+    np.testing.assert_array_equal(events.X, TEN.known_before(seasons.covariates))
     assert simulated_seasons(TEN, 3, 4, names=("wind_ms",)).X.shape == (3, 10, 1)
     assert len(events.rows(np.array([2]))) == 1
 
@@ -227,7 +226,7 @@ def test_fit_saidi_forecaster__is_shared_by_costs_and_storms(monkeypatch: pytest
     monkeypatch.setattr(undergrounding, "TUNING", {k: replace(v, n_epochs=1, margin=0.0) for k, v in TUNING.items()})
     small = resolve_profile("synthetic:4:3")
     start = fit_saidi_forecaster(small)
-    assert start.feature_names == FEATURES
+    assert start.feature_names == TEN.seen
     assert fit_saidi_forecaster(replace(small, budget=1.0), "qp") is start  # nothing to decide
     tuned = fit_saidi_forecaster(small, "spo+")
     assert fit_saidi_forecaster(replace(small, name="another", n_crews=2), "spo+") is tuned

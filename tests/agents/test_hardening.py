@@ -146,6 +146,27 @@ def test_fair_hardening__keeps_the_limit_on_new_seasons_and_costs_more_than_with
     assert np.mean(gaps) <= env.cost_limit * 1.05  # a mean of 400, sd of the mean some 3 %
 
 
+def test_knapsacks__plan_on_networks_and_take_a_forecaster_of_their_own():
+    from stormgym.agents.dfl.hardening_policies import GDFKnapsack, TwoStageKnapsack
+    from stormgym.agents.dfl.undergrounding import SAIDIModel, simulated_seasons
+
+    env = gym.make("Undergrounding-v0").unwrapped
+    usual, tuned = TwoStageKnapsack.for_env(env), GDFKnapsack.for_env(env)
+    obs, _ = env.reset(seed=0)
+    case = case_of({name: value[None] for name, value in obs.items()}, 0)
+    plan = usual.plan(case, 0)
+    hours = usual.forecaster.predict(env.profile.known_before(case.covariates[None]))[0]
+    plans = np.array(list(itertools.product([False, True], repeat=10)))
+    plans = plans[plans @ env.profile.protect_cost <= env.profile.budget]
+    gain = env.profile.population * hours
+    assert plan @ gain == pytest.approx((plans @ gain).max())
+    assert tuned.forecaster is not usual.forecaster
+    events = simulated_seasons(env.profile, 20, 1, names=("wind_ms",))
+    narrow = SAIDIModel(("wind_ms",), n_steps=2).fit(events.X, events.outage_h)
+    with pytest.raises(ValueError, match="the forecaster must see temperature_c, wind_ms, humidity, log_customers"):
+        TwoStageKnapsack(env.profile, forecaster=narrow)
+
+
 def test_policy__another_observation_is_an_error():
     env = gym.make("Undergrounding-v0").unwrapped
     other = gym.make("Restoration-v0", city="synthetic:8:1").unwrapped

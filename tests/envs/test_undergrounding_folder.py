@@ -64,7 +64,7 @@ def test_folder__episodes_replay_the_later_storms_and_planners_know_the_earlier(
 
 def test_folder__every_policy_plays_it_and_tells_regions_by_name(folder):
     env = UndergroundingEnv(str(folder), confidence_level=0.8, render_mode="ansi")
-    names = ("tri-level", "sampled-hardening", "fair-hardening", "one-stage-mean", "oracle-hardening")
+    names = ("tri-level", "sampled-hardening", "fair-hardening", "one-stage-mean", "gdf-knapsack", "oracle-hardening")
     losses = {}
     for name in names:
         policy = make_policy(name, env)
