@@ -56,10 +56,10 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def number(estimate: Estimate, sign: str = "") -> str:
+def number(estimate: Estimate, sign: str = "", digits: int = 0) -> str:
     """Value and half-width; the value alone where one seed gives no interval."""
-    text = f"{estimate.value:{sign},.0f}"
-    return text if np.isnan(estimate.low) else f"{text} ± {estimate.half_width:,.0f}"
+    text = f"{estimate.value:{sign},.{digits}f}"
+    return text if np.isnan(estimate.low) else f"{text} ± {estimate.half_width:,.{digits}f}"
 
 
 def table_of(results: dict[Cell, Result]) -> str:

@@ -19,6 +19,13 @@ KNOWN = (
 )
 DEFAULT_PROFILE = "ten"
 MAX_REGIONS = 400
+APPENDIX_G: dict[str, Any] = {
+    "transmission": 0.3,
+    "weather_factor": 1.0,
+    "restoration_noise": 0.0,
+    "noise": 1_000.0,
+}
+"""The storms of tri-level Appendix G as printed; its noise is swept there, and this is a middling one."""
 _LIMIT_SEASONS = 500
 
 
@@ -117,8 +124,7 @@ def resolve_profile(name: str) -> UndergroundingProfile:
     if name == "ten":
         return synthetic_profile(10, 0, name=name)
     if name == "appendix-g":
-        printed: dict[str, Any] = {"transmission": 0.3, "weather_factor": 1.0, "restoration_noise": 0.0}
-        return synthetic_profile(10, 0, name=name, noise=1_000.0, **printed)
+        return synthetic_profile(10, 0, name=name, **APPENDIX_G)
     if (match := re.fullmatch(r"synthetic:(\d+):(\d+)", name)) is None:
         raise ValueError(f"profile must be {KNOWN}; got {name!r}")
     k, seed = int(match[1]), int(match[2])

@@ -1,0 +1,107 @@
+"""Maps of plans against a storm: regions at their places, what they lose, which are buried, where crews go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
+_RC: Any = {"font.size": 10, "axes.titlesize": 10.5}
+_BURIED, _CREW, _INK = "#1b7f5c", "#ffffff", "#222222"
+_LARGEST_PT2, _SMALLEST_PT2 = 1_100.0, 60.0
+
+
+@dataclass(frozen=True)
+class MapPanel:
+    """One plan and the storm that it meets."""
+
+    value: Floats
+    """`[K]` what the colour shows, such as hours without power in the storm."""
+    protected: NDArray[np.bool_]
+    """`[K]` regions whose lines are buried."""
+    crews: Floats
+    """`[K]` y; regions with at least half a crew are marked."""
+
+
+def draw_storm_map(
+    place: Floats,
+    size: Floats,
+    panels: Mapping[str, MapPanel],
+    *,
+    colour_label: str,
+    size_label: str,
+    labels: Mapping[int, str] | None = None,
+    largest_pt2: float = _LARGEST_PT2,
+) -> Figure:
+    """One map a plan, side by side on one colour scale.
+
+    Circles stand at the regions' places, with areas as `size`; a thick ring marks buried lines, a star a crew.
+
+    Args:
+        place: `[K, 2]` east and north.
+        size: `[K]` above 0, e.g. customers.
+        panels: title -> plan and storm.
+        colour_label, size_label: what colour and area stand for, with units.
+        labels: names of some regions by index.
+        largest_pt2: area of the largest circle; smaller where there are many regions.
+
+    Raises:
+        ValueError: no panel, or arrays that do not fit.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    k = len(place)
+    if not panels:
+        raise ValueError("panels must hold at least one plan")
+    for title, panel in panels.items():
+        for name, array in (("size", size), ("value", panel.value), ("protected", panel.protected)):
+            if np.shape(array) != (k,):
+                raise ValueError(f"{name} of {title!r} must be [{k}], as place; got shape {np.shape(array)}")
+    area = np.maximum(largest_pt2 * size / size.max(), _SMALLEST_PT2 * largest_pt2 / _LARGEST_PT2)
+    top = max(float(panel.value.max()) for panel in panels.values()) or 1.0
+    order = np.argsort(-area)  # small ones on top
+    with rc_context(_RC):
+        figure = Figure(figsize=(4.6 * len(panels) + 0.8, 5.1), layout="constrained")
+        axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+        for ax, (title, panel) in zip(axes, panels.items(), strict=True):
+            ring = np.where(panel.protected[order], _BURIED, "#9a9a9a")
+            shown = ax.scatter(
+                *place[order].T,
+                s=area[order],
+                c=panel.value[order],
+                cmap="YlOrRd",
+                vmin=0.0,
+                vmax=top,
+                edgecolors=ring,
+                linewidths=np.where(panel.protected[order], 3.2, 0.8),
+            )
+            sent = panel.crews >= 0.5
+            ax.scatter(*place[sent].T, s=150, marker="*", color=_CREW, edgecolors=_INK, linewidths=1.1, zorder=3)
+            for index, text in (labels or {}).items():
+                away = 2.0 + 0.5 * float(np.sqrt(area[index]))
+                ax.annotate(
+                    text, place[index], (0, -away), textcoords="offset points", ha="center", va="top", fontsize=8
+                )
+            ax.set_title(title)
+            ax.set_xticks([])
+            ax.set_yticks([])
+            ax.margins(0.12)
+            ax.set_aspect("equal")
+        figure.colorbar(shown, ax=axes, label=colour_label, shrink=0.8, pad=0.02)
+        circle: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 11}
+        handles = [
+            Line2D([], [], **circle, markerfacecolor="white", markeredgecolor=_BURIED, markeredgewidth=3.0),
+            Line2D([], [], linestyle="", marker="*", markersize=13, markerfacecolor=_CREW, markeredgecolor=_INK),
+            Line2D([], [], **circle, markerfacecolor="white", markeredgecolor="#9a9a9a", markeredgewidth=0.8),
+        ]
+        figure.legend(handles, ["lines buried", "crew", size_label], loc="outside lower center", ncols=3, frameon=False)
+    return figure
