@@ -58,6 +58,7 @@ def draw_storm_map(
     from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+    from matplotlib.patheffects import withStroke
 
     k = len(place)
     if not panels:
@@ -69,8 +70,11 @@ def draw_storm_map(
     area = np.maximum(largest_pt2 * size / size.max(), _SMALLEST_PT2 * largest_pt2 / _LARGEST_PT2)
     top = max(float(panel.value.max()) for panel in panels.values()) or 1.0
     order = np.argsort(-area)  # small ones on top
+    extent = np.ptp(place, axis=0)
+    tall = float(np.clip(extent[1] / max(extent[0], 1e-12), 0.5, 1.4))
+    label: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "zorder": 4}
     with rc_context(_RC):
-        figure = Figure(figsize=(4.6 * len(panels) + 0.8, 5.1), layout="constrained")
+        figure = Figure(figsize=(4.6 * len(panels) + 0.8, 4.6 * tall + 1.4), layout="constrained")
         axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
         for ax, (title, panel) in zip(axes, panels.items(), strict=True):
             ring = np.where(panel.protected[order], _BURIED, "#9a9a9a")
@@ -88,12 +92,12 @@ def draw_storm_map(
             ax.scatter(*place[sent].T, s=150, marker="*", color=_CREW, edgecolors=_INK, linewidths=1.1, zorder=3)
             for index, text in (labels or {}).items():
                 away = 2.0 + 0.5 * float(np.sqrt(area[index]))
-                ax.annotate(
-                    text, place[index], (0, -away), textcoords="offset points", ha="center", va="top", fontsize=8
-                )
+                name = ax.annotate(text, place[index], (0, -away), ha="center", va="top", **label)
+                name.set_path_effects([withStroke(linewidth=2.5, foreground="white", alpha=0.9)])
             ax.set_title(title)
             ax.set_xticks([])
             ax.set_yticks([])
+            ax.spines[:].set_color("#bbbbbb")
             ax.margins(0.12)
             ax.set_aspect("equal")
         figure.colorbar(shown, ax=axes, label=colour_label, shrink=0.8, pad=0.02)
