@@ -72,6 +72,7 @@ def draw_storm_map(
     order = np.argsort(-area)  # small ones on top
     extent = np.ptp(place, axis=0)
     tall = float(np.clip(extent[1] / max(extent[0], 1e-12), 0.5, 1.4))
+    points = 72.0 * 4.4 / (1.24 * max(extent[0], extent[1] / 1.4, 1e-12))  # of one unit of place, about
     label: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "zorder": 4}
     with rc_context(_RC):
         figure = Figure(figsize=(4.6 * len(panels) + 0.8, 4.6 * tall + 1.4), layout="constrained")
@@ -91,8 +92,8 @@ def draw_storm_map(
             sent = panel.crews >= 0.5
             ax.scatter(*place[sent].T, s=150, marker="*", color=_CREW, edgecolors=_INK, linewidths=1.1, zorder=3)
             for index, text in (labels or {}).items():
-                away = 2.0 + 0.5 * float(np.sqrt(area[index]))
-                name = ax.annotate(text, place[index], (0, -away), ha="center", va="top", **label)
+                side = _clear_side(place * points, np.sqrt(area) / 2, index, 4.5 * len(text))
+                name = ax.annotate(text, place[index], side, ha="center", va="center", **label)
                 name.set_path_effects([withStroke(linewidth=2.5, foreground="white", alpha=0.9)])
             ax.set_title(title)
             ax.set_xticks([])
@@ -109,3 +110,18 @@ def draw_storm_map(
         ]
         figure.legend(handles, ["lines buried", "crew", size_label], loc="outside lower center", ncols=3, frameon=False)
     return figure
+
+
+def _clear_side(at: Floats, radius: Floats, index: int, width: float) -> tuple[float, float]:
+    """Where the middle of a region's name hides least of other circles: below, above, right or left, near or far."""
+    sides = []
+    for apart in (3.0, 14.0):  # points
+        down, across = radius[index] + apart + 5.0, radius[index] + apart + width / 2
+        sides += [(0.0, -down), (0.0, down), (across, 0.0), (-across, 0.0)]
+    others = np.arange(len(at)) != index
+
+    def hidden(side: tuple[float, float]) -> float:
+        off = np.maximum(np.abs(at - at[index] - np.array(side)) - np.array([width / 2, 5.0]), 0.0)  # from the name
+        return float(np.maximum(radius - np.hypot(*off.T), 0.0)[others].sum())
+
+    return min(sides, key=hidden)

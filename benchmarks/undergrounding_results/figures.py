@@ -54,6 +54,14 @@ def draw_sweeps(results: Swept, profile: str) -> Figure:
                     values = [100 * f.value for f in found]
                     ax.errorbar(at, values, error, fmt="o-", color=colour, markersize=3.5, capsize=2, linewidth=1.2)
             row[0].set_ylabel(f"{title}:\nloss above tri-level, %")
+            ends = [
+                100 * excess(group, m, column).value
+                for (p, *_), group in results.items()
+                if p == profile
+                for m in COLOURS
+            ]
+            margin = 0.3 * (max(ends) - min(ends)) + 1.0  # long intervals run off, or nothing else would be seen
+            row[0].set_ylim(min(ends) - margin, max(ends) + margin)
         for ax, name in zip(axes[-1], SWEEPS, strict=True):
             ax.set_xlabel(_LABELS[name])
         labels = [f"{name_of(OURS)} (0)", *(name_of(method) for method in COLOURS)]

@@ -51,12 +51,11 @@ def difference(group: Sequence[Result], method: str, column: str) -> Estimate:
 
 
 def excess(group: Sequence[Result], method: str, column: str) -> Estimate:
-    """Mean over seeds of the paired difference as a share of tri-level's loss; 0 where both lose nothing."""
-    shares = []
-    for result in group:
-        own, ours = result.loss[method][column], result.loss[OURS][column]
-        shares.append((own - ours) / ours if ours > 0 else 0.0)
-    return mean_estimate(shares)
+    """The paired difference as a share of tri-level's mean loss, so that no seed with a small loss outweighs others."""
+    ours = float(np.mean([result.loss[OURS][column] for result in group]))
+    found = difference(group, method, column)
+    unit = ours if ours > 0 else 1.0
+    return Estimate(found.value / unit, found.low / unit, found.high / unit, found.n)
 
 
 def profiles(results: dict[Cell, Result]) -> dict[str, list[Result]]:
