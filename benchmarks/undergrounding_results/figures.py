@@ -43,6 +43,7 @@ def draw_sweeps(results: Swept, profile: str) -> Figure:
         figure = Figure(figsize=(11.0, 5.6), layout="constrained")
         axes = figure.subplots(len(_COLUMNS), len(SWEEPS), sharey="row", sharex="col")
         for row, (column, title) in zip(axes, _COLUMNS.items(), strict=True):
+            drawn = [0.0]
             for ax, name in zip(row, SWEEPS, strict=True):
                 points = {v: group for (where, what, v), group in results.items() if (where, what) == (profile, name)}
                 ax.axhline(0.0, color="#222222", linewidth=1.6)
@@ -52,16 +53,11 @@ def draw_sweeps(results: Swept, profile: str) -> Figure:
                     at = np.array(list(points)) + (i - 2) * shift  # side by side, so that equal ones are seen
                     error = 100 * np.nan_to_num([f.half_width for f in found])
                     values = [100 * f.value for f in found]
+                    drawn += values
                     ax.errorbar(at, values, error, fmt="o-", color=colour, markersize=3.5, capsize=2, linewidth=1.2)
             row[0].set_ylabel(f"{title}:\nloss above tri-level, %")
-            ends = [
-                100 * excess(group, m, column).value
-                for (p, *_), group in results.items()
-                if p == profile
-                for m in COLOURS
-            ]
-            margin = 0.3 * (max(ends) - min(ends)) + 1.0  # long intervals run off, or nothing else would be seen
-            row[0].set_ylim(min(ends) - margin, max(ends) + margin)
+            margin = 0.3 * (max(drawn) - min(drawn)) + 1.0  # long intervals run off, or nothing else would be seen
+            row[0].set_ylim(min(drawn) - margin, max(drawn) + margin)
         for ax, name in zip(axes[-1], SWEEPS, strict=True):
             ax.set_xlabel(_LABELS[name])
         labels = [f"{name_of(OURS)} (0)", *(name_of(method) for method in COLOURS)]
