@@ -1,0 +1,1 @@
+"""Parts of `undergrounding_table.py`: what one seed measures, and the tables and figures made of it."""
