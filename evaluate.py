@@ -43,7 +43,7 @@ class Settings:
     list: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
     """List the agents that fit the environment, pretrained ones among them, and stop."""
     plan: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
-    """Plan for the open jobs of today instead of scoring."""
+    """Plan instead of scoring: for the open jobs of today, or (Undergrounding-v0) which regions to bury."""
     jobs: Annotated[Path | None, shown_as("FILE")] = None
     """With --plan: CSV of open jobs. Left out: the city's jobs.csv, else the last record of every region."""
     csv: Annotated[Path | None, shown_as("FILE")] = None

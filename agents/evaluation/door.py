@@ -22,6 +22,8 @@ from stormgym.agents.evaluation.summary import summarise, write_json
 
 PLAN_ENV = "Restoration-v0"
 PLAN_AGENT = "equity-planner"
+HARDENING_ENV = "Undergrounding-v0"
+HARDENING_AGENT = "tri-level"
 PLAN_OPTIONS = frozenset({"city", "predictor", "confidence_level", "cost_limit", "max_travel_km", "income_effect"})
 
 
@@ -108,18 +110,26 @@ def run_plan(
     seed: int = 0,
     console: Console | None = None,
 ) -> None:
-    """Print today's plan of one agent, and write it as CSV.
+    """Print one agent's plan, for today's jobs or for what to bury, and write it as CSV.
 
     Raises:
         UsageError: an unknown name, an option without meaning here, bad data, or an agent that cannot plan.
     """
+    with usage_errors():
+        hardening = check_env_id(env_id) == HARDENING_ENV
+    if hardening:
+        useless = [name for name, value in (("jobs", jobs_file), ("start", start)) if value is not None]
+        if useless:
+            raise UsageError(f"--plan of {env_id} has no use for {', '.join(f'--{name}' for name in useless)}")
+        _run_hardening_plan(agents, env_kwargs, csv_file, seed, console or make_console())
+        return
     from stormgym.agents.evaluation.plan import make_plan, render_plan, write_plan_csv
     from stormgym.envs.data import resolve_city
 
     out = console or make_console()
     with usage_errors():
         if check_env_id(env_id) != PLAN_ENV:
-            raise ValueError(f"--plan is for {PLAN_ENV}; got {env_id}")
+            raise ValueError(f"--plan is for {PLAN_ENV} and {HARDENING_ENV}; got {env_id}")
         entrants = resolve_agents(agents or PLAN_AGENT, PLAN_ENV)
         if len(entrants) != 1:
             raise ValueError(f"--plan takes one agent; got {', '.join(entrants)}")
@@ -148,6 +158,29 @@ def run_plan(
     out.print(render_plan(plan))
     if csv_file is not None:
         out.print(f"CSV: {write_plan_csv(plan, csv_file)}", soft_wrap=True)
+
+
+def _run_hardening_plan(
+    agents: str | None, env_kwargs: Mapping[str, Any], csv_file: Path | None, seed: int, out: Console
+) -> None:
+    from stormgym.agents.evaluation.hardening_plan import (
+        make_hardening_plan,
+        render_hardening_plan,
+        write_hardening_csv,
+    )
+
+    with usage_errors():
+        check_env_kwargs(HARDENING_ENV, env_kwargs)
+        entrants = resolve_agents(agents or HARDENING_AGENT, HARDENING_ENV)
+        if len(entrants) != 1:
+            raise ValueError(f"--plan takes one agent; got {', '.join(entrants)}")
+        check_writable(csv_file)
+        ((name, entrant),) = entrants.items()
+        with _progress_console().status("forecasting and planning"):
+            plan = make_hardening_plan(name, entrant, env_kwargs=env_kwargs, seed=seed)
+    out.print(render_hardening_plan(plan))
+    if csv_file is not None:
+        out.print(f"CSV: {write_hardening_csv(plan, csv_file)}", soft_wrap=True)
 
 
 def run_list(*, env_id: str, console: Console | None = None) -> None:
