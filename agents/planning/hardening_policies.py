@@ -5,6 +5,7 @@ A policy plans when a season begins and then buries what it planned, the largest
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -34,6 +35,8 @@ N_SAMPLES = 100
 """Simulated storms of the season's weather that sampled plans are made for."""
 N_TUNING = 60
 """Simulated seasons on which the weight of the gap is found."""
+_DEAREST = 16.0
+"""Largest price of the gap that is tried, in hours of loss for an hour of gap."""
 _STREAM, _TUNING_STREAM = 7_008, 7_009
 
 
@@ -242,6 +245,9 @@ class FairHardening(SampledHardening):
     Args:
         profile: of the environment.
         margin: share of the limit that is left free.
+
+    Warns:
+        UserWarning: no price keeps the limit; the one of the least gap is taken.
     """
 
     name = "fair-hardening"
@@ -283,13 +289,25 @@ def _gap_price(family: Family, margin: float) -> float:
         return float(profile.gap_h(left).mean())
 
     target = (1.0 - margin) * profile.cost_limit
+    found = {0.0: mean_gap(0.0)}
     low, high = 0.0, 0.25
-    if mean_gap(0.0) <= target:
-        return 0.0
-    while mean_gap(high) > target:
+    while found[low] > target and high <= _DEAREST:
+        found[high] = mean_gap(high)
+        if found[high] <= target:
+            break
         low, high = high, 2.0 * high
-        if high > 64:
-            return high  # the limit cannot be kept by any price: the gap alone decides
+    if found[low] <= target:
+        return low
+    if high > _DEAREST:
+        best = min(found, key=lambda price: (found[price], price))
+        warnings.warn(
+            f"no price of the gap keeps the limit {profile.cost_limit:g} h of profile {profile.name} with a margin of "
+            f"{margin:.0%} on {n} simulated seasons; the least mean gap is {found[best]:.3g} h. Raise cost_limit or "
+            "lower the margin.",
+            UserWarning,
+            stacklevel=3,
+        )
+        return best
     for _ in range(5 if few else 10):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if mean_gap(middle) > target else (low, middle)

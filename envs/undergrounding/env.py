@@ -42,7 +42,7 @@ class UndergroundingEnv(SingleEnv):
 
     ## Costs
     `info["cost"]`; its sum is the largest Wasserstein-1 distance between income groups of their regions' hours. The
-    limit of a profile is three fifths of the mean gap of burying nothing, 2 h for `"ten"`.
+    limit of a profile is three fifths of the mean gap of burying nothing.
 
     ## Episode end
     Terminated when the agent stops, nothing more can be paid, or after K choices; never truncated. The last `info`

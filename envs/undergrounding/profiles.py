@@ -208,7 +208,7 @@ def _recorded(folder: Path, state: tuple[tuple[str, int, int], ...]) -> Undergro
 @lru_cache(maxsize=64)
 def _synthesised(name: str) -> UndergroundingProfile:
     if name == "ten":
-        return synthetic_profile(10, 0, name=name, cost_limit=2.0)  # binds: plans for the loss alone leave 2.4
+        return synthetic_profile(10, 0, name=name)
     if name == "appendix-g":
         return synthetic_profile(10, 0, name=name, **APPENDIX_G)
     if (match := re.fullmatch(r"synthetic:(\d+):(\d+)", name)) is None:

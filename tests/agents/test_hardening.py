@@ -374,3 +374,10 @@ def test_registry__every_policy_of_undergrounding_tells_what_it_is():
     for name in PLANNERS:
         assert AGENTS[name].summary
         assert "Source:" in (AGENTS[name].load().__doc__ or "")
+
+
+def test_fair_hardening__a_limit_out_of_reach_is_told():
+    env = gym.make("Undergrounding-v0", profile="synthetic:5:0", cost_limit=0.01).unwrapped
+    with pytest.warns(UserWarning, match=r"no price of the gap keeps the limit 0\.01 h .* Raise cost_limit"):
+        policy = FairHardening.for_env(env)
+    assert policy.gap_weight > 0
