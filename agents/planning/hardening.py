@@ -19,6 +19,8 @@ Bools = NDArray[np.bool_]
 ENV_ID = "Undergrounding-v0"
 MAX_LISTED = 2_000
 """Most plans that are compared one by one; beyond, a local search looks at some of them."""
+_FLOAT32 = 3e-7
+"""Share by which a budget and costs in float32 may miss each other, within what the environment allows."""
 _AT = {name: i for i, name in enumerate(STATE)}
 
 
@@ -67,7 +69,7 @@ def check_observation(observation: Observation) -> int:
 
 
 def case_of(observation: Observation, row: int) -> Case:
-    """One season of a batch of observations; bounds that rounding has crossed meet again."""
+    """One season of a batch of observations; bounds that rounding has crossed meet again, and money reaches as far."""
     part = {name: np.asarray(observation[name][row], dtype=np.float64) for name in (*OF_REGIONS, "state")}
     state, done = part["state"], part["protected"] > 0.5
     lower, upper = part["lower"], np.maximum(part["upper"], part["lower"])
@@ -76,7 +78,7 @@ def case_of(observation: Observation, row: int) -> Case:
         protected=done,
         weights=np.where(done, 0.0, part["population"]),
         cost=np.where(done, 0.0, part["protect_cost"]),
-        budget=float(state[_AT["budget_left"]]),
+        budget=float(state[_AT["budget_left"]]) * (1.0 + _FLOAT32),
         n_crews=round(float(state[_AT["n_crews"]])),
         mean=part["mean"],
         lower=lower,

@@ -16,7 +16,8 @@ from stormgym.envs.undergrounding.profiles import UndergroundingProfile, send_cr
 from stormgym.envs.undergrounding.worst import worst_storms
 
 Bools = NDArray[np.bool_]
-_ROUNDING = 1e-9
+_ROUNDING = 1e-6
+"""Share of the budget that may be overdrawn: agents see money in float32, and can plan no finer than that."""
 
 
 class UndergroundingProcess:

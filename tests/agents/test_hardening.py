@@ -1,6 +1,7 @@
 """Policies for Undergrounding-v0, and games of DefenderAttacker-v0 between them."""
 
 import itertools
+from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
@@ -24,6 +25,7 @@ from stormgym.agents.planning.players import NATURES, BestCrews, WorstStorm, pla
 from stormgym.agents.planning.trilevel import solve_trilevel
 from stormgym.agents.policy import AGENTS, make_policy
 from stormgym.envs.undergrounding.adversary import DefenderAttackerEnv, action_of, storm_of
+from stormgym.envs.undergrounding.profiles import resolve_profile
 from stormgym.envs.undergrounding.side import SideEnv
 
 PLANNERS = [name for name in known_agents("Undergrounding-v0", trainable=False)]
@@ -69,6 +71,30 @@ def test_tri_level__is_the_least_in_the_worst_storm_on_every_season():
     for name in PLANNERS:
         if name != "random":
             assert (tri[1] <= totals(name)[1] * (1 + 1e-6)).all(), name
+
+
+def test_tri_level__plans_to_the_last_cent_of_the_budget(monkeypatch):
+    cost = np.array([345.75, 111.35, 387.69, 106.4, 403.18])
+    profile = replace(resolve_profile("synthetic:5:0"), protect_cost=cost, budget=844.79)  # 0, 1 and 2 to the cent
+    monkeypatch.setattr("stormgym.envs.undergrounding.core.resolve_profile", lambda name: profile)
+    env = gym.make("Undergrounding-v0", storm="adversarial").unwrapped
+    plans = np.array([plan for plan in np.ndindex(*(2,) * 5) if np.array(plan) @ cost < 844.79 + 1e-6])
+    assert [1, 1, 1, 0, 0] in plans.tolist()
+    for seed in range(20, 24):
+        values = []
+        for plan in plans:
+            env.reset(seed=seed)
+            for k in [*np.flatnonzero(plan), 5]:
+                _, _, ended, _, info = env.step(int(k))
+                if ended:
+                    break
+            values.append(info["metrics"]["worst_saidi_h"])
+        obs, _ = env.reset(seed=seed)
+        policy, state, ended = TriLevel(profile), None, False
+        while not ended:
+            action, state = policy.predict(obs, state=state)
+            obs, _, ended, _, info = env.step(action)
+        assert info["metrics"]["worst_saidi_h"] == pytest.approx(min(values), rel=1e-6)
 
 
 def test_tri_level__oracle_against_the_worst_is_the_tri_level_plan():
