@@ -117,6 +117,30 @@ def test_worst_storms__is_the_planners_worst_case(n_crews):
             assert value[i] == pytest.approx(exact, rel=1e-9, abs=1e-9)
 
 
+def test_worst_storms__is_in_the_set_where_plans_leave_less_than_the_least_total():
+    rng = np.random.default_rng(0)
+    below = 0
+    for _ in range(50):
+        lower = rng.random((1, 5))
+        upper = lower + 5.0 * rng.random((1, 5))
+        low, high = np.sort(rng.uniform(lower.sum(), upper.sum(), 2))
+        sets = UncertaintySet(lower, upper, np.array([low]), np.array([high]))
+        protected = rng.random((1, 5)) < 0.6
+        weights = rng.uniform(1.0, 5.0, 5)
+        storm = worst_storms(protected, weights, sets, 1)
+        assert ((storm >= lower) & (storm <= upper + 1e-9)).all()
+        assert low - 1e-9 <= storm.sum() <= high + 1e-9
+        below += np.where(protected, lower, upper).sum() < low
+        # what is added to reach the least total harms no more and no less
+        free = UncertaintySet(lower, upper, lower.sum(axis=1), np.array([high]))
+        loss = [
+            np.sort(weights * u[0] * ~protected[0])[:-1].sum()
+            for u in (storm, worst_storms(protected, weights, free, 1))
+        ]
+        assert loss[0] == pytest.approx(loss[1])
+    assert below > 5
+
+
 def test_send_crews__to_the_largest_losses_lower_index_first_and_not_where_nothing_is_lost():
     assert send_crews(np.array([3.0, 5.0, 5.0, 0.0]), 2).tolist() == [0.0, 1.0, 1.0, 0.0]
     assert send_crews(np.array([3.0, 0.0, 0.0]), 2).tolist() == [1.0, 0.0, 0.0]
