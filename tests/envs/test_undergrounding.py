@@ -214,7 +214,13 @@ def test_env__raises_for_closed_choices_if_asked():
         ({"profile": "synthetic:2:0"}, "needs 3 <= K <= 400"),
         ({"storm": "bad"}, "storm must be one of simulated, adversarial; got 'bad'"),
         ({"budget": 10.0}, r"budget must pay for one region at least \(167\); got 10.0"),
-        ({"budget": -1.0}, "budget must be at least 0; got -1.0"),
+        ({"budget": -1.0}, "budget must be at least 0 and finite; got -1.0"),
+        ({"budget": np.inf}, "budget must be at least 0 and finite; got inf"),
+        ({"budget": 1e12}, r"budget must be at most 1e\+09; got 1e\+12. Count in a larger unit"),
+        ({"n_crews": 10**30}, r"n_crews must be at most 1e\+09"),
+        ({"noise": 1e300}, r"noise must be at most 1e\+09"),
+        ({"total_confidence_level": 0}, r"total_confidence_level must be in \(0, 1\); got 0"),
+        ({"storm": np.array(["a", "b"])}, "storm must be one of simulated, adversarial"),
         ({"forecast": "x"}, "forecast must be one of ncp, cp, empirical"),
         ({"confidence_level": 99.0}, "confidence_level"),
         ({"on_invalid": "ignore"}, "on_invalid must be one of waste, raise"),
@@ -230,6 +236,8 @@ def test_env__bad_arguments(kwargs, message):
 def test_env__bad_types():
     with pytest.raises(TypeError, match=r"n_crews must be a whole number; got 1\.5"):
         UndergroundingEnv(n_crews=1.5)
+    with pytest.raises(TypeError, match=r"total_confidence_level must be a number in \(0, 1\); got None"):
+        UndergroundingEnv(total_confidence_level=None)
     with pytest.raises(TypeError, match="profile must be a name, as text; got 3"):
         UndergroundingEnv(profile=3)
     env = UndergroundingEnv()
