@@ -193,7 +193,8 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
             )
         known = self.process.outlook
         totals = float(known.total_lower[0]), float(known.total_upper[0])
-        self.storm = storm_of(given, known.lower[0], known.upper[0], *totals)
+        self.storm = storm_of(given.astype(np.float64), known.lower[0], known.upper[0], *totals)
+        self._show()
 
     def _send(self, region: int) -> None:
         if region == self.n_regions:
@@ -205,6 +206,12 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
 
     def _needed(self) -> NDArray[np.bool_]:
         """Regions where a crew could do something `[K]`."""
+        self._show()
+
+    def _show(self) -> None:
+        """Let the process hold the storm, and the crews that are out, so that a picture shows them."""
+        assert self.storm is not None, "nothing to show before the storm"
+        self.process.end(self.storm[None], self.sent[None], slice(None))
         return np.asarray(~self.process.protected[0] & (self.sent == 0))
 
     def best_crew(self) -> int:
@@ -214,8 +221,6 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
         return int(loss.argmax()) if loss.max() > 0 else self.n_regions
 
     def _end(self) -> None:
-        assert self.storm is not None
-        self.process.end(self.storm[None], self.sent[None], slice(None))
         loss = float(self.profile.loss_h(self.process.unserved_h(slice(None)))[0])
         self.rewards = {PLANNER: -loss, NATURE: loss, CREWS: -loss}
         self.terminations = dict.fromkeys(self.agents, True)

@@ -349,6 +349,18 @@ def test_game__renders(mode):
         game(render_mode="human")
 
 
+def test_game__pictures_follow_the_turns():
+    env = game(render_mode="ansi", n_crews=2)
+    env.reset(seed=0)
+    env.step(10)
+    assert "the storm is still to come" in env.render()  # nature's turn
+    env.step(np.full(10, 0.5))
+    assert "h a customer, gap" in env.render()
+    assert "crew" not in env.render()
+    env.step(env.best_crew())
+    assert env.render().count("crew") == 1
+
+
 # ------------------------------------------------------------------------------------------------- one side of it
 
 

@@ -166,3 +166,14 @@ def test_folder__too_few_storms_for_a_network_name_the_cure(folder):
     (folder / "profile.json").write_text(json.dumps(options | {"n_known": 6}))
     with pytest.warns(UserWarning, match="bounds are infinite"):
         UndergroundingEnv(str(folder))
+
+
+@pytest.mark.parametrize("mode", ["ansi", "rgb_array"])
+def test_folder__names_are_no_mathematics_in_pictures(folder, mode):
+    for file in ("regions.csv", "storms.csv"):
+        pd.read_csv(folder / file).replace("Ash", r"$\frac{a$").to_csv(folder / file, index=False)
+    (folder / "profile.json").write_text(json.dumps({"budget": 800, "n_crews": 1, "name": "$x" * 60 + "$"}))
+    env = UndergroundingEnv(str(folder), confidence_level=0.8, render_mode=mode)
+    env.reset(seed=0)
+    picture = env.render()
+    assert mode != "ansi" or max(map(len, picture.splitlines())) <= 80
