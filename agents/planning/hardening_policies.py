@@ -5,6 +5,7 @@ A policy plans when a season begins and then buries what it planned, the largest
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -28,6 +29,7 @@ from stormgym.agents.planning.trilevel import solve_trilevel
 from stormgym.agents.planning.trilevel_baselines import Baseline, solve_baseline
 from stormgym.agents.policy import BasePolicy, Observation
 from stormgym.envs.storms import COVARIATES, Family
+from stormgym.envs.undergrounding.core import UndergroundingCore
 from stormgym.envs.undergrounding.profiles import UndergroundingProfile, send_crews
 
 N_SAMPLES = 100
@@ -64,6 +66,11 @@ class HardeningPolicy(BasePolicy):
         """The next region of each plan, or the stop; the state holds plans `[B, K]`."""
         del deterministic
         n, k = check_observation(observation), self.profile.n_counties
+        if (seen := np.shape(observation["population"])[-1]) != k:
+            raise ValueError(
+                f"{self.name} plans for the {k} regions of profile {self.profile.name!r}; the observation has {seen}. "
+                "Make it with for_env of the environment that it plays"
+            )
         plans = np.zeros((n, k), dtype=np.bool_) if state is None else np.array(state)
         for row in np.flatnonzero(episode_start).tolist():
             plans[row] = self.plan(case_of(observation, row), row)
@@ -217,8 +224,8 @@ class SampledHardening(HardeningPolicy):
     name = "sampled-hardening"
 
     def __init__(self, profile: UndergroundingProfile, *, gap_weight: float = 0.0) -> None:
-        if not gap_weight >= 0:
-            raise ValueError(f"gap_weight must be at least 0; got {gap_weight!r}")
+        if not 0 <= gap_weight < np.inf:
+            raise ValueError(f"gap_weight must be at least 0 and finite; got {gap_weight!r}")
         super().__init__(profile)
         self.gap_weight = gap_weight
 
@@ -242,6 +249,9 @@ class FairHardening(SampledHardening):
     Args:
         profile: of the environment.
         margin: share of the limit that is left free.
+
+    Warns:
+        UserWarning: no price keeps the limit.
     """
 
     name = "fair-hardening"
@@ -288,8 +298,15 @@ def _gap_price(family: Family, margin: float) -> float:
         return 0.0
     while mean_gap(high) > target:
         low, high = high, 2.0 * high
-        if high > 64:
-            return high  # the limit cannot be kept by any price: the gap alone decides
+        if high > 64:  # the gap alone decides
+            warnings.warn(
+                f"no price keeps cost_limit, {profile.cost_limit:g} h, on simulated seasons of profile "
+                f"{profile.name!r}: plans for the gap alone leave {mean_gap(high):.3g} h. Raise the limit or the "
+                "budget.",
+                UserWarning,
+                stacklevel=3,
+            )
+            return high
     for _ in range(5 if few else 10):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if mean_gap(middle) > target else (low, middle)
@@ -328,7 +345,7 @@ class OracleHardening(HardeningPolicy):
     privileged = True
 
     def __init__(self, env: Any) -> None:
-        self._bases = base_envs(env, "profile", UndergroundingProfile, ENV_ID)
+        self._bases = base_envs(env, "core", UndergroundingCore, ENV_ID)
         super().__init__(self._bases[0].profile)
         self._against_worst = TriLevel(self.profile)
 
@@ -342,4 +359,9 @@ class OracleHardening(HardeningPolicy):
         if self._bases[0].core.adversarial:
             return self._against_worst.plan(case, row)
         storms = np.concatenate([base.process.outage_h for base in self._bases])
+        means = np.concatenate([base.process.outlook.mean for base in self._bases])
+        if row >= len(means) or not np.allclose(means[row], case.mean, rtol=1e-4, atol=1e-4):
+            raise ValueError(
+                "the policy is bound to other seasons; bind it to the environment that it plays, with for_env"
+            )
         return best_plan(case, storms[[row]], self.profile)

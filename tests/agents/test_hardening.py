@@ -17,6 +17,7 @@ from stormgym.agents.planning.hardening import best_plan, case_of, left_h
 from stormgym.agents.planning.hardening_policies import (
     BuryNothing,
     FairHardening,
+    OracleHardening,
     SampledHardening,
     TriLevel,
     sampled_storms,
@@ -203,8 +204,34 @@ def test_policy__another_observation_is_an_error():
         TriLevel.for_env(other)
     with pytest.raises(ValueError, match="gap_weight must be at least 0"):
         SampledHardening(env.profile, gap_weight=-1.0)
+    with pytest.raises(ValueError, match="gap_weight must be at least 0 and finite; got inf"):
+        SampledHardening(env.profile, gap_weight=np.inf)
     with pytest.raises(ValueError, match=r"margin must be in \[0, 1\)"):
         FairHardening(env.profile, margin=1.0)
+    with pytest.raises(ValueError, match="this agent reads the observation of Undergrounding-v0"):
+        WorstStorm().predict(obs)
+    with pytest.raises(ValueError, match="this agent reads the observation of crews in DefenderAttacker-v0"):
+        BestCrews().predict(obs)
+    five = gym.make("Undergrounding-v0", profile="synthetic:5:0").unwrapped
+    obs, _ = five.reset(seed=0)
+    with pytest.raises(ValueError, match="tri-level plans for the 10 regions of profile 'ten'; the observation has 5"):
+        TriLevel.for_env(env).predict(obs)
+
+
+def test_oracle__of_other_seasons_is_an_error():
+    env, other = (gym.make("Undergrounding-v0").unwrapped for _ in range(2))
+    env.reset(seed=0)
+    obs, _ = other.reset(seed=1)
+    with pytest.raises(ValueError, match="bound to other seasons; bind it to the environment that it plays"):
+        OracleHardening.for_env(env).predict(obs)
+    with pytest.raises(TypeError, match="this agent needs Undergrounding-v0"):
+        OracleHardening.for_env(game())
+
+
+def test_fair_hardening__says_where_no_price_keeps_the_limit():
+    profile = replace(resolve_profile("synthetic:4:0"), cost_limit=0.01)
+    with pytest.warns(UserWarning, match=r"no price keeps cost_limit, 0\.01 h.*Raise the limit or the budget"):
+        FairHardening(profile)
 
 
 # ------------------------------------------------------------------------------------------------------- the game
@@ -336,6 +363,15 @@ def test_game__bad_moves_name_the_player_and_the_rule():
     env.step(np.zeros(5))
     with pytest.raises(ValueError, match="must be a region 0 to 4, or 5 to stay; got -1"):
         env.step(-1)
+    env.reset(seed=0)
+    env.step(5)
+    for action in ("x", ["a"] * 5, {"a": 1}, None):
+        with pytest.raises(ValueError, match="the action of nature must be 5 numbers"):
+            env.step(action)
+    with pytest.raises(KeyError, match="agent must be one of planner, nature, crews; got 'sky'"):
+        env.observe("sky")
+    with pytest.raises(TypeError, match="the action of planner must be an integer; got array"):
+        play_game(env, {"planner": WorstStorm(), "nature": WorstStorm()}, seed=0)
     with pytest.raises(KeyError, match="players must be planner, nature and, if you like, crews; got planner"):
         play_game(env, {"planner": make_policy("random", env)})
 
@@ -347,6 +383,16 @@ def test_game__renders(mode):
     assert env.render() is not None
     with pytest.raises(ValueError, match="render_mode must be one of ansi, rgb_array"):
         game(render_mode="human")
+
+
+def test_game__out_of_season_asks_for_a_reset():
+    env = game()
+    for ask in (lambda: env.step(0), lambda: env.observe("planner")):
+        with pytest.raises(gym.error.ResetNeeded, match=r"reset\(\)"):
+            ask()
+    play_game(env, {"planner": TriLevel.for_env(env), "nature": WorstStorm()}, seed=0)
+    with pytest.raises(gym.error.ResetNeeded, match="the season has not begun or has ended"):
+        env.step(None)
 
 
 def test_game__pictures_follow_the_turns():
@@ -390,7 +436,17 @@ def test_side__bad_players():
         SideEnv(inner, "nature", {})
     with pytest.raises(ValueError, match="crews never has a turn: n_crews is 0"):
         SideEnv(game(n_crews=0), "crews", {"planner": TriLevel.for_env(inner), "nature": WorstStorm()})
+    with pytest.raises(TypeError, match="game must be DefenderAttacker-v0"):
+        SideEnv(gym.make("Undergrounding-v0"), "nature", {"planner": TriLevel.for_env(inner)})
+    with pytest.raises(TypeError, match=r"the player of planner must have Stable-Baselines3's predict\(\); got 3"):
+        SideEnv(inner, "nature", {"planner": 3})
     env = SideEnv(inner, "nature", {"planner": TriLevel.for_env(inner)})
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(np.zeros(10))
+    env.reset(seed=0)
+    env.step(np.zeros(10))
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(np.zeros(10))
     env.reset(seed=0)
     with pytest.raises(AttributeError, match="it has no mask"):
         env.action_masks()
