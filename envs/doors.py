@@ -68,6 +68,12 @@ class Core(Protocol):
         ...
 
 
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Raise `ValueError` unless an argument is one of a few names."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+
+
 class SingleEnv(gym.Env[Observation, Any]):
     """One environment of a core with B = 1.
 

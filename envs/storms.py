@@ -239,11 +239,11 @@ def check_positive(model: object, *names: str) -> None:
     """Raise `ValueError` unless each of these numbers is above 0 and finite."""
     for name in names:
         if not 0 < getattr(model, name) < np.inf:
-            raise ValueError(f"{name} must be above 0; got {getattr(model, name)!r}")
+            raise ValueError(f"{name} must be above 0 and finite; got {getattr(model, name)!r}")
 
 
 def check_not_negative(model: object, *names: str) -> None:
     """Raise `ValueError` unless each of these numbers is at least 0 and finite."""
     for name in names:
         if not 0 <= getattr(model, name) < np.inf:
-            raise ValueError(f"{name} must be at least 0; got {getattr(model, name)!r}")
+            raise ValueError(f"{name} must be at least 0 and finite; got {getattr(model, name)!r}")

@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-def check_confidence_level(confidence_level: Any) -> float:
+def check_confidence_level(confidence_level: Any, name: str = "confidence_level") -> float:
     """Return the level as a float; raise `ValueError` unless it lies strictly between 0 and 1."""
     try:
         level = float(confidence_level)
     except (TypeError, ValueError):
-        raise TypeError(f"confidence_level must be a number in (0, 1); got {confidence_level!r}") from None
+        raise TypeError(f"{name} must be a number in (0, 1); got {confidence_level!r}") from None
     if not 0.0 < level < 1.0:
         hint = f" Did you mean {level / 100:g}?" if 1.0 < level < 100.0 else ""
-        raise ValueError(f"confidence_level must be in (0, 1); got {level:g}.{hint}")
+        raise ValueError(f"{name} must be in (0, 1); got {level:g}.{hint}")
     return level
 
 

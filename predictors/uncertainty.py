@@ -151,7 +151,7 @@ class ConformalPolytope(BaseEstimator):
             if value not in known:
                 raise ValueError(f"{name} must be one of {known}; got {value!r}")
         check_confidence_level(self.confidence_level)
-        check_confidence_level(self.total_confidence_level)
+        check_confidence_level(self.total_confidence_level, "total_confidence_level")
         if not math.isfinite(self.lower_bound):
             raise ValueError(f"lower_bound must be finite; got {self.lower_bound!r}")
         features, outages = self._checked(X, y, None)

@@ -118,7 +118,7 @@ HEADLINES: dict[str, Headline] = {
         objective=Column("saidi_h", "SAIDI", "h", 3, interval=True),
         constraint=Column("gap_h", "gap", "h", 3, interval=True),
         others=(
-            Column("worst_saidi_h", "in the worst storm", "h", 3),
+            Column("worst_saidi_h", "worst storm", "h", 3),
             Column("share_averted", "averted", percent=True),
             Column("n_protected", "buried"),
         ),

@@ -59,6 +59,10 @@ def _order(value: float | None, falling: bool) -> float:
     return float("inf") if value is None else -value if falling else value
 
 
+NAME_WIDTH = 18
+"""Characters of an agent's name, at most, that are kept together."""
+
+
 def render_report(summary: dict[str, Any], sort: str | None = None) -> RenderableType:
     """All tables of an evaluation and the notes that explain them."""
     headline = headline_for(summary["env"])
@@ -118,7 +122,7 @@ def main_table(summary: dict[str, Any], headline: Headline, names: Sequence[str]
     if headline.bound is not None:
         heads.append(f"above\n{headline.bound}")
     heads.append("ms/decision\nmean (worst)")
-    table = simple_table(None, heads)
+    table = simple_table(None, heads, names=names)
     best = _leader(summary, headline, names)
     for i, name in enumerate(names):
         agent = agents[name]
@@ -224,8 +228,11 @@ def further_tables(summary: dict[str, Any], headline: Headline, names: Sequence[
         yield table
 
 
-def simple_table(caption: str | None, heads: Sequence[str], first: str = "agent") -> Table:
-    """A table without a frame: the first column to the left, the others to the right."""
+def simple_table(caption: str | None, heads: Sequence[str], first: str = "agent", names: Sequence[str] = ()) -> Table:
+    """A table without a frame: the first column to the left, the others to the right.
+
+    The first column has room for `names`, up to `NAME_WIDTH`, before the others get theirs.
+    """
     table = Table(
         title=caption,
         title_justify="left",
@@ -235,7 +242,8 @@ def simple_table(caption: str | None, heads: Sequence[str], first: str = "agent"
         padding=(0, 0, 0, 1),
         pad_edge=False,
     )
-    table.add_column(first, overflow="fold", vertical="top")
+    width = min(max(map(len, names), default=0), NAME_WIDTH)
+    table.add_column(first, overflow="fold", vertical="top", min_width=width or None)
     for head in heads:
         table.add_column(head, justify="right", no_wrap="\n" in head)
     return table

@@ -19,6 +19,8 @@ Bools = NDArray[np.bool_]
 ENV_ID = "Undergrounding-v0"
 MAX_LISTED = 2_000
 """Most plans that are compared one by one; beyond, a local search looks at some of them."""
+_FLOAT32 = 3e-7
+"""Share by which a budget and costs in float32 may miss each other, within what the environment allows."""
 _AT = {name: i for i, name in enumerate(STATE)}
 
 
@@ -67,7 +69,7 @@ def check_observation(observation: Observation) -> int:
 
 
 def case_of(observation: Observation, row: int) -> Case:
-    """One season of a batch of observations; bounds that rounding has crossed meet again."""
+    """One season of a batch of observations; bounds that rounding has crossed meet again, and money reaches as far."""
     part = {name: np.asarray(observation[name][row], dtype=np.float64) for name in (*OF_REGIONS, "state")}
     state, done = part["state"], part["protected"] > 0.5
     lower, upper = part["lower"], np.maximum(part["upper"], part["lower"])
@@ -76,7 +78,7 @@ def case_of(observation: Observation, row: int) -> Case:
         protected=done,
         weights=np.where(done, 0.0, part["population"]),
         cost=np.where(done, 0.0, part["protect_cost"]),
-        budget=float(state[_AT["budget_left"]]),
+        budget=float(state[_AT["budget_left"]]) * (1.0 + _FLOAT32),
         n_crews=round(float(state[_AT["n_crews"]])),
         mean=part["mean"],
         lower=lower,
@@ -151,7 +153,7 @@ def best_plan(
     if plans is not None:
         best: Bools = plans[int(score(plans).argmin())]
         return best & ~case.protected
-    best, least = _greedy(case, storms) if start is None or not start.any() else start, np.inf
+    best, least = greedy_plan(case, storms.mean(axis=0)) if start is None or not start.any() else start, np.inf
     while True:
         near = _neighbours(best, case)
         values = score(near)
@@ -160,10 +162,10 @@ def best_plan(
         best, least = near[int(values.argmin())], float(values.min())
 
 
-def _greedy(case: Case, storms: Floats) -> Bools:
-    """Regions by what they lose on average for the money, while it lasts."""
+def greedy_plan(case: Case, hours: Floats) -> Bools:
+    """Regions `[K]` by what they lose in hours `[K]` for the money, while it lasts."""
     plan, left = np.zeros(len(case.cost), dtype=np.bool_), case.budget
-    for k in np.argsort(-case.weights * storms.mean(axis=0) / np.maximum(case.cost, 1e-9), kind="stable"):
+    for k in np.argsort(-case.weights * hours / np.maximum(case.cost, 1e-9), kind="stable"):
         if not case.protected[k] and case.cost[k] <= left:
             plan[k], left = True, left - case.cost[k]
     return plan

@@ -20,6 +20,7 @@ from stormgym.agents.planning.hardening import (
     best_plan,
     case_of,
     check_observation,
+    greedy_plan,
     listed_plans,
     loss_and_gap,
     order_of,
@@ -29,6 +30,7 @@ from stormgym.agents.planning.trilevel import solve_trilevel
 from stormgym.agents.planning.trilevel_baselines import Baseline, solve_baseline
 from stormgym.agents.policy import BasePolicy, Observation
 from stormgym.envs.storms import COVARIATES, Family
+from stormgym.envs.undergrounding.core import UndergroundingCore
 from stormgym.envs.undergrounding.profiles import UndergroundingProfile, send_crews
 
 N_SAMPLES = 100
@@ -67,6 +69,11 @@ class HardeningPolicy(BasePolicy):
         """The next region of each plan, or the stop; the state holds plans `[B, K]`."""
         del deterministic
         n, k = check_observation(observation), self.profile.n_counties
+        if (seen := np.shape(observation["population"])[-1]) != k:
+            raise ValueError(
+                f"{self.name} plans for the {k} regions of profile {self.profile.name!r}; the observation has {seen}. "
+                "Make it with for_env of the environment that it plays"
+            )
         plans = np.zeros((n, k), dtype=np.bool_) if state is None else np.array(state)
         for row in np.flatnonzero(episode_start).tolist():
             plans[row] = self.plan(case_of(observation, row), row)
@@ -100,11 +107,7 @@ class LossPerCost(HardeningPolicy):
     def plan(self, case: Case, row: int) -> Bools:
         """By customers times forecast hours over cost."""
         del row
-        plan, left = np.zeros(len(case.cost), dtype=np.bool_), case.budget
-        for k in np.argsort(-case.weights * case.mean / np.maximum(case.cost, 1e-9), kind="stable"):
-            if not case.protected[k] and case.cost[k] <= left:
-                plan[k], left = True, left - case.cost[k]
-        return plan
+        return greedy_plan(case, case.mean)
 
 
 class BaselinePolicy(HardeningPolicy):
@@ -220,8 +223,8 @@ class SampledHardening(HardeningPolicy):
     name = "sampled-hardening"
 
     def __init__(self, profile: UndergroundingProfile, *, gap_weight: float = 0.0) -> None:
-        if not gap_weight >= 0:
-            raise ValueError(f"gap_weight must be at least 0; got {gap_weight!r}")
+        if not 0 <= gap_weight < np.inf:
+            raise ValueError(f"gap_weight must be at least 0 and finite; got {gap_weight!r}")
         super().__init__(profile)
         self.gap_weight = gap_weight
 
@@ -346,7 +349,7 @@ class OracleHardening(HardeningPolicy):
     privileged = True
 
     def __init__(self, env: Any) -> None:
-        self._bases = base_envs(env, "profile", UndergroundingProfile, ENV_ID)
+        self._bases = base_envs(env, "core", UndergroundingCore, ENV_ID)
         super().__init__(self._bases[0].profile)
         self._against_worst = TriLevel(self.profile)
 
@@ -360,4 +363,9 @@ class OracleHardening(HardeningPolicy):
         if self._bases[0].core.adversarial:
             return self._against_worst.plan(case, row)
         storms = np.concatenate([base.process.outage_h for base in self._bases])
+        means = np.concatenate([base.process.outlook.mean for base in self._bases])
+        if row >= len(means) or not np.allclose(means[row], case.mean, rtol=1e-4, atol=1e-4):
+            raise ValueError(
+                "the policy is bound to other seasons; bind it to the environment that it plays, with for_env"
+            )
         return best_plan(case, storms[[row]], self.profile)

@@ -15,6 +15,7 @@ from stormgym.envs.undergrounding.worst import worst_storms
 from stormgym.predictors.uncertainty_set import UncertaintySet
 
 Floats = NDArray[np.float64]
+GAME_ID = "DefenderAttacker-v0"
 
 
 class Nature:
@@ -36,6 +37,7 @@ class Nature:
     ) -> tuple[NDArray[Any], Any]:
         """Stable-Baselines3's `predict`: takes one observation or a batch, gives `[K]` or `[B, K]` in [0, 1]."""
         del episode_start, deterministic
+        check_observation(observation)
         single = np.ndim(observation["state"]) == 1
         batch = {k: np.asarray(v)[None] for k, v in observation.items()} if single else observation
         storm, sets = self.storms(batch)
@@ -133,6 +135,8 @@ class BestCrews:
     ) -> tuple[NDArray[Any], Any]:
         """Stable-Baselines3's `predict`: a region, or K to stay."""
         del episode_start, deterministic
+        if not {"storm", "action_mask"} <= set(observation):
+            raise ValueError(f"this agent reads the observation of crews in {GAME_ID}; got {sorted(observation)}")
         o = {name: np.asarray(observation[name], dtype=np.float64) for name in ("population", "storm", "action_mask")}
         loss = o["population"] * o["storm"] * o["action_mask"][..., :-1]
         action = np.where(loss.max(axis=-1) > 0, loss.argmax(axis=-1), loss.shape[-1])
@@ -168,5 +172,5 @@ def play_game(game: Any, players: Mapping[str, Policy], *, seed: int | None = No
             game.step(None)
             continue
         action, states[agent] = seats[agent].predict(observation, state=states[agent], deterministic=True)
-        game.step(action if agent == NATURE else int(action))
+        game.step(action)
     return metrics

@@ -14,7 +14,7 @@ from stormgym.envs.dispatch.forecasts import LearntWave, WaveForecast, typical_w
 from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.dispatch.process import DispatchProcess
 from stormgym.envs.dispatch.profiles import DEFAULT_PROFILE, resolve_profile
-from stormgym.envs.doors import Step
+from stormgym.envs.doors import Step, check_choice
 from stormgym.envs.storms import COVARIATES
 
 Timing = Literal["dense", "terminal"]
@@ -38,11 +38,6 @@ STATE = (
 _LARGE = 1e9
 
 
-def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
-
-
 class DispatchCore:
     """B episodes of GeneratorDispatch without Gymnasium's signatures; arguments as on `GeneratorDispatchEnv`."""
 
@@ -63,14 +58,14 @@ class DispatchCore:
         cost: Timing = "dense",
         render_mode: str | None = None,
     ) -> None:
-        _one_of("action", action, ACTIONS)
+        check_choice("action", action, ACTIONS)
         if not isinstance(forecast, str) or not (forecast in FORECASTS or forecast.endswith(".npz")):
             raise ValueError(f"forecast must be {', '.join(FORECASTS)} or a forecaster's .npz file; got {forecast!r}")
-        _one_of("storms", storms, STORMS)
-        _one_of("reward", reward, ("dense", "terminal"))
-        _one_of("cost", cost, ("dense", "terminal"))
+        check_choice("storms", storms, STORMS)
+        check_choice("reward", reward, ("dense", "terminal"))
+        check_choice("cost", cost, ("dense", "terminal"))
         if render_mode is not None:
-            _one_of("render_mode", render_mode, RENDER_MODES)
+            check_choice("render_mode", render_mode, RENDER_MODES)
         if not isinstance(profile, str):
             raise TypeError(f"profile must be a name or the path of a folder, as text; got {profile!r}")
         changes = {

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from stormgym.envs.data import City, resolve_city
-from stormgym.envs.doors import Step
+from stormgym.envs.doors import Step, check_choice
 from stormgym.envs.restoration.forecasts import check_predictor
 from stormgym.envs.restoration.layout import observation_space
 from stormgym.envs.restoration.limits import CostLimit, EpisodeLimits
@@ -21,11 +21,6 @@ from stormgym.envs.restoration.tables import SHOCKS, SPLITS, Jobs, city_tables
 
 Timing = Literal["dense", "terminal"]
 RENDER_MODES = ("ansi", "rgb_array")
-
-
-def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
 
 
 def _number(name: str, value: Any) -> None:
@@ -54,13 +49,13 @@ class RestorationCore:
         on_invalid: str = "waste",
         render_mode: str | None = None,
     ) -> None:
-        _one_of("reward", reward, ("dense", "terminal"))
-        _one_of("cost", cost, ("dense", "terminal"))
-        _one_of("shock", shock, SHOCKS)
-        _one_of("split", split, SPLITS)
-        _one_of("on_invalid", on_invalid, ("waste", "raise"))
+        check_choice("reward", reward, ("dense", "terminal"))
+        check_choice("cost", cost, ("dense", "terminal"))
+        check_choice("shock", shock, SHOCKS)
+        check_choice("split", split, SPLITS)
+        check_choice("on_invalid", on_invalid, ("waste", "raise"))
         if render_mode is not None:
-            _one_of("render_mode", render_mode, RENDER_MODES)
+            check_choice("render_mode", render_mode, RENDER_MODES)
         for name, value in {
             "confidence_level": confidence_level,
             "shock_log_sd": shock_log_sd,

@@ -153,7 +153,10 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
         Raises:
             TypeError: an action of another kind.
             ValueError: one out of range.
+            ResetNeeded: no season has begun, or all players have left it.
         """
+        if not self.agents:
+            raise gym.error.ResetNeeded("the season has not begun or has ended; call reset() before step()")
         agent = self.agent_selection
         if self.terminations[agent] or self.truncations[agent]:
             self._was_dead_step(action)
@@ -185,15 +188,16 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
         return int(given)
 
     def _strike(self, action: Any) -> None:
-        given = np.asarray(action, dtype=np.float64)
-        if given.shape != (self.n_regions,) or not ((given >= 0) & (given <= 1)).all():
+        given = np.asarray(action)
+        if given.shape != (self.n_regions,) or given.dtype.kind not in "iuf" or not ((given >= 0) & (given <= 1)).all():
             raise ValueError(
                 f"the action of {NATURE} must be {self.n_regions} numbers from 0 to 1, where each region is between "
                 f"its bounds; got {action!r}"
             )
         known = self.process.outlook
         totals = float(known.total_lower[0]), float(known.total_upper[0])
-        self.storm = storm_of(given, known.lower[0], known.upper[0], *totals)
+        self.storm = storm_of(given.astype(np.float64), known.lower[0], known.upper[0], *totals)
+        self._show()
 
     def _send(self, region: int) -> None:
         if region == self.n_regions:
@@ -202,6 +206,12 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
         if self._needed()[region]:
             self.sent[region] = 1.0
         self.crews_left -= 1
+        self._show()
+
+    def _show(self) -> None:
+        """Let the process hold the storm, and the crews that are out, so that a picture shows them."""
+        assert self.storm is not None, "nothing to show before the storm"
+        self.process.end(self.storm[None], self.sent[None], slice(None))
 
     def _needed(self) -> NDArray[np.bool_]:
         """Regions where a crew could do something `[K]`."""
@@ -214,8 +224,6 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
         return int(loss.argmax()) if loss.max() > 0 else self.n_regions
 
     def _end(self) -> None:
-        assert self.storm is not None
-        self.process.end(self.storm[None], self.sent[None], slice(None))
         loss = float(self.profile.loss_h(self.process.unserved_h(slice(None)))[0])
         self.rewards = {PLANNER: -loss, NATURE: loss, CREWS: -loss}
         self.terminations = dict.fromkeys(self.agents, True)
@@ -242,7 +250,16 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
             self.infos[agent] = info
 
     def observe(self, agent: str) -> Observation:
-        """What a player sees now, as fresh copies."""
+        """What a player sees now, as fresh copies.
+
+        Raises:
+            KeyError: no such player.
+            ResetNeeded: no season has begun.
+        """
+        if agent not in self.possible_agents:
+            raise KeyError(f"agent must be one of {', '.join(PLAYERS)}; got {agent!r}")
+        if not hasattr(self, "storm"):
+            raise gym.error.ResetNeeded("nothing to observe before reset()")
         seen = {name: values[0] for name, values in see(self.process, self.covariates, _FIRST).items()}
         if agent == CREWS:
             storm = np.zeros(self.n_regions) if self.storm is None else self.storm

@@ -11,11 +11,12 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from stormgym.envs.doors import Step
+from stormgym.envs.doors import Step, check_choice
 from stormgym.envs.storms import COVARIATES, Floats
 from stormgym.envs.undergrounding.forecasts import Outlook, forecaster, outlook
 from stormgym.envs.undergrounding.process import UndergroundingProcess
-from stormgym.envs.undergrounding.profiles import DEFAULT_PROFILE, UndergroundingProfile, resolve_profile
+from stormgym.envs.undergrounding.profiles import DEFAULT_PROFILE, LARGEST, UndergroundingProfile, resolve_profile
+from stormgym.predictors.checks import check_confidence_level
 
 Timing = Literal["dense", "terminal"]
 RENDER_MODES = ("ansi", "rgb_array")
@@ -27,12 +28,6 @@ OF_REGIONS = ("protected", "protect_cost", "population", "group", "mean", "lower
 """Parts of the observation that hold one number a region."""
 RESOLUTION_H = 1e-6
 """Forecasts are rounded to this (h)."""
-_LARGE = 1e9
-
-
-def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
 
 
 def profile_from(
@@ -75,15 +70,15 @@ class SeasonSource:
         confidence_level: float,
         total_confidence_level: float,
     ) -> None:
-        _one_of("forecast", forecast, FORECASTS)
-        _one_of("calibration", calibration, ("marginal", "joint"))
+        check_choice("forecast", forecast, FORECASTS)
+        check_choice("calibration", calibration, ("marginal", "joint"))
         self.profile = profile
         self.forecaster = forecaster(
             profile,
             forecast,  # type: ignore[arg-type]
             calibration,  # type: ignore[arg-type]
-            float(confidence_level),
-            float(total_confidence_level),
+            check_confidence_level(confidence_level),
+            check_confidence_level(total_confidence_level, "total_confidence_level"),
         )
 
     def draw(self, rngs: Sequence[np.random.Generator]) -> tuple[Floats, Floats, Outlook]:
@@ -107,10 +102,10 @@ def observation_space(n_regions: int, n_choices: int | None, further: tuple[str,
         n_choices: entries of the action mask; None for a player without one.
         further: names of more parts with one number a region.
     """
-    low = dict.fromkeys(("temperature_c", "humidity", "wind_ms"), -_LARGE)
+    low = dict.fromkeys(("temperature_c", "humidity", "wind_ms"), -LARGEST)
     shapes = dict.fromkeys((*OF_REGIONS, *further), (n_regions,)) | {"state": (len(STATE),)}
     parts: dict[str, spaces.Space[Any]] = {
-        name: spaces.Box(low.get(name, 0.0), _LARGE, shape=shape, dtype=np.float32) for name, shape in shapes.items()
+        name: spaces.Box(low.get(name, 0.0), LARGEST, shape=shape, dtype=np.float32) for name, shape in shapes.items()
     }
     return spaces.Dict(({} if n_choices is None else {"action_mask": spaces.MultiBinary(n_choices)}) | parts)
 
@@ -157,17 +152,16 @@ class UndergroundingCore:
         on_invalid: str = "waste",
         render_mode: str | None = None,
     ) -> None:
-        _one_of("storm", storm, STORMS)
-        _one_of("reward", reward, ("dense", "terminal"))
-        _one_of("cost", cost, ("dense", "terminal"))
-        _one_of("on_invalid", on_invalid, ("waste", "raise"))
+        check_choice("storm", storm, STORMS)
+        check_choice("reward", reward, ("dense", "terminal"))
+        check_choice("cost", cost, ("dense", "terminal"))
+        check_choice("on_invalid", on_invalid, ("waste", "raise"))
         if render_mode is not None:
-            _one_of("render_mode", render_mode, RENDER_MODES)
+            check_choice("render_mode", render_mode, RENDER_MODES)
         self.profile = profile_from(profile, budget, n_crews, noise, cost_limit)
-        if not self.profile.protect_cost.min() <= self.profile.budget:
-            raise ValueError(
-                f"budget must pay for one region at least ({self.profile.protect_cost.min():g}); got {budget!r}"
-            )
+        cheapest, money = self.profile.protect_cost.min(), self.profile.budget
+        if not cheapest <= money:
+            raise ValueError(f"budget must pay for one region at least ({cheapest:g}); got {money!r}")
         self.source = SeasonSource(self.profile, forecast, calibration, confidence_level, total_confidence_level)
         self.cost_limit = self.profile.cost_limit
         self.adversarial = storm == "adversarial"

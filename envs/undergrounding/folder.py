@@ -12,15 +12,16 @@ import numpy as np
 
 from stormgym.envs.data.tables import DataError, Table, read_json, read_table
 from stormgym.envs.storms import Floats
-from stormgym.envs.undergrounding.profiles import MAX_REGIONS, usual_limit_h
+from stormgym.envs.undergrounding.profiles import LARGEST, MAX_REGIONS, usual_limit_h
 from stormgym.envs.undergrounding.recorded import RecordedUnderground
 
 REGIONS, STORMS, PROFILE = "regions.csv", "storms.csv", "profile.json"
+_AT_MOST = f" and at most {LARGEST:g}"
 _KEYS = {
-    "budget": "a number above 0",
+    "budget": f"a number above 0{_AT_MOST}",
     "n_crews": "a whole number of at least 0",
     "n_known": "a whole number of at least 4",
-    "cost_limit": "a number above 0",
+    "cost_limit": f"a number above 0{_AT_MOST}",
     "name": "a text",
     "notes": "free",
 }
@@ -52,8 +53,11 @@ def load_profile(folder: str | os.PathLike[str]) -> RecordedUnderground:
     region = table.unique_ids("region")
     if not 3 <= len(region) <= MAX_REGIONS:
         raise DataError(f"{table.source}: needs 3 to {MAX_REGIONS} regions; got {len(region)}. Add or join some.")
-    population = table.numbers("customers", rule="customers must be a number above 0", valid=lambda v: v > 0)
-    cost = table.numbers("protect_cost", rule="protect_cost must be a number above 0", valid=lambda v: v > 0)
+    population, cost = (
+        table.numbers(name, rule=f"{name} must be a number above 0{_AT_MOST}", valid=lambda v: 0 < v <= LARGEST)
+        for name in ("customers", "protect_cost")
+    )
+    income, place = table.numbers("income_usd"), _places(table)
     storm, hours = _storms(read_table(folder / STORMS), region)
     given = {name: value for name, value in options.items() if name != "notes"}
     given.setdefault("name", folder.resolve().name)
@@ -63,8 +67,8 @@ def load_profile(folder: str | os.PathLike[str]) -> RecordedUnderground:
             **{"cost_limit": 1.0, **given},
             population=population,
             protect_cost=cost,
-            place=_places(table),
-            income=table.numbers("income_usd"),
+            place=place,
+            income=income,
             n_periods=1,
             rate=1.0,
             latest_onset=0,
@@ -81,8 +85,8 @@ def load_profile(folder: str | os.PathLike[str]) -> RecordedUnderground:
     limit = usual_limit_h(profile)
     if not limit > 0:
         raise DataError(
-            f"{folder / STORMS}: income groups fare alike in every known storm, so that a limit cannot be drawn from "
-            f"them. Set cost_limit in {PROFILE}."
+            f"{folder / STORMS}: income groups fare alike in every known storm once {profile.n_crews} crews have "
+            f"answered, so that a limit cannot be drawn from them. Set cost_limit in {PROFILE}."
         )
     return replace(profile, cost_limit=limit)
 
@@ -98,7 +102,7 @@ def _read_options(path: Path) -> dict[str, Any]:
         if key not in options:
             raise DataError(f"{path}: key {key!r} is missing; it must be {_KEYS[key]}. Add it.")
     for key, value in options.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+        number = isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST <= value <= LARGEST
         fits = {
             "budget": number and value > 0,
             "cost_limit": number and value > 0,
@@ -118,15 +122,17 @@ def _storms(table: Table, region: tuple[str, ...]) -> tuple[tuple[str, ...], Flo
     storm = tuple(dict.fromkeys(names))
     at = {name: i for i, name in enumerate(storm)}
     cure = f"Name a region of {REGIONS}, or add it there."
-    column = table.index("region", region, what=f"a region of {REGIONS}", cure=cure)
-    hours = table.numbers("hours", rule="hours must be a number of at least 0", valid=lambda v: v >= 0)
+    column = table.index("region", region, what=f"it must be a region of {REGIONS}", cure=cure)
+    hours = table.numbers(
+        "hours", rule=f"hours must be a number of at least 0{_AT_MOST}", valid=lambda v: 0 <= v <= LARGEST
+    )
     result = np.zeros((len(storm), len(region)))
     seen: dict[tuple[int, int], int] = {}
     for row, (name, k) in enumerate(zip(names, column.tolist(), strict=True)):
         cell = (at[name], k)
         if cell in seen:
-            rule = f"each storm and region have one row, but line {seen[cell]} has them too"
-            table.fail(row, "storm", rule, "Add the hours up in one row.")
+            twice = f"each storm and region have one row, but line {seen[cell]} has them too"
+            table.fail(row, "storm", twice, "Add the hours up in one row.")
         seen[cell] = table.lines[row]
         result[cell] = hours[row]
     return storm, result

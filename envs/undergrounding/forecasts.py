@@ -12,6 +12,8 @@ from stormgym.predictors.uncertainty_set import UncertaintySet
 
 Forecast = Literal["ncp", "cp", "empirical"]
 Calibration = Literal["marginal", "joint"]
+_FEWEST_ROWS = 11
+"""A network stops by a tenth of its rows, of which it needs two."""
 
 
 class Outlook(NamedTuple):
@@ -50,6 +52,13 @@ def _fitted(
 ) -> ConformalPolytope:
     profile: UndergroundingProfile = family.profile
     first, second = profile.learning_seasons()
+    n, k = first.outage_h.shape
+    least = n - -(-n // 3) if method == "ncp" else n  # storms of the smallest fit: NCP leaves out a third at a time
+    if method != "empirical" and (least * k < _FEWEST_ROWS or least < 2):
+        raise ValueError(
+            f"forecast {method!r} cannot be fitted on {n} storms of {k} regions. Add storms, raise n_known, or take "
+            "forecast='empirical'"
+        )
     model = ConformalPolytope(
         method=method,
         calibration=calibration,

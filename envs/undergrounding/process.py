@@ -16,7 +16,8 @@ from stormgym.envs.undergrounding.profiles import UndergroundingProfile, send_cr
 from stormgym.envs.undergrounding.worst import worst_storms
 
 Bools = NDArray[np.bool_]
-_ROUNDING = 1e-9
+_ROUNDING = 1e-6
+"""Share of the budget that may be overdrawn: agents see money in float32, and can plan no finer than that."""
 
 
 class UndergroundingProcess:
@@ -39,6 +40,7 @@ class UndergroundingProcess:
         self.planning = np.zeros(batch, dtype=np.bool_)  # [B] whether there is more to choose
         self.storm_h = np.zeros((batch, k))  # [B, K] u, once it has struck
         self.crews = np.zeros((batch, k))  # [B, K] y, once they have been sent
+        self.struck = np.zeros(batch, dtype=np.bool_)  # [B] whether the storm has come
 
     def reset(self, outage_h: Floats, outlook: Outlook, rows: Ints | None = None) -> None:
         """Begin the seasons of `rows` (all when None).
@@ -52,7 +54,7 @@ class UndergroundingProcess:
         self.outage_h[at] = outage_h
         for mine, given in zip(self.outlook, outlook, strict=True):
             mine[at] = given
-        for state in (self.protected, self.spent, self.turn, self.storm_h, self.crews):
+        for state in (self.protected, self.spent, self.turn, self.storm_h, self.crews, self.struck):
             state[at] = 0
         self.planning[at] = self._affordable(at).any(axis=-1)
 
@@ -101,7 +103,7 @@ class UndergroundingProcess:
 
     def end(self, storm_h: Floats, crews: Floats, rows: Ints | slice) -> None:
         """A storm has come and crews have answered, `[len(rows), K]` each."""
-        self.storm_h[rows], self.crews[rows] = storm_h, crews
+        self.storm_h[rows], self.crews[rows], self.struck[rows] = storm_h, crews, True
 
     def unserved_h(self, rows: Ints | slice) -> Floats:
         """Hours without power of a customer of each region in seasons that are over, `[len(rows), K]`."""

@@ -21,6 +21,8 @@ KNOWN = (
 )
 DEFAULT_PROFILE = "ten"
 MAX_REGIONS = 400
+LARGEST = 1e9
+"""Most customers, money, hours or crews that an observation can hold."""
 N_FIT, N_CALIBRATION = 160, 200
 SEEN = (*(name for name in COVARIATES if name != "onset"), "log_customers")
 LIMIT_SHARE = 0.6
@@ -77,6 +79,9 @@ class UndergroundingProfile(StormModel):
         check_not_negative(self, "budget", "noise", "n_crews")
         if self.n_crews != int(self.n_crews):
             raise ValueError(f"n_crews must be a whole number; got {self.n_crews!r}")
+        for name in ("population", "protect_cost", "budget", "n_crews", "noise", "cost_limit"):
+            if (most := float(np.max(getattr(self, name)))) > LARGEST:
+                raise ValueError(f"{name} must be at most {LARGEST:g}; got {most:g}. Count in a larger unit")
 
     @property
     def storm_key(self) -> tuple[Hashable, ...]:

@@ -38,7 +38,7 @@ def render(process: UndergroundingProcess, row: int, mode: str) -> str | NDArray
 
 def _facts(process: UndergroundingProcess, row: int) -> dict[str, Any]:
     p, at = process.profile, slice(row, row + 1)
-    over = not process.planning[row]
+    over = bool(process.struck[row])
     left = process.unserved_h(at)
     head = f"{p.name}: {int(process.protected[row].sum())} of {p.n_counties} regions buried, "
     head += f"{process.spent[row]:,.0f} of {p.budget:,.0f} spent"
@@ -66,7 +66,7 @@ def render_text(process: UndergroundingProcess, row: int) -> str:
         )
     if p.n_counties > N_TEXT:
         lines.append(f"and {p.n_counties - N_TEXT} regions with less")
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(line[:80].rstrip() for line in lines)
 
 
 def render_frame(process: UndergroundingProcess, row: int) -> NDArray[np.uint8]:
@@ -82,10 +82,15 @@ def render_frame(process: UndergroundingProcess, row: int) -> NDArray[np.uint8]:
         left, right = figure.subplots(1, 2, width_ratios=[1.2, 1.0])
         _bars(left, process, row, f["over"])
         _map(right, process, row, f["over"])
-        figure.suptitle(f"{f['head']}\n{f['tail']}", x=0.01, ha="left", fontsize=11)
+        figure.suptitle(_plain(f"{f['head']}\n{f['tail']}"), x=0.01, ha="left", fontsize=11)
         canvas.draw()
     frame: NDArray[np.uint8] = np.asarray(canvas.buffer_rgba())[..., :3].copy()
     return frame
+
+
+def _plain(text: str) -> str:
+    """A text that matplotlib does not read as mathematics."""
+    return text.replace("$", r"\$")
 
 
 def _bars(axes: Any, process: UndergroundingProcess, row: int, over: bool) -> None:
@@ -107,7 +112,7 @@ def _bars(axes: Any, process: UndergroundingProcess, row: int, over: bool) -> No
     if over:
         axes.plot(scale[shown] * process.storm_h[row, shown], y, "D", color=_STORM, ms=6)
         handles.append(Line2D([], [], marker="D", ls="", color=_STORM, label="storm"))
-    names = [f"{p.label[k]}  {'buried' if process.protected[row, k] else ''}" for k in shown]
+    names = [f"{_plain(p.label[k])}  {'buried' if process.protected[row, k] else ''}" for k in shown]
     axes.set_yticks(y, [name.strip() for name in names], fontsize=9)
     for tick, k in zip(axes.get_yticklabels(), shown, strict=True):
         tick.set_color(COLOURS[p.group[k]])

@@ -44,10 +44,13 @@ class SideEnv(gym.Env[Observation, Any]):
         players: policies of the other sides; crews play at their best where none is given.
 
     Raises:
+        TypeError: another environment, or a player without `predict`.
         ValueError: an unknown side, one that has nothing to do, or players that are not the other sides.
     """
 
     def __init__(self, game: DefenderAttackerEnv, side: str, players: Mapping[str, Player]) -> None:
+        if not isinstance(getattr(game, "unwrapped", None), DefenderAttackerEnv):
+            raise TypeError(f"game must be DefenderAttacker-v0; got {game!r}")
         if side not in PLAYERS:
             raise ValueError(f"side must be one of {', '.join(PLAYERS)}; got {side!r}")
         others = {*PLAYERS} - {side}
@@ -56,6 +59,9 @@ class SideEnv(gym.Env[Observation, Any]):
             raise ValueError(
                 f"players must be policies of {', '.join(sorted(others))}; got {', '.join(players) or '-'}"
             )
+        for name, player in players.items():
+            if not hasattr(player, "predict"):
+                raise TypeError(f"the player of {name} must have Stable-Baselines3's predict(); got {player!r}")
         profile = game.profile
         idle = {"crews": profile.n_crews == 0, "planner": profile.protect_cost.min() > profile.budget}
         if idle.get(side, False):
@@ -65,6 +71,7 @@ class SideEnv(gym.Env[Observation, Any]):
         self.action_space = game.action_space(side)
         self.render_mode = game.render_mode
         self._states: dict[str, Any] = {}
+        self._running = False
 
     @property
     def profile(self) -> UndergroundingProfile:
@@ -79,13 +86,17 @@ class SideEnv(gym.Env[Observation, Any]):
         self.game.reset(seed=seed, options=options)
         self._states = dict.fromkeys(self.players)
         self._others()
+        self._running = True
         return self.game.observe(self.side), self._info()
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Move, and let the others move until it is this side's turn again or the season is over."""
+        if not self._running:
+            raise gym.error.ResetNeeded("the season has not begun or has ended; call reset() before step()")
         self.game.step(action)
         self._others()
         over = self.game.terminations[self.side]
+        self._running = not over
         reward = float(self.game.rewards[self.side]) if over else 0.0
         return self.game.observe(self.side), reward, over, False, self._info()
 
@@ -113,4 +124,4 @@ class SideEnv(gym.Env[Observation, Any]):
                 )
             else:
                 action = game.best_crew()
-            game.step(action if isinstance(game.action_space(agent), gym.spaces.Box) else int(action))
+            game.step(action)

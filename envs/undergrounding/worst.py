@@ -4,7 +4,8 @@
 
 For a given price lam a region is worth h_i a unit of outage until h_i u_i = lam, so outage goes to the regions of the
 largest weights first, from L up, until the total is spent: the order does not depend on lam. V is concave in lam, and
-the sign of its slope leads to the best one. Regions whose lines are buried stay at L.
+the sign of its slope leads to the best one. Regions whose lines are buried stay at L, unless the total must reach L_0:
+then what is lacking goes to them first, where it does no harm, and to the others only if they are full.
 """
 
 from __future__ import annotations
@@ -59,4 +60,8 @@ def worst_storms(protected: NDArray[np.bool_], weights: Floats, sets: Uncertaint
         low, high = np.where(up, lam, low), np.where(up, high, lam)
     storm = np.empty_like(lower)
     storm[:, order] = lower + fill(0.5 * (low + high))[0]
+    for part in (protected, ~protected):
+        room = np.where(part, sets.finite_upper() - storm, 0.0)
+        lacking = sets.total_lower[:, None] - storm.sum(axis=1, keepdims=True)
+        storm += room * np.clip(lacking / np.maximum(room.sum(axis=1, keepdims=True), 1e-300), 0.0, 1.0)
     return storm

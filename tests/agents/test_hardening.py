@@ -1,6 +1,7 @@
 """Policies for Undergrounding-v0, and games of DefenderAttacker-v0 between them."""
 
 import itertools
+from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
@@ -16,6 +17,7 @@ from stormgym.agents.planning.hardening import best_plan, case_of, left_h
 from stormgym.agents.planning.hardening_policies import (
     BuryNothing,
     FairHardening,
+    OracleHardening,
     SampledHardening,
     TriLevel,
     sampled_storms,
@@ -24,6 +26,7 @@ from stormgym.agents.planning.players import NATURES, BestCrews, WorstStorm, pla
 from stormgym.agents.planning.trilevel import solve_trilevel
 from stormgym.agents.policy import AGENTS, make_policy
 from stormgym.envs.undergrounding.adversary import DefenderAttackerEnv, action_of, storm_of
+from stormgym.envs.undergrounding.profiles import resolve_profile
 from stormgym.envs.undergrounding.side import SideEnv
 
 PLANNERS = [name for name in known_agents("Undergrounding-v0", trainable=False)]
@@ -69,6 +72,30 @@ def test_tri_level__is_the_least_in_the_worst_storm_on_every_season():
     for name in PLANNERS:
         if name != "random":
             assert (tri[1] <= totals(name)[1] * (1 + 1e-6)).all(), name
+
+
+def test_tri_level__plans_to_the_last_cent_of_the_budget(monkeypatch):
+    cost = np.array([345.75, 111.35, 387.69, 106.4, 403.18])
+    profile = replace(resolve_profile("synthetic:5:0"), protect_cost=cost, budget=844.79)  # 0, 1 and 2 to the cent
+    monkeypatch.setattr("stormgym.envs.undergrounding.core.resolve_profile", lambda name: profile)
+    env = gym.make("Undergrounding-v0", storm="adversarial").unwrapped
+    plans = np.array([plan for plan in np.ndindex(*(2,) * 5) if np.array(plan) @ cost < 844.79 + 1e-6])
+    assert [1, 1, 1, 0, 0] in plans.tolist()
+    for seed in range(20, 24):
+        values = []
+        for plan in plans:
+            env.reset(seed=seed)
+            for k in [*np.flatnonzero(plan), 5]:
+                _, _, ended, _, info = env.step(int(k))
+                if ended:
+                    break
+            values.append(info["metrics"]["worst_saidi_h"])
+        obs, _ = env.reset(seed=seed)
+        policy, state, ended = TriLevel(profile), None, False
+        while not ended:
+            action, state = policy.predict(obs, state=state)
+            obs, _, ended, _, info = env.step(action)
+        assert info["metrics"]["worst_saidi_h"] == pytest.approx(min(values), rel=1e-6)
 
 
 def test_tri_level__oracle_against_the_worst_is_the_tri_level_plan():
@@ -177,8 +204,34 @@ def test_policy__another_observation_is_an_error():
         TriLevel.for_env(other)
     with pytest.raises(ValueError, match="gap_weight must be at least 0"):
         SampledHardening(env.profile, gap_weight=-1.0)
+    with pytest.raises(ValueError, match="gap_weight must be at least 0 and finite; got inf"):
+        SampledHardening(env.profile, gap_weight=np.inf)
     with pytest.raises(ValueError, match=r"margin must be in \[0, 1\)"):
         FairHardening(env.profile, margin=1.0)
+    with pytest.raises(ValueError, match="this agent reads the observation of Undergrounding-v0"):
+        WorstStorm().predict(obs)
+    with pytest.raises(ValueError, match="this agent reads the observation of crews in DefenderAttacker-v0"):
+        BestCrews().predict(obs)
+    five = gym.make("Undergrounding-v0", profile="synthetic:5:0").unwrapped
+    obs, _ = five.reset(seed=0)
+    with pytest.raises(ValueError, match="tri-level plans for the 10 regions of profile 'ten'; the observation has 5"):
+        TriLevel.for_env(env).predict(obs)
+
+
+def test_oracle__of_other_seasons_is_an_error():
+    env, other = (gym.make("Undergrounding-v0").unwrapped for _ in range(2))
+    env.reset(seed=0)
+    obs, _ = other.reset(seed=1)
+    with pytest.raises(ValueError, match="bound to other seasons; bind it to the environment that it plays"):
+        OracleHardening.for_env(env).predict(obs)
+    with pytest.raises(TypeError, match="this agent needs Undergrounding-v0"):
+        OracleHardening.for_env(game())
+
+
+def test_fair_hardening__says_where_no_price_keeps_the_limit():
+    profile = replace(resolve_profile("synthetic:4:0"), cost_limit=0.01)
+    with pytest.warns(UserWarning, match=r"no price of the gap keeps the limit 0\.01 h .* Raise cost_limit"):
+        FairHardening(profile)
 
 
 # ------------------------------------------------------------------------------------------------------- the game
@@ -310,6 +363,15 @@ def test_game__bad_moves_name_the_player_and_the_rule():
     env.step(np.zeros(5))
     with pytest.raises(ValueError, match="must be a region 0 to 4, or 5 to stay; got -1"):
         env.step(-1)
+    env.reset(seed=0)
+    env.step(5)
+    for action in ("x", ["a"] * 5, {"a": 1}, None):
+        with pytest.raises(ValueError, match="the action of nature must be 5 numbers"):
+            env.step(action)
+    with pytest.raises(KeyError, match="agent must be one of planner, nature, crews; got 'sky'"):
+        env.observe("sky")
+    with pytest.raises(TypeError, match="the action of planner must be an integer; got array"):
+        play_game(env, {"planner": WorstStorm(), "nature": WorstStorm()}, seed=0)
     with pytest.raises(KeyError, match="players must be planner, nature and, if you like, crews; got planner"):
         play_game(env, {"planner": make_policy("random", env)})
 
@@ -321,6 +383,28 @@ def test_game__renders(mode):
     assert env.render() is not None
     with pytest.raises(ValueError, match="render_mode must be one of ansi, rgb_array"):
         game(render_mode="human")
+
+
+def test_game__out_of_season_asks_for_a_reset():
+    env = game()
+    for ask in (lambda: env.step(0), lambda: env.observe("planner")):
+        with pytest.raises(gym.error.ResetNeeded, match=r"reset\(\)"):
+            ask()
+    play_game(env, {"planner": TriLevel.for_env(env), "nature": WorstStorm()}, seed=0)
+    with pytest.raises(gym.error.ResetNeeded, match="the season has not begun or has ended"):
+        env.step(None)
+
+
+def test_game__pictures_follow_the_turns():
+    env = game(render_mode="ansi", n_crews=2)
+    env.reset(seed=0)
+    env.step(10)
+    assert "the storm is still to come" in env.render()  # nature's turn
+    env.step(np.full(10, 0.5))
+    assert "h a customer, gap" in env.render()
+    assert "crew" not in env.render()
+    env.step(env.best_crew())
+    assert env.render().count("crew") == 1
 
 
 # ------------------------------------------------------------------------------------------------- one side of it
@@ -352,7 +436,17 @@ def test_side__bad_players():
         SideEnv(inner, "nature", {})
     with pytest.raises(ValueError, match="crews never has a turn: n_crews is 0"):
         SideEnv(game(n_crews=0), "crews", {"planner": TriLevel.for_env(inner), "nature": WorstStorm()})
+    with pytest.raises(TypeError, match="game must be DefenderAttacker-v0"):
+        SideEnv(gym.make("Undergrounding-v0"), "nature", {"planner": TriLevel.for_env(inner)})
+    with pytest.raises(TypeError, match=r"the player of planner must have Stable-Baselines3's predict\(\); got 3"):
+        SideEnv(inner, "nature", {"planner": 3})
     env = SideEnv(inner, "nature", {"planner": TriLevel.for_env(inner)})
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(np.zeros(10))
+    env.reset(seed=0)
+    env.step(np.zeros(10))
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(np.zeros(10))
     env.reset(seed=0)
     with pytest.raises(AttributeError, match="it has no mask"):
         env.action_masks()
@@ -374,10 +468,3 @@ def test_registry__every_policy_of_undergrounding_tells_what_it_is():
     for name in PLANNERS:
         assert AGENTS[name].summary
         assert "Source:" in (AGENTS[name].load().__doc__ or "")
-
-
-def test_fair_hardening__a_limit_out_of_reach_is_told():
-    env = gym.make("Undergrounding-v0", profile="synthetic:5:0", cost_limit=0.01).unwrapped
-    with pytest.warns(UserWarning, match=r"no price of the gap keeps the limit 0\.01 h .* Raise cost_limit"):
-        policy = FairHardening.for_env(env)
-    assert policy.gap_weight > 0

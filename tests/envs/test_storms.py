@@ -104,7 +104,7 @@ def test_resolve_profile__unknown_names_say_what_there_is(name: str) -> None:
         ({"population": np.array([1.0, 0.0, 2.0])}, "at least 3 counties, each with customers"),
         ({"severity": (2.0, 1.0)}, r"severity must be a pair 0 <= low <= high"),
         ({"latest_onset": 99}, "latest_onset must be from 0 to n_periods"),
-        ({"generators": -1}, "generators must be at least 0; got -1"),
+        ({"generators": -1}, "generators must be at least 0 and finite; got -1"),
         ({"customers_per_generator": 0.0}, "customers_per_generator must be above 0"),
         ({"steps_per_period": 1}, "an Euler step of 1 periods is too long"),
     ],

@@ -117,6 +117,30 @@ def test_worst_storms__is_the_planners_worst_case(n_crews):
             assert value[i] == pytest.approx(exact, rel=1e-9, abs=1e-9)
 
 
+def test_worst_storms__is_in_the_set_where_plans_leave_less_than_the_least_total():
+    rng = np.random.default_rng(0)
+    below = 0
+    for _ in range(50):
+        lower = rng.random((1, 5))
+        upper = lower + 5.0 * rng.random((1, 5))
+        low, high = np.sort(rng.uniform(lower.sum(), upper.sum(), 2))
+        sets = UncertaintySet(lower, upper, np.array([low]), np.array([high]))
+        protected = rng.random((1, 5)) < 0.6
+        weights = rng.uniform(1.0, 5.0, 5)
+        storm = worst_storms(protected, weights, sets, 1)
+        assert ((storm >= lower) & (storm <= upper + 1e-9)).all()
+        assert low - 1e-9 <= storm.sum() <= high + 1e-9
+        below += np.where(protected, lower, upper).sum() < low
+        # what is added to reach the least total harms no more and no less
+        free = UncertaintySet(lower, upper, lower.sum(axis=1), np.array([high]))
+        loss = [
+            np.sort(weights * u[0] * ~protected[0])[:-1].sum()
+            for u in (storm, worst_storms(protected, weights, free, 1))
+        ]
+        assert loss[0] == pytest.approx(loss[1])
+    assert below > 5
+
+
 def test_send_crews__to_the_largest_losses_lower_index_first_and_not_where_nothing_is_lost():
     assert send_crews(np.array([3.0, 5.0, 5.0, 0.0]), 2).tolist() == [0.0, 1.0, 1.0, 0.0]
     assert send_crews(np.array([3.0, 0.0, 0.0]), 2).tolist() == [1.0, 0.0, 0.0]
@@ -190,7 +214,13 @@ def test_env__raises_for_closed_choices_if_asked():
         ({"profile": "synthetic:2:0"}, "needs 3 <= K <= 400"),
         ({"storm": "bad"}, "storm must be one of simulated, adversarial; got 'bad'"),
         ({"budget": 10.0}, r"budget must pay for one region at least \(167\); got 10.0"),
-        ({"budget": -1.0}, "budget must be at least 0; got -1.0"),
+        ({"budget": -1.0}, "budget must be at least 0 and finite; got -1.0"),
+        ({"budget": np.inf}, "budget must be at least 0 and finite; got inf"),
+        ({"budget": 1e12}, r"budget must be at most 1e\+09; got 1e\+12. Count in a larger unit"),
+        ({"n_crews": 10**30}, r"n_crews must be at most 1e\+09"),
+        ({"noise": 1e300}, r"noise must be at most 1e\+09"),
+        ({"total_confidence_level": 0}, r"total_confidence_level must be in \(0, 1\); got 0"),
+        ({"storm": np.array(["a", "b"])}, "storm must be one of simulated, adversarial"),
         ({"forecast": "x"}, "forecast must be one of ncp, cp, empirical"),
         ({"confidence_level": 99.0}, "confidence_level"),
         ({"on_invalid": "ignore"}, "on_invalid must be one of waste, raise"),
@@ -206,6 +236,8 @@ def test_env__bad_arguments(kwargs, message):
 def test_env__bad_types():
     with pytest.raises(TypeError, match=r"n_crews must be a whole number; got 1\.5"):
         UndergroundingEnv(n_crews=1.5)
+    with pytest.raises(TypeError, match=r"total_confidence_level must be a number in \(0, 1\); got None"):
+        UndergroundingEnv(total_confidence_level=None)
     with pytest.raises(TypeError, match="profile must be a name, as text; got 3"):
         UndergroundingEnv(profile=3)
     env = UndergroundingEnv()

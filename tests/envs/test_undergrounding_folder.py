@@ -1,6 +1,7 @@
 """Regions and storms of a user's own: what a folder gives, what planners know of it, and the errors of its files."""
 
 import json
+import re
 from pathlib import Path
 
 import gymnasium as gym
@@ -99,7 +100,10 @@ def test_folder__is_read_again_when_a_file_has_changed(folder):
     ("options", "message"),
     [
         ({"budget": 800}, "key 'n_crews' is missing; it must be a whole number of at least 0. Add it."),
-        ({"budget": 0, "n_crews": 1}, "'budget' must be a number above 0; got 0. Correct it."),
+        ({"budget": 0, "n_crews": 1}, "'budget' must be a number above 0 and at most 1e+09; got 0. Correct it."),
+        ({"budget": 10**400, "n_crews": 1}, "'budget' must be a number above 0 and at most 1e+09; got 1000"),
+        ({"budget": 9, "n_crews": 10**30}, "'n_crews' must be a whole number of at least 0; got 1000"),
+        ({"budget": 9, "n_crews": 6}, "fare alike in every known storm once 6 crews have answered"),
         ({"budget": 9, "n_crews": 1.5}, "'n_crews' must be a whole number of at least 0; got 1.5"),
         ({"budget": 9, "n_crews": 1, "crews": 2}, "unknown key 'crews'; known are"),
         ({"budget": 9, "n_crews": 1, "n_known": 24}, "n_known must leave a storm to play"),
@@ -108,7 +112,7 @@ def test_folder__is_read_again_when_a_file_has_changed(folder):
 )
 def test_folder__bad_options_are_errors_that_name_the_cure(folder, options, message):
     (folder / "profile.json").write_text(json.dumps(options))
-    with pytest.raises(DataError, match=message.replace(".", r"\.").replace("(", r"\(")):
+    with pytest.raises(DataError, match=re.escape(message)):
         load_profile(folder)
 
 
@@ -117,7 +121,12 @@ def test_folder__bad_options_are_errors_that_name_the_cure(folder, options, mess
     [
         ("regions.csv", lambda t: t.assign(customers=0), "customers must be a number above 0"),
         ("regions.csv", lambda t: t.assign(protect_cost=-1), "protect_cost must be a number above 0"),
-        ("regions.csv", lambda t: t.drop(columns="x"), "x"),
+        ("regions.csv", lambda t: t.assign(customers=1e12), "customers must be a number above 0 and at most 1e"),
+        ("regions.csv", lambda t: t.assign(protect_cost=1e300), "protect_cost must be a number above 0 and at most 1e"),
+        ("regions.csv", lambda t: t.drop(columns="x"), "^[^:]*regions.csv: column 'x' is missing"),
+        ("regions.csv", lambda t: t.assign(income_usd="?"), "^[^:]*regions.csv, line 2, column 'income_usd'"),
+        ("storms.csv", lambda t: t.assign(hours=1e300), "hours must be a number of at least 0 and at most 1e"),
+        ("storms.csv", lambda t: t.replace("Ash", "Q"), "it must be a region of regions.csv; got 'Q'"),
         ("regions.csv", lambda t: t.head(2), "needs 3 to 400 regions; got 2"),
         ("regions.csv", lambda t: pd.concat([t, t.head(1)]), "each region needs an id of its own"),
         ("storms.csv", lambda t: t.assign(hours=-1.0), "hours must be a number of at least 0"),
@@ -139,3 +148,32 @@ def test_folder__that_is_missing(tmp_path):
         load_profile(tmp_path / "none")
     with pytest.raises(ValueError, match=r"profile must be .* or a folder with regions\.csv"):
         UndergroundingEnv(str(tmp_path / "none"))
+
+
+def test_folder__a_budget_too_small_is_told_as_it_stands_in_the_file(folder):
+    (folder / "profile.json").write_text(json.dumps({"budget": 50, "n_crews": 1}))
+    with pytest.raises(ValueError, match=r"budget must pay for one region at least \(120\); got 50"):
+        UndergroundingEnv(str(folder), confidence_level=0.8)
+
+
+def test_folder__too_few_storms_for_a_network_name_the_cure(folder):
+    options = {"budget": 800, "n_crews": 1, "n_known": 4}
+    (folder / "profile.json").write_text(json.dumps(options))
+    with pytest.raises(ValueError, match=r"forecast 'ncp' cannot be fitted on 2 storms of 6 regions.*'empirical'"):
+        UndergroundingEnv(str(folder))
+    obs, _ = UndergroundingEnv(str(folder), forecast="empirical").reset(seed=0)
+    assert np.isfinite(obs["upper"]).all()
+    (folder / "profile.json").write_text(json.dumps(options | {"n_known": 6}))
+    with pytest.warns(UserWarning, match="bounds are infinite"):
+        UndergroundingEnv(str(folder))
+
+
+@pytest.mark.parametrize("mode", ["ansi", "rgb_array"])
+def test_folder__names_are_no_mathematics_in_pictures(folder, mode):
+    for file in ("regions.csv", "storms.csv"):
+        pd.read_csv(folder / file).replace("Ash", r"$\frac{a$").to_csv(folder / file, index=False)
+    (folder / "profile.json").write_text(json.dumps({"budget": 800, "n_crews": 1, "name": "$x" * 60 + "$"}))
+    env = UndergroundingEnv(str(folder), confidence_level=0.8, render_mode=mode)
+    env.reset(seed=0)
+    picture = env.render()
+    assert mode != "ansi" or max(map(len, picture.splitlines())) <= 80
