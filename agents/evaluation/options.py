@@ -108,7 +108,12 @@ def check_env_id(env_id: str) -> str:
     try:
         return spec_of(env_id).id
     except (gym.error.Error, ImportError):
-        raise KeyError(f"unknown environment {env_id!r}; known environments: {', '.join(known_ids())}") from None
+        import pettingzoo
+
+        text = f"unknown environment {env_id!r}; known environments: {', '.join(known_ids())}"
+        if env_id.removeprefix("stormgym:") in pettingzoo.aec_registry:
+            text = f"{env_id!r} is a game: make it with pettingzoo.make; environments: {', '.join(known_ids())}"
+        raise KeyError(text) from None
 
 
 def takes(env_id: str, argument: str) -> bool:

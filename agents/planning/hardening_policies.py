@@ -74,6 +74,12 @@ class HardeningPolicy(BasePolicy):
                 f"{self.name} plans for the {k} regions of profile {self.profile.name!r}; the observation has {seen}. "
                 "Make it with for_env of the environment that it plays"
             )
+        for name in ("population", "protect_cost"):
+            if not np.allclose(observation[name], getattr(self.profile, name), rtol=1e-5):
+                raise ValueError(
+                    f"{self.name} plans for profile {self.profile.name!r}; the observation is of regions with another "
+                    f"{name}. Make it with for_env of the environment that it plays"
+                )
         plans = np.zeros((n, k), dtype=np.bool_) if state is None else np.array(state)
         for row in np.flatnonzero(episode_start).tolist():
             plans[row] = self.plan(case_of(observation, row), row)

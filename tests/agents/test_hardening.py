@@ -228,6 +228,12 @@ def test_oracle__of_other_seasons_is_an_error():
         OracleHardening.for_env(game())
 
 
+def test_policy__of_another_profile_of_as_many_regions_is_an_error():
+    obs, _ = gym.make("Undergrounding-v0", profile="synthetic:10:3").unwrapped.reset(seed=0)
+    with pytest.raises(ValueError, match="tri-level plans for profile 'ten'; .* another population"):
+        TriLevel(resolve_profile("ten")).predict(obs)
+
+
 def test_fair_hardening__says_where_no_price_keeps_the_limit():
     profile = replace(resolve_profile("synthetic:4:0"), cost_limit=0.01)
     with pytest.warns(UserWarning, match=r"no price of the gap keeps the limit 0\.01 h .* Raise cost_limit"):

@@ -70,6 +70,7 @@ def test_door__prints_and_writes_all_regions(tmp_path: Path, capsys: pytest.Capt
         ({"start": "2026-01-01"}, "--plan of Undergrounding-v0 has no use for --start"),
         ({"jobs_file": Path("jobs.csv")}, "--plan of Undergrounding-v0 has no use for --jobs"),
         ({"env_kwargs": {"city": "default"}}, "city"),
+        ({"env_id": "DefenderAttacker-v0"}, "'DefenderAttacker-v0' is a game: make it with pettingzoo.make"),
         ({"env_id": "GeneratorDispatch-v0"}, "--plan is for Restoration-v0 and Undergrounding-v0"),
     ],
 )
