@@ -230,7 +230,7 @@ def test_oracle__of_other_seasons_is_an_error():
 
 def test_policy__of_another_profile_of_as_many_regions_is_an_error():
     obs, _ = gym.make("Undergrounding-v0", profile="synthetic:10:3").unwrapped.reset(seed=0)
-    with pytest.raises(ValueError, match="tri-level plans for profile 'ten'; .* another population"):
+    with pytest.raises(ValueError, match=r"tri-level plans for profile 'ten'; .* another population"):
         TriLevel(resolve_profile("ten")).predict(obs)
 
 
