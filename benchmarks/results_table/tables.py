@@ -62,8 +62,9 @@ def _legend() -> str:
         "Brackets are 95 % intervals: of means Student's t over seeds (over storms where there is one seed), of "
         "interquartile means (IQM) and of P a bootstrap over seeds, of differences a bootstrap over storms and seeds. "
         "P is the probability that a seed's mean outage is shorter than that of a seed of STA-SAC, whatever the gaps. "
-        '"No aim": the agent does not aim at the limit. Minutes are processor minutes a seed (by the clock where '
-        f"marked c). {PRIVILEGED_MARK} knows the true durations."
+        '"No aim": the agent does not aim at the limit. A decision\'s time is that of the seed least disturbed by what '
+        "else the machine did; minutes are processor minutes a seed (by the clock where marked c). "
+        f"{PRIVILEGED_MARK} knows the true durations."
     )
 
 
