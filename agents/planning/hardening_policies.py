@@ -249,7 +249,7 @@ class FairHardening(SampledHardening):
     """The same, with a price on the gap between income groups, the smallest that keeps the limit on average.
 
     Idea: Lagrangian; the price is found on 60 simulated seasons when the policy is made. Cost: some seconds to make,
-    minutes for 40 regions; then as sampled plans. Source: the suite's own.
+    half a minute for 40 regions; then as sampled plans. Source: the suite's own.
 
     Args:
         profile: of the environment.
@@ -271,16 +271,16 @@ class FairHardening(SampledHardening):
 def _gap_price(family: Family, margin: float) -> float:
     """Least price of the gap that keeps its mean below the limit on simulated seasons, by halving."""
     profile: UndergroundingProfile = family.profile
-    few = listed_plans(_bare_case(profile, np.zeros((profile.n_counties, len(COVARIATES)))), full=False) is None
-    n = N_TUNING // 3 if few else N_TUNING
+    too_many = listed_plans(_bare_case(profile, np.zeros((profile.n_counties, len(COVARIATES)))), full=False) is None
+    n = N_TUNING // 3 if too_many else N_TUNING
     seasons = profile.seasons([np.random.default_rng([_TUNING_STREAM, i]) for i in range(n)])
     cases = [_bare_case(profile, covariates) for covariates in seasons.covariates]
-    storms = [sampled_storms(profile, case.covariates)[: N_SAMPLES // 2 if few else None] for case in cases]
+    storms = [sampled_storms(profile, case.covariates)[: N_SAMPLES // 2 if too_many else None] for case in cases]
     # expected losses and gaps of all plans are reckoned once, whatever the price; where plans are too many to list, the
     # search goes on from the plan of the price before
     plans = [np.zeros(profile.n_counties, dtype=np.bool_)] * n
     known: list[tuple[Bools, Floats, Floats]] = []
-    if not few:
+    if not too_many:
         for case, storm in zip(cases, storms, strict=True):
             some = listed_plans(case, full=False)
             assert some is not None
@@ -288,7 +288,7 @@ def _gap_price(family: Family, margin: float) -> float:
 
     def mean_gap(price: float) -> float:
         for i in range(n):
-            if few:
+            if too_many:
                 plans[i] = best_plan(cases[i], storms[i], profile, price, start=plans[i])
             else:
                 some, loss, gap = known[i]
@@ -317,7 +317,7 @@ def _gap_price(family: Family, margin: float) -> float:
             stacklevel=3,
         )
         return best
-    for _ in range(5 if few else 10):
+    for _ in range(5 if too_many else 10):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if mean_gap(middle) > target else (low, middle)
     return high
