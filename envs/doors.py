@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -155,24 +155,29 @@ class BatchedVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     cost of an episode's last step is in `infos["final_info"]["cost"]`; `stormgym.envs.wrappers.VectorEpisodeCost`
     adds up either way.
 
+    Subclasses name their `core_class`.
+
     Args:
-        core: makes and advances the B episodes.
         num_envs: B.
         autoreset_mode: `NEXT_STEP`, `SAME_STEP` or `DISABLED` (then `reset(options={"reset_mask": ...})`).
-        render_mode: of the frames that `render` gives.
+        **kwargs: of the core, as for the single door; `render_mode` is that of the frames that `render` gives.
     """
 
+    core_class: ClassVar[Callable[..., Core]]
     core: Core
     options: tuple[str, ...] = ()
     """Options of `reset` beside `reset_mask`."""
 
     def __init__(
-        self, core: Core, num_envs: int, autoreset_mode: AutoresetMode | str, render_mode: str | None = None
+        self, num_envs: int = 1, *, autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP, **kwargs: Any
     ) -> None:
+        if num_envs < 1:
+            raise ValueError(f"num_envs must be at least 1; got {num_envs}")
+        core = type(self).core_class(num_envs, **kwargs)
         self.num_envs = num_envs
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
-        self.render_mode = render_mode
+        self.render_mode = kwargs.get("render_mode")
         self.core = core
         self.single_observation_space = core.observation_space
         self.single_action_space = core.action_space

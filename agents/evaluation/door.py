@@ -130,9 +130,7 @@ def run_plan(
     with usage_errors():
         if check_env_id(env_id) != PLAN_ENV:
             raise ValueError(f"--plan is for {PLAN_ENV} and {HARDENING_ENV}; got {env_id}")
-        entrants = resolve_agents(agents or PLAN_AGENT, PLAN_ENV)
-        if len(entrants) != 1:
-            raise ValueError(f"--plan takes one agent; got {', '.join(entrants)}")
+        name, entrant = _one_agent(agents or PLAN_AGENT, PLAN_ENV)
         useless = sorted(set(env_kwargs) - PLAN_OPTIONS)
         if useless:
             raise ValueError(f"--plan has no use for {', '.join(useless)}; it takes {', '.join(sorted(PLAN_OPTIONS))}")
@@ -143,7 +141,6 @@ def run_plan(
         city = resolve_city(place, income_effect=kwargs.pop("income_effect", 1.0))
         check_writable(csv_file)
         begin = None if start is None else _moment(start)
-        ((name, entrant),) = entrants.items()
         with _progress_console().status("fitting forecasts to the log and planning"):
             plan = make_plan(
                 city,
@@ -160,6 +157,15 @@ def run_plan(
         out.print(f"CSV: {write_plan_csv(plan, csv_file)}", soft_wrap=True)
 
 
+def _one_agent(agents: str, env_id: str) -> tuple[str, Entrant]:
+    """The one agent that plans."""
+    entrants = resolve_agents(agents, env_id)
+    if len(entrants) != 1:
+        raise ValueError(f"--plan takes one agent; got {', '.join(entrants)}")
+    ((name, entrant),) = entrants.items()
+    return name, entrant
+
+
 def _run_hardening_plan(
     agents: str | None, env_kwargs: Mapping[str, Any], csv_file: Path | None, seed: int, out: Console
 ) -> None:
@@ -171,11 +177,8 @@ def _run_hardening_plan(
 
     with usage_errors():
         check_env_kwargs(HARDENING_ENV, env_kwargs)
-        entrants = resolve_agents(agents or HARDENING_AGENT, HARDENING_ENV)
-        if len(entrants) != 1:
-            raise ValueError(f"--plan takes one agent; got {', '.join(entrants)}")
+        name, entrant = _one_agent(agents or HARDENING_AGENT, HARDENING_ENV)
         check_writable(csv_file)
-        ((name, entrant),) = entrants.items()
         with _progress_console().status("forecasting and planning"):
             plan = make_hardening_plan(name, entrant, env_kwargs=env_kwargs, seed=seed)
     out.print(render_hardening_plan(plan))

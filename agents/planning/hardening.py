@@ -51,11 +51,6 @@ class Case:
         """L, T, L_0 and T_0, in the order in which the planners take them."""
         return self.lower, self.upper, self.total_lower, self.total_upper
 
-    @property
-    def limits(self) -> dict[str, float]:
-        """Money and crews, as the planners take them."""
-        return {"budget": self.budget, "crew_budget": float(self.n_crews)}
-
 
 def check_observation(observation: Observation) -> int:
     """Number of seasons B of a batch of observations.

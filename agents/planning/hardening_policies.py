@@ -134,7 +134,8 @@ class BaselinePolicy(HardeningPolicy):
             *case.bounds,
             mean=np.maximum(case.mean, 0.0),
             crews="binary",
-            **case.limits,
+            budget=case.budget,
+            crew_budget=case.n_crews,
         )
         return found.protect & ~case.protected
 
@@ -210,7 +211,8 @@ class TriLevel(HardeningPolicy):
             *case.bounds,
             gap=self.gap,
             time_limit=self.time_limit,
-            **case.limits,  # type: ignore[arg-type]
+            budget=case.budget,
+            crew_budget=case.n_crews,
         )
         return found.protect & ~case.protected
 
@@ -337,7 +339,7 @@ def _bare_case(profile: UndergroundingProfile, covariates: Floats) -> Case:
         upper=nothing,
         total_lower=0.0,
         total_upper=0.0,
-        covariates=covariates[:, : len(COVARIATES)],
+        covariates=covariates,
     )
 
 

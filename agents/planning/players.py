@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stormgym.agents.planning.hardening import case_of, check_observation
-from stormgym.agents.policy import Observation, Policy
+from stormgym.agents.policy import BasePolicy, Observation, Policy
 from stormgym.envs.undergrounding.adversary import CREWS, NATURE, PLANNER, action_of
 from stormgym.envs.undergrounding.worst import worst_storms
 from stormgym.predictors.uncertainty_set import UncertaintySet
@@ -19,7 +19,7 @@ GAME_ID = "DefenderAttacker-v0"
 
 
 class Nature:
-    """Chooses a storm; subclasses write `storm`. It keeps no state and has no mask."""
+    """Chooses a storm; subclasses write `storms`. It keeps no state and has no mask."""
 
     name = "nature"
     privileged = False
@@ -117,14 +117,21 @@ class RandomStorm(Nature):
         return sets.lower + self._rng.random(sets.lower.shape) * (sets.upper - sets.lower), sets
 
 
-class BestCrews:
+class BestCrews(BasePolicy):
     """Crews go one by one to where most is lost, and stay where nothing is.
 
     Idea: exact, since a region needs one crew. Cost: none. Source: tri-level eq. 8 with c = 1.
     """
 
     name = "best-crews"
-    privileged = False
+
+    def act(
+        self, observation: Observation, state: Any, episode_start: NDArray[np.bool_], deterministic: bool
+    ) -> tuple[NDArray[np.int64], Any]:
+        """A region, or K to stay."""
+        del episode_start, deterministic
+        loss = np.asarray(observation["population"]) * observation["storm"] * observation["action_mask"][:, :-1]
+        return np.where(loss.max(axis=1) > 0, loss.argmax(axis=1), loss.shape[1]), state
 
     def predict(
         self,
@@ -133,14 +140,10 @@ class BestCrews:
         episode_start: NDArray[np.bool_] | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[Any], Any]:
-        """Stable-Baselines3's `predict`: a region, or K to stay."""
-        del episode_start, deterministic
+        """As every policy; raises `ValueError` for another observation than that of crews."""
         if not {"storm", "action_mask"} <= set(observation):
             raise ValueError(f"this agent reads the observation of crews in {GAME_ID}; got {sorted(observation)}")
-        o = {name: np.asarray(observation[name], dtype=np.float64) for name in ("population", "storm", "action_mask")}
-        loss = o["population"] * o["storm"] * o["action_mask"][..., :-1]
-        action = np.where(loss.max(axis=-1) > 0, loss.argmax(axis=-1), loss.shape[-1])
-        return action, state
+        return super().predict(observation, state, episode_start, deterministic)
 
 
 NATURES: dict[str, type[Nature]] = {kind.name: kind for kind in (WorstStorm, LargestStorm, MeanStorm, RandomStorm)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +58,7 @@ def forecasters(
     `ncp` calibrated so that the whole set holds a storm at `joint_level`.
     """
     X, y = profile.known_before(past.covariates), past.outage_h
-    levels = {"confidence_level": level, "total_confidence_level": total_level, "random_state": seed}
+    levels: dict[str, Any] = {"confidence_level": level, "total_confidence_level": total_level, "random_state": seed}
     plain = ConformalPolytope(method="empirical", **levels).fit(X, y).conformalize(X, y)
     ncp = ConformalPolytope(method="ncp", **levels).fit(X[:n_fit], y[:n_fit])
     models = {
@@ -72,7 +72,6 @@ def forecasters(
 def plan(kind: str, outlook: Outlook, profile: UndergroundingProfile) -> Bools:
     """What a method buries before each storm `[E, K]`; equal outlooks are planned once."""
     h = profile.population
-    limits = {"budget": profile.budget, "crew_budget": float(profile.n_crews)}
     known: dict[bytes, Bools] = {}
     plans = []
     for e, mean in enumerate(outlook.mean):
@@ -80,7 +79,9 @@ def plan(kind: str, outlook: Outlook, profile: UndergroundingProfile) -> Bools:
         key = b"".join(np.asarray(part).tobytes() for part in (mean, *bounds))
         if key not in known:
             if kind == "tri-level":
-                known[key] = solve_trilevel(h, profile.protect_cost, 1.0, *bounds, **limits).protect
+                known[key] = solve_trilevel(
+                    h, profile.protect_cost, 1.0, *bounds, budget=profile.budget, crew_budget=profile.n_crews
+                ).protect
             else:
                 found = solve_baseline(
                     "two-stage-worst" if kind == WHOLE else kind,  # type: ignore[arg-type]
@@ -88,7 +89,8 @@ def plan(kind: str, outlook: Outlook, profile: UndergroundingProfile) -> Bools:
                     profile.protect_cost,
                     1.0,
                     *bounds,
-                    **limits,
+                    budget=profile.budget,
+                    crew_budget=profile.n_crews,
                     mean=mean,
                     crews="binary" if kind == WHOLE else "continuous",
                 )

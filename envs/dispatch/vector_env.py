@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from gymnasium.vector import AutoresetMode
-
 from stormgym.envs.dispatch.core import DispatchCore
 from stormgym.envs.dispatch.env import GeneratorDispatchEnv
 from stormgym.envs.dispatch.generators import StormProfile
@@ -22,19 +18,9 @@ class GeneratorDispatchVectorEnv(BatchedVectorEnv):
         **kwargs: as for `GeneratorDispatchEnv`.
     """
 
+    core_class = DispatchCore
     core: DispatchCore
     metadata = dict(GeneratorDispatchEnv.metadata)  # noqa: RUF012 - as Gymnasium declares it
-
-    def __init__(
-        self,
-        num_envs: int = 1,
-        *,
-        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
-        **kwargs: Any,
-    ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs must be at least 1; got {num_envs}")
-        super().__init__(DispatchCore(num_envs, **kwargs), num_envs, autoreset_mode, kwargs.get("render_mode"))
 
     @property
     def profile(self) -> StormProfile:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from stormgym.envs.data import City
@@ -28,20 +27,10 @@ class RestorationVectorEnv(BatchedVectorEnv):
         **kwargs: as for `RestorationEnv`.
     """
 
+    core_class = RestorationCore
     core: RestorationCore
     metadata = dict(RestorationEnv.metadata)  # noqa: RUF012 - as Gymnasium declares it
     options = ("cost_limit",)
-
-    def __init__(
-        self,
-        num_envs: int = 1,
-        *,
-        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
-        **kwargs: Any,
-    ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs must be at least 1; got {num_envs}")
-        super().__init__(RestorationCore(num_envs, **kwargs), num_envs, autoreset_mode, kwargs.get("render_mode"))
 
     @property
     def city(self) -> City:

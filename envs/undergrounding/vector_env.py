@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from gymnasium.vector import AutoresetMode
-
 from stormgym.envs.doors import BatchedVectorEnv
 from stormgym.envs.undergrounding.core import UndergroundingCore
 from stormgym.envs.undergrounding.env import UndergroundingEnv
@@ -22,19 +18,9 @@ class UndergroundingVectorEnv(BatchedVectorEnv):
         **kwargs: as for `UndergroundingEnv`.
     """
 
+    core_class = UndergroundingCore
     core: UndergroundingCore
     metadata = dict(UndergroundingEnv.metadata)  # noqa: RUF012 - as Gymnasium declares it
-
-    def __init__(
-        self,
-        num_envs: int = 1,
-        *,
-        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
-        **kwargs: Any,
-    ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs must be at least 1; got {num_envs}")
-        super().__init__(UndergroundingCore(num_envs, **kwargs), num_envs, autoreset_mode, kwargs.get("render_mode"))
 
     @property
     def profile(self) -> UndergroundingProfile:
