@@ -54,6 +54,8 @@ class Settings:
     """Steps of each seed; left out, the row's own number."""
     jobs: int = 1
     """Runs side by side, one thread each; 0 trains in this process, one after the other."""
+    device: str = "cpu"
+    """Torch device that new runs train on, shared by those side by side; all are scored on the CPU."""
     episodes: int = 1_000
     """Held-out storms."""
     eval_seed: int = 12_345
@@ -203,7 +205,7 @@ def work(settings: Settings, held: Held, jobs: Sequence[Job], err: Console) -> i
     if not jobs:
         return 0
     torch.set_num_threads(1)
-    bench = Bench(settings, held, Trainer(in_process=settings.jobs == 0), threading.Lock(), {})
+    bench = Bench(settings, held, Trainer(in_process=settings.jobs == 0, device=settings.device), threading.Lock(), {})
     failed: list[tuple[Job, BaseException]] = []
     with _bar(err) as bar, _terminates(bench.trainer):
         total = bar.add_task("all", total=len(jobs), unit="seeds and policies")

@@ -41,8 +41,10 @@ class Line:
     decision_ms: float
     """Wall time of a decision alone, of the seed that was disturbed least by what else the machine did."""
     training_min: float | None
-    """Minutes a seed: of the processor, where every seed's are known, else by the clock."""
+    """Minutes a seed: of the processor, where every seed's are known and none trained on a GPU, else by the clock."""
     by_clock: bool = False
+    on_gpu: bool = False
+    """Whether a seed trained on a GPU."""
 
     @property
     def holds(self) -> str:
@@ -213,7 +215,8 @@ def _line(
     times = [s.facts.get("training") or {} for s in scores]
     cpu = [t.get("cpu_s") for t in times]
     clock = [t.get("wall_s") for t in times]
-    known = cpu if None not in cpu else clock if None not in clock else None
+    on_gpu = any(t.get("device", "cpu") != "cpu" for t in times)
+    known = cpu if None not in cpu and not on_gpu else clock if None not in clock else None
     improvement = None
     if sta_sac is not None and scores is not sta_sac:
         improvement = probability_of_improvement([-_means(scores, OUTAGE)], [-_means(sta_sac, OUTAGE)], seed=seed)
@@ -232,6 +235,7 @@ def _line(
         decision_ms=float(_means(scores, "decision_ms").min()),
         training_min=None if known is None else float(np.mean(np.array(known, dtype=float))) / 60.0,
         by_clock=known is not None and known is clock,
+        on_gpu=on_gpu,
     )
 
 

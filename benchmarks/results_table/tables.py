@@ -63,7 +63,8 @@ def _legend() -> str:
         "interquartile means (IQM) and of P a bootstrap over seeds, of differences a bootstrap over storms and seeds. "
         "P is the probability that a seed's mean outage is shorter than that of a seed of STA-SAC, whatever the gaps. "
         '"No aim": the agent does not aim at the limit. A decision\'s time is that of the seed least disturbed by what '
-        "else the machine did; minutes are processor minutes a seed (by the clock where marked c). "
+        "else the machine did; minutes are processor minutes a seed (by the clock where marked c, and on a GPU that "
+        "several seeds shared where marked g). "
         f"{PRIVILEGED_MARK} knows the true durations."
     )
 
@@ -192,7 +193,9 @@ def _ms(line: Line) -> str:
 
 
 def _minutes(line: Line) -> str:
-    return "" if line.training_min is None else f"{line.training_min:.1f}{' c' if line.by_clock else ''}"
+    if line.training_min is None:
+        return ""
+    return f"{line.training_min:.1f}{' g' if line.on_gpu else ' c' if line.by_clock else ''}"
 
 
 def _short(commit: str) -> str:

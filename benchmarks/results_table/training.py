@@ -51,6 +51,8 @@ class TrainingTime:
     """Seconds by the run's own clock, evaluations included; work lost in a crash is not."""
     cpu_s: float | None
     """Processor seconds of all attempts; None when one ended without telling."""
+    device: str = "cpu"
+    """Torch device that it trained on."""
 
 
 class Trainer:
@@ -60,8 +62,9 @@ class Trainer:
     every run once to save and end.
     """
 
-    def __init__(self, in_process: bool = False) -> None:
+    def __init__(self, in_process: bool = False, device: str = "cpu") -> None:
         self.in_process = in_process
+        self.device = device
         self.stopping = False
         self._live: set[int] = set()
         self._guard = threading.Lock()
@@ -202,6 +205,7 @@ def train_seed(trainer: Trainer, row: Row, city: str, folder: Path, seed: int) -
             else:
                 words += [*row.options(), *shlex.split(env_options({"city": city, **row.env}))]
                 words += ["--seed", str(seed), "--runs-dir", str(folder), "--torch-threads", "1"]
+                words += ["--device", trainer.device]
                 write_atomically(folder / ATTEMPTS, "[]\n")
             _attempt(trainer, words, folder, descriptor)
             run = newest_run(folder, row)
@@ -255,7 +259,7 @@ def _time(folder: Path, run: Run) -> TrainingTime:
     file = folder / ATTEMPTS
     attempts = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else [None]
     cpu_s = None if None in attempts or not attempts else float(sum(attempts))
-    return TrainingTime(_wall_s(run.folder / "progress.csv"), cpu_s)
+    return TrainingTime(_wall_s(run.folder / "progress.csv"), cpu_s, run.settings.device)
 
 
 def _wall_s(file: Path) -> float | None:
