@@ -68,9 +68,9 @@ class LagrangeMultiplier(nn.Module):
         return self.value / self.limit
 
     def of(self, limits: Tensor, scale: Tensor) -> Tensor:
-        """Lambda of episodes with these limits (h) and scales (h), any shape: here one for all."""
+        """Lambda of episodes with these limits (h) and scales (h), any shape, on any device: here one for all."""
         del scale
-        return self._lambda().detach().to(limits.dtype).expand_as(limits)
+        return self._lambda().detach().to(limits).expand_as(limits)
 
     def update_each(self, costs: Tensor, limits: Tensor, scale: Tensor) -> float:
         """One dual step on E finished episodes with costs, limits and scales `[E]` (h)."""
@@ -149,8 +149,8 @@ class LimitMultiplier(LagrangeMultiplier):
 
     def of(self, limits: Tensor, scale: Tensor) -> Tensor:
         """Lambda of each episode."""
-        x = (self._weights(limits / scale) * self.raw.detach()).sum(-1)
-        return nn.functional.softplus(x).clamp_max(self.maximum).to(limits.dtype)
+        x = (self._weights((limits / scale).to(self.raw.device)) * self.raw.detach()).sum(-1)
+        return nn.functional.softplus(x).clamp_max(self.maximum).to(limits)
 
     def update_each(self, costs: Tensor, limits: Tensor, scale: Tensor) -> float:
         """One dual step."""
