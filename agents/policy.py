@@ -293,14 +293,37 @@ def agent_spec(name: str) -> AgentSpec:
         raise KeyError(f"unknown agent {name!r}; known agents: {', '.join(AGENTS)}") from None
 
 
+def split_lookahead(name: str) -> tuple[str, int]:
+    """Take `AGENT@K`, a trained agent that looks ahead with K orders, apart; K is 0 for a plain name.
+
+    Raises `ValueError` for a K that is no whole number above 0.
+    """
+    agent, at, orders = name.rpartition("@")
+    if not at:
+        return name, 0
+    if not (orders.isascii() and orders.isdigit() and int(orders) > 0):
+        raise ValueError(
+            f"{name!r}: after @ comes the number of orders that the agent draws when it looks ahead, as in "
+            f"{agent or 'AGENT'}@32; got {orders!r}"
+        )
+    return agent, int(orders)
+
+
 def make_policy(name: str, env: Any, **kwargs: Any) -> Policy:
     """Make a policy by name, bound to `env`: a rule, a planner, or a pretrained agent (`AGENT:NAME`).
 
+    `AGENT:NAME@K` looks ahead with K orders (see `stormgym.agents.sta_sac.lookahead`); further arguments go to it.
+
     Raises `KeyError` for an unknown name and `ValueError` for a learner, which must be trained first.
     """
-    if ":" in name:
+    plain, n_orders = split_lookahead(name)
+    if ":" in plain:
         from stormgym.agents.pretrained import load_pretrained
 
+        if n_orders:
+            from stormgym.agents.sta_sac.lookahead import look_ahead
+
+            return look_ahead(load_pretrained(plain, env), env, n_orders=n_orders, **kwargs)
         return load_pretrained(name, env, **kwargs)
     spec = agent_spec(name)
     if spec.trainable:

@@ -130,7 +130,7 @@ class Bench:
 
     def folder(self, job: Job) -> Path:
         """Where a learner's seed is trained."""
-        digest = job.row.digest(job.place.fingerprint)
+        digest = job.row.trained_as.digest(job.place.fingerprint)
         return seed_folder(self.settings.runs_dir.resolve(), job.row, job.place.slug, digest, job.seed)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from stormgym.agents.evaluation.rollouts import Entrant
-from stormgym.agents.policy import AGENTS, Policy, agent_spec, make_policy
+from stormgym.agents.policy import AGENTS, Policy, agent_spec, make_policy, split_lookahead
 from stormgym.agents.pretrained import known_pretrained, load_card, load_pretrained
 
 DISPATCH = "GeneratorDispatch-v0"
@@ -30,7 +31,8 @@ def resolve_agents(items: Sequence[str] | str | None, env_id: str) -> dict[str, 
     Args:
         items: a sequence or a comma-separated string; an item is a registry name, a pretrained agent (`AGENT:NAME`),
             a run folder, the .npz file of a wave forecaster (GeneratorDispatch-v0), or one of the last three as
-            `LABEL=ITEM`. None or an empty string takes every agent of `env_id` that needs no training.
+            `LABEL=ITEM`. `@K` behind a pretrained agent or a run folder of STA-SAC makes it look ahead with K orders.
+            None or an empty string takes every agent of `env_id` that needs no training.
         env_id: a registered environment id.
 
     Returns:
@@ -60,13 +62,17 @@ def _resolve(item: str, env_id: str) -> tuple[str, Entrant]:
     label, _, path = item.rpartition("=")
     if not label and item in AGENTS:
         return item, _from_registry(item, env_id)
-    if path.partition(":")[0] in AGENTS and ":" in path:
-        return label or path, _from_pretrained(path, env_id)
-    folder = Path(path).expanduser()
+    plain, n_orders = (path, 0) if Path(path).expanduser().is_dir() else split_lookahead(path)
+    if plain.partition(":")[0] in AGENTS and ":" in plain:
+        return label or path, _looking(_from_pretrained(plain, env_id), n_orders)
+    folder = Path(plain).expanduser()
     if folder.suffix == ".npz" and folder.is_file() and env_id == DISPATCH:
         return label or folder.stem, _from_forecaster(folder)
     if folder.is_dir():
-        return label or _run_name(folder), _from_run(folder)
+        ahead = f"@{n_orders}" if n_orders else ""
+        return label or _run_name(folder) + ahead, _looking(_from_run(folder), n_orders)
+    if n_orders and plain in AGENTS:
+        raise ValueError(f"{item!r}: only a trained agent looks ahead (AGENT:NAME@K or RUN_FOLDER@K)")
     if label or _looks_like_path(item):
         raise FileNotFoundError(
             f"run folder {str(folder)!r} does not exist. Name a folder that train.py wrote "
@@ -111,6 +117,19 @@ def _from_pretrained(full_name: str, env_id: str) -> Entrant:
             f"known pretrained agents of {env_id}: {known}"
         )
     return Entrant(lambda env: load_pretrained(full_name, env), learned=True, summary=f"pretrained, {card.summary}")
+
+
+def _looking(entrant: Entrant, n_orders: int) -> Entrant:
+    """The same agent, looking ahead with `n_orders` orders; 0 leaves it as it is."""
+    if not n_orders:
+        return entrant
+
+    def make(env: Any) -> Policy:
+        from stormgym.agents.sta_sac.lookahead import look_ahead
+
+        return look_ahead(entrant.make(env), env, n_orders=n_orders)
+
+    return replace(entrant, make=make, summary=f"{entrant.summary}, looks ahead with {n_orders} orders")
 
 
 def _from_forecaster(file: Path) -> Entrant:

@@ -9,14 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.planning.expected_gap import (
-    plan_expected_gap,
-    sample_lognormal,
-    sample_quantiles,
-    uniform_scenarios,
-)
+from stormgym.agents.planning.expected_gap import plan_expected_gap
 from stormgym.agents.planning.local_search import plan_orders, search_orders
 from stormgym.agents.planning.orders import Floats, Ints
+from stormgym.agents.planning.outlook import Outlook
 from stormgym.agents.planning.routing import plan_route
 from stormgym.agents.planning.situation import Part, base_envs, city_of, parts, process_rows
 from stormgym.agents.policy import BasePolicy, Observation
@@ -206,12 +202,10 @@ class EquityPlanner(SearchPolicy):
         if not 0 <= margin < 1 or n_scenarios < 1:
             raise ValueError(f"need 0 <= margin < 1 and n_scenarios >= 1; got {margin} and {n_scenarios}")
         self.margin = margin
-        self._bases = [] if env is None else base_envs(env)
-        limit = self._bases[0].cost_limit if self._bases else city.cost_limit_h  # where a search begins, no more
+        self.outlook = Outlook(city, env, seed=seed, n_scenarios=n_scenarios)
+        bases = self.outlook.bases
+        limit = bases[0].cost_limit if bases else city.cost_limit_h  # where a search begins, no more
         super().__init__(city, seed=seed, iterations=iterations, gap_limit=limit)
-        rng = np.random.default_rng([seed, 1])
-        self._uniform = uniform_scenarios(n_scenarios, city.n_regions, rng)
-        self._factor = self._shock(rng, n_scenarios)
 
     @classmethod
     def for_env(cls, env: Any, **kwargs: Any) -> EquityPlanner:
@@ -222,34 +216,13 @@ class EquityPlanner(SearchPolicy):
         """Search on the mean forecasts, with the expected gap over scenarios within the limit."""
         plan = plan_expected_gap(
             part.problem,
-            self._scenarios(part, n_rows, self._factor),
+            self.outlook.before(part, n_rows),
             (1.0 - self.margin) * part.limit_h,
             start=part.start(self._first_order),
             first_iterations=self.iterations,
             seed=self.seed,
         )
         return plan.order
-
-    def _scenarios(self, part: Part, n_rows: int, factor: Floats | float) -> Floats:
-        """Repair hours `[R, S, n]` of the open regions; `factor` `[S, N]` as in `sample_quantiles`."""
-        quantile = None
-        if self._bases:
-            quantile = process_rows(self._bases, part, n_rows, lambda p: p.quantile_h())
-        if quantile is None:
-            hours = sample_lognormal(self._uniform, part.point_h, part.upper_h, factor)
-        else:
-            levels = self._bases[0].process.quantile_levels
-            hours = sample_quantiles(self._uniform, levels, quantile, part.point_h, factor)
-        return part.local(hours)
-
-    def _shock(self, rng: np.random.Generator, n_scenarios: int) -> Floats:
-        """Factors `[S, N]` of the shock that the environment announces; all 1 without one."""
-        kind = self._bases[0].core.shock if self._bases else "none"
-        if kind == "none":
-            return np.ones((n_scenarios, self.city.n_regions))
-        score = rng.standard_normal((n_scenarios, self.city.n_groups))
-        score = score[:, self.city.group if kind == "group" else np.zeros_like(self.city.group)]
-        return np.exp(self._bases[0].core.shock_log_sd * score)
 
 
 class ClairvoyantPolicy(SearchPolicy):

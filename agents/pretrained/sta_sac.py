@@ -50,6 +50,11 @@ class PretrainedSTASAC(BasePolicy):
         probs, state = step_probs(self.actor, observation, state, episode_start, self.card.n_groups, self.device)
         return choose(probs, deterministic, self._rng), state
 
+    @property
+    def acting_network(self) -> tuple[EpisodeNet | PaperNet, int]:
+        """What scores regions, and the number of groups that it was trained with."""
+        return self.actor, self.card.n_groups
+
     def check(self, env: Any) -> None:
         """Raise `ValueError` unless it can act in the environment (Env, VectorEnv or VecEnv)."""
         space = getattr(env, "single_observation_space", None) or env.observation_space

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,54 +10,61 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stormgym.agents.sta_sac.features import make_inputs
+from stormgym.agents.sta_sac.features import EpisodeFeatures
 from stormgym.agents.sta_sac.networks import Encoding, EpisodeNet, PaperNet
-from stormgym.envs.restoration.layout import COLUMN, regions_of
+from stormgym.envs.restoration.layout import regions_of
 
 CLOSED = -1e9
 """Logit of a closed region."""
+
+
+@dataclass
+class Memory:
+    """What the steps of an episode share: it saves time, and decides nothing."""
+
+    features: EpisodeFeatures
+    encoding: Encoding | None = None
 
 
 @torch.no_grad()
 def step_probs(
     actor: EpisodeNet | PaperNet,
     observation: dict[str, NDArray[Any]],
-    state: Encoding | None,
+    state: Memory | None,
     start: NDArray[np.bool_],
     n_groups: int,
     device: torch.device | str = "cpu",
-) -> tuple[Tensor, Encoding]:
+) -> tuple[Tensor, Memory]:
     """Probabilities of every region at one step.
 
     Args:
         actor: a network with one output a region.
         observation: of B environments with N regions each.
-        state: encodings of the steps before; they are made anew when None, when they are of another batch, or when an
-            episode begins.
+        state: of the steps before; it is made anew when None, when it is of another batch, or when an episode begins.
         start: `[B]` bool, rows whose episode begins here.
         n_groups: G.
         device: where the actor is.
 
     Returns:
-        Probabilities `[B, N]`, zero for closed regions, and the encodings to keep as `state`.
+        Probabilities `[B, N]`, zero for closed regions, and what to keep as `state`.
     """
 
     def tensor(array: NDArray[Any], dtype: torch.dtype) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(array), dtype=dtype, device=device)
 
-    regions = tensor(regions_of(observation), torch.float32)  # [B, N, 9]
-    inputs, _ = make_inputs(
-        regions,
-        regions[:, None, :, COLUMN["distance_km"]],
-        regions[:, None, :, COLUMN["open"]] > 0,
+    mask = tensor(observation["action_mask"], torch.bool)
+    memory = state
+    if memory is None or memory.features.tokens.shape[:2] != mask.shape or start.any():
+        memory = Memory(EpisodeFeatures(tensor(regions_of(observation), torch.float32), n_groups))
+    inputs = memory.features.at(
+        tensor(observation["distance_km"], torch.float32)[:, None],
+        tensor(observation["open"], torch.float32)[:, None],
         tensor(observation["crew"], torch.float32)[:, None],
-        n_groups,
     )
-    encoding = state
-    if encoding is None or encoding[0].shape[:2] != regions.shape[:2] or start.any():
-        encoding = actor.encode(inputs)
-    logits = actor.score(encoding, inputs)[:, 0, :, 0]
-    return masked_log_softmax(logits, tensor(observation["action_mask"], torch.bool)).exp(), encoding
+    if memory.encoding is None:
+        memory.encoding = actor.encode(inputs)
+    logits = actor.score(memory.encoding, inputs)[:, 0, :, 0]
+    return masked_log_softmax(logits, mask).exp(), memory
 
 
 def masked_log_softmax(logits: Tensor, action_mask: Tensor) -> Tensor:

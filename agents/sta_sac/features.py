@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,82 +113,99 @@ def travel_hours(distance_km: Tensor, crew: Tensor) -> Tensor:
     return distance_km / crew[..., CREW["speed_kmh"]].unsqueeze(-1)
 
 
-def balance_features(regions: Tensor, crew: Tensor, n_groups: int) -> Tensor:
-    """What restoring each region does to the balance between groups: `[B, T, N, 4]`, no units.
-
-    How far its group is ahead of the one most behind and of the one most ahead (shares restored, 1 at most); how far
-    it is ahead of the others where their pair's gap counts; and by how much its restoration would narrow (-) or widen
-    (+) the differences where they count, in regions. A pair's gap counts as it comes close to the largest.
-    """
-    group = group_one_hot(regions, n_groups)  # [B, N, G]
-    shares, pair_gaps = split_groups(crew, n_groups)  # [B, T, G], [B, T, P]
-    pairs = torch.as_tensor(pair_matrix(n_groups), dtype=crew.dtype, device=crew.device)  # [G, P]
-    limit = crew[..., CREW["cost_limit_h"], None]
-    weight = (4.0 * pair_gaps / limit).softmax(-1)  # [B, T, P]
-    ahead = shares @ pairs  # [B, T, P] F_a - F_b
-    step = (group / group.sum(1, keepdim=True).clamp_min(1.0)) @ pairs  # [B, N, P]
-    widening = ((ahead[:, :, None] + step[:, None]).abs() - ahead.abs()[:, :, None]) * weight[:, :, None]
-    size = step.abs().amax(-1).clamp_min(1e-6)[:, None]  # [B, 1, N]
-    lead = torch.stack(
-        [shares - shares.amin(-1, keepdim=True), shares - shares.amax(-1, keepdim=True), (ahead * weight) @ pairs.T],
-        dim=-1,
-    )  # [B, T, G, 3]
-    own = torch.einsum("bng,btgk->btnk", group, lead)
-    return torch.cat([4.0 * own, (widening.sum(-1) / size).unsqueeze(-1)], dim=-1)
-
-
-def update_features(regions: Tensor, crew: Tensor, scales: Scales, n_groups: int) -> Tensor:
-    """Forecasts corrected by the repairs seen: `[B, T, N, 2]`, the hours in mean forecasts and their log.
-
-    The factor of a group is exp(n / (n + 6) * mean log(realised / forecast)) after n of its repairs: the posterior of a
-    shared factor whose log varies a sixth as much as one repair's. Before the first repair it is 1.
-    """
-    group = group_one_hot(regions, n_groups)  # [B, N, G]
-    first = len(CREW_SCALARS)
-    shares, _ = split_groups(crew, n_groups)
-    n_seen = shares * group.sum(1)[:, None]  # [B, T, G]
-    log_factor = crew[..., first : first + n_groups] * n_seen / (n_seen + PRIOR_REPAIRS)
-    point = (regions[..., COLUMN["point_h"]] / scales.hours).clamp_min(1e-3).log()  # [B, N]
-    updated = (point[:, None] + torch.einsum("bng,btg->btn", group, log_factor)).clamp(-7.0, 4.0)
-    return torch.stack([updated.exp(), updated], dim=-1)
-
-
 def way_features(travel: Tensor) -> Tensor:
     """The way to each region `[..., 3]` from its hours in mean repairs."""
     return torch.stack([travel, travel.sqrt(), (-3.0 * travel).exp()], dim=-1)
 
 
-def make_inputs(
-    regions: Tensor, distance_km: Tensor, is_open: Tensor, crew: Tensor, n_groups: int
-) -> tuple[Inputs, Scales]:
-    """Build the networks' inputs.
+class EpisodeFeatures:
+    """Network inputs of B episodes at any of their steps; what does not change in an episode is computed once.
 
     Args:
         regions: `[B, N, 9]` one observation of each episode (only static columns are read).
-        distance_km: `[B, T, N]`.
-        is_open: `[B, T, N]` bool.
-        crew: `[B, T, K]`.
         n_groups: G.
     """
-    scales = scales_of(regions)
-    share_open = is_open.to(crew.dtype).sum(dim=-1) / scales.n_regions
-    real = exists(regions)
-    travel = travel_hours(distance_km, crew) / scales.hours[:, None]
-    return (
-        Inputs(
-            exists=None if bool(real.all()) else real,
-            tokens=static_features(regions, scales, n_groups),
+
+    def __init__(self, regions: Tensor, n_groups: int) -> None:
+        self.n_groups = n_groups
+        self.scales = scales_of(regions)
+        real = exists(regions)
+        self.exists = None if bool(real.all()) else real
+        self.tokens = static_features(regions, self.scales, n_groups)
+        self.group = group_one_hot(regions, n_groups)  # [B, N, G]
+        self.members = self.group.sum(1)  # [B, G]
+        self.log_point = (regions[..., COLUMN["point_h"]] / self.scales.hours).clamp_min(1e-3).log()  # [B, N]
+        self.pairs = torch.as_tensor(pair_matrix(n_groups), dtype=regions.dtype, device=regions.device)  # [G, P]
+        self.step = (self.group / self.members[:, None].clamp_min(1.0)) @ self.pairs  # [B, N, P]
+
+    def narrow(self, index: Tensor) -> EpisodeFeatures:
+        """Features of some regions `[B, n]` of each episode, for steps at which no other one is open."""
+        part = copy(self)
+        for name in ("tokens", "group", "step", "log_point"):
+            values = getattr(self, name)
+            at = index if values.ndim == 2 else index.unsqueeze(-1).expand(-1, -1, values.shape[-1])
+            setattr(part, name, values.gather(1, at))
+        part.exists = None
+        return part
+
+    def at(self, distance_km: Tensor, is_open: Tensor, crew: Tensor) -> Inputs:
+        """Inputs at T steps (or in T states).
+
+        Args:
+            distance_km: `[B, T, N]`.
+            is_open: `[B, T, N]`, above 0 where a region is open.
+            crew: `[B, T, K]`.
+        """
+        scales = self.scales
+        is_open = is_open > 0
+        share_open = is_open.to(crew.dtype).sum(dim=-1) / scales.n_regions
+        travel = travel_hours(distance_km, crew) / scales.hours[:, None]
+        return Inputs(
+            exists=self.exists,
+            tokens=self.tokens,
             is_open=is_open,
             travel=travel,
-            moving=torch.cat(
-                [
-                    way_features(travel),
-                    balance_features(regions, crew, n_groups),
-                    update_features(regions, crew, scales, n_groups),
-                ],
-                dim=-1,
-            ),
-            crew=crew_features(crew, share_open, scales, n_groups),
-        ),
-        scales,
-    )
+            moving=torch.cat([way_features(travel), self.balance(crew), self.update(crew)], dim=-1),
+            crew=crew_features(crew, share_open, scales, self.n_groups),
+        )
+
+    def balance(self, crew: Tensor) -> Tensor:
+        """What restoring each region does to the balance between groups: `[B, T, N, 4]`, no units.
+
+        How far its group is ahead of the one most behind and of the one most ahead (shares restored, 1 at most); how
+        far it is ahead of the others where their pair's gap counts; and by how much its restoration would narrow (-)
+        or widen (+) the differences where they count, in regions. A pair's gap counts as it comes close to the largest.
+        """
+        shares, pair_gaps = split_groups(crew, self.n_groups)  # [B, T, G], [B, T, P]
+        pairs, step = self.pairs, self.step
+        limit = crew[..., CREW["cost_limit_h"], None]
+        weight = (4.0 * pair_gaps / limit).softmax(-1)  # [B, T, P]
+        ahead = shares @ pairs  # [B, T, P] F_a - F_b
+        widening = ((ahead[:, :, None] + step[:, None]).abs() - ahead.abs()[:, :, None]) * weight[:, :, None]
+        size = step.abs().amax(-1).clamp_min(1e-6)[:, None]  # [B, 1, N]
+        most, least = shares.amax(-1, keepdim=True), shares.amin(-1, keepdim=True)
+        lead = torch.stack([shares - least, shares - most, (ahead * weight) @ pairs.T], dim=-1)  # [B, T, G, 3]
+        own = torch.einsum("bng,btgk->btnk", self.group, lead)
+        return torch.cat([4.0 * own, (widening.sum(-1) / size).unsqueeze(-1)], dim=-1)
+
+    def update(self, crew: Tensor) -> Tensor:
+        """Forecasts corrected by the repairs seen: `[B, T, N, 2]`, the hours in mean forecasts and their log.
+
+        The factor of a group is exp(n / (n + 6) * mean log(realised / forecast)) after n of its repairs: the posterior
+        of a shared factor whose log varies a sixth as much as one repair's. Before the first repair it is 1.
+        """
+        first = len(CREW_SCALARS)
+        shares, _ = split_groups(crew, self.n_groups)
+        n_seen = shares * self.members[:, None]  # [B, T, G]
+        log_factor = crew[..., first : first + self.n_groups] * n_seen / (n_seen + PRIOR_REPAIRS)
+        updated = self.log_point[:, None] + torch.einsum("bng,btg->btn", self.group, log_factor)
+        updated = updated.clamp(-7.0, 4.0)
+        return torch.stack([updated.exp(), updated], dim=-1)
+
+
+def make_inputs(
+    regions: Tensor, distance_km: Tensor, is_open: Tensor, crew: Tensor, n_groups: int
+) -> tuple[Inputs, Scales]:
+    """Inputs of B episodes at T steps, and their scales; arguments as in `EpisodeFeatures` and its `at`."""
+    features = EpisodeFeatures(regions, n_groups)
+    return features.at(distance_km, is_open, crew), features.scales

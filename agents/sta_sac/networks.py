@@ -78,6 +78,7 @@ class EpisodeNet(nn.Module):
         super().__init__()
         shown = [True] * N_WAY + [balance] * N_BALANCE + [update] * N_UPDATE
         self.shown = [i for i, yes in enumerate(shown) if yes]
+        self.sees_updates = update
         self.n_heads = n_heads
         self.encoder = RegionEncoder(n_features, width, n_layers, n_heads)
         self.query = nn.Sequential(nn.Linear(2 * width + n_crew, width), nn.ReLU(), nn.Linear(width, step_width))
@@ -102,20 +103,45 @@ class EpisodeNet(nn.Module):
 
     def score(self, encoding: Encoding, inputs: Inputs) -> Tensor:
         """Scores `[B, T, N, n_out]` from an encoding and the state at each step."""
-        h, cls, kernel, value = encoding
+        h, cls, kernel, value, *spread = encoding
         t = inputs.is_open.shape[1]
         weight = inputs.is_open.to(h.dtype)  # [B, T, N]
         pooled = torch.matmul(weight, h) / weight.sum(-1, keepdim=True).clamp_min(1.0)  # [B, T, D]
         query = self.query(torch.cat([cls[:, None].expand(-1, t, -1), pooled, inputs.crew], dim=-1))  # [B, T, D]
         moving = inputs.moving[..., self.shown]
-        x = self.around(kernel, value, weight) + self.moving(moving) + self.key(h)[:, None] + query[:, :, None]
+        x = self.around(kernel, value, weight, *spread) + self.moving(moving) + self.key(h)[:, None] + query[:, :, None]
         return self.out(torch.relu(self.mix(torch.relu(x))))
 
-    def around(self, kernel: Tensor, value: Tensor, weight: Tensor) -> Tensor:
+    def narrow(self, encoding: Encoding, index: Tensor) -> Encoding:
+        """The encoding of some regions `[B, n]` of each episode, for many states in which no other one is open."""
+        h, cls, kernel, value = encoding
+        heads = kernel.shape[1]
+        row = index[:, None, :, None].expand(-1, heads, -1, kernel.shape[-1])
+        column = index[:, None, None].expand(-1, heads, index.shape[1], -1)
+        kernel = kernel.gather(2, row).gather(3, column)
+        value = value.gather(2, index[:, None, :, None].expand(-1, heads, -1, value.shape[-1]))
+        h = h.gather(1, index.unsqueeze(-1).expand(-1, -1, h.shape[-1]))
+        return h, cls, kernel, value, *self.spread(kernel, value)
+
+    def spread(self, kernel: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """What each region gives to all: weighted values `[B, M, N H d]` and weights `[B, M, N H]`."""
+        b, heads, n, _ = kernel.shape
+        values = (kernel.unsqueeze(-1) * value.unsqueeze(2)).permute(0, 3, 2, 1, 4)  # [B, M, N, H, d]
+        return values.reshape(b, n, -1), kernel.permute(0, 3, 2, 1).reshape(b, n, n * heads)
+
+    def around(
+        self,
+        kernel: Tensor,
+        value: Tensor,
+        weight: Tensor,
+        values: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
         """Attention of every region over the open ones, at every step: `[B, T, N, D]`.
 
         sum_m weight[t, m] kernel[r, m] value[m] / sum_m weight[t, m] kernel[r, m]. One step is done as it stands; for
         whole episodes the sum over m is one matrix product with the steps as rows, so no `[T, N, M]` tensor is made.
+        `values` and `weights` are what `spread` gives, where it is known.
         """
         b, heads, n, _ = kernel.shape
         t, size = weight.shape[1], value.shape[-1]
@@ -123,9 +149,10 @@ class EpisodeNet(nn.Module):
             on = kernel * weight[:, None]  # [B, H, N, M]
             result = torch.matmul(on, value) / on.sum(-1, keepdim=True).clamp_min(1e-6)
             return result.transpose(1, 2).reshape(b, 1, n, heads * size)
-        spread = (kernel.unsqueeze(-1) * value.unsqueeze(2)).permute(0, 3, 2, 1, 4)  # [B, M, N, H, d]
-        norm = torch.matmul(weight, kernel.permute(0, 3, 2, 1).reshape(b, n, n * heads)).clamp_min(1e-6)
-        result = torch.matmul(weight, spread.reshape(b, n, -1)).view(b, t, n * heads, size)
+        if values is None or weights is None:
+            values, weights = self.spread(kernel, value)
+        norm = torch.matmul(weight, weights).clamp_min(1e-6)
+        result = torch.matmul(weight, values).view(b, t, n * heads, size)
         return (result / norm.unsqueeze(-1)).view(b, t, n, heads * size)
 
     def forward(self, inputs: Inputs) -> Tensor:
@@ -161,6 +188,11 @@ class PaperNet(nn.Module):
     def encode(self, inputs: Inputs) -> Encoding:
         """Nothing is shared between steps here; the tokens pass through."""
         return (inputs.tokens,)
+
+    def narrow(self, encoding: Encoding, index: Tensor) -> Encoding:
+        """The tokens of some regions `[B, n]` of each episode."""
+        (tokens,) = encoding
+        return (tokens.gather(1, index.unsqueeze(-1).expand(-1, -1, tokens.shape[-1])),)
 
     def score(self, encoding: Encoding, inputs: Inputs) -> Tensor:
         """Scores `[B, T, N, n_out]`: v' tanh(W [K, Q])."""

@@ -22,6 +22,7 @@ from stormgym.agents.attention_pg.algorithm import AttentionPG
 from stormgym.agents.policy import AGENTS, Policy, agent_spec
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier, return_unit_h
+from stormgym.agents.sta_sac.networks import EpisodeNet, PaperNet
 from stormgym.agents.training import networks
 from stormgym.agents.training.dispatch_networks import DispatchFeatures, is_dispatch
 from stormgym.agents.training.hierarchical import GroupedRegionExtractor, RegionHierarchicalPolicy
@@ -123,6 +124,15 @@ class LearntPolicy:
     def __init__(self, model: BaseAlgorithm, name: str = "model") -> None:
         self.model = model
         self.name = name
+
+    @property
+    def acting_network(self) -> tuple[EpisodeNet | PaperNet, int] | None:
+        """What scores regions, and the number of groups that it was trained with; None for models without such."""
+        if isinstance(self.model, STASAC):
+            return self.model.policy.actor_average, self.model.policy.n_groups
+        if isinstance(self.model, AttentionPG):
+            return self.model.policy.actor, self.model.policy.n_groups
+        return None
 
     def predict(
         self,

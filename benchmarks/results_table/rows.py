@@ -49,6 +49,8 @@ class Row:
     """What other rows of its city are compared with: paired differences to the planner, improvement over STA-SAC."""
     printed: tuple[float, float] | None = None
     """Mean outage and inequity (h) in EPOPR's Table 1."""
+    lookahead: int = 0
+    """Orders that the trained agent draws when it looks ahead (`AGENT@K`); it is trained as the row without."""
     revision: int = 0
     """Raise it when the agent's code has changed so much that seeds trained before no longer count."""
 
@@ -62,7 +64,14 @@ class Row:
         chosen = {"agent": self.agent, "env": {**self.env, "split": SPLIT}, "revision": self.revision}
         if self.kind == "learner":
             chosen |= {"train": dict(self.train), "run": dict(self.run), "timesteps": self.timesteps}
+        if self.lookahead:
+            chosen["lookahead"] = self.lookahead
         return chosen
+
+    @property
+    def trained_as(self) -> Row:
+        """The row whose runs this one plays: itself, but for looking ahead."""
+        return replace(self, lookahead=0)
 
     def digest(self, city_fingerprint: str) -> str:
         """Name of these settings on a city: a changed setting is a new name, and so a new run."""
@@ -151,6 +160,7 @@ _LEARNERS = (
     _learner("MaskablePPO-Lagrangian", "maskable-ppo", "learners", 250_000),
     _learner("attention-PG", "attention-pg", "learners", 500_000),
     _learner("STA-SAC", "sta-sac", "learners", 240_000, seeds=10, run={"eval_freq": 24_000}, role="sta-sac"),
+    _learner("STA-SAC, looking ahead", "sta-sac", "learners", 240_000, run={"eval_freq": 24_000}, lookahead=32),
 )
 
 

@@ -129,7 +129,8 @@ def play(
         The facts and the episodes that `write_score` keeps.
     """
     env_kwargs = {"city": place.name, "split": SPLIT, **row.env}
-    entrants = resolve_agents([row.agent if run is None else f"{row.agent}={run.folder}"], ENV_ID)
+    ahead = f"@{row.lookahead}" if row.lookahead else ""
+    entrants = resolve_agents([row.agent if run is None else f"{row.agent}={run.folder}{ahead}"], ENV_ID)
     found = evaluate(ENV_ID, entrants, episodes=held.episodes, seed=held.seed, env_kwargs=env_kwargs)
     record = found.agents[row.agent]
     assert found.cost_limit is not None

@@ -169,6 +169,34 @@ class RestorationProcess:
         if self.max_travel_km is not None:
             self._close_far_regions()
 
+    def stand_at(self, observation: dict[str, NDArray[Any]], duration_h: Floats) -> None:
+        """Stand where B observed episodes of this city stand; repairs to come take `duration_h` `[B, N]` (h).
+
+        For looking ahead: an observation shows all that the dynamics need but those hours. Steps, wasted trips and the
+        outages of regions restored before (`outage_h`) it does not show; here they begin at 0.
+        """
+        t = self.tables
+        for name, place in COLUMN.items():
+            self.regions[:, place] = observation[name]
+        self.crew[:] = observation["crew"].T
+        self.action_mask[:] = observation["action_mask"]
+        self.duration_h[:] = duration_h
+        point = self.regions[:, COLUMN["point_h"]].astype(np.float64)
+        self.log_ratio[:] = np.log(np.maximum(duration_h, 1e-9) / np.maximum(point, 1e-9))
+        self.n_restored[:] = np.rint(self._view_shares * t.group_size)
+        self.log_ratio_sum[:] = self._view_ratios * self.n_restored
+        self.rate[:] = 0.0
+        np.subtract(1.0, self._view_shares, out=self._view_mean_rate)
+        np.abs(t.pairs @ self._view_shares, out=self._view_pair_rate)
+        off = np.abs(self._view_xy[:, :, None] - t.xy_km[:, None]).sum(axis=0)  # [B, N+1]
+        self.origin[:] = off.argmin(axis=1) * (t.n_regions + 1)
+        self.n_open[:] = (self.regions[:, _OPEN] > 0).sum(axis=1)
+        self.outage_h[:] = 0.0
+        self.started[:] = self.clock
+        self.wasted[:] = 0
+        self.row, self._given_quantile_h = None, None
+        self._steps_to_spare = int(self.n_open.min()) - 1
+
     def step(self, actions: Ints) -> Step:
         """Advance every episode by one choice `[B]`; the caller has checked 0 <= action < N."""
         reward, cost = self._advance(actions)

@@ -19,12 +19,11 @@ from stormgym.agents.sta_sac.control_variate import Forecast, without_luck
 from stormgym.agents.sta_sac.features import (
     CREW,
     N_STATIC,
-    balance_features,
+    EpisodeFeatures,
     make_inputs,
     n_crew_features,
     scales_of,
     split_groups,
-    update_features,
 )
 from stormgym.agents.sta_sac.losses import clipped_surrogate, retrace_targets
 from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier, LimitMultiplier
@@ -361,7 +360,7 @@ def test_critics__known_part_is_exact_for_the_last_region(trained: STASAC) -> No
 
 def test_balance_features__agree_with_counting_by_hand(trained: STASAC) -> None:
     batch = trained.replay_buffer.episodes(np.arange(2))
-    features = balance_features(batch.regions, batch.crew, 3).numpy()
+    features = EpisodeFeatures(batch.regions, 3).balance(batch.crew).numpy()
     shares, gaps = (x.numpy() for x in split_groups(batch.crew, 3))
     group = batch.regions[..., COLUMN["group"]].long().numpy()
     pairs = [(0, 1), (0, 2), (1, 2)]
@@ -397,7 +396,7 @@ def test_balance_features__are_shown_only_when_asked(trained: STASAC) -> None:
 def test_update_features__are_forecasts_times_the_shrunk_ratio_of_the_group(trained: STASAC) -> None:
     batch = trained.replay_buffer.episodes(np.arange(2))
     scales = scales_of(batch.regions)
-    features = update_features(batch.regions, batch.crew, scales, 3)
+    features = EpisodeFeatures(batch.regions, 3).update(batch.crew)
     names = {name: i for i, name in enumerate(crew_columns(3))}
     group, point = batch.regions[..., COLUMN["group"]].long(), batch.regions[..., COLUMN["point_h"]]
     assert torch.allclose(features[:, 0, :, 0], point / scales.hours, rtol=1e-5)  # no repair was seen

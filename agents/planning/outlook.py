@@ -1,0 +1,138 @@
+"""What the rest of a storm may bring: equally likely repair hours, given forecasts and the repairs that were seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stormgym.agents.planning.expected_gap import sample_lognormal, sample_quantiles, uniform_scenarios
+from stormgym.agents.planning.orders import Floats
+from stormgym.agents.planning.situation import Part, base_envs, process_rows
+from stormgym.agents.policy import Observation
+from stormgym.envs.data import City
+from stormgym.envs.restoration.layout import crew_columns
+
+
+def shock_posterior(
+    mean_log: Floats, n_seen: Floats, bias: Floats, noise_var: Floats, shock_log_sd: float, common: bool
+) -> tuple[Floats, Floats]:
+    """Mean and standard deviation `[R, G]` of the log of each group's shock, given the repairs seen.
+
+    The shock of a group is lognormal with mean one; a repair's log(realised / forecast) is its log plus normal noise.
+
+    Args:
+        mean_log: `[R, G]` mean of log(realised / forecast) over the repairs seen of each group.
+        n_seen: `[R, G]` their number.
+        bias: `[G]` mean of log(realised / forecast) without a shock.
+        noise_var: `[G]` its variance, above 0.
+        shock_log_sd: log standard deviation of the shock.
+        common: whether all groups have the same shock.
+    """
+    weight = n_seen / noise_var
+    pull = weight * (mean_log - bias)
+    if common:
+        weight = np.broadcast_to(weight.sum(axis=1, keepdims=True), weight.shape)
+        pull = np.broadcast_to(pull.sum(axis=1, keepdims=True), pull.shape)
+    precision = weight + shock_log_sd**-2
+    return (pull - 0.5) / precision, precision**-0.5
+
+
+class Outlook:
+    """Repair hours that may come, as scenarios of the open regions.
+
+    They are drawn from the predictive quantiles of the episode's jobs, with the shock that the environment announces
+    (its strength, not its value); realised durations to come are never read. Without an environment at hand they are
+    lognormals through mean and upper end of the interval; with forecasts that are single numbers, these numbers.
+
+    Args:
+        city: the city.
+        env: where predictive quantiles and the shock are read; None for lognormals.
+        seed: of the scenarios.
+        n_scenarios: S.
+    """
+
+    def __init__(self, city: City, env: Any = None, *, seed: int = 0, n_scenarios: int = 128) -> None:
+        if n_scenarios < 1:
+            raise ValueError(f"n_scenarios must be at least 1; got {n_scenarios!r}")
+        self.city = city
+        self.bases: list[Any] = [] if env is None else base_envs(env)
+        core = self.bases[0].core if self.bases else None
+        self.shock: str = "none" if core is None else core.shock
+        self._log_sd = 0.0 if core is None or self.shock == "none" else float(core.shock_log_sd)
+        rng = np.random.default_rng([seed, 1])
+        self._uniform = uniform_scenarios(n_scenarios, city.n_regions, rng)
+        self._factor = self._unseen(rng, n_scenarios)
+        if self.foretells:
+            self._learn_noise()
+            width = 1 if self.shock == "common" else city.n_groups
+            score = np.random.default_rng([seed, 2]).standard_normal((n_scenarios, width))
+            self._score = np.broadcast_to(score, (n_scenarios, city.n_groups))
+
+    @property
+    def foretells(self) -> bool:
+        """Whether repairs seen tell of those to come."""
+        return self._log_sd > 0
+
+    def before(self, part: Part, n_rows: int) -> Floats:
+        """Scenarios `[R, S, n]` (h) of episodes of which nothing was seen yet.
+
+        Args:
+            part: R episodes out of the observation's `n_rows`.
+            n_rows: B.
+        """
+        return self._scenarios(part, n_rows, self._factor)
+
+    def after(self, observation: Observation, part: Part, n_rows: int) -> tuple[Floats, Floats]:
+        """What the repairs seen make of the forecasts.
+
+        Returns:
+            `[R, N]` factors of all regions' mean forecasts (the posterior mean of the shock), and scenarios
+            `[R, S, n]` (h) of the open regions whose averages are the corrected forecasts.
+        """
+        if not self.foretells:
+            return np.ones((len(part.rows), self.city.n_regions)), self._scenarios(part, n_rows, 1.0)
+        columns = {name: i for i, name in enumerate(crew_columns(self.city.n_groups))}
+        groups = range(self.city.n_groups)
+        crew = np.asarray(observation["crew"], dtype=np.float64)[part.rows]
+        mean_log = crew[:, [columns[f"log_ratio_{g}"] for g in groups]]
+        shares = crew[:, [columns[f"share_restored_{g}"] for g in groups]]
+        n_seen = np.rint(shares * np.bincount(self.city.group, minlength=self.city.n_groups))
+        mean, sd = shock_posterior(mean_log, n_seen, self._bias, self._noise_var, self._log_sd, self.shock == "common")
+        factor = np.exp(mean[:, None] + sd[:, None] * self._score)  # [R, S, G]
+        expected = np.exp(mean + 0.5 * sd**2)  # [R, G]
+        factor *= (expected / factor.mean(axis=1))[:, None]
+        hours = self._scenarios(part, n_rows, 1.0) * part.local(factor[:, :, self.city.group])
+        return expected[:, self.city.group], hours
+
+    def _scenarios(self, part: Part, n_rows: int, factor: Floats | float) -> Floats:
+        """Repair hours `[R, S, n]` of the open regions; `factor` `[S, N]` as in `sample_quantiles`."""
+        quantile = None
+        if self.bases:
+            quantile = process_rows(self.bases, part, n_rows, lambda p: p.quantile_h())
+        if quantile is None:
+            hours = sample_lognormal(self._uniform, part.point_h, part.upper_h, factor)
+        else:
+            levels = self.bases[0].process.quantile_levels
+            hours = sample_quantiles(self._uniform, levels, quantile, part.point_h, factor)
+        return part.local(hours)
+
+    def _unseen(self, rng: np.random.Generator, n_scenarios: int) -> Floats:
+        """Factors `[S, N]` of the shock before anything is seen; all 1 without one."""
+        if self.shock == "none":
+            return np.ones((n_scenarios, self.city.n_regions))
+        score = rng.standard_normal((n_scenarios, self.city.n_groups))
+        score = score[:, self.city.group if self.shock == "group" else np.zeros_like(self.city.group)]
+        return np.exp(self.bases[0].core.shock_log_sd * score)
+
+    def _learn_noise(self) -> None:
+        """Mean and variance of log(realised / forecast) in each group's log."""
+        tables = self.bases[0].core.tables
+        log = np.log(np.maximum(tables.repair_h, 1e-9) / tables.point_h)
+        by_region = np.repeat(np.arange(tables.n_regions), tables.count)
+        weight = 1.0 / tables.count[by_region]  # every region draws one of its records
+        group = tables.group[by_region]
+        total = np.bincount(group, weights=weight)
+        self._bias = np.bincount(group, weights=weight * log) / total
+        spread = np.bincount(group, weights=weight * (log - self._bias[group]) ** 2) / total
+        self._noise_var = np.maximum(spread, 1e-6)
