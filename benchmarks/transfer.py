@@ -4,6 +4,8 @@
         --block any_limit --figure docs/img/any_limit.png
     python benchmarks/transfer.py --agents sta-sac:generalist --cities synthetic:20:9001 synthetic:100:9001 FOLDER \
         --docs docs/results.md --block generalist
+    python benchmarks/transfer.py --agents equity-replanner sta-sac:default@32 --shocks 0.35 0.7 \
+        --docs docs/results.md --block shock
 
 Nothing is trained: the agents play the held-out storms (records that training never drew) of every city at every limit,
 and the equity planner of that city and limit plays the same ones. Scores already in `--results` are not played again.
@@ -36,6 +38,7 @@ from stormgym.agents.evaluation.report import make_console, simple_table
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.evaluation.statistics import Estimate, mean_estimate
 from stormgym.agents.evaluation.summary import write_atomically
+from stormgym.agents.policy import split_lookahead
 from stormgym.agents.pretrained.cards import FOLDER
 from stormgym.agents.training.runs import BEST, MODEL
 from stormgym.envs.data import City, resolve_city
@@ -51,11 +54,14 @@ class Settings:
     """Trained agents at other limits and in other cities."""
 
     agents: tuple[str, ...]
-    """Pretrained agents (AGENT:NAME) or run folders, any as LABEL=ITEM."""
+    """Pretrained agents (AGENT:NAME), run folders or planners, any as LABEL=ITEM; items of one label are seeds of one
+    agent."""
     cities: tuple[str, ...] = ("default",)
     """Names ("default", "synthetic:N:SEED") or folders."""
     limits: tuple[float, ...] = ()
     """Limits on the mean gap (h); left out, each city's own."""
+    shocks: tuple[float, ...] = ()
+    """Strengths (log standard deviation) of a shock that each group shares; 0 is none, and so is leaving it out."""
     episodes: int = 500
     """Held-out storms of each city."""
     seed: int = 2026
@@ -76,15 +82,26 @@ class Played:
 
     agent: str
     outage_h: NDArray[np.float64]
-    """`[E]` mean outage of each storm."""
+    """`[S, E]` mean outage of each storm, a row a seed of the agent."""
     gap_h: NDArray[np.float64]
-    """`[E]`."""
+    """`[S, E]`."""
     limit_h: float
 
     @property
+    def outage(self) -> Estimate:
+        """Mean outage with its interval over storms."""
+        return mean_estimate(self.outage_h.mean(axis=0))
+
+    @property
     def gap(self) -> Estimate:
-        """Mean gap with its interval."""
-        return mean_estimate(self.gap_h)
+        """Mean gap with its interval over storms."""
+        return mean_estimate(self.gap_h.mean(axis=0))
+
+    @property
+    def label(self) -> str:
+        """As tables show it, with the number of its seeds."""
+        n = len(self.outage_h)
+        return self.agent + (f" ({n} seeds)" if n > 1 else "")
 
 
 @dataclass(frozen=True)
@@ -96,18 +113,30 @@ class Place:
     city: City
     planner: Played
     agents: tuple[Played, ...]
+    shock: float = 0.0
+    """Strength of the shock that each group shares."""
 
 
 def weights_of(item: str) -> str:
     """Hash of a trained agent's weights; nothing for a policy that has none."""
-    path = item.rpartition("=")[2]
+    path, _ = split_lookahead(item.rpartition("=")[2])
     file = FOLDER / f"{path.rpartition(':')[2]}.npz" if ":" in path else Path(path) / BEST / MODEL
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
-def play(name: str, item: str, city: City, limit: float | None, settings: Settings) -> Played:
-    """Play one agent, or read what it played before, kept under a name made of all that decides it."""
-    storms = {"split": "test", **({} if limit is None else {"cost_limit": limit})}
+def play(
+    name: str, items: Sequence[str], city: City, limit: float | None, settings: Settings, shock: float = 0.0
+) -> Played:
+    """Play the seeds of one agent, or read what they played before, kept under a name made of all that decides it."""
+    storms: dict[str, Any] = {"split": "test", **({} if limit is None else {"cost_limit": limit})}
+    if shock:
+        storms |= {"shock": "group", "shock_log_sd": shock}
+    kept = [_play_one(item, city, storms, settings) for item in items]
+    outage, gap = (np.array([seed[key] for seed in kept]) for key in ("outage_h", "gap_h"))
+    return Played(name, outage, gap, kept[0]["limit_h"])
+
+
+def _play_one(item: str, city: City, storms: dict[str, Any], settings: Settings) -> dict[str, Any]:
     key = json.dumps([item, weights_of(item), city.fingerprint(), storms, settings.episodes, settings.seed])
     file = settings.results / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     if not file.is_file():
@@ -120,16 +149,16 @@ def play(name: str, item: str, city: City, limit: float | None, settings: Settin
         )
         (record,) = evaluation.agents.values()
         assert evaluation.cost_limit is not None
-        kept = {
-            "agent": item,
+        facts = {
+            "agent": label(item),
             "city": city.name,
             "limit_h": evaluation.cost_limit,
             "outage_h": np.round(record.metrics["mean_outage_h"], 4).tolist(),
             "gap_h": np.round(record.metrics["gap_h"], 4).tolist(),
         }
-        write_atomically(file, json.dumps(kept) + "\n")
-    kept = json.loads(file.read_text(encoding="utf-8"))
-    return Played(name, np.array(kept["outage_h"]), np.array(kept["gap_h"]), kept["limit_h"])
+        write_atomically(file, json.dumps(facts) + "\n")
+    kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return kept
 
 
 def label(place: str) -> str:
@@ -139,44 +168,55 @@ def label(place: str) -> str:
 
 def play_all(settings: Settings) -> list[Place]:
     """Every agent and the planner, in every city at every limit."""
-    named = {item: item.partition("=")[0] if "=" in item else item.rpartition(":")[2] for item in settings.agents}
+    named: dict[str, list[str]] = {}
+    for item in settings.agents:
+        named.setdefault(item.partition("=")[0] if "=" in item else item.rpartition(":")[2], []).append(item)
     cities = [(label(place), resolve_city(place)) for place in settings.cities]
     limits: Sequence[float | None] = settings.limits or (None,)
+    shocks = settings.shocks or (0.0,)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     places = []
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("playing", total=len(cities) * len(limits) * (1 + len(named)))
+        total = len(cities) * len(limits) * len(shocks) * (1 + len(named))
+        task = progress.add_task("playing", total=total)
 
-        def one(name: str, item: str, where: str, city: City, limit: float | None) -> Played:
+        def one(name: str, items: list[str], where: str, city: City, limit: float | None, shock: float) -> Played:
             progress.update(task, description=f"{name}, {where}")
-            played = play(name, item, city, limit, settings)
+            played = play(name, items, city, limit, settings, shock)
             progress.advance(task)
             return played
 
-        for (where, city), limit in product(cities, limits):
-            planner = one(PLANNER, PLANNER, where, city, limit)
-            agents = tuple(one(name, item, where, city, limit) for item, name in named.items())
-            places.append(Place(where, city, planner, agents))
+        for (where, city), limit, shock in product(cities, limits, shocks):
+            planner = one(PLANNER, [PLANNER], where, city, limit, shock)
+            agents = tuple(one(name, items, where, city, limit, shock) for name, items in named.items())
+            places.append(Place(where, city, planner, agents, shock))
     return places
 
 
 HEADS = ("city", "regions", "limit h", "agent", "mean outage h", "mean gap h", "limit held", "outage against planner")
+SHOCK_HEAD = "shock"
+
+
+def heads(places: Sequence[Place]) -> tuple[str, ...]:
+    """The table's heads: with the shock's strength where there is one."""
+    return (*HEADS[:3], SHOCK_HEAD, *HEADS[3:]) if any(place.shock for place in places) else HEADS
 
 
 def rows(places: Sequence[Place]) -> list[tuple[str, ...]]:
     """The table's cells: a line for the planner and one for each agent of a place."""
     lines: list[tuple[str, ...]] = []
     for place in places:
-        first = (place.name, str(place.city.n_regions), f"{place.planner.limit_h:g}")
+        first: tuple[str, ...] = (place.name, str(place.city.n_regions), f"{place.planner.limit_h:g}")
+        if SHOCK_HEAD in heads(places):
+            first += (f"{place.shock:g}" if place.shock else "none",)
         for played in (place.planner, *place.agents):
             gap = played.gap
             held = "yes" if gap.value <= played.limit_h else f"no, +{100 * (gap.value / played.limit_h - 1):.0f} %"
             against = ""
             if played is not place.planner:
                 against = _percent(relative_difference(played.outage_h, place.planner.outage_h))
-            outage = mean_estimate(played.outage_h)
-            lines.append((*first, played.agent, _hours(outage), _hours(gap), held, against))
-            first = ("", "", "")
+            lines.append((*first, played.label, _hours(played.outage), _hours(gap), held, against))
+            first = ("",) * len(first)
     return lines
 
 
@@ -188,12 +228,19 @@ def _percent(e: Estimate) -> str:
     return f"{100 * e.value:+.1f} % [{100 * e.low:+.1f}, {100 * e.high:+.1f}]"
 
 
+def _is_run(item: str) -> bool:
+    return "=" in item and Path(split_lookahead(item.rpartition("=")[2])[0]).is_dir()
+
+
 def command(settings: Settings) -> str:
     """The command that makes this table, with folders by their last name."""
-    words = ["python benchmarks/transfer.py --agents", *settings.agents]
+    agents = [f"{item.partition('=')[0]}=RUN" if _is_run(item) else item for item in settings.agents]
+    words = ["python benchmarks/transfer.py --agents", *agents]
     words += ["--cities", *map(label, settings.cities)]
     if settings.limits:
         words += ["--limits", *(f"{limit:g}" for limit in settings.limits)]
+    if settings.shocks:
+        words += ["--shocks", *(f"{shock:g}" for shock in settings.shocks)]
     default = Settings(agents=())
     for name in ("episodes", "seed"):
         if getattr(settings, name) != getattr(default, name):
@@ -212,7 +259,8 @@ def markdown(settings: Settings, places: Sequence[Place]) -> str:
     if settings.figure is not None and settings.docs is not None:
         relative = Path(os.path.relpath(settings.figure, settings.docs.parent)).as_posix()
         picture = [f"![Mean outage against mean gap at several limits]({relative})", ""]
-    lines = ["| " + " | ".join(HEADS) + " |", "| " + " | ".join(["---"] * len(HEADS)) + " |"]
+    head_cells = heads(places)
+    lines = ["| " + " | ".join(head_cells) + " |", "| " + " | ".join(["---"] * len(head_cells)) + " |"]
     lines += ["| " + " | ".join(cells) + " |" for cells in rows(places)]
     return "\n".join(head + picture + lines)
 
@@ -263,12 +311,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError(f"--episodes must be at least 2, for intervals; got {settings.episodes}")
         if any(not 0 < limit < np.inf for limit in settings.limits):
             raise ValueError(f"--limits must be positive numbers of hours; got {settings.limits}")
-        resolve_agents(list(settings.agents), ENV_ID)  # before hours of play, not after
+        if any(not 0 <= shock <= 2 for shock in settings.shocks):
+            raise ValueError(f"--shocks must be in [0, 2]; got {settings.shocks}")
+        for item in settings.agents:  # before hours of play, not after
+            resolve_agents([item], ENV_ID)
         places = play_all(settings)
     except (KeyError, ValueError, OSError) as error:
         print(f"transfer.py: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 2
-    grid: Any = simple_table(None, list(HEADS[1:]), first=HEADS[0])
+    first, *others = heads(places)
+    grid: Any = simple_table(None, others, first=first)
     for cells in rows(places):
         grid.add_row(*cells)
     make_console().print(grid)

@@ -88,7 +88,7 @@ class Outlook:
 
         Returns:
             `[R, N]` factors of all regions' mean forecasts (the posterior mean of the shock), and scenarios
-            `[R, S, n]` (h) of the open regions whose averages are the corrected forecasts.
+            `[R, S, n]` (h) of the open regions, whose averages are about the corrected forecasts.
         """
         if not self.foretells:
             return np.ones((len(part.rows), self.city.n_regions)), self._scenarios(part, n_rows, 1.0)

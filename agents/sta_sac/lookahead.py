@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +25,20 @@ from stormgym.envs.restoration.process import RestorationProcess
 ROWS_AT_ONCE = 16
 """Episodes that look ahead in one call: few enough for the cache."""
 FORECASTS = ("lower_h", "upper_h", "point_h")
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: operations are small, and threads that wait for each other cost more than they bring.
+
+    On two cores of which one is busy, two threads were a hundred times slower than one.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def look_ahead(policy: Any, env: Any, **kwargs: Any) -> LookaheadPolicy:
@@ -149,6 +165,7 @@ class LookaheadPolicy(BasePolicy):
         score = np.where(within.any(axis=1, keepdims=True), score, gap)  # none keeps it: the least gap
         return np.asarray(score.argmin(axis=1))
 
+    @one_thread()
     @torch.no_grad()
     def _draw(self, seen: Observation, part: Part, factor: Floats) -> Ints:
         """Orders `[R, K, n]` (numbered as in `part`) that the actor plays in the storm as forecast."""

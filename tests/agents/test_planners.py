@@ -21,8 +21,8 @@ from stormgym.agents.planning.expected_gap import (
     uniform_scenarios,
 )
 from stormgym.agents.planning.orders import OrderProblem
-from stormgym.agents.planning.policies import ClairvoyantFairPolicy, EquityPlanner, RepairmanPolicy
 from stormgym.agents.planning.outlook import shock_posterior
+from stormgym.agents.planning.policies import ClairvoyantFairPolicy, EquityPlanner, RepairmanPolicy
 from stormgym.agents.planning.routing import plan_route
 from stormgym.agents.policy import make_policy
 from stormgym.agents.training.vec_env import make_vec_env

@@ -66,12 +66,31 @@ def test_weights_of__tell_two_states_of_an_agent_apart(tmp_path: Path) -> None:
     assert door.weights_of("nearest") == ""
 
 
+def test_table__of_shocks_pools_the_seeds_of_an_agent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- here:begin -->\n<!-- here:end -->\n")
+    agents = ("--agents", "mine=sta-sac:default", "mine=sta-sac:generalist", "equity-replanner")
+    where = ("--limits", "5", "--shocks", "0", "0.7", "--docs", str(page), "--block", "here")
+    assert run(tmp_path, *agents, *where) == 0
+    lines = [[c.strip() for c in line.split("|")[1:-1]] for line in page.read_text().splitlines() if line[:1] == "|"]
+    assert lines[0][2:5] == ["limit h", "shock", "agent"]
+    assert [line[3] for line in lines[2::3]] == ["none", "0.7"]
+    assert [line[4] for line in lines[3::3]] == ["mine (2 seeds)"] * 2
+    kept = [json.loads(file.read_text()) for file in (tmp_path / "kept").iterdir()]
+    assert len(kept) == 8
+    mine = np.mean([k["outage_h"] for k in kept if k["agent"].startswith("mine")])
+    shown = np.mean([float(line[5].split(" ")[0]) for line in lines[3::3]])
+    assert shown == pytest.approx(mine, abs=0.01)
+    assert run(tmp_path, *agents, "--shocks", "3") == 2
+    assert "--shocks must be in [0, 2]" in capsys.readouterr().err
+
+
 def test_rows__say_by_how_much_a_limit_is_exceeded() -> None:
     from stormgym.envs.data import resolve_city
 
-    outage = np.array([10.0, 12.0])
-    planner = door.Played("equity-planner", outage, np.array([4.0, 4.0]), 5.0)
-    agent = door.Played("it", 1.1 * outage, np.array([6.0, 6.0]), 5.0)
+    outage = np.array([[10.0, 12.0]])
+    planner = door.Played("equity-planner", outage, np.array([[4.0, 4.0]]), 5.0)
+    agent = door.Played("it", 1.1 * outage, np.array([[6.0, 6.0]]), 5.0)
     first, second = door.rows([door.Place("here", resolve_city("synthetic:6:1"), planner, (agent,))])
     assert first[6] == "yes"
     assert second[6] == "no, +20 %"

@@ -16,7 +16,7 @@ from stormgym.envs.restoration.env import RestorationEnv
 from stormgym.envs.restoration.forecasts import city_forecasts
 from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, crew_columns, n_groups_of, regions_of
 from stormgym.envs.restoration.metrics import restoration_metrics
-from stormgym.envs.restoration.process import STEPS_PER_REGION, WASTED_H
+from stormgym.envs.restoration.process import STEPS_PER_REGION, WASTED_H, RestorationProcess
 from stormgym.envs.restoration.render import render
 from stormgym.envs.restoration.tables import MAX_SHOCK_SD, records_of
 from stormgym.envs.restoration.vector_env import RestorationVectorEnv
@@ -668,3 +668,37 @@ def test_split__a_single_record_is_in_both_halves():
 def test_split__an_unknown_one_is_an_error():
     with pytest.raises(ValueError, match="split must be one of"):
         env_of(split="validation")
+
+
+# ---------------------------------------------------------------------------------------------- looking ahead
+
+
+@pytest.mark.parametrize("max_travel_km", [None, 4.0])
+def test_stand_at__goes_on_as_the_observed_episodes_do(max_travel_km):
+    env = RestorationVectorEnv(16, city="synthetic:9:2", shock="group", max_travel_km=max_travel_km)
+    obs, _ = env.reset(seed=3)
+    rng = np.random.default_rng(0)
+
+    def step():
+        nonlocal obs
+        mask = obs["action_mask"]
+        action = (rng.random(mask.shape) * mask).argmax(axis=1)
+        obs, *rest = env.step(action)
+        return action, rest
+
+    for n_before in (0, 1, 4):
+        for _ in range(n_before):
+            step()
+        ahead = RestorationProcess(env.core.tables, 16, cost_limit_h=0.0, max_travel_km=max_travel_km)
+        ahead.stand_at(obs, env.core.process.duration_h)
+        for name, values in ahead.observation().items():
+            np.testing.assert_array_equal(values, obs[name])
+        for _ in range(2):
+            action, (reward, terminated, *_, info) = step()
+            mine = ahead.step(action)
+            np.testing.assert_allclose(mine.reward, reward, rtol=1e-5)
+            np.testing.assert_allclose(mine.cost, info["cost"], rtol=1e-4, atol=1e-5)
+            np.testing.assert_array_equal(mine.terminated, terminated)
+            for name, values in ahead.observation().items():
+                np.testing.assert_allclose(values, obs[name], rtol=1e-5, atol=1e-5)
+        obs, _ = env.reset(seed=n_before)

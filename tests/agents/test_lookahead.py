@@ -1,0 +1,223 @@
+"""STA-SAC that looks ahead: what it draws, what it takes, what it is worth, and how it is named."""
+
+from __future__ import annotations
+
+import os
+from itertools import permutations
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+from stormgym.agents.evaluation.lineup import resolve_agents
+from stormgym.agents.evaluation.rollouts import evaluate
+from stormgym.agents.evaluation.statistics import paired_difference
+from stormgym.agents.planning.expected_gap import expected_gap
+from stormgym.agents.planning.outlook import Outlook
+from stormgym.agents.planning.situation import parts
+from stormgym.agents.policy import make_policy, split_lookahead
+from stormgym.agents.pretrained import load_pretrained
+from stormgym.agents.sta_sac.features import N_STATIC, EpisodeFeatures, n_crew_features
+from stormgym.agents.sta_sac.lookahead import LookaheadPolicy, look_ahead
+from stormgym.agents.sta_sac.networks import SHAPES, EpisodeNet, PaperNet
+from stormgym.envs.restoration.layout import regions_of
+from stormgym.envs.restoration.vector_env import RestorationVectorEnv
+
+FULL = os.environ.get("STORMGYM_FULL") == "1"
+AGENT = "sta-sac:default"
+CITY = "synthetic:9:2"
+SIZE: dict[str, Any] = {"width": 16, "n_layers": 1, "n_heads": 2, "step_width": 8}
+
+
+def network(shape: str = "episode", seed: int = 0, **more: Any) -> EpisodeNet | PaperNet:
+    torch.manual_seed(seed)
+    return SHAPES[shape](N_STATIC + 3, n_crew_features(3), 1, **SIZE, **more).eval()
+
+
+def play(env: RestorationVectorEnv, policy: Any, seed: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Actions `[B, N]`, outages and gaps `[B]`."""
+    obs, _ = env.reset(seed=seed)
+    state, start = None, np.ones(env.num_envs, dtype=bool)
+    actions, outage, gap = [], np.zeros(env.num_envs), np.zeros(env.num_envs)
+    for _ in range(obs["action_mask"].shape[1]):
+        action, state = policy.predict(obs, state, start, deterministic=True)
+        assert obs["action_mask"][np.arange(env.num_envs), action].all()
+        obs, reward, _, _, info = env.step(action)
+        actions.append(action)
+        outage, gap, start = outage - reward, gap + info["cost"], np.zeros_like(start)
+    return np.stack(actions, axis=1), outage, gap
+
+
+def foretold(env: RestorationVectorEnv) -> None:
+    """Make repairs take what is forecast."""
+    process = env.core.process
+    process.duration_h[:] = process.regions[:, 4]  # point_h
+    process.log_ratio[:] = 0.0
+
+
+class Foretold(RestorationVectorEnv):
+    """Repairs take what is forecast."""
+
+    def reset(self, **kwargs: Any) -> Any:
+        result = super().reset(**kwargs)
+        foretold(self)
+        return result
+
+
+@pytest.mark.parametrize("shape", ["episode", "paper"])
+def test_first_order__is_what_the_actor_itself_does_where_forecasts_come_true(shape: str) -> None:
+    env = Foretold(6, city=CITY)
+    actor = network(shape)
+    alone = LookaheadPolicy(actor, env, 3, n_orders=1, every=99)
+    own = load_pretrained(AGENT)
+    own.actor = actor
+    assert_array_equal(play(env, alone)[0], play(env, own)[0])
+
+
+@pytest.mark.parametrize("max_travel_km", [None, 9.0])
+def test_orders__are_of_the_open_regions_and_keep_the_mask(max_travel_km: float | None) -> None:
+    env = RestorationVectorEnv(4, city=CITY, max_travel_km=max_travel_km)
+    policy = LookaheadPolicy(network(), env, 3, n_orders=8)
+    obs, _ = env.reset(seed=1)
+    for _ in range(2):
+        obs, *_ = env.step(obs["action_mask"].argmax(axis=1))
+    (part,) = parts(obs, env.core.city, np.arange(4))
+    seen = {k: v[part.rows] for k, v in obs.items()}
+    orders = policy._draw(seen, part, np.ones((len(part.rows), 9)))
+    assert_array_equal(np.sort(orders, axis=-1), np.broadcast_to(np.arange(7), orders.shape))
+    distance = env.core.city.distance_km
+    for row, region in zip(orders, part.regions, strict=True):
+        for order in region[row]:  # each region is near, or the nearest of those left
+            for here, k in zip(order[:-1], range(1, 7), strict=True):
+                left = distance[here, order[k:]]
+                assert left[0] <= max(max_travel_km or np.inf, left.min()) + 1e-5
+    if max_travel_km is None:
+        assert len({tuple(order) for order in orders[0]}) > 4  # they are not all the same
+
+
+def test_choice__is_the_shortest_within_the_limit_else_the_fairest() -> None:
+    env = RestorationVectorEnv(2, city="synthetic:6:1")
+    policy = LookaheadPolicy(network(), env, 3)
+    obs, _ = env.reset(seed=0)
+    (part,) = parts(obs, env.core.city, np.arange(2))
+    hours = policy.outlook.before(part, 2)
+    every = np.tile(np.array(list(permutations(range(6)))), (2, 1, 1))
+    gaps = np.stack([expected_gap(part.problem, every[:, j], hours) for j in range(720)], axis=1)
+    means = part.problem.take(np.repeat([0, 1], 720)).mean_outage(every.reshape(-1, 6)).reshape(2, 720)
+    limit = np.quantile(gaps, 0.3, axis=1)
+    best = policy._best(part.problem, hours, every, limit)
+    assert_array_equal(best, np.where(gaps <= limit[:, None], means, np.inf).argmin(axis=1))
+    assert_array_equal(policy._best(part.problem, hours, every, np.zeros(2)), gaps.argmin(axis=1))
+
+
+def test_looking_again__never_makes_the_foretold_order_worse() -> None:
+    env = Foretold(32, city=CITY, predictor="point", cost_limit=1e3)
+    actor = network(seed=3)
+    outages = [play(env, LookaheadPolicy(actor, env, 3, n_orders=k, every=e))[1] for k, e in ((1, 99), (8, 99), (8, 2))]
+    assert (outages[1] <= outages[0] + 1e-4).all()
+    assert (outages[2] <= outages[1] + 1e-4).all()
+    assert outages[2].mean() < outages[1].mean() < outages[0].mean()
+
+
+def test_plans__do_not_depend_on_the_batch_or_on_who_asks_first() -> None:
+    env = RestorationVectorEnv(20, city=CITY, shock="group")
+    policy = LookaheadPolicy(network(), env, 3, n_orders=6, every=3)
+    actions = play(env, policy)[0]
+    assert_array_equal(actions, play(env, policy)[0])
+    obs, _ = env.reset(seed=5)
+    backwards = {k: v[::-1].copy() for k, v in obs.items()}
+    turned = RestorationVectorEnv(20, city=CITY, shock="group")
+    turned.reset(seed=[5 + i for i in range(20)][::-1])
+    assert_array_equal(LookaheadPolicy(network(), turned, 3, n_orders=6).predict(backwards)[0], actions[::-1, 0])
+
+
+@pytest.mark.parametrize("shape", ["episode", "paper"])
+def test_narrow__scores_the_open_regions_as_the_whole_does(shape: str) -> None:
+    env = RestorationVectorEnv(3, city=CITY, shock="group")
+    obs, _ = env.reset(seed=2)
+    for action in (0, 4, 7):
+        obs, *_ = env.step(np.full(3, action))
+    actor = network(shape, update=True)
+    features = EpisodeFeatures(torch.from_numpy(regions_of(obs)), 3)
+    distance, is_open, crew = (torch.from_numpy(obs[k])[:, None] for k in ("distance_km", "open", "crew"))
+    index = torch.tensor([[1, 2, 3, 5, 6, 8]]).expand(3, -1)
+    with torch.no_grad():
+        inputs = features.at(distance, is_open, crew)
+        encoding = actor.encode(inputs)
+        whole = actor.score(encoding, inputs)[:, 0].gather(1, index.unsqueeze(-1))
+        twice = features.narrow(index).at(
+            distance.gather(2, index[:, None]).expand(-1, 2, -1),
+            is_open.gather(2, index[:, None]).expand(-1, 2, -1),
+            crew.expand(-1, 2, -1),
+        )
+        part = actor.score(actor.narrow(encoding, index), twice)
+    for state in range(2):
+        assert_allclose(part[:, state].numpy(), whole.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_outlook__corrects_forecasts_by_the_repairs_seen() -> None:
+    env = RestorationVectorEnv(64, city="synthetic:20:5", shock="group", shock_log_sd=0.7)
+    outlook = Outlook(env.core.city, env, n_scenarios=32)
+    obs, _ = env.reset(seed=0)
+    group = env.core.city.group
+    true = np.log(env.core.process.duration_h / obs["point_h"])
+    for region in range(12):
+        obs, *_ = env.step(np.full(64, region))
+    (part,) = parts(obs, env.core.city, np.arange(64))
+    factor, hours = outlook.after(obs, part, 64)
+    # the averages are those of the corrected forecasts, but for how scenarios of jobs and shocks meet
+    assert_allclose(hours.mean(axis=1), part.local(part.point_h * factor), rtol=0.1)
+    left = np.stack([true[:, (np.arange(20) >= 12) & (group == g)].mean(axis=1) for g in range(3)])
+    learnt = np.log(np.stack([factor[:, np.flatnonzero(group == g)[0]] for g in range(3)]))
+    assert np.corrcoef(left.ravel(), learnt.ravel())[0, 1] > 0.5
+    calm = RestorationVectorEnv(64, city="synthetic:20:5")
+    obs, _ = calm.reset(seed=0)
+    (part,) = parts(obs, calm.core.city, np.arange(64))
+    plain = Outlook(calm.core.city, calm, n_scenarios=32)
+    factor, hours = plain.after(obs, part, 64)
+    assert (factor == 1.0).all()
+    assert_array_equal(hours, plain.before(part, 64))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shock", ["none", "group"])
+def test_looking_ahead__is_worth_hours_on_storms_nobody_trained_on(shock: str) -> None:
+    env = {"city": "default", "split": "test", "shock": shock, **({"shock_log_sd": 0.7} if shock == "group" else {})}
+    agents = resolve_agents([AGENT, f"{AGENT}@16"], "Restoration-v0")
+    found = evaluate("Restoration-v0", agents, episodes=1_000 if FULL else 120, seed=31, env_kwargs=env)
+    outages = [record.metrics["mean_outage_h"] for record in found.agents.values()]
+    assert paired_difference(outages[1], outages[0]).high < 0.0
+    assert found.agents[f"{AGENT}@16"].metrics["gap_h"].mean() < 8.0 + 0.4 * (shock == "group")
+
+
+@pytest.mark.parametrize(
+    ("name", "parts_of_it"), [("sta-sac:default", ("sta-sac:default", 0)), ("runs/a@b@32", ("runs/a@b", 32))]
+)
+def test_name__is_taken_apart(name: str, parts_of_it: tuple[str, int]) -> None:
+    assert split_lookahead(name) == parts_of_it
+
+
+@pytest.mark.parametrize("orders", ["0", "", "-3", "many", "1.5"])
+def test_name__with_a_wrong_number_is_an_error(orders: str) -> None:
+    with pytest.raises(ValueError, match="after @ comes the number of orders"):
+        resolve_agents([f"{AGENT}@{orders}"], "Restoration-v0")
+
+
+def test_looking_ahead__is_for_networks_that_score_regions() -> None:
+    env = RestorationVectorEnv(2, city=CITY)
+    with pytest.raises(ValueError, match="nearest cannot look ahead: only STA-SAC and attention-pg"):
+        look_ahead(make_policy("nearest", env), env)
+    with pytest.raises(ValueError, match="only a trained agent looks ahead"):
+        resolve_agents(["equity-planner@8"], "Restoration-v0")
+    policy = make_policy(f"{AGENT}@4", env, every=3)
+    assert (policy.n_orders, policy.every, policy.name) == (4, 3, f"{AGENT}, looking ahead")  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="trained on cities with 4 groups; this one has 3"):
+        LookaheadPolicy(network(), env, 4)
+    for wrong in ({"n_orders": 0}, {"every": 0}, {"margin": 1.0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            LookaheadPolicy(network(), env, 3, **wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="needs Restoration-v0"):
+        LookaheadPolicy(network(), SimpleNamespace(), 3)
