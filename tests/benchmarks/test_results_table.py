@@ -186,6 +186,8 @@ def made_up(row: Row, seed: int, outage: float, gap: float, storms: str = "a") -
     }
     if row.kind == "learner":
         facts["training"] = {"wall_s": 600.0, "cpu_s": None if row.label == "ROPU" else 300.0}
+        if row.label == "EPOPR as printed":
+            facts["training"]["device"] = "cuda"
     for key, values in hours.items():
         facts[key], facts[f"{key}_ci"] = float(values.mean()), [float(values.mean()) - 0.3, float(values.mean()) + 0.3]
     return Score(seed, facts, hours)
@@ -207,6 +209,7 @@ PLACES = {
     "MaskablePPO-Lagrangian": (46.2, 7.6),
     "attention-PG": (45.0, 7.4),
     "STA-SAC": (43.9, 7.3),
+    "STA-SAC, looking ahead": (43.4, 7.4),
 }
 
 
@@ -243,6 +246,10 @@ def test_line__is_what_its_formulas_say() -> None:
     assert planner.outage_h.half_width == pytest.approx(0.3)
     assert (sta_sac.training_min, sta_sac.by_clock) == (5.0, False)
     assert (ropu.training_min, ropu.by_clock) == (10.0, True)
+    assert (sta_sac.on_gpu, ropu.on_gpu) == (False, False)
+    on_gpu = next(line for line in example().lines if line.row.label == "EPOPR as printed")
+    assert (on_gpu.training_min, on_gpu.on_gpu) == (10.0, True)  # by the clock: a processor that waits says nothing
+    assert "| 10.0 g |" in tables.markdown([example()], (), "command", None)
     assert ropu.holds == "0 of 5, no aim"
     assert planner.holds == "yes"
     margin = next(m for m in table.margins if m.label == "STA-SAC")
@@ -341,7 +348,11 @@ def test_small__trains_scores_writes_and_is_not_done_twice(tmp_path: Path, capsy
     page = tmp_path / "docs" / "results.md"
     page.parent.mkdir()
     page.write_text("above\n<!-- restoration_table:begin -->\nold\n<!-- restoration_table:end -->\nbelow\n")
-    only = () if FULL else ("--only", "nearest", "equity planner", "MaskablePPO-Lagrangian", "STA-SAC")
+    only = (
+        ()
+        if FULL
+        else (*("--only", "nearest", "equity planner", "MaskablePPO-Lagrangian", "STA-SAC", "STA-SAC, looking ahead"),)
+    )
     words = small_run(tmp_path, *only, "--docs", str(page), "--figure", str(tmp_path / "docs" / "img" / "table.png"))
     assert door.main(words) == 0
     capsys.readouterr()
@@ -354,6 +365,9 @@ def test_small__trains_scores_writes_and_is_not_done_twice(tmp_path: Path, capsy
     found = content["cities"]["synthetic-8-1"]["rows"]
     assert set(found["STA-SAC"]["seeds"]) == {"0", "1"}
     assert found["STA-SAC"]["training_min"] > 0
+    ahead = found["STA-SAC, looking ahead"]  # the same two agents, which draw orders before they act
+    assert ahead["training_min"] == found["STA-SAC"]["training_min"]
+    assert ahead["outage_h"] != found["STA-SAC"]["outage_h"]
     if FULL:
         assert set(found) == {row.label for row in ROWS if row.lacking() is None}
     stamps = {file: file.stat().st_mtime_ns for file in (tmp_path / "results").rglob("*.npz")}
