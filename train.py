@@ -97,7 +97,7 @@ def _run(settings: Settings) -> int:
 
     from stormgym.agents.training import door
 
-    out, err = door.make_console(), Console(stderr=True)
+    out, err = door.make_console(), Console(stderr=True, emoji=False)
     try:
         if settings.resume is not None:
             plain = Settings()

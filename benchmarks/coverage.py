@@ -303,7 +303,7 @@ def command(settings: Settings) -> str:
 def show(results: tuple[MethodResult, ...]) -> None:
     """Print both tables."""
     head, rows, head_2, rows_2 = table_rows(results)
-    console = Console()
+    console = Console(emoji=False)
     for header, body, title in (
         (head, rows, "coverage"),
         (head_2, rows_2, "difference between groups, points"),
@@ -324,7 +324,7 @@ def main(settings: Settings) -> tuple[MethodResult, ...]:
     text = to_markdown(results, settings, len(city.log), sentence)
     if not settings.quiet:
         show(results)
-        Console().print(sentence)
+        Console(emoji=False).print(sentence)
     if settings.docs is not None:
         replace_block(settings.docs, "coverage", text)
     if settings.markdown is not None:

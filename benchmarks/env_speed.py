@@ -308,7 +308,7 @@ def main(settings: Settings) -> int:
         raise ValueError(
             f"rounds must be at least 1 and seconds above 0; got {settings.rounds} and {settings.seconds}."
         )
-    console = Console()
+    console = Console(emoji=False)
     results = measure(make_cases(settings, console), settings)
     ratios = compare(results)
     rows = tables(results, ratios)

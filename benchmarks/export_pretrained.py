@@ -261,7 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code (2 for a wrong name or path)."""
     settings = tyro.cli(Settings, args=arguments)
     try:
-        card = export(settings, Console(stderr=True))
+        card = export(settings, Console(stderr=True, emoji=False))
     except (ValueError, KeyError, TypeError, OSError) as error:
         print(f"export_pretrained.py: {error}", file=sys.stderr)
         return 2

@@ -73,7 +73,7 @@ def collect(settings: Settings, policy: Any, venv: Any) -> list[EpisodeBatch]:
     n = venv.action_space.n
     buffer = EpisodeReplayBuffer(64 * n, venv.observation_space, venv.action_space, "cpu", 64)
     batches = []
-    for _ in track(range(settings.collections), "playing", console=Console(stderr=True), transient=True):
+    for _ in track(range(settings.collections), "playing", console=Console(stderr=True, emoji=False), transient=True):
         venv._seeds = np.repeat(rng.integers(0, 2**31 - 1, 64 // ROLLOUTS), ROLLOUTS).tolist()  # as venv.seed() sets
         buffer.begin_round()
         observation, state = venv.reset(), None
@@ -117,7 +117,7 @@ def estimates(settings: Settings, policy: Any, batches: list[EpisodeBatch]) -> l
     gradients: dict[tuple[str, str], list[Tensor]] = {kind: [] for kind in kinds}
     spread: dict[tuple[str, str], list[float]] = {kind: [] for kind in kinds}
     parameters = list(policy.actor.requires_grad_(True).parameters())
-    for batch in track(batches, "gradients", console=Console(stderr=True), transient=True):
+    for batch in track(batches, "gradients", console=Console(stderr=True, emoji=False), transient=True):
         inputs, scales = make_inputs(batch.regions, batch.distance_km, batch.is_open, batch.crew, n_groups)
         log_pi = masked_log_softmax(policy.actor(inputs).squeeze(-1), batch.action_mask)
         taken = log_pi.gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1)
@@ -179,7 +179,7 @@ def main(arguments: list[str] | None = None) -> int:
     table = Table("returns", "baseline: mean of", "sd of the advantages", "share of signal")
     for e in found:
         table.add_row(e.returns, e.baseline, f"{e.sd:.3f}", f"{e.signal:.2f}")
-    Console().print(table)
+    Console(emoji=False).print(table)
     if settings.docs is not None:
         replace_block(settings.docs, "gradient_noise", markdown(settings, found))
     return 0

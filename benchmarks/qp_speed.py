@@ -124,7 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
             off = float((solutions[name] - solutions["ours, flow"]).abs().max())
             cells = (f"{forward:.1f}", f"{backward:.1f}", f"{ratio:.1f}", f"{off:.1e}")
             table.add_row(", ".join(map(str, size)), name, *cells)
-    Console().print(table)
+    Console(emoji=False).print(table)
     return 0
 
 

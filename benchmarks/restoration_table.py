@@ -157,7 +157,7 @@ def _run(settings: Settings) -> int:
     ):
         if value is not None and value < least:
             raise ValueError(f"{name} must be at least {least}; got {value}")
-    out, err = make_console(), Console(stderr=True, highlight=False)
+    out, err = make_console(), Console(stderr=True, highlight=False, emoji=False)
     held = Held(settings.episodes, settings.eval_seed)
     rows = rows_of(settings)
     lacking = {row.label: why for row in rows if (why := row.lacking()) is not None}

@@ -137,7 +137,7 @@ def play(
 
 
 def _play_one(item: str, city: City, storms: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    key = json.dumps([item, weights_of(item), city.fingerprint(), storms, settings.episodes, settings.seed])
+    key = json.dumps([shown(item), weights_of(item), city.fingerprint(), storms, settings.episodes, settings.seed])
     file = settings.results / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     if not file.is_file():
         evaluation = evaluate(
@@ -150,7 +150,7 @@ def _play_one(item: str, city: City, storms: dict[str, Any], settings: Settings)
         (record,) = evaluation.agents.values()
         assert evaluation.cost_limit is not None
         facts = {
-            "agent": label(item),
+            "agent": shown(item),
             "city": city.name,
             "limit_h": evaluation.cost_limit,
             "outage_h": np.round(record.metrics["mean_outage_h"], 4).tolist(),
@@ -159,6 +159,15 @@ def _play_one(item: str, city: City, storms: dict[str, Any], settings: Settings)
         write_atomically(file, json.dumps(facts) + "\n")
     kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return kept
+
+
+def shown(item: str) -> str:
+    """An agent without the folders of this machine: a run is `LABEL=RUN`, with its `@K`."""
+    name, equals, path = item.rpartition("=")
+    plain, n_orders = split_lookahead(path)
+    if not Path(plain).is_dir():
+        return item
+    return f"{name}{equals}RUN" + (f"@{n_orders}" if n_orders else "")
 
 
 def label(place: str) -> str:
@@ -176,7 +185,7 @@ def play_all(settings: Settings) -> list[Place]:
     shocks = settings.shocks or (0.0,)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     places = []
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True, emoji=False), transient=True) as progress:
         total = len(cities) * len(limits) * len(shocks) * (1 + len(named))
         task = progress.add_task("playing", total=total)
 
@@ -228,14 +237,9 @@ def _percent(e: Estimate) -> str:
     return f"{100 * e.value:+.1f} % [{100 * e.low:+.1f}, {100 * e.high:+.1f}]"
 
 
-def _is_run(item: str) -> bool:
-    return "=" in item and Path(split_lookahead(item.rpartition("=")[2])[0]).is_dir()
-
-
 def command(settings: Settings) -> str:
     """The command that makes this table, with folders by their last name."""
-    agents = [f"{item.partition('=')[0]}=RUN" if _is_run(item) else item for item in settings.agents]
-    words = ["python benchmarks/transfer.py --agents", *agents]
+    words = ["python benchmarks/transfer.py --agents", *map(shown, settings.agents)]
     words += ["--cities", *map(label, settings.cities)]
     if settings.limits:
         words += ["--limits", *(f"{limit:g}" for limit in settings.limits)]

@@ -203,7 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    console = Console()
+    console = Console(emoji=False)
     found = run(settings, lambda line: console.print(line, style="dim"))
     check(found)
     console.print(table(found, settings))

@@ -254,7 +254,7 @@ def describe(folder: Path, console: Console) -> None:
 def main() -> int:
     """Write the folder, play the policies, print the table."""
     settings = tyro.cli(Settings, description=__doc__)
-    console = Console()
+    console = Console(emoji=False)
     folder = settings.out or Path("runs") / settings.storm
     write_folder(settings, folder)
     with warnings.catch_warnings():

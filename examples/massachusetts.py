@@ -88,7 +88,7 @@ def describe(city: City, console: Console) -> None:
 def main() -> int:
     """Make the city, train, score."""
     settings = tyro.cli(Settings, description=__doc__)
-    console = Console()
+    console = Console(emoji=False)
     city = make_city(settings)
     describe(city, console)
     folder = settings.out / "city"

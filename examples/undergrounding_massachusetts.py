@@ -329,7 +329,7 @@ def draw(region: Region, plans: dict[str, Bools], ncp: UncertaintySet, settings:
 def main(args: list[str] | None = None) -> int:
     """Read, plan, score, print and draw."""
     settings = tyro.cli(Settings, args=args, description=__doc__)
-    console = Console()
+    console = Console(emoji=False)
     region = read_region(settings)
     split = split_storms(region, settings)
     console.print(

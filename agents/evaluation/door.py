@@ -235,7 +235,7 @@ def check_writable(file: Path | None) -> None:
 
 
 def _progress_console() -> Console:
-    return Console(stderr=True)
+    return Console(stderr=True, emoji=False)
 
 
 @contextmanager

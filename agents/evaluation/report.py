@@ -20,9 +20,13 @@ _PER_TABLE = 7
 
 
 def make_console(**kwargs: Any) -> Console:
-    """A console that is at least `WIDTH` wide when its output is a file or a pipe."""
-    console = Console(highlight=False, **kwargs)
-    return console if console.is_terminal else Console(highlight=False, **{"width": WIDTH, **kwargs})
+    """A console that is at least `WIDTH` wide when its output is a file or a pipe.
+
+    It leaves names as they are: rich would show the city `synthetic:100:1` with a picture in place of `:100:`.
+    """
+    plain: dict[str, Any] = {"highlight": False, "emoji": False, **kwargs}
+    console = Console(**plain)
+    return console if console.is_terminal else Console(**{"width": WIDTH, **plain})
 
 
 def sorted_agents(summary: dict[str, Any], sort: str | None = None) -> list[str]:

@@ -222,7 +222,7 @@ def train(training: Training, console: Console, *, progress: bool = True) -> Non
     if s.torch_threads is not None:
         torch.set_num_threads(s.torch_threads)
     resumed = training.progress is not None
-    bar = ProgressBar(s.timesteps, console if progress else Console(stderr=True, force_terminal=False))
+    bar = ProgressBar(s.timesteps, console if progress else Console(stderr=True, force_terminal=False, emoji=False))
     logger = make_logger(run.folder, model.num_timesteps if resumed else None)
     model.set_logger(logger)
     eval_venv = make_training_env(s.env_id, min(EVAL_ENVS, s.eval_episodes), s.env_kwargs)
@@ -282,7 +282,7 @@ def show_result(run: Run, console: Console, *, episodes: int, compare: str | Non
         with usage_errors():
             others = _others(compare, s.env_id)
             entrants = {**resolve_agents([f"{s.agent}={run.folder}"], s.env_id), **others}
-        with Console(stderr=True).status("playing held-out scenarios") as status:
+        with Console(stderr=True, emoji=False).status("playing held-out scenarios") as status:
             evaluation = evaluate(
                 s.env_id,
                 entrants,

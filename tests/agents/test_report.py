@@ -1,5 +1,6 @@
 """Summary, terminal tables, JSON and page of an evaluation with hand-made episodes."""
 
+import io
 import json
 import re
 from pathlib import Path
@@ -233,3 +234,9 @@ def test_figures__curves_with_region_times_else_bars(full: Evaluation) -> None:
     assert caption.startswith("Mean of each group")
     assert len(figure.axes[0].patches) == 2
     assert "Mean of each group" in render_html(bars, summarise(bars))
+
+
+def test_console__shows_names_as_they_are() -> None:
+    text = io.StringIO()
+    make_console(file=text).print("synthetic:100:9003")
+    assert text.getvalue() == "synthetic:100:9003\n"
