@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -293,14 +294,21 @@ def agent_spec(name: str) -> AgentSpec:
         raise KeyError(f"unknown agent {name!r}; known agents: {', '.join(AGENTS)}") from None
 
 
+ONLY_TRAINED = "{!r}: only a trained STA-SAC or attention-pg looks ahead (AGENT:NAME@K or RUN_FOLDER@K)"
+
+
 def split_lookahead(name: str) -> tuple[str, int]:
     """Take `AGENT@K`, a trained agent that looks ahead with K orders, apart; K is 0 for a plain name.
 
-    Raises `ValueError` for a K that is no whole number above 0.
+    An `@` within a folder's name, with a separator behind it, is part of the path.
+
+    Raises `ValueError` for a K that is no whole number above 0, and for a K without an agent.
     """
     agent, at, orders = name.rpartition("@")
-    if not at:
+    if not at or "/" in orders or os.sep in orders:
         return name, 0
+    if not agent:
+        raise ValueError(f"{name!r} names no agent before @; write AGENT:NAME@K or RUN_FOLDER@K")
     if not (orders.isascii() and orders.isdigit() and int(orders) > 0):
         raise ValueError(
             f"{name!r}: after @ comes the number of orders that the agent draws when it looks ahead, as in "
@@ -325,6 +333,8 @@ def make_policy(name: str, env: Any, **kwargs: Any) -> Policy:
 
             return look_ahead(load_pretrained(plain, env), env, n_orders=n_orders, **kwargs)
         return load_pretrained(name, env, **kwargs)
+    if n_orders and plain in AGENTS:
+        raise ValueError(ONLY_TRAINED.format(name))
     spec = agent_spec(name)
     if spec.trainable:
         raise ValueError(

@@ -40,7 +40,7 @@ from stormgym.agents.evaluation.statistics import Estimate, mean_estimate
 from stormgym.agents.evaluation.summary import write_atomically
 from stormgym.agents.policy import split_lookahead
 from stormgym.agents.pretrained.cards import FOLDER
-from stormgym.agents.training.runs import BEST, MODEL
+from stormgym.agents.training.runs import find_model
 from stormgym.envs.data import City, resolve_city
 
 ENV_ID = "Restoration-v0"
@@ -118,10 +118,15 @@ class Place:
 
 
 def weights_of(item: str) -> str:
-    """Hash of a trained agent's weights; nothing for a policy that has none."""
+    """Hash of a trained agent's weights, those that would play; nothing for a policy that has none."""
     path, _ = split_lookahead(item.rpartition("=")[2])
-    file = FOLDER / f"{path.rpartition(':')[2]}.npz" if ":" in path else Path(path) / BEST / MODEL
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+    if Path(path).is_dir():
+        file = find_model(path)
+    elif ":" in path:
+        file = FOLDER / f"{path.rpartition(':')[2]}.npz"
+    else:
+        return ""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def play(
@@ -137,7 +142,9 @@ def play(
 
 
 def _play_one(item: str, city: City, storms: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    key = json.dumps([shown(item), weights_of(item), city.fingerprint(), storms, settings.episodes, settings.seed])
+    key = json.dumps(
+        [without_folders(item), weights_of(item), city.fingerprint(), storms, settings.episodes, settings.seed]
+    )
     file = settings.results / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     if not file.is_file():
         evaluation = evaluate(
@@ -150,7 +157,7 @@ def _play_one(item: str, city: City, storms: dict[str, Any], settings: Settings)
         (record,) = evaluation.agents.values()
         assert evaluation.cost_limit is not None
         facts = {
-            "agent": shown(item),
+            "agent": without_folders(item),
             "city": city.name,
             "limit_h": evaluation.cost_limit,
             "outage_h": np.round(record.metrics["mean_outage_h"], 4).tolist(),
@@ -161,7 +168,7 @@ def _play_one(item: str, city: City, storms: dict[str, Any], settings: Settings)
     return kept
 
 
-def shown(item: str) -> str:
+def without_folders(item: str) -> str:
     """An agent without the folders of this machine: a run is `LABEL=RUN`, with its `@K`."""
     name, equals, path = item.rpartition("=")
     plain, n_orders = split_lookahead(path)
@@ -179,7 +186,10 @@ def play_all(settings: Settings) -> list[Place]:
     """Every agent and the planner, in every city at every limit."""
     named: dict[str, list[str]] = {}
     for item in settings.agents:
-        named.setdefault(item.partition("=")[0] if "=" in item else item.rpartition(":")[2], []).append(item)
+        name = item.partition("=")[0] if "=" in item else item.rpartition(":")[2]
+        if name in named and ("=" not in item or item in named[name]):
+            raise ValueError(f"two agents are named {name!r}; seeds of one agent are different runs, each as LABEL=RUN")
+        named.setdefault(name, []).append(item)
     cities = [(label(place), resolve_city(place)) for place in settings.cities]
     limits: Sequence[float | None] = settings.limits or (None,)
     shocks = settings.shocks or (0.0,)
@@ -239,7 +249,7 @@ def _percent(e: Estimate) -> str:
 
 def command(settings: Settings) -> str:
     """The command that makes this table, with folders by their last name."""
-    words = ["python benchmarks/transfer.py --agents", *map(shown, settings.agents)]
+    words = ["python benchmarks/transfer.py --agents", *map(without_folders, settings.agents)]
     words += ["--cities", *map(label, settings.cities)]
     if settings.limits:
         words += ["--limits", *(f"{limit:g}" for limit in settings.limits)]

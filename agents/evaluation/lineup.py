@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stormgym.agents.evaluation.rollouts import Entrant
-from stormgym.agents.policy import AGENTS, Policy, agent_spec, make_policy, split_lookahead
+from stormgym.agents.policy import AGENTS, ONLY_TRAINED, Policy, agent_spec, make_policy, split_lookahead
 from stormgym.agents.pretrained import known_pretrained, load_card, load_pretrained
 
 DISPATCH = "GeneratorDispatch-v0"
@@ -62,17 +62,19 @@ def _resolve(item: str, env_id: str) -> tuple[str, Entrant]:
     label, _, path = item.rpartition("=")
     if not label and item in AGENTS:
         return item, _from_registry(item, env_id)
-    plain, n_orders = (path, 0) if Path(path).expanduser().is_dir() else split_lookahead(path)
+    plain, n_orders = (path, 0) if Path(path).expanduser().exists() else split_lookahead(path)
     if plain.partition(":")[0] in AGENTS and ":" in plain:
         return label or path, _looking(_from_pretrained(plain, env_id), n_orders)
     folder = Path(plain).expanduser()
     if folder.suffix == ".npz" and folder.is_file() and env_id == DISPATCH:
+        if n_orders:
+            raise ValueError(ONLY_TRAINED.format(item))
         return label or folder.stem, _from_forecaster(folder)
     if folder.is_dir():
         ahead = f"@{n_orders}" if n_orders else ""
         return label or _run_name(folder) + ahead, _looking(_from_run(folder), n_orders)
     if n_orders and plain in AGENTS:
-        raise ValueError(f"{item!r}: only a trained agent looks ahead (AGENT:NAME@K or RUN_FOLDER@K)")
+        raise ValueError(ONLY_TRAINED.format(item))
     if label or _looks_like_path(item):
         raise FileNotFoundError(
             f"run folder {str(folder)!r} does not exist. Name a folder that train.py wrote "

@@ -42,7 +42,8 @@ class Outlook:
     """Repair hours that may come, as scenarios of the open regions.
 
     They are drawn from the predictive quantiles of the episode's jobs, with the shock that the environment announces
-    (its strength, not its value); realised durations to come are never read. Without an environment at hand they are
+    (its strength, not its value); the hours of an episode's own repairs to come are never read. Bias and noise of
+    forecasts are means over the records that the environment draws from. Without an environment at hand scenarios are
     lognormals through mean and upper end of the interval; with forecasts that are single numbers, these numbers.
 
     Args:

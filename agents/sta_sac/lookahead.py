@@ -23,8 +23,10 @@ from stormgym.agents.sta_sac.networks import EpisodeNet, PaperNet
 from stormgym.envs.restoration.layout import COLUMN, MAX_HOURS, REGION_COLUMNS, regions_of
 from stormgym.envs.restoration.process import RestorationProcess
 
-ROWS_AT_ONCE = 16
-"""Episodes that look ahead in one call: few enough for the cache."""
+ORDERS_AT_ONCE = 512
+"""Orders that are drawn in one call: few enough for the cache."""
+MOST_ORDERS = 4_096
+"""More orders than this are refused: one look would take seconds and gigabytes."""
 FORECASTS = ("lower_h", "upper_h", "point_h")
 
 
@@ -55,9 +57,26 @@ def look_ahead(policy: Any, env: Any, **kwargs: Any) -> LookaheadPolicy:
     network = getattr(policy, "acting_network", None)
     if network is None:
         able = "only STA-SAC and attention-pg do, whose networks score the regions of any storm"
-        raise ValueError(f"{getattr(policy, 'name', policy)} cannot look ahead: {able}")
+        cure = "take sta-sac:default@32, or a run folder of these agents"
+        raise ValueError(f"{getattr(policy, 'name', policy)} cannot look ahead: {able}; {cure}")
     actor, n_groups = network
     return LookaheadPolicy(actor, env, n_groups, **{"name": f"{policy.name}, looking ahead", **kwargs})
+
+
+def _check_alike(bases: list[Any]) -> None:
+    """Raise `ValueError` unless all environments behind one vector have the same city, shock and travel rule."""
+    kinds = {
+        "city": [base.city.fingerprint() for base in bases],
+        "shock": [(base.core.shock, base.core.shock_log_sd) for base in bases],
+        "max_travel_km": [base.process.max_travel_km for base in bases],
+    }
+    for what, values in kinds.items():
+        others = [value for value in values if value != values[0]]
+        if others:
+            raise ValueError(
+                f"looking ahead takes environments that are alike; these differ in {what}: {values[0]} and "
+                f"{others[0]}. Bind one policy to each kind"
+            )
 
 
 class LookaheadPolicy(BasePolicy):
@@ -68,11 +87,11 @@ class LookaheadPolicy(BasePolicy):
     takes the most probable region at every step) the one of least expected mean outage is followed among those whose
     expected gap keeps the limit. It looks again every few regions: what is left of the order at hand is then one of
     the candidates, and under a shock, where repairs seen tell of those to come, forecasts are corrected first.
-    Cost: at 55 regions some 4 ms a decision in the mean (most are free, a look takes 15 to 90 ms), 2 ms in a batch; on
-    the CPU, whatever device the actor is on. Source: sampling decoders of neural routing (Kool et al. 2019), in
+    Cost: at 55 regions some 4 ms a decision in the mean (most are free, a look takes 15 to 90 ms), 1.8 ms in a batch;
+    on the CPU, whatever device the actor is on. Source: sampling decoders of neural routing (Kool et al. 2019), in
     receding horizon.
 
-    The state is the order `[B, N]`; equal observations give equal plans, whatever else is in the batch.
+    The state is the order `[B, N]`. Equal observations give equal plans whatever else is in the batch, up to rounding.
 
     Args:
         actor: a network with one output a region.
@@ -99,8 +118,10 @@ class LookaheadPolicy(BasePolicy):
         seed: int = 0,
         name: str = "looking ahead",
     ) -> None:
-        if n_orders < 1 or every < 1:
-            raise ValueError(f"n_orders and every must be at least 1; got {n_orders!r} and {every!r}")
+        for what, value, most in (("n_orders", n_orders, MOST_ORDERS), ("every", every, None)):
+            if not isinstance(value, (int, np.integer)) or value < 1 or (most is not None and value > most):
+                allowed = "at least 1" if most is None else f"from 1 to {most:,}"
+                raise ValueError(f"{what} must be a whole number, {allowed}; got {value!r}")
         if not 0 <= margin < 1:
             raise ValueError(f"margin must be in [0, 1); got {margin!r}")
         self.name = name
@@ -109,11 +130,14 @@ class LookaheadPolicy(BasePolicy):
         self.n_orders = n_orders
         self.every = every
         self.margin = margin
-        base = base_envs(env)[0]
+        bases = base_envs(env)
+        base = bases[0]
         self.city = base.city
+        _check_alike(bases)
         if self.city.n_groups != n_groups:
             raise ValueError(
-                f"{name}: the actor was trained on cities with {n_groups} groups; this one has {self.city.n_groups}"
+                f"{name}: the actor was trained on cities with {n_groups} groups; this one has {self.city.n_groups}. "
+                f"Take a city with {n_groups} groups, or train on your own: python train.py --city CITY"
             )
         self.tables = base.core.tables
         self.max_travel_km = base.process.max_travel_km
@@ -135,12 +159,14 @@ class LookaheadPolicy(BasePolicy):
                 f"state holds orders of shape {order.shape} but the observation has {mask.shape}; start with state=None"
             )
         restored = n - (np.asarray(observation["open"]) > 0).sum(axis=1)
-        rows = np.flatnonzero(episode_start | ((restored % self.every == 0) & (restored > 0) & (restored < n - 1)))
+        begins = episode_start | (restored == 0)  # also where a loop does not say that an episode begins
+        rows = np.flatnonzero(begins | ((restored % self.every == 0) & (restored < n - 1)))
         if rows.size:
             order = order.copy()
-        for i in range(0, rows.size, ROWS_AT_ONCE):
-            for part in parts(observation, self.city, rows[i : i + ROWS_AT_ONCE]):
-                self._look(observation, part, order, episode_start[part.rows], n_rows)
+        at_once = max(ORDERS_AT_ONCE // self.n_orders, 1)
+        for i in range(0, rows.size, at_once):
+            for part in parts(observation, self.city, rows[i : i + at_once]):
+                self._look(observation, part, order, begins[part.rows], n_rows)
         first = np.take_along_axis(mask, order, axis=1).argmax(axis=1)
         return order[np.arange(n_rows), first], order
 
@@ -181,7 +207,7 @@ class LookaheadPolicy(BasePolicy):
         index = torch.from_numpy(part.regions)  # [R, n] what is open now; nothing else will be
         columns = index[:, None].expand(-1, k, -1)
         features = EpisodeFeatures(torch.from_numpy(regions_of(seen).astype(np.float32)), self.n_groups)
-        now = (torch.from_numpy(seen[key][:, None]) for key in ("distance_km", "open", "crew"))
+        now = (torch.from_numpy(seen[key][:, None].astype(np.float32)) for key in ("distance_km", "open", "crew"))
         encoding = self.actor.narrow(self.actor.encode(features.at(*now)), index)
         features = features.narrow(index)
         order = np.empty((r, k, n), dtype=np.int64)
@@ -195,7 +221,7 @@ class LookaheadPolicy(BasePolicy):
             mask = torch.from_numpy(process.action_mask).view(r, k, -1).gather(2, columns) > 0
             log_pi = masked_log_softmax(self.actor.score(encoding, inputs).squeeze(-1), mask).numpy()
             race = self._log_race[step][:, part.regions].swapaxes(0, 1)  # [R, K, n]
-            keys = log_pi - race  # Gumbel: the largest is a draw from pi
+            keys = log_pi - race  # exponential race: the largest log p - log E is a draw from p
             keys[:, 0] = log_pi[:, 0]
             chosen = keys.argmax(axis=-1)  # [R, K]
             order[:, :, step] = chosen

@@ -176,13 +176,18 @@ class RestorationProcess:
         outages of regions restored before (`outage_h`) it does not show; here they begin at 0.
         """
         t = self.tables
+        if observation["open"].shape != self.duration_h.shape or np.shape(duration_h) != self.duration_h.shape:
+            raise ValueError(
+                f"this process has {self.batch} episodes of {t.n_regions} regions; got observations of shape "
+                f"{observation['open'].shape} and hours of shape {np.shape(duration_h)}"
+            )
         for name, place in COLUMN.items():
             self.regions[:, place] = observation[name]
         self.crew[:] = observation["crew"].T
         self.action_mask[:] = observation["action_mask"]
-        self.duration_h[:] = duration_h
+        self.duration_h[:] = np.where(self.regions[:, _OPEN] > 0, duration_h, self.regions[:, _REALISED])
         point = self.regions[:, COLUMN["point_h"]].astype(np.float64)
-        self.log_ratio[:] = np.log(np.maximum(duration_h, 1e-9) / np.maximum(point, 1e-9))
+        self.log_ratio[:] = np.log(np.maximum(self.duration_h, 1e-9) / np.maximum(point, 1e-9))
         self.n_restored[:] = np.rint(self._view_shares * t.group_size)
         self.log_ratio_sum[:] = self._view_ratios * self.n_restored
         self.rate[:] = 0.0

@@ -7,6 +7,7 @@ from itertools import permutations
 from types import SimpleNamespace
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -193,8 +194,38 @@ def test_looking_ahead__is_worth_hours_on_storms_nobody_trained_on(shock: str) -
     assert found.agents[f"{AGENT}@16"].metrics["gap_h"].mean() < 8.0 + 0.4 * (shock == "group")
 
 
+def test_environments__of_different_kinds_are_refused() -> None:
+    def make(**more: Any) -> Any:
+        return lambda: gym.make("stormgym:Restoration-v0", **{"city": CITY, **more})
+
+    for more, what in (
+        ({"city": "synthetic:9:3"}, "city"),
+        ({"shock": "group"}, "shock"),
+        ({"max_travel_km": 5.0}, "max_travel_km"),
+    ):
+        with pytest.raises(ValueError, match=f"these differ in {what}"):
+            LookaheadPolicy(network(), gym.vector.SyncVectorEnv([make(), make(**more)]), 3)
+
+
+def test_new_episode__is_looked_at_though_nobody_said_that_it_begins() -> None:
+    env = RestorationVectorEnv(3, city=CITY)
+    policy = LookaheadPolicy(network(), env, 3, n_orders=4)
+    obs, _ = env.reset(seed=0)
+    planned = policy.predict(obs)[1]
+    obs, _ = env.reset(seed=9)
+    wide = {k: v.astype(np.float64) for k, v in obs.items()}  # numbers of another kind are no trouble either
+    _, unsaid = policy.predict(wide, planned, np.zeros(3, dtype=bool))
+    assert_array_equal(unsaid, policy.predict(obs)[1])
+    assert (unsaid != planned).any()
+
+
 @pytest.mark.parametrize(
-    ("name", "parts_of_it"), [("sta-sac:default", ("sta-sac:default", 0)), ("runs/a@b@32", ("runs/a@b", 32))]
+    ("name", "parts_of_it"),
+    [
+        ("sta-sac:default", ("sta-sac:default", 0)),
+        ("runs/a@b@32", ("runs/a@b", 32)),
+        ("/home/me@uni/run", ("/home/me@uni/run", 0)),
+    ],
 )
 def test_name__is_taken_apart(name: str, parts_of_it: tuple[str, int]) -> None:
     assert split_lookahead(name) == parts_of_it
@@ -204,19 +235,23 @@ def test_name__is_taken_apart(name: str, parts_of_it: tuple[str, int]) -> None:
 def test_name__with_a_wrong_number_is_an_error(orders: str) -> None:
     with pytest.raises(ValueError, match="after @ comes the number of orders"):
         resolve_agents([f"{AGENT}@{orders}"], "Restoration-v0")
+    with pytest.raises(ValueError, match="names no agent before @"):
+        resolve_agents(["@4"], "Restoration-v0")
 
 
 def test_looking_ahead__is_for_networks_that_score_regions() -> None:
     env = RestorationVectorEnv(2, city=CITY)
     with pytest.raises(ValueError, match="nearest cannot look ahead: only STA-SAC and attention-pg"):
         look_ahead(make_policy("nearest", env), env)
-    with pytest.raises(ValueError, match="only a trained agent looks ahead"):
+    with pytest.raises(ValueError, match="only a trained STA-SAC or attention-pg"):
         resolve_agents(["equity-planner@8"], "Restoration-v0")
+    with pytest.raises(ValueError, match="only a trained STA-SAC or attention-pg"):
+        make_policy("equity-planner@8", env)
     policy = make_policy(f"{AGENT}@4", env, every=3)
     assert (policy.n_orders, policy.every, policy.name) == (4, 3, f"{AGENT}, looking ahead")  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="trained on cities with 4 groups; this one has 3"):
         LookaheadPolicy(network(), env, 4)
-    for wrong in ({"n_orders": 0}, {"every": 0}, {"margin": 1.0}):
+    for wrong in ({"n_orders": 0}, {"n_orders": 10**6}, {"n_orders": "3"}, {"every": 2.5}, {"margin": 1.0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             LookaheadPolicy(network(), env, 3, **wrong)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="needs Restoration-v0"):

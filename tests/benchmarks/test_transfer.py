@@ -53,7 +53,8 @@ def test_play__reads_what_was_played_and_plays_anew_what_differs(
     assert {file: file.read_bytes() for file in (tmp_path / "kept").iterdir()} == kept
 
 
-def test_weights_of__tell_two_states_of_an_agent_apart(tmp_path: Path) -> None:
+def test_weights_of__tell_two_states_of_an_agent_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "find_model", lambda folder: Path(folder) / "best" / "model.zip")
     folder = tmp_path / "run" / "best"
     folder.mkdir(parents=True)
     model = folder / "model.zip"
@@ -62,6 +63,10 @@ def test_weights_of__tell_two_states_of_an_agent_apart(tmp_path: Path) -> None:
     model.write_bytes(b"two")
     assert first
     assert door.weights_of(str(tmp_path / "run")) != first
+    assert door.weights_of(f"{tmp_path / 'run'}@32") == door.weights_of(str(tmp_path / "run"))
+    monkeypatch.undo()
+    with pytest.raises(FileNotFoundError):  # a folder without a model has no score that could be kept
+        door.weights_of(str(tmp_path))
     assert len(door.weights_of("sta-sac:default")) == 64
     assert door.weights_of("nearest") == ""
 
@@ -81,6 +86,9 @@ def test_table__of_shocks_pools_the_seeds_of_an_agent(tmp_path: Path, capsys: py
     mine = np.mean([k["outage_h"] for k in kept if k["agent"].startswith("mine")])
     shown = np.mean([float(line[5].split(" ")[0]) for line in lines[3::3]])
     assert shown == pytest.approx(mine, abs=0.01)
+    assert run(tmp_path, "--agents", "mine=sta-sac:default", "mine=sta-sac:default") == 2
+    assert run(tmp_path, "--agents", "sta-sac:default", "sta-sac:default") == 2
+    assert capsys.readouterr().err.count("two agents are named") == 2
     assert run(tmp_path, *agents, "--shocks", "3") == 2
     assert "--shocks must be in [0, 2]" in capsys.readouterr().err
 

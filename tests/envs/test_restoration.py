@@ -693,6 +693,9 @@ def test_stand_at__goes_on_as_the_observed_episodes_do(max_travel_km):
         ahead.stand_at(obs, env.core.process.duration_h)
         for name, values in ahead.observation().items():
             np.testing.assert_array_equal(values, obs[name])
+        np.testing.assert_allclose(ahead.travel_total_h, env.core.process.travel_total_h, rtol=1e-4, atol=1e-3)
+        with pytest.raises(ValueError, match="16 episodes of 9 regions"):
+            ahead.stand_at({key: value[:1] for key, value in obs.items()}, np.ones((1, 9)))
         for _ in range(2):
             action, (reward, terminated, *_, info) = step()
             mine = ahead.step(action)
