@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +114,19 @@ def markdown(settings: Settings, lines: Sequence[tuple[str, ...]]) -> str:
     storms = f"{settings.episodes:,} storms of seed {settings.seed} in city `{settings.city}`"
     head = f"{storms}; ± are 95 % intervals over storms."
     table = ["| " + " | ".join(HEADS) + " |", "| " + " | ".join(["---"] * len(HEADS)) + " |"]
-    return "\n".join(
-        [f"Made by `python benchmarks/lookahead.py`: {head}", "", *table, *(f"| {' | '.join(c)} |" for c in lines)]
-    )
+    made = f"Made by `{command(settings)}`: {head}"
+    return "\n".join([made, "", *table, *(f"| {' | '.join(cells)} |" for cells in lines)])
+
+
+def command(settings: Settings) -> str:
+    """The command that makes this table: what differs from the defaults, a run as RUN."""
+    words, default = ["python benchmarks/lookahead.py"], Settings()
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if field.name != "docs" and value != getattr(default, field.name):
+            shown = map(str, value) if isinstance(value, tuple) else [str(value)]
+            words += [f"--{field.name}", *("RUN" if Path(word).is_dir() else word for word in shown)]
+    return " ".join(words)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

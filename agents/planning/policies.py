@@ -47,6 +47,25 @@ def city_order(city: City, gap_limit: float | None, seed: int) -> tuple[int, ...
     return tuple(int(r) for r in plan.order[best])
 
 
+def orders_at_hand(state: Any, mask: NDArray[np.bool_]) -> Ints:
+    """The orders `[B, N]` that a policy keeps as its state; any order where it has none yet.
+
+    Raises `ValueError` for a state of another batch than that of the mask `[B, N]`.
+    """
+    order: Ints = np.tile(np.arange(mask.shape[1]), (len(mask), 1)) if state is None else state
+    if order.shape != mask.shape:
+        raise ValueError(
+            f"state holds orders of shape {order.shape} but the observation has {mask.shape}; start with state=None"
+        )
+    return order
+
+
+def next_regions(order: Ints, mask: NDArray[np.bool_]) -> Ints:
+    """The first region `[B]` of each order `[B, N]` that the mask `[B, N]` leaves open."""
+    first = np.take_along_axis(mask, order, axis=1).argmax(axis=1)
+    return np.asarray(order[np.arange(len(order)), first])
+
+
 class PlanningPolicy(BasePolicy):
     """Follows an order of all regions that is planned when an episode begins; subclasses write `plan`.
 
@@ -79,20 +98,15 @@ class PlanningPolicy(BasePolicy):
     ) -> tuple[NDArray[np.int64], Any]:
         """Plan for the rows that begin, and return each row's next region and all orders."""
         mask = np.asarray(observation["action_mask"]) > 0
-        n_rows, n = mask.shape
-        order: Ints = np.tile(np.arange(n), (n_rows, 1)) if state is None else state
-        if order.shape != mask.shape:
-            raise ValueError(
-                f"state holds orders of shape {order.shape} but the observation has {mask.shape}; start with state=None"
-            )
+        n_rows = len(mask)
+        order = orders_at_hand(state, mask)
         begins = np.flatnonzero(episode_start)
         if begins.size:
             order = order.copy()
             for i in range(0, begins.size, ROWS_AT_ONCE):
                 for part in parts(observation, self.city, begins[i : i + ROWS_AT_ONCE]):
                     order[part.rows] = part.whole(self.plan(part, n_rows))
-        first = np.take_along_axis(mask, order, axis=1).argmax(axis=1)
-        return order[np.arange(n_rows), first], order
+        return next_regions(order, mask), order
 
 
 class TSPPolicy(PlanningPolicy):

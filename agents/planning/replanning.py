@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stormgym.agents.planning.expected_gap import plan_expected_gap
 from stormgym.agents.planning.orders import Ints
-from stormgym.agents.planning.policies import ROWS_AT_ONCE, EquityPlanner
+from stormgym.agents.planning.policies import ROWS_AT_ONCE, EquityPlanner, next_regions
 from stormgym.agents.planning.situation import city_of, parts
 from stormgym.agents.policy import Observation
 
@@ -69,8 +69,7 @@ class EquityReplanner(EquityPlanner):
             order = order.copy()
             for i in range(0, rows.size, ROWS_AT_ONCE):
                 self._again(observation, rows[i : i + ROWS_AT_ONCE], order, n_rows)
-        first = np.take_along_axis(mask, order, axis=1).argmax(axis=1)
-        return order[np.arange(n_rows), first], order
+        return next_regions(order, mask), order
 
     def _again(self, observation: Observation, rows: Ints, order: Ints, n_rows: int) -> None:
         """Plan the rest of some rows' orders `[B, N]`, in place."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from stormgym.agents.planning.expected_gap import expected_gap
 from stormgym.agents.planning.orders import Floats, Ints, OrderProblem
 from stormgym.agents.planning.outlook import Outlook
+from stormgym.agents.planning.policies import next_regions, orders_at_hand
 from stormgym.agents.planning.situation import Part, base_envs, parts
 from stormgym.agents.policy import BasePolicy, Observation
 from stormgym.agents.sta_sac.acting import masked_log_softmax
@@ -153,11 +154,7 @@ class LookaheadPolicy(BasePolicy):
         """Return each row's next region and all orders; `deterministic` changes nothing."""
         mask = np.asarray(observation["action_mask"]) > 0
         n_rows, n = mask.shape
-        order: Ints = np.tile(np.arange(n), (n_rows, 1)) if state is None else state
-        if order.shape != mask.shape:
-            raise ValueError(
-                f"state holds orders of shape {order.shape} but the observation has {mask.shape}; start with state=None"
-            )
+        order = orders_at_hand(state, mask)
         restored = n - (np.asarray(observation["open"]) > 0).sum(axis=1)
         begins = episode_start | (restored == 0)  # also where a loop does not say that an episode begins
         rows = np.flatnonzero(begins | ((restored % self.every == 0) & (restored < n - 1)))
@@ -167,8 +164,7 @@ class LookaheadPolicy(BasePolicy):
         for i in range(0, rows.size, at_once):
             for part in parts(observation, self.city, rows[i : i + at_once]):
                 self._look(observation, part, order, begins[part.rows], n_rows)
-        first = np.take_along_axis(mask, order, axis=1).argmax(axis=1)
-        return order[np.arange(n_rows), first], order
+        return next_regions(order, mask), order
 
     def _look(self, observation: Observation, part: Part, order: Ints, begins: NDArray[np.bool_], n_rows: int) -> None:
         """Choose the rest of a part's orders `[B, N]` anew, in place."""

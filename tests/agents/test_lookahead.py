@@ -24,6 +24,8 @@ from stormgym.agents.pretrained import load_pretrained
 from stormgym.agents.sta_sac.features import N_STATIC, EpisodeFeatures, n_crew_features
 from stormgym.agents.sta_sac.lookahead import LookaheadPolicy, look_ahead
 from stormgym.agents.sta_sac.networks import SHAPES, EpisodeNet, PaperNet
+from stormgym.agents.training import learners
+from stormgym.agents.training.vec_env import make_vec_env
 from stormgym.envs.restoration.layout import regions_of
 from stormgym.envs.restoration.vector_env import RestorationVectorEnv
 
@@ -192,6 +194,16 @@ def test_looking_ahead__is_worth_hours_on_storms_nobody_trained_on(shock: str) -
     outages = [record.metrics["mean_outage_h"] for record in found.agents.values()]
     assert paired_difference(outages[1], outages[0]).high < 0.0
     assert found.agents[f"{AGENT}@16"].metrics["gap_h"].mean() < 8.0 + 0.4 * (shock == "group")
+
+
+@pytest.mark.parametrize("learner", [learners.sta_sac, learners.sta_sac_paper, learners.attention_pg])
+def test_learners__that_score_regions_look_ahead(learner: learners.Learner) -> None:
+    venv = make_vec_env("Restoration-v0", 2, seed=0, city=CITY)
+    small = {"teacher": "none"} if learner.name == "sta-sac" else {}
+    policy = learner.policy(learner.build(venv, learner.settings(**small), seed=0))
+    env = RestorationVectorEnv(3, city=CITY)
+    actions, _, _ = play(env, look_ahead(policy, env, n_orders=3, every=4))
+    assert_array_equal(np.sort(actions, axis=1), np.tile(np.arange(9), (3, 1)))
 
 
 def test_environments__of_different_kinds_are_refused() -> None:

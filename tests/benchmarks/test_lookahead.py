@@ -14,6 +14,9 @@ def test_table__has_the_planner_and_every_form_on_the_same_storms(tmp_path: Path
     assert door.main([*SMALL, "--looks", "0", "1:999", "4:2", "--shock", "0.5", "--docs", str(page)]) == 0
     lines = [[c.strip() for c in line.split("|")[1:-1]] for line in page.read_text().splitlines() if line[:1] == "|"]
     assert lines[0] == list(door.HEADS)
+    made = "python benchmarks/lookahead.py --looks 0 1:999 4:2 --city synthetic:6:1 --shock 0.5 --episodes 6"
+    assert f"Made by `{made}`:" in page.read_text()
+    assert door.command(door.Settings()) == "python benchmarks/lookahead.py"
     assert [line[:3] for line in lines[2:]] == [
         ["equity-planner", "", ""],
         ["sta-sac:default", "", ""],
