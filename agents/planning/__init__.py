@@ -1,1 +1,0 @@
-"""Optimisation over visiting orders, and the planners made of it."""
