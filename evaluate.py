@@ -15,7 +15,7 @@ from typing import Annotated
 
 import tyro
 
-from stormgym.agents.evaluation.door import UsageError, run_evaluation, run_list, run_plan
+from stormgym.agents.evaluation.command import UsageError, run_evaluation, run_list, run_plan
 from stormgym.agents.evaluation.options import EnvOptions, shown_as
 
 

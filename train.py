@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(settings: Settings) -> int:
     from rich.console import Console
 
-    from stormgym.agents.training import door
+    from stormgym.agents.training import command as door
 
     out, err = door.make_console(), Console(stderr=True, emoji=False)
     try:

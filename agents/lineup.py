@@ -127,7 +127,7 @@ def _looking(entrant: Entrant, n_orders: int) -> Entrant:
         return entrant
 
     def make(env: Any) -> Policy:
-        from stormgym.agents.sta_sac.lookahead import look_ahead
+        from stormgym.agents.restoration.network.lookahead import look_ahead
 
         return look_ahead(entrant.make(env), env, n_orders=n_orders)
 
@@ -135,14 +135,14 @@ def _looking(entrant: Entrant, n_orders: int) -> Entrant:
 
 
 def _from_forecaster(file: Path) -> Entrant:
-    from stormgym.agents.dfl.policies import policy_of
+    from stormgym.agents.dispatch.forecasters import policy_of
 
     return Entrant(lambda env: policy_of(file, env), learned=True, summary=f"plans on the forecaster {file}")
 
 
 def _from_run(folder: Path) -> Entrant:
     def make(env: Any) -> Policy:
-        from stormgym.agents.training.runs import load_policy
+        from stormgym.agents.runs import load_policy
 
         policy: Policy = load_policy(folder, env)
         return policy

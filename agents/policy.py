@@ -94,13 +94,13 @@ class AgentSpec:
         return getattr(import_module(module), attribute)
 
 
-_RULES = "stormgym.agents.heuristics.rules"
-_PLANNING = "stormgym.agents.planning"
-_PLANS = f"{_PLANNING}.policies"
-_DISPATCH = f"{_PLANNING}.dispatch_policies"
-_DFL = "stormgym.agents.dfl.policies"
-_HARDENING = f"{_PLANNING}.hardening_policies"
-_KNAPSACK = "stormgym.agents.dfl.hardening_policies"
+_RESTORATION = "stormgym.agents.restoration"
+_RULES = f"{_RESTORATION}.rules"
+_PLANS = f"{_RESTORATION}.planners"
+_DISPATCH = "stormgym.agents.dispatch.planners"
+_DFL = "stormgym.agents.dispatch.forecasters"
+_HARDENING = "stormgym.agents.undergrounding.planners"
+_KNAPSACK = "stormgym.agents.undergrounding.forecasters"
 _DISPATCH_ENVS = ("GeneratorDispatch-v0",)
 _HARDENING_ENVS = ("Undergrounding-v0",)
 _MASKED = ("Restoration-v0", *_HARDENING_ENVS)
@@ -117,11 +117,11 @@ _SPECS = (
     AgentSpec("equity-planner", f"{_PLANS}:EquityPlanner", "travelling repairman within the gap limit"),
     AgentSpec(
         "equity-replanner",
-        f"{_PLANNING}.replanning:EquityReplanner",
+        f"{_RESTORATION}.replanning:EquityReplanner",
         "equity planner that plans again as repairs tell of the storm's shock",
         usual=False,
     ),
-    AgentSpec("rollout", f"{_PLANNING}.rollout:RolloutPolicy", "rollout of gap-aware greedy rules on the forecast"),
+    AgentSpec("rollout", f"{_RESTORATION}.rollout:RolloutPolicy", "rollout of gap-aware greedy rules on the forecast"),
     AgentSpec("clairvoyant", f"{_PLANS}:ClairvoyantPolicy", "knows the true durations", privileged=True),
     AgentSpec(
         "clairvoyant-fair",
@@ -320,7 +320,8 @@ def split_lookahead(name: str) -> tuple[str, int]:
 def make_policy(name: str, env: Any, **kwargs: Any) -> Policy:
     """Make a policy by name, bound to `env`: a rule, a planner, or a pretrained agent (`AGENT:NAME`).
 
-    `AGENT:NAME@K` looks ahead with K orders (see `stormgym.agents.sta_sac.lookahead`); further arguments go to it.
+    `AGENT:NAME@K` looks ahead with K orders (see `stormgym.agents.restoration.network.lookahead`); further arguments go
+    to it.
 
     Raises `KeyError` for an unknown name and `ValueError` for a learner, which must be trained first.
     """
@@ -329,7 +330,7 @@ def make_policy(name: str, env: Any, **kwargs: Any) -> Policy:
         from stormgym.agents.pretrained import load_pretrained
 
         if n_orders:
-            from stormgym.agents.sta_sac.lookahead import look_ahead
+            from stormgym.agents.restoration.network.lookahead import look_ahead
 
             return look_ahead(load_pretrained(plain, env), env, n_orders=n_orders, **kwargs)
         return load_pretrained(name, env, **kwargs)

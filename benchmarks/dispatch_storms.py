@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from pages import replace_block
 from rich.progress import track
 
-from stormgym.agents.dfl.dispatch import DispatchProblem, Events, events_of
-from stormgym.agents.dfl.policies import N_PLANNED, AdaptiveDispatch
+from stormgym.agents.dispatch.decision import DispatchProblem, Events, events_of
+from stormgym.agents.dispatch.flow import online_greedy
+from stormgym.agents.dispatch.forecasters import N_PLANNED, AdaptiveDispatch
+from stormgym.agents.dispatch.planners import typical_storms
 from stormgym.agents.evaluation.report import make_console
-from stormgym.agents.planning.dispatch import online_greedy
-from stormgym.agents.planning.dispatch_policies import typical_storms
 from stormgym.envs.dispatch.profiles import resolve_profile
 from stormgym.envs.dispatch.recorded import RecordedProfile
 from stormgym.predictors.outage_ode import Loss, OutageODE

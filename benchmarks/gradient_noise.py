@@ -26,12 +26,12 @@ from rich.table import Table
 from torch import Tensor
 
 from stormgym.agents.pretrained import load_pretrained
-from stormgym.agents.sta_sac.acting import choose, masked_log_softmax, step_probs
+from stormgym.agents.restoration.network.acting import choose, masked_log_softmax, step_probs
+from stormgym.agents.restoration.network.features import CREW, make_inputs, scales_of
+from stormgym.agents.restoration.network.scenarios import advantages, expected_to_go
 from stormgym.agents.sta_sac.buffer import EpisodeBatch, EpisodeReplayBuffer
 from stormgym.agents.sta_sac.control_variate import Forecast, without_luck
-from stormgym.agents.sta_sac.features import CREW, make_inputs, scales_of
-from stormgym.agents.sta_sac.scenarios import advantages, expected_to_go
-from stormgym.agents.training.vec_env import make_vec_env
+from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.restoration.layout import COLUMN
 
 ROLLOUTS = 8

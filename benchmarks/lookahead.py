@@ -20,11 +20,11 @@ from pages import replace_block
 from rich.console import Console
 from rich.progress import track
 
-from stormgym.agents.evaluation.lineup import resolve_agents
 from stormgym.agents.evaluation.report import make_console, simple_table
 from stormgym.agents.evaluation.rollouts import Entrant, evaluate
 from stormgym.agents.evaluation.statistics import mean_estimate, paired_difference
-from stormgym.agents.sta_sac.lookahead import look_ahead
+from stormgym.agents.lineup import resolve_agents
+from stormgym.agents.restoration.network.lookahead import look_ahead
 
 ENV_ID = "Restoration-v0"
 PLANNER = "equity-planner"

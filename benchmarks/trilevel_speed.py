@@ -29,9 +29,9 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from stormgym.agents.planning.trilevel import solve_trilevel
-from stormgym.agents.planning.trilevel_compact import solve_compact
-from stormgym.agents.planning.trilevel_problem import WorstStorm, make_problem
+from stormgym.agents.undergrounding.trilevel.compact import solve_compact
+from stormgym.agents.undergrounding.trilevel.problem import WorstStorm, make_problem
+from stormgym.agents.undergrounding.trilevel.solve import solve_trilevel
 
 MOST = {"brute-force": 12, "kkt": 8}
 """Largest n of a method that cannot do every size."""

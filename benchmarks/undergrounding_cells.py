@@ -12,7 +12,7 @@ from learning_cells import Result, key_of
 from numpy.typing import NDArray
 
 from stormgym.agents.dfl.learner import DecisionLoss, fine_tune
-from stormgym.agents.dfl.undergrounding import TUNING, KnapsackProblem, SAIDIModel, SeasonEvents, simulated_seasons
+from stormgym.agents.undergrounding.decision import TUNING, KnapsackProblem, SAIDIModel, SeasonEvents, simulated_seasons
 from stormgym.envs.undergrounding.profiles import SEEN, UndergroundingProfile, resolve_profile
 
 Floats = NDArray[np.float64]

@@ -29,7 +29,7 @@ from learning_cells import markdown
 from pages import replace_block
 
 from stormgym.agents.evaluation.report import make_console
-from stormgym.agents.planning.trilevel import worst_case
+from stormgym.agents.undergrounding.trilevel.solve import worst_case
 from stormgym.envs.undergrounding.core import SeasonSource
 from stormgym.envs.undergrounding.profiles import resolve_profile
 from stormgym.envs.undergrounding.worst import worst_storms

@@ -44,9 +44,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from stormgym.agents.evaluation.figures import save_png
 from stormgym.agents.evaluation.statistics import mean_estimate
-from stormgym.agents.evaluation.storm_map import MapPanel, draw_storm_map
-from stormgym.agents.planning.trilevel import solve_trilevel, worst_case
-from stormgym.agents.planning.trilevel_baselines import solve_baseline
+from stormgym.agents.undergrounding.storm_map import MapPanel, draw_storm_map
+from stormgym.agents.undergrounding.trilevel.baselines import solve_baseline
+from stormgym.agents.undergrounding.trilevel.solve import solve_trilevel, worst_case
 from stormgym.envs.data import RepairLog
 from stormgym.envs.data.assemble import terciles
 from stormgym.envs.equity import gap

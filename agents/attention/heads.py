@@ -13,9 +13,9 @@ from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import Tensor, nn
 
-from stormgym.agents.sta_sac.features import N_STATIC, make_inputs, n_crew_features
-from stormgym.agents.sta_sac.networks import N_BALANCE, N_WAY
-from stormgym.agents.training.undergrounding_networks import SeasonExtractor
+from stormgym.agents.attention.networks import N_BALANCE, N_WAY
+from stormgym.agents.restoration.network.features import N_STATIC, make_inputs, n_crew_features
+from stormgym.agents.undergrounding.network import SeasonExtractor
 from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, n_groups_of
 
 REGION_KEYS = frozenset({*REGION_COLUMNS, "crew", "action_mask"})

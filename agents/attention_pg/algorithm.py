@@ -15,11 +15,11 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from stormgym.agents.attention.multiplier import LagrangeMultiplier, Method, cost_limit_of
 from stormgym.agents.attention_pg.collection import EpisodeCollector, Episodes
 from stormgym.agents.attention_pg.policy import AttentionPolicy
-from stormgym.agents.sta_sac.features import make_inputs, scales_of
-from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier, Method, cost_limit_of
-from stormgym.agents.sta_sac.scenarios import Rows, advantages, expected_to_go
+from stormgym.agents.restoration.network.features import make_inputs, scales_of
+from stormgym.agents.restoration.network.scenarios import Rows, advantages, expected_to_go
 from stormgym.envs.wrappers import cost_of
 
 

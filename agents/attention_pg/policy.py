@@ -12,8 +12,8 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
 
-from stormgym.agents.sta_sac.features import N_STATIC, check_observation_space, make_inputs, n_crew_features
-from stormgym.agents.sta_sac.networks import Encoding, EpisodeNet, Inputs
+from stormgym.agents.attention.networks import Encoding, EpisodeNet, Inputs
+from stormgym.agents.restoration.network.features import N_STATIC, check_observation_space, make_inputs, n_crew_features
 from stormgym.envs.restoration.layout import COLUMN, n_groups_of, regions_of
 
 CLOSED = -1e9

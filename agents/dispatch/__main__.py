@@ -17,11 +17,11 @@ import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from stormgym.agents.dfl.dispatch import WEATHER, DispatchProblem, WaveModel, simulated_events
 from stormgym.agents.dfl.learner import FineTuning, fine_tune
-from stormgym.agents.dfl.policies import N_PLANNED
 from stormgym.agents.dfl.problem import regret
-from stormgym.agents.evaluation.door import check_writable
+from stormgym.agents.dispatch.decision import WEATHER, DispatchProblem, WaveModel, simulated_events
+from stormgym.agents.dispatch.forecasters import N_PLANNED
+from stormgym.agents.evaluation.command import check_writable
 from stormgym.agents.evaluation.report import make_console
 from stormgym.agents.evaluation.statistics import mean_estimate
 from stormgym.envs.dispatch.profiles import resolve_profile

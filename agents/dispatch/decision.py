@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stormgym.agents.dfl.constraints import FlowConstraints
-from stormgym.agents.planning.dispatch import plan_cost
-from stormgym.agents.planning.dispatch_policies import plan
+from stormgym.agents.dispatch.flow import plan_cost
+from stormgym.agents.dispatch.planners import plan
 from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.storms import COVARIATES, Storms, features
 from stormgym.predictors.outage_ode import OutageODE

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.dfl.dispatch import WEATHER, DispatchProblem, Events, WaveModel, simulated_events
 from stormgym.agents.dfl.learner import DecisionLoss, FineTuning, fine_tune
-from stormgym.agents.planning.dispatch import Floats, Ints
-from stormgym.agents.planning.dispatch_policies import DispatchPolicy, day_of, kernel_weights, plan
+from stormgym.agents.dispatch.decision import WEATHER, DispatchProblem, Events, WaveModel, simulated_events
+from stormgym.agents.dispatch.flow import Floats, Ints
+from stormgym.agents.dispatch.planners import DispatchPolicy, day_of, kernel_weights, plan
 from stormgym.agents.policy import Observation
 from stormgym.envs.dispatch.forecasts import check_forecaster
 from stormgym.envs.dispatch.generators import StormProfile

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.planning.dispatch import Floats, Ints, OnlineRule, in_order, solve_dispatch
-from stormgym.agents.planning.situation import base_envs
+from stormgym.agents.dispatch.flow import Floats, Ints, OnlineRule, in_order, solve_dispatch
 from stormgym.agents.policy import BasePolicy, Observation
+from stormgym.agents.restoration.situation import base_envs
 from stormgym.envs.dispatch.core import STATE
 from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.dispatch.profiles import resolve_profile

@@ -14,11 +14,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from stormgym.agents.evaluation.lineup import resolve_agents
 from stormgym.agents.evaluation.options import check_env_id, check_env_kwargs
 from stormgym.agents.evaluation.report import make_console, render_report, sorted_agents
-from stormgym.agents.evaluation.rollouts import Entrant, evaluate, make_batch
+from stormgym.agents.evaluation.rollouts import Entrant, evaluate
 from stormgym.agents.evaluation.summary import summarise, write_json
+from stormgym.agents.lineup import resolve_agents
+from stormgym.envs.making import make_batch
 
 PLAN_ENV = "Restoration-v0"
 PLAN_AGENT = "equity-planner"
@@ -123,7 +124,7 @@ def run_plan(
             raise UsageError(f"--plan of {env_id} has no use for {', '.join(f'--{name}' for name in useless)}")
         _run_hardening_plan(agents, env_kwargs, csv_file, seed, console or make_console())
         return
-    from stormgym.agents.evaluation.plan import make_plan, render_plan, write_plan_csv
+    from stormgym.agents.restoration.todays_plan import make_plan, render_plan, write_plan_csv
     from stormgym.envs.data import resolve_city
 
     out = console or make_console()
@@ -169,7 +170,7 @@ def _one_agent(agents: str, env_id: str) -> tuple[str, Entrant]:
 def _run_hardening_plan(
     agents: str | None, env_kwargs: Mapping[str, Any], csv_file: Path | None, seed: int, out: Console
 ) -> None:
-    from stormgym.agents.evaluation.hardening_plan import (
+    from stormgym.agents.undergrounding.season_plan import (
         make_hardening_plan,
         render_hardening_plan,
         write_hardening_csv,

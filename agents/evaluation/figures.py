@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.evaluation.headline import headline_for
+from stormgym.agents.domain import headline_for
 from stormgym.agents.evaluation.report import sorted_agents
 from stormgym.agents.evaluation.rollouts import Evaluation
 

@@ -12,8 +12,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from stormgym.agents.domain import headline_for
 from stormgym.agents.evaluation.figures import draw_all, svg_data_uri
-from stormgym.agents.evaluation.headline import headline_for
 from stormgym.agents.evaluation.report import (
     all_columns,
     main_table,

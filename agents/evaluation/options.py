@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import gymnasium as gym
 import tyro
 
-from stormgym.agents.evaluation.rollouts import spec_of
+from stormgym.envs.making import spec_of
 
 
 def shown_as(metavar: str) -> Any:

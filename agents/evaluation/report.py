@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stormgym.agents.evaluation.headline import Column, Headline, headline_for
+from stormgym.agents.domain import Column, Headline, headline_for
 
 WIDTH = 120
 """Columns that the tables need; also the width when the output is no terminal."""

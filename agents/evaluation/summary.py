@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from stormgym.agents.evaluation.headline import Headline, headline_for
+from stormgym.agents.domain import Headline, headline_for
 from stormgym.agents.evaluation.rollouts import AgentRecord, Evaluation
 from stormgym.agents.evaluation.statistics import Estimate, mean_estimate, paired_difference, wilson_interval
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from stormgym.agents.planning.expected_gap import sample_lognormal, sample_quantiles, uniform_scenarios
-from stormgym.agents.planning.orders import Floats
-from stormgym.agents.planning.situation import Part, base_envs, process_rows
 from stormgym.agents.policy import Observation
+from stormgym.agents.restoration.search.expected_gap import sample_lognormal, sample_quantiles, uniform_scenarios
+from stormgym.agents.restoration.search.orders import Floats
+from stormgym.agents.restoration.situation import Part, base_envs, process_rows
 from stormgym.envs.data import City
 from stormgym.envs.restoration.layout import crew_columns
 

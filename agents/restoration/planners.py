@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.planning.expected_gap import plan_expected_gap
-from stormgym.agents.planning.local_search import plan_orders, search_orders
-from stormgym.agents.planning.orders import Floats, Ints
-from stormgym.agents.planning.outlook import Outlook
-from stormgym.agents.planning.routing import plan_route
-from stormgym.agents.planning.situation import Part, base_envs, city_of, parts, process_rows
 from stormgym.agents.policy import BasePolicy, Observation
+from stormgym.agents.restoration.outlook import Outlook
+from stormgym.agents.restoration.search.expected_gap import plan_expected_gap
+from stormgym.agents.restoration.search.local_search import plan_orders, search_orders
+from stormgym.agents.restoration.search.orders import Floats, Ints
+from stormgym.agents.restoration.search.routing import plan_route
+from stormgym.agents.restoration.situation import Part, base_envs, city_of, parts, process_rows
 from stormgym.envs.data import City
 
 ROWS_AT_ONCE = 256

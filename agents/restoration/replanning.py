@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.planning.expected_gap import plan_expected_gap
-from stormgym.agents.planning.orders import Ints
-from stormgym.agents.planning.policies import ROWS_AT_ONCE, EquityPlanner, next_regions
-from stormgym.agents.planning.situation import city_of, parts
 from stormgym.agents.policy import Observation
+from stormgym.agents.restoration.planners import ROWS_AT_ONCE, EquityPlanner, next_regions
+from stormgym.agents.restoration.search.expected_gap import plan_expected_gap
+from stormgym.agents.restoration.search.orders import Ints
+from stormgym.agents.restoration.situation import city_of, parts
 
 
 class EquityReplanner(EquityPlanner):

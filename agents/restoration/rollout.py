@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.planning.orders import Floats, Ints, OrderProblem
-from stormgym.agents.planning.situation import Part, city_of, parts
 from stormgym.agents.policy import BasePolicy, Observation
+from stormgym.agents.restoration.search.orders import Floats, Ints, OrderProblem
+from stormgym.agents.restoration.situation import Part, city_of, parts
 from stormgym.envs.data import City
 
 BALANCES = (0.0, 0.5, 1.0, 2.0, 4.0)

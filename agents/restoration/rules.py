@@ -100,7 +100,7 @@ class RequestVolumePolicy(RulePolicy):
     @classmethod
     def for_env(cls, env: Any, **kwargs: Any) -> RequestVolumePolicy:
         """Take the order from the city of `env`."""
-        from stormgym.agents.planning.situation import city_of
+        from stormgym.agents.restoration.situation import city_of
 
         city = city_of(env)
         order = city.orders.get("status_quo")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.planning.orders import Floats, Ints, OrderProblem
+from stormgym.agents.restoration.search.orders import Floats, Ints, OrderProblem
 from stormgym.envs.data import City
 from stormgym.envs.equity import group_pairs, pair_matrix
 from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, crew_columns, regions_of

@@ -16,10 +16,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stormgym.agents.evaluation.jobs import JobForecast, forecast_jobs, sub_city, todays_jobs
 from stormgym.agents.evaluation.report import simple_table
 from stormgym.agents.evaluation.rollouts import Entrant
 from stormgym.agents.evaluation.summary import write_atomically
+from stormgym.agents.restoration.todays_jobs import JobForecast, forecast_jobs, sub_city, todays_jobs
 from stormgym.envs import equity
 from stormgym.envs.data import City
 

@@ -14,11 +14,20 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.utils import polyak_update
 from torch import Tensor
 
+from stormgym.agents.attention.multiplier import (
+    LagrangeMultiplier,
+    LimitMultiplier,
+    Method,
+    cost_limit_of,
+    tightness_of,
+)
+from stormgym.agents.attention.networks import Inputs
 from stormgym.agents.policy import Policy
+from stormgym.agents.restoration.network.features import CREW, Scales, make_inputs, scales_of
+from stormgym.agents.restoration.network.scenarios import advantages, expected_to_go
 from stormgym.agents.sta_sac.buffer import EpisodeBatch, EpisodeReplayBuffer
 from stormgym.agents.sta_sac.collecting import TaughtCollection
 from stormgym.agents.sta_sac.control_variate import without_luck
-from stormgym.agents.sta_sac.features import CREW, Scales, make_inputs, scales_of
 from stormgym.agents.sta_sac.losses import (
     CostReduction,
     clipped_surrogate,
@@ -26,16 +35,7 @@ from stormgym.agents.sta_sac.losses import (
     reduce_critics,
     retrace_targets,
 )
-from stormgym.agents.sta_sac.multiplier import (
-    LagrangeMultiplier,
-    LimitMultiplier,
-    Method,
-    cost_limit_of,
-    tightness_of,
-)
-from stormgym.agents.sta_sac.networks import Inputs
 from stormgym.agents.sta_sac.policy import STASACPolicy
-from stormgym.agents.sta_sac.scenarios import advantages, expected_to_go
 
 
 class STASAC(TaughtCollection):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.buffers import BaseBuffer, DictReplayBuffer
 from stable_baselines3.common.vec_env import VecNormalize
 
-from stormgym.agents.sta_sac.features import check_observation_space
+from stormgym.agents.restoration.network.features import check_observation_space
 from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, regions_of
 
 

@@ -14,10 +14,10 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from stormgym.agents.policy import Policy
+from stormgym.agents.restoration.network.features import CREW, scales_of
+from stormgym.agents.restoration.network.scenarios import Rows
 from stormgym.agents.sta_sac.buffer import EpisodeReplayBuffer
-from stormgym.agents.sta_sac.features import CREW, scales_of
 from stormgym.agents.sta_sac.policy import STASACPolicy
-from stormgym.agents.sta_sac.scenarios import Rows
 from stormgym.envs.restoration.layout import regions_of
 
 

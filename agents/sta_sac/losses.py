@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from stormgym.agents.sta_sac.acting import masked_log_softmax
+from stormgym.agents.restoration.network.acting import masked_log_softmax
 from stormgym.agents.sta_sac.buffer import EpisodeBatch
 
 CostReduction = Literal["mean", "max"]

@@ -12,9 +12,9 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
-from stormgym.agents.sta_sac import acting
-from stormgym.agents.sta_sac.control_variate import Forecast
-from stormgym.agents.sta_sac.features import (
+from stormgym.agents.attention.networks import SHAPES, Inputs
+from stormgym.agents.restoration.network import acting
+from stormgym.agents.restoration.network.features import (
     CREW,
     N_STATIC,
     Scales,
@@ -23,7 +23,7 @@ from stormgym.agents.sta_sac.features import (
     n_crew_features,
     split_groups,
 )
-from stormgym.agents.sta_sac.networks import SHAPES, Inputs
+from stormgym.agents.sta_sac.control_variate import Forecast
 from stormgym.envs.equity import pair_matrix
 from stormgym.envs.restoration.layout import COLUMN, n_groups_of
 

@@ -15,11 +15,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from stormgym.agents.evaluation.summary import write_atomically
+from stormgym.agents.runs import BEST, MODEL, Run, write_folder
 from stormgym.agents.training.checkpoints import save_checkpoint
 from stormgym.agents.training.lagrangian import record_episode_costs
 from stormgym.agents.training.learners import Learner
 from stormgym.agents.training.play import SPARED_FOR_NEW_RECORDS, Score, play
-from stormgym.agents.training.runs import BEST, MODEL, Run, write_folder
 
 SCORE = "score.json"
 

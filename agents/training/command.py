@@ -16,20 +16,20 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.vec_env import VecEnv
 
-from stormgym.agents.evaluation.door import UsageError, check_runs, usage_errors
-from stormgym.agents.evaluation.lineup import known_agents, resolve_agents
+from stormgym.agents.evaluation.command import UsageError, check_runs, usage_errors
 from stormgym.agents.evaluation.options import EnvOptions, check_env_id, check_env_kwargs, held_out, takes
 from stormgym.agents.evaluation.report import make_console, render_report
 from stormgym.agents.evaluation.rollouts import Entrant, evaluate
 from stormgym.agents.evaluation.summary import summarise, write_json
+from stormgym.agents.lineup import known_agents, resolve_agents
 from stormgym.agents.policy import AGENTS, DEFAULT_AGENT, AgentSpec, agent_spec
+from stormgym.agents.runs import Run, RunSettings, create_run, open_run
 from stormgym.agents.training.callbacks import Checkpoints, EpisodeCosts, Evaluation, stop_on_signals
 from stormgym.agents.training.checkpoints import load_checkpoint
 from stormgym.agents.training.learners import Learner
 from stormgym.agents.training.logs import make_logger
 from stormgym.agents.training.play import make_training_env
 from stormgym.agents.training.progress import ProgressBar
-from stormgym.agents.training.runs import Run, RunSettings, create_run, open_run
 from stormgym.envs.data.resolve import many_cities
 
 ANYWHERE = ("ppo", "dqn", "maskable-ppo")

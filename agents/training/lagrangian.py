@@ -15,7 +15,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
-from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier
+from stormgym.agents.attention.multiplier import LagrangeMultiplier
 from stormgym.envs.wrappers import cost_of
 
 

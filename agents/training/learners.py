@@ -18,17 +18,16 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
+from stormgym.agents.attention import heads as networks
+from stormgym.agents.attention.multiplier import LagrangeMultiplier, return_unit_h
+from stormgym.agents.attention.networks import EpisodeNet, PaperNet
 from stormgym.agents.attention_pg.algorithm import AttentionPG
+from stormgym.agents.dispatch.network import DispatchFeatures, is_dispatch
 from stormgym.agents.policy import AGENTS, Policy, agent_spec
+from stormgym.agents.restoration.network.hierarchical import GroupedRegionExtractor, RegionHierarchicalPolicy
 from stormgym.agents.sta_sac.algorithm import STASAC
-from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier, return_unit_h
-from stormgym.agents.sta_sac.networks import EpisodeNet, PaperNet
-from stormgym.agents.training import networks
-from stormgym.agents.training.dispatch_networks import DispatchFeatures, is_dispatch
-from stormgym.agents.training.hierarchical import GroupedRegionExtractor, RegionHierarchicalPolicy
 from stormgym.agents.training.lagrangian import LagrangianCallback, PricedReplayBuffer, VecLagrangianReward
 from stormgym.agents.training.maskable_dqn import MaskableDQN
-from stormgym.agents.training.mixed import policy_for
 from stormgym.agents.training.settings import (
     AttentionPGSettings,
     DQNSettings,
@@ -40,7 +39,8 @@ from stormgym.agents.training.settings import (
     STASACPaperSettings,
     STASACSettings,
 )
-from stormgym.agents.training.undergrounding_networks import SeasonExtractor, is_undergrounding
+from stormgym.agents.undergrounding.network import SeasonExtractor, is_undergrounding
+from stormgym.envs.adapters.sb3_mixed import policy_for
 from stormgym.envs.dispatch.forecasts import typical_wave
 from stormgym.envs.undergrounding.profiles import UndergroundingProfile, usual_loss_h
 

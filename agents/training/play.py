@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from stable_baselines3.common.env_util import make_vec_env as make_dummy_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 
-from stormgym.agents.evaluation.rollouts import episode_seeds
 from stormgym.agents.evaluation.summary import OVER_LIMIT_TOLERANCE
 from stormgym.agents.policy import Policy
-from stormgym.agents.training.mixed import make_mixed_vec_env
-from stormgym.agents.training.vec_env import make_vec_env
+from stormgym.envs.adapters.sb3 import make_vec_env
+from stormgym.envs.adapters.sb3_mixed import make_mixed_vec_env
 from stormgym.envs.data.resolve import many_cities
+from stormgym.envs.making import episode_seeds
 
 ONE_SIDED_95 = 1.645
 """Standard normal quantile of a one-sided 95 % bound."""

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.planning.trilevel_problem import list_patterns
 from stormgym.agents.policy import Observation
+from stormgym.agents.undergrounding.trilevel.problem import list_patterns
 from stormgym.envs.storms import COVARIATES
 from stormgym.envs.undergrounding.core import OF_REGIONS, STATE
 from stormgym.envs.undergrounding.profiles import UndergroundingProfile, send_crews

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from stormgym.agents.dfl.constraints import DenseConstraints
 from stormgym.agents.dfl.learner import DecisionLoss, FineTuning, fine_tune
-from stormgym.agents.planning.trilevel_problem import affordable, knapsack
+from stormgym.agents.undergrounding.trilevel.problem import affordable, knapsack
 from stormgym.envs.storms import Family, features
 from stormgym.envs.undergrounding.profiles import SEEN, Seasons, UndergroundingProfile
 

@@ -9,10 +9,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from stormgym.agents.dfl.undergrounding import ForecastLoss, SAIDIModel, fit_saidi_forecaster
-from stormgym.agents.planning.hardening import Bools, Case
-from stormgym.agents.planning.hardening_policies import HardeningPolicy
-from stormgym.agents.planning.trilevel_problem import knapsack
+from stormgym.agents.undergrounding.case import Bools, Case
+from stormgym.agents.undergrounding.decision import ForecastLoss, SAIDIModel, fit_saidi_forecaster
+from stormgym.agents.undergrounding.planners import HardeningPolicy
+from stormgym.agents.undergrounding.trilevel.problem import knapsack
 from stormgym.envs.undergrounding.profiles import UndergroundingProfile
 
 

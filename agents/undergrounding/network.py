@@ -9,7 +9,7 @@ from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
-from stormgym.agents.sta_sac.networks import N_BALANCE, N_UPDATE, N_WAY, EpisodeNet, Inputs
+from stormgym.agents.attention.networks import N_BALANCE, N_UPDATE, N_WAY, EpisodeNet, Inputs
 from stormgym.envs.storms import AMPLITUDE, MEAN_WEATHER
 from stormgym.envs.undergrounding.core import OF_REGIONS, STATE
 

@@ -12,7 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.planning.hardening import (
+from stormgym.agents.policy import BasePolicy, Observation
+from stormgym.agents.restoration.situation import base_envs
+from stormgym.agents.undergrounding.case import (
     ENV_ID,
     Bools,
     Case,
@@ -25,10 +27,8 @@ from stormgym.agents.planning.hardening import (
     loss_and_gap,
     order_of,
 )
-from stormgym.agents.planning.situation import base_envs
-from stormgym.agents.planning.trilevel import solve_trilevel
-from stormgym.agents.planning.trilevel_baselines import Baseline, solve_baseline
-from stormgym.agents.policy import BasePolicy, Observation
+from stormgym.agents.undergrounding.trilevel.baselines import Baseline, solve_baseline
+from stormgym.agents.undergrounding.trilevel.solve import solve_trilevel
 from stormgym.envs.storms import COVARIATES, Family
 from stormgym.envs.undergrounding.core import UndergroundingCore
 from stormgym.envs.undergrounding.profiles import UndergroundingProfile, send_crews

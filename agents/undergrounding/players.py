@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.planning.hardening import case_of, check_observation
 from stormgym.agents.policy import BasePolicy, Observation, Policy
+from stormgym.agents.undergrounding.case import case_of, check_observation
 from stormgym.envs.undergrounding.adversary import CREWS, NATURE, PLANNER, action_of
 from stormgym.envs.undergrounding.worst import worst_storms
 from stormgym.predictors.uncertainty_set import UncertaintySet

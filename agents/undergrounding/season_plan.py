@@ -17,8 +17,8 @@ from rich.text import Text
 from stormgym.agents.evaluation.report import simple_table
 from stormgym.agents.evaluation.rollouts import Entrant
 from stormgym.agents.evaluation.summary import write_atomically
-from stormgym.agents.planning.hardening import left_h
-from stormgym.agents.planning.hardening_policies import N_SAMPLES, sampled_storms
+from stormgym.agents.undergrounding.case import left_h
+from stormgym.agents.undergrounding.planners import N_SAMPLES, sampled_storms
 from stormgym.envs.data.assemble import default_group_names
 from stormgym.envs.undergrounding.env import UndergroundingEnv
 from stormgym.envs.undergrounding.worst import worst_storms

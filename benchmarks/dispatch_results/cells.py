@@ -11,10 +11,10 @@ import numpy as np
 from learning_cells import Result, key_of
 from numpy.typing import NDArray
 
-from stormgym.agents.dfl.dispatch import WEATHER, DispatchProblem, Events, WaveModel, simulated_events
 from stormgym.agents.dfl.learner import FineTuning, fine_tune
-from stormgym.agents.dfl.policies import AdaptiveDispatch
-from stormgym.agents.planning.dispatch import online_greedy
+from stormgym.agents.dispatch.decision import WEATHER, DispatchProblem, Events, WaveModel, simulated_events
+from stormgym.agents.dispatch.flow import online_greedy
+from stormgym.agents.dispatch.forecasters import AdaptiveDispatch
 from stormgym.envs.dispatch.core import STATE
 from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.dispatch.process import DispatchProcess

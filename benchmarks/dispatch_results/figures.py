@@ -9,8 +9,8 @@ from learning_cells import Result, by, regrets
 
 from dispatch_results.cells import SWEEPS, Cell, events, fitted
 from dispatch_results.tables import NAMES, varied
-from stormgym.agents.dfl.dispatch import DispatchProblem
-from stormgym.agents.planning.dispatch import online_greedy
+from stormgym.agents.dispatch.decision import DispatchProblem
+from stormgym.agents.dispatch.flow import online_greedy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 
 from results_table.rows import ENV_ID, SPLIT, Row
 from results_table.training import TrainingTime, changed_settings, settings_today
-from stormgym.agents.evaluation.lineup import resolve_agents
-from stormgym.agents.evaluation.rollouts import episode_seeds, evaluate, make_batch
+from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.evaluation.statistics import mean_estimate, wilson_interval
 from stormgym.agents.evaluation.summary import OVER_LIMIT_TOLERANCE, plain, write_atomically
-from stormgym.agents.training.runs import VERSIONS, Run, versions
+from stormgym.agents.lineup import resolve_agents
+from stormgym.agents.runs import VERSIONS, Run, versions
 from stormgym.envs.data import City, resolve_city
+from stormgym.envs.making import episode_seeds, make_batch
 
 Floats = NDArray[np.float64]
 EPISODE_KEYS = ("mean_outage_h", "gap_h")

@@ -21,9 +21,9 @@ from typing import Any
 from results_table.rows import ENV_ID, Row
 from stormgym.agents.evaluation.summary import write_atomically
 from stormgym.agents.policy import agent_spec
+from stormgym.agents.runs import SETTINGS, Run, open_run
 from stormgym.agents.training.checkpoints import BUFFER
-from stormgym.agents.training.door import env_options
-from stormgym.agents.training.runs import SETTINGS, Run, open_run
+from stormgym.agents.training.command import env_options
 
 try:
     import fcntl

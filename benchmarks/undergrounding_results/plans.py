@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.planning.trilevel import solve_trilevel
-from stormgym.agents.planning.trilevel_baselines import BASELINES, solve_baseline
+from stormgym.agents.undergrounding.trilevel.baselines import BASELINES, solve_baseline
+from stormgym.agents.undergrounding.trilevel.solve import solve_trilevel
 from stormgym.envs.undergrounding.profiles import Seasons, UndergroundingProfile
 from stormgym.predictors.uncertainty import ConformalPolytope
 from stormgym.predictors.uncertainty_set import UncertaintySet

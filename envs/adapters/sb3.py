@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from stormgym.agents.evaluation.rollouts import spec_of
+from stormgym.envs.making import spec_of
 from stormgym.envs.wrappers import vector_costs
 
 _RESERVED = frozenset({"cost", "cost_limit", "action_mask", "final_obs", "final_info"})

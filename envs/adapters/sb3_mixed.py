@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from stormgym.agents.policy import Policy, make_policy
-from stormgym.agents.training.vec_env import StormVecEnv, make_vec_env
+from stormgym.envs.adapters.sb3 import StormVecEnv, make_vec_env
 from stormgym.envs.restoration.layout import REGION_COLUMNS
 
 PADDED = frozenset({*REGION_COLUMNS, "action_mask"})

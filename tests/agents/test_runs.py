@@ -16,11 +16,7 @@ import torch
 from rich.console import Console
 
 import stormgym  # noqa: F401
-from stormgym.agents.training import door
-from stormgym.agents.training.callbacks import Evaluation, StopRequest
-from stormgym.agents.training.logs import CsvLog
-from stormgym.agents.training.play import EVALUATION_SEED, Score, make_training_env, play
-from stormgym.agents.training.runs import (
+from stormgym.agents.runs import (
     RunSettings,
     create_run,
     find_model,
@@ -28,6 +24,10 @@ from stormgym.agents.training.runs import (
     open_run,
     write_folder,
 )
+from stormgym.agents.training import command as door
+from stormgym.agents.training.callbacks import Evaluation, StopRequest
+from stormgym.agents.training.logs import CsvLog
+from stormgym.agents.training.play import EVALUATION_SEED, Score, make_training_env, play
 from stormgym.agents.training.settings import (
     AttentionPGSettings,
     DQNSettings,

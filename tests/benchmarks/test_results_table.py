@@ -23,8 +23,9 @@ from results_table.rows import FRONTIER, ROWS, Row, choose, small
 from results_table.scores import Held, Place, Score
 from scipy import stats
 
-from stormgym.agents.evaluation.rollouts import episode_seeds, evaluate, make_batch
+from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.policy import AGENTS
+from stormgym.envs.making import episode_seeds, make_batch
 
 ROOT = Path(__file__).resolve().parents[2]
 FULL = os.environ.get("STORMGYM_FULL") == "1"

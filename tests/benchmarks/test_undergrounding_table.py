@@ -13,7 +13,7 @@ from undergrounding_results.plans import KNOWN, METHODS, OURS, SWEPT, plans_of
 from undergrounding_results.scores import ADVERSARIAL, COLUMNS, loss, schemes, worst_loss
 from undergrounding_results.tables import difference, excess, loss_table, name_of
 
-from stormgym.agents.planning.trilevel import worst_case
+from stormgym.agents.undergrounding.trilevel.solve import worst_case
 from stormgym.predictors.uncertainty_set import UncertaintySet
 
 SMALL = undergrounding_table.SMALL

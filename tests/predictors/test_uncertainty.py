@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 
-from stormgym.agents.planning.trilevel import solve_trilevel
+from stormgym.agents.undergrounding.trilevel.solve import solve_trilevel
 from stormgym.predictors import ConformalPolytope, UncertaintySet, default_network
 from stormgym.predictors.conformal import conformal_quantile, conformal_rank
 

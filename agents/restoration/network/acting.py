@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stormgym.agents.sta_sac.features import EpisodeFeatures
-from stormgym.agents.sta_sac.networks import Encoding, EpisodeNet, PaperNet
+from stormgym.agents.attention.networks import Encoding, EpisodeNet, PaperNet
+from stormgym.agents.restoration.network.features import EpisodeFeatures
 from stormgym.envs.restoration.layout import regions_of
 
 CLOSED = -1e9

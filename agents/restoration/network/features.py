@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from stormgym.agents.sta_sac.networks import Inputs
+from stormgym.agents.attention.networks import Inputs
 from stormgym.envs.equity import pair_matrix
 from stormgym.envs.restoration.layout import COLUMN, CREW_SCALARS, REGION_COLUMNS
 

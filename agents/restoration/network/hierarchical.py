@@ -11,7 +11,7 @@ from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
-from stormgym.agents.training.networks import RegionExtractor, RegionScores, SummaryValue
+from stormgym.agents.attention.heads import RegionExtractor, RegionScores, SummaryValue
 
 CLOSED = -1e8
 """Logit of a choice that is closed."""

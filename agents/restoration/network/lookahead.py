@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stormgym.agents.planning.expected_gap import expected_gap
-from stormgym.agents.planning.orders import Floats, Ints, OrderProblem
-from stormgym.agents.planning.outlook import Outlook
-from stormgym.agents.planning.policies import next_regions, orders_at_hand
-from stormgym.agents.planning.situation import Part, base_envs, parts
+from stormgym.agents.attention.networks import EpisodeNet, PaperNet
 from stormgym.agents.policy import BasePolicy, Observation
-from stormgym.agents.sta_sac.acting import masked_log_softmax
-from stormgym.agents.sta_sac.features import EpisodeFeatures
-from stormgym.agents.sta_sac.networks import EpisodeNet, PaperNet
+from stormgym.agents.restoration.network.acting import masked_log_softmax
+from stormgym.agents.restoration.network.features import EpisodeFeatures
+from stormgym.agents.restoration.outlook import Outlook
+from stormgym.agents.restoration.planners import next_regions, orders_at_hand
+from stormgym.agents.restoration.search.expected_gap import expected_gap
+from stormgym.agents.restoration.search.orders import Floats, Ints, OrderProblem
+from stormgym.agents.restoration.situation import Part, base_envs, parts
 from stormgym.envs.restoration.layout import COLUMN, MAX_HOURS, REGION_COLUMNS, regions_of
 from stormgym.envs.restoration.process import RestorationProcess
 

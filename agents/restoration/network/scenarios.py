@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stormgym.agents.sta_sac.features import Scales
+from stormgym.agents.restoration.network.features import Scales
 from stormgym.envs.restoration.layout import COLUMN
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.planning.orders import Floats, Ints, OrderProblem
+from stormgym.agents.restoration.search.orders import Floats, Ints, OrderProblem
 
 Singles = NDArray[np.float32]
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
-from stormgym.agents.planning.local_search import search_orders
-from stormgym.agents.planning.orders import Floats, Ints, OrderPlan, OrderProblem
+from stormgym.agents.restoration.search.local_search import search_orders
+from stormgym.agents.restoration.search.orders import Floats, Ints, OrderPlan, OrderProblem
 
 FIRST_ITERATIONS = 500
 NEXT_ITERATIONS = 150

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stormgym.agents.planning.annealing import Annealing
-from stormgym.agents.planning.orders import Ints, OrderPlan, OrderProblem
+from stormgym.agents.restoration.search.annealing import Annealing
+from stormgym.agents.restoration.search.orders import Ints, OrderPlan, OrderProblem
 
 SMALL = 20
 """Up to this many regions a limited search is followed by a second one that roams wider: with few regions gaps come

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stormgym.agents.planning.orders import Floats, Ints
+from stormgym.agents.restoration.search.orders import Floats, Ints
 
 UNITS_PER_HOUR = 36_000
 """PyVRP counts in integers; a tenth of a second is one."""

@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from stormgym.agents.planning.trilevel_compact import CompactModel, solve_compact
-from stormgym.agents.planning.trilevel_problem import (
+from stormgym.agents.undergrounding.trilevel.compact import CompactModel, solve_compact
+from stormgym.agents.undergrounding.trilevel.problem import (
     Bools,
     CrewKind,
     Floats,

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 
-from stormgym.agents.planning.trilevel_compact import Found
-from stormgym.agents.planning.trilevel_problem import (
+from stormgym.agents.undergrounding.trilevel.compact import Found
+from stormgym.agents.undergrounding.trilevel.problem import (
     ROUNDING,
     Bools,
     Floats,

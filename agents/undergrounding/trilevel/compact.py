@@ -28,7 +28,7 @@ import numpy as np
 from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from stormgym.agents.planning.trilevel_problem import (
+from stormgym.agents.undergrounding.trilevel.problem import (
     Bools,
     Floats,
     TrilevelProblem,

@@ -18,8 +18,8 @@ import numpy as np
 from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from stormgym.agents.planning.trilevel_compact import Found
-from stormgym.agents.planning.trilevel_problem import Floats, TrilevelProblem, affordable, budget_rows, greedy
+from stormgym.agents.undergrounding.trilevel.compact import Found
+from stormgym.agents.undergrounding.trilevel.problem import Floats, TrilevelProblem, affordable, budget_rows, greedy
 
 
 class _Model:

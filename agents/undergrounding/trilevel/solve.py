@@ -17,10 +17,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stormgym.agents.planning.trilevel_benders import solve_benders
-from stormgym.agents.planning.trilevel_compact import Found, solve_compact
-from stormgym.agents.planning.trilevel_kkt import solve_kkt
-from stormgym.agents.planning.trilevel_problem import (
+from stormgym.agents.undergrounding.trilevel.benders import solve_benders
+from stormgym.agents.undergrounding.trilevel.compact import Found, solve_compact
+from stormgym.agents.undergrounding.trilevel.kkt import solve_kkt
+from stormgym.agents.undergrounding.trilevel.problem import (
     RESOLUTION,
     ROUNDING,
     Bools,

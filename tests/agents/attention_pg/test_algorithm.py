@@ -13,9 +13,9 @@ from stable_baselines3.common.evaluation import evaluate_policy
 
 from stormgym.agents.attention_pg.algorithm import AttentionPG
 from stormgym.agents.attention_pg.policy import AttentionPolicy
-from stormgym.agents.sta_sac.features import scales_of
-from stormgym.agents.sta_sac.scenarios import expected_to_go
-from stormgym.agents.training.vec_env import make_vec_env
+from stormgym.agents.restoration.network.features import scales_of
+from stormgym.agents.restoration.network.scenarios import expected_to_go
+from stormgym.envs.adapters.sb3 import make_vec_env
 
 ENV_KWARGS: dict[str, Any] = {"city": "synthetic:7:1", "predictor": "none"}
 SIZE = {"width": 16, "n_layers": 1, "step_width": 8}

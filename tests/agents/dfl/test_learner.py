@@ -13,22 +13,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stormgym.agents.dfl.__main__ import main as fit_door
 from stormgym.agents.dfl.constraints import DenseConstraints
-from stormgym.agents.dfl.dispatch import WEATHER, DispatchProblem, Events, WaveModel, simulated_events, soft_clip
 from stormgym.agents.dfl.learner import FineTuning, fine_tune, standard_error
 from stormgym.agents.dfl.losses import relaxed_cost, relaxed_plan, spo_plus
-from stormgym.agents.dfl.policies import (
+from stormgym.agents.dfl.problem import regret
+from stormgym.agents.dispatch.__main__ import main as fit_door
+from stormgym.agents.dispatch.decision import WEATHER, DispatchProblem, Events, WaveModel, simulated_events, soft_clip
+from stormgym.agents.dispatch.forecasters import (
     AdaptiveDispatch,
     FairAdaptiveDispatch,
     SampledDispatch,
     TwoStageDispatch,
     group_weights,
 )
-from stormgym.agents.dfl.problem import regret
-from stormgym.agents.evaluation.lineup import resolve_agents
+from stormgym.agents.dispatch.planners import plan
 from stormgym.agents.evaluation.rollouts import Entrant, evaluate
-from stormgym.agents.planning.dispatch_policies import plan
+from stormgym.agents.lineup import resolve_agents
 from stormgym.envs.dispatch.profiles import resolve_profile
 from stormgym.predictors.outage_ode import OutageODE
 

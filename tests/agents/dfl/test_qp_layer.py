@@ -10,7 +10,7 @@ from scipy.optimize import linprog
 from torch import Tensor
 
 from stormgym.agents.dfl.qp_layer import DenseConstraints, FlowConstraints, qp_layer, solve_qp
-from stormgym.agents.planning.dispatch import solve_dispatch
+from stormgym.agents.dispatch.flow import solve_dispatch
 
 B = 4
 

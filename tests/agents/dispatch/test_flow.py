@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.optimize import LinearConstraint, milp
 
-from stormgym.agents.planning.dispatch import online_greedy, plan_cost, solve_dispatch
+from stormgym.agents.dispatch.flow import online_greedy, plan_cost, solve_dispatch
 
 NAMES = (
     "A_e160_c100",

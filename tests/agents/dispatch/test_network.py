@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from stormgym.agents.training.dispatch_networks import DispatchFeatures, is_dispatch
+from stormgym.agents.dispatch.network import DispatchFeatures, is_dispatch
 from stormgym.agents.training.learners import maskable_ppo, ppo, return_unit
-from stormgym.agents.training.vec_env import make_vec_env
+from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.dispatch.core import STATE
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ENV_ID = "GeneratorDispatch-v0"
 
 

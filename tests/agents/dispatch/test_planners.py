@@ -8,17 +8,17 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from stormgym.agents.dfl import policies
 from stormgym.agents.dfl.learner import FineTuning
-from stormgym.agents.evaluation.rollouts import evaluate
-from stormgym.agents.planning.dispatch import online_greedy, solve_dispatch
-from stormgym.agents.planning.dispatch_policies import (
+from stormgym.agents.dispatch import forecasters as policies
+from stormgym.agents.dispatch.flow import online_greedy, solve_dispatch
+from stormgym.agents.dispatch.planners import (
     OnlineGreedy,
     ReplanningDispatch,
     kernel_weights,
     plan,
     typical_storms,
 )
+from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.policy import AGENTS, make_policy
 from stormgym.envs.dispatch.profiles import resolve_profile
 from stormgym.predictors.outage_ode import OutageODE

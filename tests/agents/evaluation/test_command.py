@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from stormgym.agents.evaluation.lineup import known_agents, resolve_agents
 from stormgym.agents.evaluation.options import EnvOptions, check_env_id, check_env_kwargs, limit_of
+from stormgym.agents.lineup import known_agents, resolve_agents
 from stormgym.envs.data import resolve_city
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SMALL = ("--city", "synthetic:6:0", "--predictor", "point")
 
 

@@ -18,16 +18,16 @@ import numpy as np
 import pytest
 
 import stormgym  # noqa: F401
-from stormgym.agents.evaluation.jobs import sub_city
-from stormgym.agents.evaluation.lineup import resolve_agents
 from stormgym.agents.evaluation.rollouts import evaluate
+from stormgym.agents.lineup import resolve_agents
 from stormgym.agents.policy import Policy, make_policy
 from stormgym.agents.pretrained import known_pretrained, load_card, load_pretrained
 from stormgym.agents.pretrained.cards import FOLDER, Card, Score, check_name, read_card, write_card
+from stormgym.agents.restoration.todays_jobs import sub_city
 from stormgym.envs.data import resolve_city
 from stormgym.envs.restoration.layout import observation_space
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FULL = os.environ.get("STORMGYM_FULL") == "1"
 KNOWN = known_pretrained()
 ANY = next(iter(KNOWN), "")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from stormgym.agents.planning.annealing import Annealing
-from stormgym.agents.planning.local_search import CHUNK, plan_orders, search_orders
-from stormgym.agents.planning.orders import OrderProblem
-from stormgym.agents.planning.policies import city_order, mean_repair_h
+from stormgym.agents.restoration.planners import city_order, mean_repair_h
+from stormgym.agents.restoration.search.annealing import Annealing
+from stormgym.agents.restoration.search.local_search import CHUNK, plan_orders, search_orders
+from stormgym.agents.restoration.search.orders import OrderProblem
 from stormgym.envs import equity
 from stormgym.envs.data import City
 

@@ -13,20 +13,20 @@ from numpy.testing import assert_allclose, assert_array_equal
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from stormgym.agents.planning.expected_gap import (
+from stormgym.agents.policy import make_policy
+from stormgym.agents.restoration.outlook import shock_posterior
+from stormgym.agents.restoration.planners import ClairvoyantFairPolicy, EquityPlanner, RepairmanPolicy
+from stormgym.agents.restoration.search.expected_gap import (
     expected_gap,
     plan_expected_gap,
     sample_lognormal,
     sample_quantiles,
     uniform_scenarios,
 )
-from stormgym.agents.planning.orders import OrderProblem
-from stormgym.agents.planning.outlook import shock_posterior
-from stormgym.agents.planning.policies import ClairvoyantFairPolicy, EquityPlanner, RepairmanPolicy
-from stormgym.agents.planning.routing import plan_route
-from stormgym.agents.policy import make_policy
-from stormgym.agents.training.vec_env import make_vec_env
+from stormgym.agents.restoration.search.orders import OrderProblem
+from stormgym.agents.restoration.search.routing import plan_route
 from stormgym.envs import equity
+from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.data import City
 from stormgym.envs.restoration.env import RestorationEnv
 from stormgym.envs.restoration.vector_env import RestorationVectorEnv

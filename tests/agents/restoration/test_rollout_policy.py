@@ -11,9 +11,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import stormgym  # noqa: F401
 from stormgym.agents.evaluation.rollouts import evaluate
-from stormgym.agents.planning.orders import OrderProblem
-from stormgym.agents.planning.rollout import RolloutPolicy, greedy_orders
 from stormgym.agents.policy import make_policy
+from stormgym.agents.restoration.rollout import RolloutPolicy, greedy_orders
+from stormgym.agents.restoration.search.orders import OrderProblem
 
 ENV: dict[str, Any] = {"city": "synthetic:8:1", "predictor": "cp"}
 
@@ -118,7 +118,7 @@ def test_policy__observes_masks_that_close_far_regions() -> None:
 def test_policy__is_faster_than_the_rules_and_a_tight_limit_narrows_the_gap() -> None:
     def played(limit: float, names: tuple[str, ...]) -> Any:
         env_kwargs = {**ENV, "cost_limit": limit}
-        from stormgym.agents.evaluation.lineup import resolve_agents
+        from stormgym.agents.lineup import resolve_agents
 
         entrants = resolve_agents(list(names), "Restoration-v0")
         return evaluate("Restoration-v0", entrants, episodes=60, seed=0, env_kwargs=env_kwargs)

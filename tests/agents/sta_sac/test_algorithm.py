@@ -12,11 +12,10 @@ import torch
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from stormgym.agents.attention.multiplier import LagrangeMultiplier, LimitMultiplier
+from stormgym.agents.attention.networks import SHAPES
 from stormgym.agents.policy import make_policy
-from stormgym.agents.sta_sac.algorithm import STASAC
-from stormgym.agents.sta_sac.buffer import EpisodeReplayBuffer
-from stormgym.agents.sta_sac.control_variate import Forecast, without_luck
-from stormgym.agents.sta_sac.features import (
+from stormgym.agents.restoration.network.features import (
     CREW,
     N_STATIC,
     EpisodeFeatures,
@@ -25,15 +24,16 @@ from stormgym.agents.sta_sac.features import (
     scales_of,
     split_groups,
 )
+from stormgym.agents.restoration.network.scenarios import expected_to_go
+from stormgym.agents.sta_sac.algorithm import STASAC
+from stormgym.agents.sta_sac.buffer import EpisodeReplayBuffer
+from stormgym.agents.sta_sac.control_variate import Forecast, without_luck
 from stormgym.agents.sta_sac.losses import clipped_surrogate, retrace_targets
-from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier, LimitMultiplier
-from stormgym.agents.sta_sac.networks import SHAPES
 from stormgym.agents.sta_sac.policy import Critics
-from stormgym.agents.sta_sac.scenarios import expected_to_go
 from stormgym.agents.training.learners import sta_sac
 from stormgym.agents.training.play import make_training_env, play
 from stormgym.agents.training.settings import STASACSettings
-from stormgym.agents.training.vec_env import make_vec_env
+from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.equity import pair_matrix
 from stormgym.envs.restoration.layout import COLUMN, crew_columns, regions_of
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from stormgym.agents.evaluation.options import EnvOptions
-from stormgym.agents.training.door import env_options
+from stormgym.agents.training.command import env_options
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SMALL = ("--city", "synthetic:8:1", "--predictor", "none", "--num-envs", "8", "--eval-episodes", "8")
 QUICK_PPO = (
     "--maskable-ppo.n-steps",

@@ -11,10 +11,10 @@ import torch
 from results_table.rows import Row, small
 from results_table.training import Trainer
 
+from stormgym.agents.attention.multiplier import LagrangeMultiplier
 from stormgym.agents.policy import AGENTS
-from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier
-from stormgym.agents.training.runs import load_policy, open_run
-from stormgym.agents.training.vec_env import make_vec_env
+from stormgym.agents.runs import load_policy, open_run
+from stormgym.envs.adapters.sb3 import make_vec_env
 
 DEVICES = [
     "cpu",

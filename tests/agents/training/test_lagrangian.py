@@ -11,7 +11,7 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.logger import KVWriter, Logger
 
-from stormgym.agents.sta_sac.multiplier import LagrangeMultiplier
+from stormgym.agents.attention.multiplier import LagrangeMultiplier
 from stormgym.agents.training.lagrangian import (
     LagrangianCallback,
     PricedReplayBuffer,
@@ -19,7 +19,7 @@ from stormgym.agents.training.lagrangian import (
     multiplier_state,
     restore_multiplier,
 )
-from stormgym.agents.training.vec_env import StormVecEnv, make_vec_env
+from stormgym.envs.adapters.sb3 import StormVecEnv, make_vec_env
 
 ENV_KWARGS: dict[str, Any] = {"city": "synthetic:7:1", "predictor": "none"}
 

@@ -13,6 +13,7 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env as make_dummy_vec_env
 
+from stormgym.agents.attention.heads import RegionExtractor, RegionScores, SummaryValue
 from stormgym.agents.attention_pg.algorithm import AttentionPG
 from stormgym.agents.attention_pg.policy import AttentionPolicy
 from stormgym.agents.policy import AGENTS
@@ -21,9 +22,8 @@ from stormgym.agents.sta_sac.policy import STASACPolicy
 from stormgym.agents.training import learners
 from stormgym.agents.training.lagrangian import PricedReplayBuffer, VecLagrangianReward
 from stormgym.agents.training.learners import WRAPPER_SETTINGS, Learner
-from stormgym.agents.training.networks import RegionExtractor, RegionScores, SummaryValue
 from stormgym.agents.training.settings import AttentionPGSettings, STASACSettings
-from stormgym.agents.training.vec_env import make_vec_env
+from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.restoration.layout import CREW_SCALARS, crew_columns
 
 ENV_KWARGS: dict[str, Any] = {"city": "synthetic:7:1", "predictor": "none"}

@@ -20,7 +20,7 @@ from stormgym.agents.dfl.learner import FineTuning, fine_tune
 from stormgym.agents.dfl.losses import relaxed_cost, relaxed_plan, spo_plus
 from stormgym.agents.dfl.problem import regret
 from stormgym.agents.dfl.qp_layer import qp_layer
-from stormgym.agents.dfl.undergrounding import (
+from stormgym.agents.undergrounding.decision import (
     TUNING,
     KnapsackProblem,
     SAIDIModel,
@@ -221,7 +221,7 @@ def test_seasons__are_those_of_the_profile_and_its_features() -> None:
 
 
 def test_fit_saidi_forecaster__is_shared_by_costs_and_storms(monkeypatch: pytest.MonkeyPatch) -> None:
-    from stormgym.agents.dfl import undergrounding
+    from stormgym.agents.undergrounding import decision as undergrounding
 
     monkeypatch.setattr(undergrounding, "TUNING", {k: replace(v, n_epochs=1, margin=0.0) for k, v in TUNING.items()})
     small = resolve_profile("synthetic:4:3")

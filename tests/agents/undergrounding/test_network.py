@@ -12,11 +12,11 @@ import torch
 
 from stormgym.agents.training.learners import maskable_ppo, ppo, return_unit, sta_ppo
 from stormgym.agents.training.settings import MaskablePPOSettings, STAPPOSettings
-from stormgym.agents.training.undergrounding_networks import SeasonExtractor, is_undergrounding, season_inputs
-from stormgym.agents.training.vec_env import make_vec_env
+from stormgym.agents.undergrounding.network import SeasonExtractor, is_undergrounding, season_inputs
+from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.undergrounding.core import OF_REGIONS, STATE
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ENV_ID = "Undergrounding-v0"
 
 

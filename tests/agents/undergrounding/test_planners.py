@@ -12,9 +12,10 @@ from gymnasium.utils.env_checker import data_equivalence as same
 from pettingzoo.test import api_test, seed_test
 
 import stormgym
-from stormgym.agents.evaluation.lineup import known_agents
-from stormgym.agents.planning.hardening import best_plan, case_of, left_h
-from stormgym.agents.planning.hardening_policies import (
+from stormgym.agents.lineup import known_agents
+from stormgym.agents.policy import AGENTS, make_policy
+from stormgym.agents.undergrounding.case import best_plan, case_of, left_h
+from stormgym.agents.undergrounding.planners import (
     BuryNothing,
     FairHardening,
     OracleHardening,
@@ -22,9 +23,8 @@ from stormgym.agents.planning.hardening_policies import (
     TriLevel,
     sampled_storms,
 )
-from stormgym.agents.planning.players import NATURES, BestCrews, WorstStorm, play_game
-from stormgym.agents.planning.trilevel import solve_trilevel
-from stormgym.agents.policy import AGENTS, make_policy
+from stormgym.agents.undergrounding.players import NATURES, BestCrews, WorstStorm, play_game
+from stormgym.agents.undergrounding.trilevel.solve import solve_trilevel
 from stormgym.envs.undergrounding.adversary import DefenderAttackerEnv, action_of, storm_of
 from stormgym.envs.undergrounding.profiles import resolve_profile
 from stormgym.envs.undergrounding.side import SideEnv
@@ -135,7 +135,7 @@ def test_best_plan__local_search_comes_close_where_plans_are_too_many_to_list(mo
         return env.profile.loss_h(left_h(plan[None], storms, env.profile.population, 1)).mean()
 
     exact = value(best_plan(case, storms, env.profile))
-    monkeypatch.setattr("stormgym.agents.planning.hardening.MAX_LISTED", 3)
+    monkeypatch.setattr("stormgym.agents.undergrounding.case.MAX_LISTED", 3)
     assert exact <= value(best_plan(case, storms, env.profile)) <= 1.05 * exact
 
 
@@ -174,8 +174,8 @@ def test_fair_hardening__keeps_the_limit_on_new_seasons_and_costs_more_than_with
 
 
 def test_knapsacks__plan_on_networks_and_take_a_forecaster_of_their_own():
-    from stormgym.agents.dfl.hardening_policies import GDFKnapsack, TwoStageKnapsack
-    from stormgym.agents.dfl.undergrounding import SAIDIModel, simulated_seasons
+    from stormgym.agents.undergrounding.decision import SAIDIModel, simulated_seasons
+    from stormgym.agents.undergrounding.forecasters import GDFKnapsack, TwoStageKnapsack
 
     env = gym.make("Undergrounding-v0").unwrapped
     usual, tuned = TwoStageKnapsack.for_env(env), GDFKnapsack.for_env(env)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stormgym.agents.evaluation.storm_map import MapPanel, draw_storm_map
+from stormgym.agents.undergrounding.storm_map import MapPanel, draw_storm_map
 
 PLACE = np.array([[0.0, 0.0], [1.0, 0.5], [0.3, 0.9]])
 

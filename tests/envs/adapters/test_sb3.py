@@ -17,7 +17,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 import stormgym  # noqa: F401
-from stormgym.agents.training.vec_env import StormVecEnv, make_vec_env
+from stormgym.envs.adapters.sb3 import StormVecEnv, make_vec_env
 
 CITY = "synthetic:7:1"
 ENV_KWARGS: dict[str, Any] = {"city": CITY, "predictor": "none"}  # "none" needs no forest

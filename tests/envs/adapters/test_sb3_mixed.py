@@ -13,9 +13,9 @@ from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_suppo
 from stable_baselines3.common.monitor import Monitor
 
 from stormgym.agents.policy import make_policy
-from stormgym.agents.training.mixed import MixedPolicy, MixedVecEnv, make_mixed_vec_env, policy_for
 from stormgym.agents.training.play import Score, make_training_env, play
-from stormgym.agents.training.vec_env import StormVecEnv, make_vec_env
+from stormgym.envs.adapters.sb3 import StormVecEnv, make_vec_env
+from stormgym.envs.adapters.sb3_mixed import MixedPolicy, MixedVecEnv, make_mixed_vec_env, policy_for
 from stormgym.envs.data import City
 from stormgym.envs.data.resolve import many_cities, resolve_city
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stormgym.agents.planning.dispatch import plan_cost, solve_dispatch
+from stormgym.agents.dispatch.flow import plan_cost, solve_dispatch
 from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.dispatch.process import DispatchProcess, fit_to_stock
 from stormgym.envs.dispatch.profiles import resolve_profile, unserved_gap

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from stormgym.agents.planning.dispatch_policies import typical_storms
+from stormgym.agents.dispatch.planners import typical_storms
 from stormgym.agents.policy import make_policy
 from stormgym.envs.data.tables import DataError
 from stormgym.envs.dispatch.folder import load_profile
@@ -22,7 +22,7 @@ from stormgym.envs.dispatch.forecasts import typical_wave
 from stormgym.envs.dispatch.profiles import half_of_doing_nothing, resolve_profile, unserved_gap
 from stormgym.envs.dispatch.recorded import RecordedProfile, first_periods
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 ENV_ID = "GeneratorDispatch-v0"
 CUSTOMERS = {"01001": 4_000, "01003": 9_000, "01005": 2_500, "01007": 6_000}
 STARTS = {"early": "2021-08-28T00:00:00", "late": "2023-01-30T18:00:00"}

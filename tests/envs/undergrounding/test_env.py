@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import stormgym  # noqa: F401  (registers the ids)
-from stormgym.agents.planning.trilevel import worst_case
+from stormgym.agents.undergrounding.trilevel.solve import worst_case
 from stormgym.envs.undergrounding.core import STATE, UndergroundingCore
 from stormgym.envs.undergrounding.env import UndergroundingEnv
 from stormgym.envs.undergrounding.forecasts import Outlook, forecaster

@@ -13,19 +13,19 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from stormgym.agents.evaluation.lineup import resolve_agents
+from stormgym.agents.attention.networks import SHAPES, EpisodeNet, PaperNet
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.evaluation.statistics import paired_difference
-from stormgym.agents.planning.expected_gap import expected_gap
-from stormgym.agents.planning.outlook import Outlook
-from stormgym.agents.planning.situation import parts
+from stormgym.agents.lineup import resolve_agents
 from stormgym.agents.policy import make_policy, split_lookahead
 from stormgym.agents.pretrained import load_pretrained
-from stormgym.agents.sta_sac.features import N_STATIC, EpisodeFeatures, n_crew_features
-from stormgym.agents.sta_sac.lookahead import LookaheadPolicy, look_ahead
-from stormgym.agents.sta_sac.networks import SHAPES, EpisodeNet, PaperNet
+from stormgym.agents.restoration.network.features import N_STATIC, EpisodeFeatures, n_crew_features
+from stormgym.agents.restoration.network.lookahead import LookaheadPolicy, look_ahead
+from stormgym.agents.restoration.outlook import Outlook
+from stormgym.agents.restoration.search.expected_gap import expected_gap
+from stormgym.agents.restoration.situation import parts
 from stormgym.agents.training import learners
-from stormgym.agents.training.vec_env import make_vec_env
+from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.restoration.layout import regions_of
 from stormgym.envs.restoration.vector_env import RestorationVectorEnv
 

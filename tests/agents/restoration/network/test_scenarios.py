@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stormgym.agents.sta_sac.scenarios import Rows, advantages
+from stormgym.agents.restoration.network.scenarios import Rows, advantages
 
 
 @pytest.mark.parametrize(

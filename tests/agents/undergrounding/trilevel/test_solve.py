@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from stormgym.agents.planning.trilevel import MAX_BRUTE_FORCE, crew_response, solve_trilevel, worst_case
-from stormgym.agents.planning.trilevel_baselines import BASELINES, solve_baseline
-from stormgym.agents.planning.trilevel_compact import solve_compact
-from stormgym.agents.planning.trilevel_problem import WorstStorm, knapsack, list_patterns, make_problem
+from stormgym.agents.undergrounding.trilevel.baselines import BASELINES, solve_baseline
+from stormgym.agents.undergrounding.trilevel.compact import solve_compact
+from stormgym.agents.undergrounding.trilevel.problem import WorstStorm, knapsack, list_patterns, make_problem
+from stormgym.agents.undergrounding.trilevel.solve import MAX_BRUTE_FORCE, crew_response, solve_trilevel, worst_case
 
 FULL = os.environ.get("STORMGYM_FULL") == "1"
 NAMES = ("n10_uniform", "n14_nonuniform", "n5_uniform", "n8_nonuniform", "tiny2", "tiny3", "tiny4_frac")
@@ -511,7 +511,7 @@ def test_baselines__mean_plans_are_enumeration() -> None:
 
 
 def test_docs__python_blocks_run(capsys: pytest.CaptureFixture[str]) -> None:
-    page = Path(__file__).resolve().parents[2] / "docs" / "planners_trilevel.md"
+    page = Path(__file__).resolve().parents[4] / "docs" / "planners_trilevel.md"
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert blocks
     for block in blocks:

@@ -1,0 +1,1 @@
+"""GeneratorDispatch-v0: exact plans, planners, and forecasters tuned on plans."""

@@ -1,0 +1,1 @@
+"""Restoration-v0: rules, planners, and what networks see of it."""

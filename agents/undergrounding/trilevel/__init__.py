@@ -1,0 +1,1 @@
+"""The least loss in the worst storm to which crews answer: three levels, exact, and simpler models."""

@@ -1,0 +1,1 @@
+"""Other libraries of reinforcement learning: thin adapters."""
