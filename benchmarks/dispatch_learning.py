@@ -23,7 +23,7 @@ from learning_cells import Result, measure_parts
 from pages import replace_block
 
 from stormgym.agents.evaluation.figures import save_png
-from stormgym.agents.evaluation.report import make_console
+from stormgym.agents.terminal import make_console
 
 Part = Literal["table", "withheld", "weights", "sweeps", "cities"]
 PARTS: tuple[Part, ...] = ("table", "withheld", "weights", "sweeps", "cities")

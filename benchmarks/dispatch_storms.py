@@ -29,7 +29,7 @@ from stormgym.agents.dispatch.decision import DispatchProblem, Events, events_of
 from stormgym.agents.dispatch.flow import online_greedy
 from stormgym.agents.dispatch.forecasters import N_PLANNED, AdaptiveDispatch
 from stormgym.agents.dispatch.planners import typical_storms
-from stormgym.agents.evaluation.report import make_console
+from stormgym.agents.terminal import make_console
 from stormgym.envs.dispatch.profiles import resolve_profile
 from stormgym.envs.dispatch.recorded import RecordedProfile
 from stormgym.predictors.outage_ode import Loss, OutageODE

@@ -28,13 +28,13 @@ from stable_baselines3.common.save_util import load_from_zip_file
 import stormgym
 from stormgym.agents.evaluation.options import held_out, limit_of
 from stormgym.agents.evaluation.rollouts import evaluate
-from stormgym.agents.policy import agent_spec
+from stormgym.agents.learners.sb3 import Learner
 from stormgym.agents.pretrained.cards import FOLDER, Card, Score, TrainedOn, check_name, read_card, write_card
 from stormgym.agents.pretrained.loading import load_pretrained
 from stormgym.agents.pretrained.sta_sac import NETWORK, write_weights
+from stormgym.agents.registry import agent_spec
 from stormgym.agents.runs import MODEL, Run, RunSettings, open_run
 from stormgym.agents.training.command import env_options
-from stormgym.agents.training.learners import Learner
 from stormgym.envs.data.resolve import many_cities
 from stormgym.envs.making import make_batch
 from stormgym.envs.restoration.layout import n_groups_of

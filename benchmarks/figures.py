@@ -19,7 +19,7 @@ import tyro
 from numpy.typing import NDArray
 from PIL import Image
 
-from stormgym.agents.policy import make_policy
+from stormgym.agents.lineup import make_policy
 from stormgym.envs.dispatch.env import GeneratorDispatchEnv
 from stormgym.envs.restoration.env import RestorationEnv
 from stormgym.envs.undergrounding.env import UndergroundingEnv

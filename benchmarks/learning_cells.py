@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from stormgym.agents.evaluation.report import make_console
-from stormgym.agents.evaluation.statistics import Estimate, mean_estimate
-from stormgym.agents.evaluation.summary import write_atomically
+from stormgym.agents.files import write_atomically
+from stormgym.agents.statistics import Estimate, mean_estimate
+from stormgym.agents.terminal import make_console
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

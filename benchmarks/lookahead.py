@@ -20,11 +20,12 @@ from pages import replace_block
 from rich.console import Console
 from rich.progress import track
 
-from stormgym.agents.evaluation.report import make_console, simple_table
-from stormgym.agents.evaluation.rollouts import Entrant, evaluate
-from stormgym.agents.evaluation.statistics import mean_estimate, paired_difference
+from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.lineup import resolve_agents
+from stormgym.agents.policy import Entrant
 from stormgym.agents.restoration.network.lookahead import look_ahead
+from stormgym.agents.statistics import mean_estimate, paired_difference
+from stormgym.agents.terminal import make_console, simple_table
 
 ENV_ID = "Restoration-v0"
 PLANNER = "equity-planner"

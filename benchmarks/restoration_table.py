@@ -33,8 +33,9 @@ from results_table.training import Stopping, Trainer, seed_folder, steps_done, t
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from stormgym.agents.evaluation.report import make_console
-from stormgym.agents.evaluation.summary import plain, write_atomically
+from stormgym.agents.evaluation.summary import plain
+from stormgym.agents.files import write_atomically
+from stormgym.agents.terminal import make_console
 
 BLOCK = "restoration_table"
 _POLL_S = 1.0

@@ -33,14 +33,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from stormgym.agents.evaluation.bootstrap import relative_difference
 from stormgym.agents.evaluation.figures import save_png
-from stormgym.agents.evaluation.report import make_console, simple_table
 from stormgym.agents.evaluation.rollouts import evaluate
-from stormgym.agents.evaluation.statistics import Estimate, mean_estimate
-from stormgym.agents.evaluation.summary import write_atomically
-from stormgym.agents.lineup import resolve_agents
-from stormgym.agents.policy import split_lookahead
+from stormgym.agents.files import write_atomically
+from stormgym.agents.lineup import resolve_agents, split_lookahead
 from stormgym.agents.pretrained.cards import FOLDER
 from stormgym.agents.runs import find_model
+from stormgym.agents.statistics import Estimate, mean_estimate
+from stormgym.agents.terminal import make_console, simple_table
 from stormgym.envs.data import City, resolve_city
 
 ENV_ID = "Restoration-v0"

@@ -23,11 +23,12 @@ from pages import replace_block
 from results_table.training import Trainer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from stormgym.agents.evaluation.report import make_console
 from stormgym.agents.evaluation.rollouts import evaluate
-from stormgym.agents.evaluation.statistics import mean_estimate
-from stormgym.agents.evaluation.summary import plain, write_atomically
+from stormgym.agents.evaluation.summary import plain
+from stormgym.agents.files import write_atomically
 from stormgym.agents.lineup import resolve_agents
+from stormgym.agents.statistics import mean_estimate
+from stormgym.agents.terminal import make_console
 from stormgym.envs.undergrounding.profiles import resolve_profile
 
 ENV_ID = "Undergrounding-v0"

@@ -21,8 +21,8 @@ from pages import replace_block
 from undergrounding_cells import TUNED, WITHHELD, Cell, measured, order, setting_cells, weight_cells
 
 from stormgym.agents.evaluation.figures import save_png
-from stormgym.agents.evaluation.report import make_console
-from stormgym.agents.evaluation.statistics import mean_estimate
+from stormgym.agents.statistics import mean_estimate
+from stormgym.agents.terminal import make_console
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -28,7 +28,7 @@ import tyro
 from learning_cells import markdown
 from pages import replace_block
 
-from stormgym.agents.evaluation.report import make_console
+from stormgym.agents.terminal import make_console
 from stormgym.agents.undergrounding.trilevel.solve import worst_case
 from stormgym.envs.undergrounding.core import SeasonSource
 from stormgym.envs.undergrounding.profiles import resolve_profile

@@ -24,7 +24,7 @@ from undergrounding_results.figures import draw_map, draw_sweeps
 from undergrounding_results.tables import coverage_table, loss_table, sweep_table
 
 from stormgym.agents.evaluation.figures import save_png
-from stormgym.agents.evaluation.report import make_console
+from stormgym.agents.terminal import make_console
 
 Part = Literal["table", "coverage", "sweeps", "map"]
 PARTS: tuple[Part, ...] = ("table", "coverage", "sweeps", "map")

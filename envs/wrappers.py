@@ -87,7 +87,7 @@ class CostInfo(gym.Wrapper[Any, Any, Any, Any]):
 class LagrangianReward(gym.Wrapper[Any, Any, Any, Any]):
     """Reward minus `multiplier` times cost; the plain reward stays in `info["reward"]`.
 
-    Set `multiplier` (>= 0) as it is learnt: `stormgym.agents.training.lagrangian` does.
+    Set `multiplier` (>= 0) as it is learnt: `stormgym.agents.learners.lagrangian` does.
     """
 
     def __init__(self, env: gym.Env[Any, Any], multiplier: float = 0.0) -> None:

@@ -45,7 +45,7 @@ from rich.console import Console
 from rich.table import Table
 
 import stormgym  # noqa: F401  (registers the environment)
-from stormgym.agents.policy import make_policy
+from stormgym.agents.lineup import make_policy
 from stormgym.envs.data import OutageRecord, read_eaglei, read_outage_counts
 from stormgym.envs.data.tables import write_table
 from stormgym.envs.dispatch.profiles import resolve_profile

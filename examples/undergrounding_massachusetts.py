@@ -43,7 +43,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from sklearn.exceptions import ConvergenceWarning
 
 from stormgym.agents.evaluation.figures import save_png
-from stormgym.agents.evaluation.statistics import mean_estimate
+from stormgym.agents.statistics import mean_estimate
 from stormgym.agents.undergrounding.storm_map import MapPanel, draw_storm_map
 from stormgym.agents.undergrounding.trilevel.baselines import solve_baseline
 from stormgym.agents.undergrounding.trilevel.solve import solve_trilevel, worst_case

@@ -12,7 +12,9 @@ import gymnasium as gym
 import pytest
 
 import stormgym
-from stormgym.agents.policy import AGENTS, DEFAULT_AGENT, agent_spec, make_policy
+from stormgym.agents.lineup import make_policy
+from stormgym.agents.policy import DEFAULT_AGENT
+from stormgym.agents.registry import AGENTS, agent_spec
 from stormgym.envs import register_envs
 
 ROOT = Path(__file__).resolve().parent.parent

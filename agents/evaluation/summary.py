@@ -5,28 +5,20 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
-import tempfile
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stormgym.agents.domain import Headline, headline_for
+from stormgym.agents.domain import Headline
 from stormgym.agents.evaluation.rollouts import AgentRecord, Evaluation
-from stormgym.agents.evaluation.statistics import Estimate, mean_estimate, paired_difference, wilson_interval
+from stormgym.agents.files import write_atomically
+from stormgym.agents.moved import forward
+from stormgym.agents.registry import domain_of
+from stormgym.agents.statistics import Estimate, mean_estimate, paired_difference, wilson_interval
+from stormgym.agents.versions import package_versions
 
-VERSIONS_OF = (
-    "stormgym",
-    "gymnasium",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "quantile-forest",
-    "torch",
-    "stable-baselines3",
-)
+__getattr__ = forward(__name__)
 
 OVER_LIMIT_TOLERANCE = 1e-6
 """An episode is over the limit when its cost exceeds it by more than this: sums of steps carry rounding."""
@@ -44,7 +36,7 @@ def summarise(evaluation: Evaluation, confidence_level: float = 0.95) -> dict[st
     (`excess_over_clairvoyant_h` for Restoration-v0); `paired` (differences to the best heuristic, `versus`);
     and `episodes`, a list with one dict an episode.
     """
-    headline = headline_for(evaluation.env_id)
+    headline = domain_of(evaluation.env_id).headline
     best = best_heuristic(evaluation)
     agents = {
         name: _agent(record, evaluation, headline, best, confidence_level) for name, record in evaluation.agents.items()
@@ -53,7 +45,7 @@ def summarise(evaluation: Evaluation, confidence_level: float = 0.95) -> dict[st
         "env": evaluation.env_id,
         "episodes": evaluation.episodes,
         "settings": {**evaluation.settings, "confidence_level": confidence_level},
-        "versions": _versions(),
+        "versions": package_versions(),
         "cost_limit": evaluation.cost_limit,
         "cost_limit_range": evaluation.cost_limit_range,
         "group_names": list(evaluation.group_names),
@@ -71,7 +63,7 @@ def best_heuristic(evaluation: Evaluation) -> str | None:
     Among agents that neither learn nor look at the future: the best mean objective of those whose mean cost (of cost /
     limit, where episodes have limits of their own) holds the limit; when none holds it, the lowest mean cost.
     """
-    headline = headline_for(evaluation.env_id)
+    headline = domain_of(evaluation.env_id).headline
     sign = 1.0 if headline.lower_is_better else -1.0
     field = {n: r for n, r in evaluation.agents.items() if not (r.learned or r.privileged)}
     if not field:
@@ -79,7 +71,7 @@ def best_heuristic(evaluation: Evaluation) -> str | None:
     cost = {n: float(r.metrics["cost"].mean()) for n, r in field.items()}
     limit = math.inf if evaluation.cost_limit is None else evaluation.cost_limit
     if evaluation.cost_limit_range is not None:
-        cost = {n: float((r.metrics["cost"] / r.metrics["cost_limit_h"]).mean()) for n, r in field.items()}
+        cost = {n: float((r.metrics["cost"] / evaluation.limits_of(r)).mean()) for n, r in field.items()}
         limit = 1.0
     feasible = [n for n in field if cost[n] <= limit]
     if not feasible:
@@ -134,16 +126,6 @@ def _put(out: dict[str, Any], key: str, estimate: Estimate) -> None:
     out[f"{key}_ci"] = [estimate.low, estimate.high]
 
 
-def _versions() -> dict[str, str | None]:
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in VERSIONS_OF:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found
-
-
 def plain(value: Any) -> Any:
     """Return `value` as JSON takes it: arrays as lists, NaN and infinity as None."""
     if isinstance(value, dict):
@@ -164,18 +146,3 @@ def plain(value: Any) -> Any:
 def write_json(summary: dict[str, Any], file: str | os.PathLike[str]) -> Path:
     """Write a summary; a reader never meets half a file, and the folder is made when it is missing."""
     return write_atomically(file, json.dumps(plain(summary), indent=1, allow_nan=False) + "\n")
-
-
-def write_atomically(file: str | os.PathLike[str], text: str) -> Path:
-    """Write text to a file by way of a temporary one beside it."""
-    path = Path(file)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".tmp", delete=False) as temporary:
-        temporary.write(text)
-    try:
-        os.chmod(temporary.name, 0o644)
-        os.replace(temporary.name, path)
-    except OSError:
-        os.unlink(temporary.name)
-        raise
-    return path

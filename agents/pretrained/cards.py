@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from stormgym.agents.files import write_atomically
+
 FOLDER = Path(__file__).resolve().parent
 """Where the package keeps its pretrained agents."""
 
@@ -121,8 +123,6 @@ def read_card(file: Path) -> Card:
 
 def write_card(card: Card, folder: Path) -> Path:
     """Write `NAME.json`; see `check_name`."""
-    from stormgym.agents.evaluation.summary import write_atomically
-
     text = json.dumps(asdict(card), indent=1, ensure_ascii=False)
     return write_atomically(folder / f"{check_name(card.name)}.json", text + "\n")
 

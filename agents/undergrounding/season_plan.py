@@ -14,9 +14,10 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from stormgym.agents.evaluation.report import simple_table
-from stormgym.agents.evaluation.rollouts import Entrant
-from stormgym.agents.evaluation.summary import write_atomically
+from stormgym.agents.domain import PlanReport, PlanRequest
+from stormgym.agents.files import write_atomically
+from stormgym.agents.policy import Entrant
+from stormgym.agents.terminal import simple_table
 from stormgym.agents.undergrounding.case import left_h
 from stormgym.agents.undergrounding.planners import N_SAMPLES, sampled_storms
 from stormgym.envs.data.assemble import default_group_names
@@ -74,6 +75,20 @@ class HardeningPlan:
     cost_limit_h: float
     basis: str
     """What the storms that may come are."""
+
+
+def plan_season(name: str, entrant: Entrant, request: PlanRequest) -> PlanReport:
+    """The plan of one agent for a season: what `evaluate.py --plan` prints.
+
+    Raises:
+        ValueError: an option without a use here, an argument that the environment does not take, or as
+            `make_hardening_plan`.
+    """
+    useless = [name for name, value in (("jobs", request.jobs_file), ("start", request.start)) if value is not None]
+    if useless:
+        raise ValueError(f"--plan of {request.env_id} has no use for {', '.join(f'--{name}' for name in useless)}")
+    plan = make_hardening_plan(name, entrant, env_kwargs=request.env_kwargs, seed=request.seed)
+    return PlanReport(render_hardening_plan(plan), lambda file: write_hardening_csv(plan, file))
 
 
 def make_hardening_plan(

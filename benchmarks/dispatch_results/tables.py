@@ -6,7 +6,7 @@ import numpy as np
 from learning_cells import Result, by, difference, headroom, markdown, number, regrets
 
 from dispatch_results.cells import SWEEPS, Cell
-from stormgym.agents.evaluation.statistics import mean_estimate
+from stormgym.agents.statistics import mean_estimate
 
 NAMES = {
     "do-nothing": "do nothing",

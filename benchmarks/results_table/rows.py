@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-from stormgym.agents.policy import AGENTS, agent_spec
+from stormgym.agents.registry import AGENTS, agent_spec
 
 ENV_ID = "Restoration-v0"
 Group = Literal["Table 1 baselines", "learners", "planners", "ablations", "frontier"]

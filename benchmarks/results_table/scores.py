@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from results_table.rows import ENV_ID, SPLIT, Row
 from results_table.training import TrainingTime, changed_settings, settings_today
 from stormgym.agents.evaluation.rollouts import evaluate
-from stormgym.agents.evaluation.statistics import mean_estimate, wilson_interval
-from stormgym.agents.evaluation.summary import OVER_LIMIT_TOLERANCE, plain, write_atomically
+from stormgym.agents.evaluation.summary import OVER_LIMIT_TOLERANCE, plain
+from stormgym.agents.files import write_atomically
 from stormgym.agents.lineup import resolve_agents
 from stormgym.agents.runs import VERSIONS, Run, versions
+from stormgym.agents.statistics import mean_estimate, wilson_interval
 from stormgym.envs.data import City, resolve_city
 from stormgym.envs.making import episode_seeds, make_batch
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from results_table.rows import GROUPS, Row
 from results_table.scores import Score
 from stormgym.agents.evaluation.bootstrap import iqm_estimate, probability_of_improvement, relative_difference
-from stormgym.agents.evaluation.statistics import Estimate, mean_estimate
+from stormgym.agents.statistics import Estimate, mean_estimate
 
 OUTAGE, GAP = "mean_outage_h", "gap_h"
 EPOPR_MARGINS = (0.0360, 0.1419)

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from results_table.rows import GROUPS
 from results_table.summary import EPOPR_MARGINS, AcrossLine, CityTable, Line
-from stormgym.agents.evaluation.report import PRIVILEGED_MARK, simple_table
-from stormgym.agents.evaluation.statistics import Estimate
+from stormgym.agents.statistics import Estimate
+from stormgym.agents.terminal import PRIVILEGED_MARK, simple_table
 
 _HEADS = (
     "agent",

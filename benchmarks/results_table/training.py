@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from results_table.rows import ENV_ID, Row
-from stormgym.agents.evaluation.summary import write_atomically
-from stormgym.agents.policy import agent_spec
+from stormgym.agents.files import write_atomically
+from stormgym.agents.registry import agent_spec
 from stormgym.agents.runs import SETTINGS, Run, open_run
 from stormgym.agents.training.checkpoints import BUFFER
 from stormgym.agents.training.command import env_options

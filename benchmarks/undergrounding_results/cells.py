@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from stormgym.agents.evaluation.summary import write_atomically
+from stormgym.agents.files import write_atomically
 from stormgym.envs.undergrounding.profiles import APPENDIX_G, Seasons, UndergroundingProfile, synthetic_profile
 from stormgym.predictors.uncertainty import ConformalPolytope
 from undergrounding_results.plans import KNOWN, METHODS, OURS, SWEPT, Outlook, forecasters, plan_known, plans_of

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from learning_cells import markdown, number
 
-from stormgym.agents.evaluation.statistics import Estimate, mean_estimate
+from stormgym.agents.statistics import Estimate, mean_estimate
 from undergrounding_results.cells import Cell, Result
 from undergrounding_results.plans import KNOWN, NOTHING, OURS, WHOLE
 from undergrounding_results.scores import COLUMNS

@@ -16,19 +16,8 @@ import torch
 from rich.console import Console
 
 import stormgym  # noqa: F401
-from stormgym.agents.runs import (
-    RunSettings,
-    create_run,
-    find_model,
-    load_policy,
-    open_run,
-    write_folder,
-)
-from stormgym.agents.training import command as door
-from stormgym.agents.training.callbacks import Evaluation, StopRequest
-from stormgym.agents.training.logs import CsvLog
-from stormgym.agents.training.play import EVALUATION_SEED, Score, make_training_env, play
-from stormgym.agents.training.settings import (
+from stormgym.agents.files import write_folder
+from stormgym.agents.learners.settings import (
     AttentionPGSettings,
     DQNSettings,
     HRLDPDPSettings,
@@ -37,6 +26,11 @@ from stormgym.agents.training.settings import (
     PPOSettings,
     STASACSettings,
 )
+from stormgym.agents.runs import RunSettings, create_run, find_model, load_policy, open_run
+from stormgym.agents.training import command as door
+from stormgym.agents.training.callbacks import Evaluation, StopRequest
+from stormgym.agents.training.logs import CsvLog
+from stormgym.agents.training.play import EVALUATION_SEED, Score, make_training_env, play
 
 ROOT = Path(__file__).resolve().parents[2]
 ENV_KWARGS: dict[str, Any] = {"city": "synthetic:7:1", "predictor": "none"}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from stormgym.agents.evaluation.statistics import (
+from stormgym.agents.statistics import (
     gini,
     mean_estimate,
     paired_difference,

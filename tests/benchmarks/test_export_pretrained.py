@@ -19,11 +19,11 @@ from rich.console import Console
 
 import stormgym
 from stormgym.agents.evaluation.rollouts import evaluate
+from stormgym.agents.learners.settings import MaskablePPOSettings, STASACPaperSettings, STASACSettings
 from stormgym.agents.pretrained import load_card, load_pretrained
 from stormgym.agents.restoration.todays_jobs import sub_city
 from stormgym.agents.runs import RunSettings, load_policy, open_run
 from stormgym.agents.training import command as training
-from stormgym.agents.training.settings import MaskablePPOSettings, STASACPaperSettings, STASACSettings
 from stormgym.envs.data import resolve_city
 
 ROOT = Path(__file__).resolve().parents[2]

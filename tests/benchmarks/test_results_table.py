@@ -24,7 +24,7 @@ from results_table.scores import Held, Place, Score
 from scipy import stats
 
 from stormgym.agents.evaluation.rollouts import evaluate
-from stormgym.agents.policy import AGENTS
+from stormgym.agents.registry import AGENTS
 from stormgym.envs.making import episode_seeds, make_batch
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from stormgym.agents.dispatch.network import DispatchFeatures, is_dispatch
-from stormgym.agents.training.learners import maskable_ppo, ppo, return_unit
+from stormgym.agents.learners.sb3 import maskable_ppo, ppo, return_unit
 from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.dispatch.core import STATE
 

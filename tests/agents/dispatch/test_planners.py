@@ -19,7 +19,8 @@ from stormgym.agents.dispatch.planners import (
     typical_storms,
 )
 from stormgym.agents.evaluation.rollouts import evaluate
-from stormgym.agents.policy import AGENTS, make_policy
+from stormgym.agents.lineup import make_policy
+from stormgym.agents.registry import AGENTS
 from stormgym.envs.dispatch.profiles import resolve_profile
 from stormgym.predictors.outage_ode import OutageODE
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from stormgym.agents.evaluation.options import EnvOptions, check_env_id, check_env_kwargs, limit_of
-from stormgym.agents.lineup import known_agents, resolve_agents
+from stormgym.agents.lineup import resolve_agents
+from stormgym.agents.registry import known_agents
 from stormgym.envs.data import resolve_city
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -19,8 +19,8 @@ import pytest
 
 import stormgym  # noqa: F401
 from stormgym.agents.evaluation.rollouts import evaluate
-from stormgym.agents.lineup import resolve_agents
-from stormgym.agents.policy import Policy, make_policy
+from stormgym.agents.lineup import make_policy, resolve_agents
+from stormgym.agents.policy import Policy
 from stormgym.agents.pretrained import known_pretrained, load_card, load_pretrained
 from stormgym.agents.pretrained.cards import FOLDER, Card, Score, check_name, read_card, write_card
 from stormgym.agents.restoration.todays_jobs import sub_city

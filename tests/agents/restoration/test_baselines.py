@@ -12,16 +12,16 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3.common.env_util import make_vec_env as make_dummy_vec_env
 from torch.distributions import Categorical
 
+from stormgym.agents.learners import sb3 as learners
+from stormgym.agents.learners.lagrangian import VecLagrangianReward
+from stormgym.agents.learners.maskable_dqn import MaskableDQN, open_only, random_open
 from stormgym.agents.restoration.network.hierarchical import (
     GroupedRegionExtractor,
     RegionHierarchicalPolicy,
     TwoLevelDistribution,
     TwoLevelScores,
 )
-from stormgym.agents.training import learners
 from stormgym.agents.training.callbacks import Evaluation
-from stormgym.agents.training.lagrangian import VecLagrangianReward
-from stormgym.agents.training.maskable_dqn import MaskableDQN, open_only, random_open
 from stormgym.agents.training.play import Score
 from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.restoration.layout import REGION_COLUMNS

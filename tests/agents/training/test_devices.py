@@ -12,7 +12,7 @@ from results_table.rows import Row, small
 from results_table.training import Trainer
 
 from stormgym.agents.attention.multiplier import LagrangeMultiplier
-from stormgym.agents.policy import AGENTS
+from stormgym.agents.registry import AGENTS
 from stormgym.agents.runs import load_policy, open_run
 from stormgym.envs.adapters.sb3 import make_vec_env
 

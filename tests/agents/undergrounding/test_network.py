@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from stormgym.agents.training.learners import maskable_ppo, ppo, return_unit, sta_ppo
-from stormgym.agents.training.settings import MaskablePPOSettings, STAPPOSettings
+from stormgym.agents.learners.sb3 import maskable_ppo, ppo, return_unit, sta_ppo
+from stormgym.agents.learners.settings import MaskablePPOSettings, STAPPOSettings
 from stormgym.agents.undergrounding.network import SeasonExtractor, is_undergrounding, season_inputs
 from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.undergrounding.core import OF_REGIONS, STATE

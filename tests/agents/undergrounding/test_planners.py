@@ -12,8 +12,8 @@ from gymnasium.utils.env_checker import data_equivalence as same
 from pettingzoo.test import api_test, seed_test
 
 import stormgym
-from stormgym.agents.lineup import known_agents
-from stormgym.agents.policy import AGENTS, make_policy
+from stormgym.agents.lineup import make_policy
+from stormgym.agents.registry import AGENTS, known_agents
 from stormgym.agents.undergrounding.case import best_plan, case_of, left_h
 from stormgym.agents.undergrounding.planners import (
     BuryNothing,

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 import stormgym  # noqa: F401  (registers the ids)
-from stormgym.agents.evaluation.command import UsageError, run_plan
-from stormgym.agents.lineup import resolve_agents
-from stormgym.agents.policy import make_policy
+from stormgym.agents.evaluation.command import run_plan
+from stormgym.agents.lineup import make_policy, resolve_agents
 from stormgym.agents.undergrounding.season_plan import RegionPlan, make_hardening_plan
+from stormgym.agents.usage import UsageError
 
 ENV_ID = "Undergrounding-v0"
 

@@ -15,7 +15,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from stormgym.agents.dispatch.planners import typical_storms
-from stormgym.agents.policy import make_policy
+from stormgym.agents.lineup import make_policy
 from stormgym.envs.data.tables import DataError
 from stormgym.envs.dispatch.folder import load_profile
 from stormgym.envs.dispatch.forecasts import typical_wave

@@ -15,15 +15,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from stormgym.agents.attention.networks import SHAPES, EpisodeNet, PaperNet
 from stormgym.agents.evaluation.rollouts import evaluate
-from stormgym.agents.evaluation.statistics import paired_difference
-from stormgym.agents.lineup import resolve_agents
-from stormgym.agents.policy import make_policy, split_lookahead
+from stormgym.agents.lineup import make_policy, resolve_agents, split_lookahead
 from stormgym.agents.pretrained import load_pretrained
 from stormgym.agents.restoration.network.features import N_STATIC, EpisodeFeatures, n_crew_features
 from stormgym.agents.restoration.network.lookahead import LookaheadPolicy, look_ahead
 from stormgym.agents.restoration.outlook import Outlook
 from stormgym.agents.restoration.search.expected_gap import expected_gap
 from stormgym.agents.restoration.situation import parts
+from stormgym.agents.statistics import paired_difference
 from stormgym.agents.training import learners
 from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.restoration.layout import regions_of

@@ -16,13 +16,13 @@ from stable_baselines3.common.env_util import make_vec_env as make_dummy_vec_env
 from stormgym.agents.attention.heads import RegionExtractor, RegionScores, SummaryValue
 from stormgym.agents.attention_pg.algorithm import AttentionPG
 from stormgym.agents.attention_pg.policy import AttentionPolicy
-from stormgym.agents.policy import AGENTS
+from stormgym.agents.learners import sb3 as learners
+from stormgym.agents.learners.lagrangian import PricedReplayBuffer, VecLagrangianReward
+from stormgym.agents.learners.sb3 import WRAPPER_SETTINGS, Learner
+from stormgym.agents.learners.settings import AttentionPGSettings, STASACSettings
+from stormgym.agents.registry import AGENTS
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.policy import STASACPolicy
-from stormgym.agents.training import learners
-from stormgym.agents.training.lagrangian import PricedReplayBuffer, VecLagrangianReward
-from stormgym.agents.training.learners import WRAPPER_SETTINGS, Learner
-from stormgym.agents.training.settings import AttentionPGSettings, STASACSettings
 from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.restoration.layout import CREW_SCALARS, crew_columns
 

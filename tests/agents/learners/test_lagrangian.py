@@ -12,7 +12,7 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.logger import KVWriter, Logger
 
 from stormgym.agents.attention.multiplier import LagrangeMultiplier
-from stormgym.agents.training.lagrangian import (
+from stormgym.agents.learners.lagrangian import (
     LagrangianCallback,
     PricedReplayBuffer,
     VecLagrangianReward,

@@ -1,10 +1,12 @@
-"""The learners behind the registry's names: each builds, loads and wraps a Stable-Baselines3 model."""
+"""Learners: each builds, loads and wraps a Stable-Baselines3 model behind a name of the registry."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,31 +20,26 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from stormgym.agents.attention import heads as networks
-from stormgym.agents.attention.multiplier import LagrangeMultiplier, return_unit_h
+from stormgym.agents.attention import heads
+from stormgym.agents.attention.multiplier import LagrangeMultiplier
 from stormgym.agents.attention.networks import EpisodeNet, PaperNet
 from stormgym.agents.attention_pg.algorithm import AttentionPG
-from stormgym.agents.dispatch.network import DispatchFeatures, is_dispatch
-from stormgym.agents.policy import AGENTS, Policy, agent_spec
-from stormgym.agents.restoration.network.hierarchical import GroupedRegionExtractor, RegionHierarchicalPolicy
-from stormgym.agents.sta_sac.algorithm import STASAC
-from stormgym.agents.training.lagrangian import LagrangianCallback, PricedReplayBuffer, VecLagrangianReward
-from stormgym.agents.training.maskable_dqn import MaskableDQN
-from stormgym.agents.training.settings import (
+from stormgym.agents.domain import load_entry
+from stormgym.agents.learners.lagrangian import LagrangianCallback, PricedReplayBuffer, VecLagrangianReward
+from stormgym.agents.learners.maskable_dqn import MaskableDQN
+from stormgym.agents.learners.settings import (
     AttentionPGSettings,
     DQNSettings,
-    HRLDPDPSettings,
     MaskableDQNSettings,
     MaskablePPOSettings,
     PPOSettings,
-    STAPPOSettings,
     STASACPaperSettings,
     STASACSettings,
 )
-from stormgym.agents.undergrounding.network import SeasonExtractor, is_undergrounding
-from stormgym.envs.adapters.sb3_mixed import policy_for
-from stormgym.envs.dispatch.forecasts import typical_wave
-from stormgym.envs.undergrounding.profiles import UndergroundingProfile, usual_loss_h
+from stormgym.agents.mixed import policy_for
+from stormgym.agents.policy import Policy
+from stormgym.agents.registry import AGENTS, agent_spec
+from stormgym.agents.sta_sac.algorithm import STASAC
 
 WRAPPER_SETTINGS = (
     "constrained",
@@ -78,6 +75,8 @@ class Learner:
     """Whether a trained one acts in cities with another number of regions (and the same number of groups)."""
     any_limit: ClassVar[bool] = False
     """Whether it learns where every episode has a cost limit of its own."""
+    must_match: ClassVar[str] = "size"
+    """What an environment must have in common with that of the training, for a trained one to act in it."""
 
     def check(self, venv: VecEnv) -> None:
         """Raise `ValueError` when the learner does not fit the environments' spaces."""
@@ -92,13 +91,25 @@ class Learner:
         del venv, settings
         return []
 
-    def arguments(self, venv: VecEnv, settings: Any) -> tuple[Any, dict[str, Any]]:
-        """Policy and keyword arguments of the algorithm."""
+    def arguments(self, venv: VecEnv, settings: Any, extractor: type[Any] | None) -> tuple[Any, dict[str, Any]]:
+        """Policy and keyword arguments of the algorithm; `extractor` as for `build`."""
         raise NotImplementedError(f"{type(self).__name__} must write arguments()")
 
-    def build(self, venv: VecEnv, settings: Any, *, seed: int, device: str = "cpu") -> BaseAlgorithm:
-        """Make a fresh model on environments that `wrap` prepared."""
-        policy, arguments = self.arguments(venv, settings)
+    def build(
+        self, venv: VecEnv, settings: Any, *, seed: int, device: str = "cpu", extractor: str | None = None
+    ) -> BaseAlgorithm:
+        """Make a fresh model on environments that `wrap` prepared.
+
+        Args:
+            venv: the environments.
+            settings: of the class `self.settings`.
+            seed: of networks and exploration.
+            device: torch device.
+            extractor: "module:Class" of the features that the environment's domain names (`Domain.extractor`); learners
+                with networks of their own pass it over.
+        """
+        features = None if extractor is None else load_entry(extractor)
+        policy, arguments = self.arguments(venv, settings, features)
         algorithm: Any = self.algorithm
         model: BaseAlgorithm = algorithm(policy, venv, seed=seed, device=device, verbose=0, **arguments)
         return model
@@ -106,6 +117,23 @@ class Learner:
     def load(self, path: Path, venv: VecEnv | None = None, *, device: str = "cpu", **kwargs: Any) -> BaseAlgorithm:
         """Read a saved model; with environments it can go on learning."""
         return self.algorithm.load(path, env=venv, device=device, **kwargs)
+
+    def fits(self, model: BaseAlgorithm, env: Any) -> bool:
+        """Whether a trained model can act in an environment (Env, VectorEnv or VecEnv) whose spaces are not its own.
+
+        It can where its network takes any number of regions (`any_regions`) and the observation has the same parts,
+        differing only in what has one number a choice.
+        """
+        space = getattr(env, "single_observation_space", None) or env.observation_space
+        known = model.observation_space
+        if not (self.any_regions and isinstance(space, spaces.Dict) and isinstance(known, spaces.Dict)):
+            return False
+        if set(space.spaces) != set(known.spaces):
+            return False
+        here, there = space["action_mask"].shape, known["action_mask"].shape
+        return all(
+            space[key].shape == here if known[key].shape == there else space[key] == known[key] for key in space.spaces
+        )
 
     def rebind(self, model: BaseAlgorithm, venv: VecEnv, settings: Any) -> None:
         """Give a model that was read back, to go on learning, what its file does not hold."""
@@ -176,13 +204,13 @@ class STASACLearner(Learner):
 
     def check(self, venv: VecEnv) -> None:
         """STA-SAC needs regions."""
-        if not networks.has_regions(venv.observation_space):
+        if not heads.has_regions(venv.observation_space):
             raise ValueError(
                 "sta-sac chooses among regions: it needs an observation with regions, crew and action_mask, "
                 "as Restoration-v0 gives. For other environments take ppo"
             )
 
-    def arguments(self, venv: VecEnv, settings: STASACSettings) -> tuple[Any, dict[str, Any]]:
+    def arguments(self, venv: VecEnv, settings: STASACSettings, extractor: Any) -> tuple[Any, dict[str, Any]]:
         """All settings; sizes go to the policy, the teacher is bound to the environments."""
         arguments = asdict(settings)
         sizes = (
@@ -201,6 +229,23 @@ class STASACLearner(Learner):
         arguments["teacher"] = teacher_of(settings.teacher, venv, arguments.pop("teacher_margin"))
         arguments["shared_luck"] = shock
         return "STASACPolicy", arguments
+
+    def fits(self, model: BaseAlgorithm, env: Any) -> bool:
+        """Whether a trained model can act in an environment (Env, VectorEnv or VecEnv) whose spaces are not its own.
+
+        It can where its network takes any number of regions (`any_regions`) and the observation has the same parts,
+        differing only in what has one number a choice.
+        """
+        space = getattr(env, "single_observation_space", None) or env.observation_space
+        known = model.observation_space
+        if not (self.any_regions and isinstance(space, spaces.Dict) and isinstance(known, spaces.Dict)):
+            return False
+        if set(space.spaces) != set(known.spaces):
+            return False
+        here, there = space["action_mask"].shape, known["action_mask"].shape
+        return all(
+            space[key].shape == here if known[key].shape == there else space[key] == known[key] for key in space.spaces
+        )
 
     def rebind(self, model: BaseAlgorithm, venv: VecEnv, settings: STASACSettings) -> None:
         """The teacher, bound to these environments."""
@@ -240,8 +285,8 @@ def teacher_of(name: str, venv: VecEnv, margin: float = 0.0) -> Policy | None:
 class LimitedLearner(Learner):
     """A learner that knows no constraint, on reward - lambda * cost where the environment has a cost."""
 
-    attention: ClassVar[bool] = False
-    """Whether it takes STA-SAC's attention network where regions are to be buried."""
+    extractor_arguments: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Further arguments of an extractor that encodes every choice."""
 
     def wrap(self, venv: VecEnv, settings: Any) -> VecEnv:
         """Add the Lagrangian reward, when the environments have a cost limit."""
@@ -255,9 +300,8 @@ class LimitedLearner(Learner):
             learning_rate=settings.multiplier_lr,
             method=settings.multiplier_method if settings.constrained else "projected",  # softplus is never zero
         )
-        space = venv.observation_space
-        # Restoration-v0 settles what an out-of-steps episode leaves open inside its last step
-        settled = networks.has_regions(space) or is_dispatch(space) or is_undergrounding(space)
+        # an environment that settles what an out-of-steps episode leaves open has no return to come
+        settled = venv.has_attr("settles_when_truncated") and all(venv.get_attr("settles_when_truncated"))
         return VecLagrangianReward(
             venv, multiplier, reward_scale=1.0 / return_unit(venv), bootstrap_truncated=not settled
         )
@@ -268,45 +312,37 @@ class LimitedLearner(Learner):
             return [LagrangianCallback(venv, settings.dual_episodes, fixed=not settings.constrained)]
         return []
 
-    def region_policy(self) -> Any:
-        """The policy class over regions."""
-        raise NotImplementedError(f"{type(self).__name__} must write region_policy()")
+    def policy_over_choices(self) -> Any:
+        """The policy class whose heads share their weights over choices (`stormgym.agents.attention.heads`)."""
+        raise NotImplementedError(f"{type(self).__name__} must write policy_over_choices()")
 
-    def arguments(self, venv: VecEnv, settings: Any) -> tuple[Any, dict[str, Any]]:
-        """The algorithm's own settings, with a policy over regions where the observation has them."""
+    def arguments(self, venv: VecEnv, settings: Any, extractor: type[Any] | None) -> tuple[Any, dict[str, Any]]:
+        """The algorithm's own settings, with the domain's features.
+
+        An extractor that encodes every choice (`scores_choices`) gets heads over choices; other features and plain
+        observations get a multi-layer perceptron.
+        """
         outside = {"width", *WRAPPER_SETTINGS}
         arguments = {key: value for key, value in asdict(settings).items() if key not in outside}
-        space = venv.observation_space
-        if networks.has_regions(space):
+        if extractor is not None and getattr(extractor, "scores_choices", False):
             arguments["policy_kwargs"] = {
-                "features_extractor_class": networks.RegionExtractor,
-                "features_extractor_kwargs": {"width": settings.width},
+                "features_extractor_class": extractor,
+                "features_extractor_kwargs": {"width": settings.width, **self.extractor_arguments},
                 "net_arch": [],
             }
-            return self.region_policy(), arguments
-        if is_undergrounding(space):
-            arguments["policy_kwargs"] = {
-                "features_extractor_class": SeasonExtractor,
-                "features_extractor_kwargs": {"width": settings.width, "attention": self.attention},
-                "net_arch": [],
-            }
-            return self.region_policy(), arguments
-        if is_dispatch(space):
-            arguments["policy_kwargs"] = {
-                "features_extractor_class": DispatchFeatures,
-                "net_arch": [settings.width, settings.width],
-            }
-            return "MultiInputPolicy", arguments
+            return self.policy_over_choices(), arguments
         arguments["policy_kwargs"] = {"net_arch": [settings.width, settings.width]}
-        return ("MultiInputPolicy" if isinstance(space, spaces.Dict) else "MlpPolicy"), arguments
+        if extractor is not None:
+            arguments["policy_kwargs"]["features_extractor_class"] = extractor
+        return ("MultiInputPolicy" if isinstance(venv.observation_space, spaces.Dict) else "MlpPolicy"), arguments
 
 
 class PPOLearner(LimitedLearner):
     """Stable-Baselines3's PPO."""
 
-    def region_policy(self) -> Any:
+    def policy_over_choices(self) -> Any:
         """PPO's policy over regions."""
-        return networks.RegionActorCriticPolicy
+        return heads.RegionActorCriticPolicy
 
 
 class MaskablePPOLearner(LimitedLearner):
@@ -322,41 +358,9 @@ class MaskablePPOLearner(LimitedLearner):
                 "its observation; this one lacks them. Take ppo"
             )
 
-    def region_policy(self) -> Any:
+    def policy_over_choices(self) -> Any:
         """MaskablePPO's policy over regions."""
-        return networks.RegionMaskableActorCriticPolicy
-
-
-class STAPPOLearner(MaskablePPOLearner):
-    """MaskablePPO with STA-SAC's network over regions to bury."""
-
-    attention = True
-
-    def check(self, venv: VecEnv) -> None:
-        """It needs regions to bury."""
-        if not is_undergrounding(venv.observation_space):
-            raise ValueError(
-                f"{self.name} chooses regions to bury: it needs the observation of Undergrounding-v0. For "
-                "Restoration-v0 take sta-sac, for other environments ppo"
-            )
-
-
-class HRLDPDPLearner(MaskablePPOLearner):
-    """MaskablePPO with a policy of two levels: a group, then a region of it."""
-
-    def check(self, venv: VecEnv) -> None:
-        """It needs regions, whose groups are its upper level."""
-        _check_regions(self.name, venv)
-
-    def region_policy(self) -> Any:
-        """The policy of two levels."""
-        return RegionHierarchicalPolicy
-
-    def arguments(self, venv: VecEnv, settings: Any) -> tuple[Any, dict[str, Any]]:
-        """As MaskablePPO's, with an extractor that hands the groups on."""
-        policy, arguments = super().arguments(venv, settings)
-        arguments["policy_kwargs"]["features_extractor_class"] = GroupedRegionExtractor
-        return policy, arguments
+        return heads.RegionMaskableActorCriticPolicy
 
 
 class DQNLearner(LimitedLearner):
@@ -367,13 +371,13 @@ class DQNLearner(LimitedLearner):
         if not isinstance(venv.action_space, spaces.Discrete):
             raise ValueError(f"dqn needs a Discrete action space; this environment has {venv.action_space}. Take ppo")
 
-    def region_policy(self) -> Any:
+    def policy_over_choices(self) -> Any:
         """DQN's policy over regions."""
-        return networks.RegionDQNPolicy
+        return heads.RegionDQNPolicy
 
-    def arguments(self, venv: VecEnv, settings: Any) -> tuple[Any, dict[str, Any]]:
+    def arguments(self, venv: VecEnv, settings: Any, extractor: type[Any] | None) -> tuple[Any, dict[str, Any]]:
         """As the others, with a buffer that prices its costs anew."""
-        policy, arguments = super().arguments(venv, settings)
+        policy, arguments = super().arguments(venv, settings, extractor)
         if isinstance(venv, VecLagrangianReward) and isinstance(venv.observation_space, spaces.Dict):
             arguments["replay_buffer_class"] = PricedReplayBuffer
         return policy, arguments
@@ -407,7 +411,7 @@ class AttentionPGLearner(Learner):
                 "Raise --num-envs"
             )
 
-    def arguments(self, venv: VecEnv, settings: AttentionPGSettings) -> tuple[Any, dict[str, Any]]:
+    def arguments(self, venv: VecEnv, settings: AttentionPGSettings, extractor: Any) -> tuple[Any, dict[str, Any]]:
         """All settings; sizes go to the policy."""
         del venv
         arguments = asdict(settings)
@@ -417,7 +421,7 @@ class AttentionPGLearner(Learner):
 
 
 def _check_regions(name: str, venv: VecEnv) -> None:
-    if not networks.has_regions(venv.observation_space):
+    if not heads.has_regions(venv.observation_space):
         raise ValueError(
             f"{name} chooses among regions: it needs an observation with regions, crew and action_mask, "
             "as Restoration-v0 gives. For other environments take ppo"
@@ -425,19 +429,8 @@ def _check_regions(name: str, venv: VecEnv) -> None:
 
 
 def return_unit(venv: VecEnv) -> float:
-    """A natural unit of an episode's return.
-
-    Hours for a city: mean repair hours times N / 20. For generator dispatch a twentieth of what the typical wave costs
-    if nothing is done, for undergrounding half of what a season then costs. Else 1.
-    """
-    if venv.has_attr("profile"):
-        profile = venv.get_attr("profile")[0]
-        if isinstance(profile, UndergroundingProfile):
-            return 0.5 * usual_loss_h(profile)
-        return float(profile.interruption_cost * typical_wave(profile).forecast.sum()) / 20.0
-    if not venv.has_attr("city"):
-        return 1.0
-    return return_unit_h(venv.get_attr("city")[0])
+    """A natural unit of an episode's return, as the environment says (`Core.return_unit`); 1 where it does not."""
+    return float(venv.get_attr("return_unit")[0]) if venv.has_attr("return_unit") else 1.0
 
 
 sta_sac = STASACLearner("sta-sac", STASAC, STASACSettings, default_timesteps=240_000, default_num_envs=64)
@@ -448,12 +441,10 @@ ppo = PPOLearner("ppo", PPO, PPOSettings, default_timesteps=200_000, default_num
 maskable_ppo = MaskablePPOLearner(
     "maskable-ppo", MaskablePPO, MaskablePPOSettings, default_timesteps=200_000, default_num_envs=64
 )
-sta_ppo = STAPPOLearner("sta-ppo", MaskablePPO, STAPPOSettings, default_timesteps=200_000, default_num_envs=64)
 dqn = DQNLearner("dqn", DQN, DQNSettings, default_timesteps=60_000, default_num_envs=8)
 maskable_dqn = MaskableDQNLearner(
     "maskable-dqn", MaskableDQN, MaskableDQNSettings, default_timesteps=60_000, default_num_envs=8
 )
-hrl_dpdp = HRLDPDPLearner("hrl-dpdp", MaskablePPO, HRLDPDPSettings, default_timesteps=200_000, default_num_envs=64)
 attention_pg = AttentionPGLearner(
     "attention-pg", AttentionPG, AttentionPGSettings, default_timesteps=600_000, default_num_envs=64
 )
