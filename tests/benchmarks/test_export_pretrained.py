@@ -22,7 +22,7 @@ from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.learners.settings import MaskablePPOSettings, STASACPaperSettings, STASACSettings
 from stormgym.agents.pretrained import load_card, load_pretrained
 from stormgym.agents.restoration.todays_jobs import sub_city
-from stormgym.agents.runs import RunSettings, load_policy, open_run
+from stormgym.agents.runs import RunRequest, RunSettings, load_policy, open_run
 from stormgym.agents.training import command as training
 from stormgym.envs.data import resolve_city
 
@@ -34,22 +34,19 @@ QUICK = STASACSettings(learning_starts=100, gradient_steps=1, width=16, n_layers
 
 def train(folder: Path, agent: str, settings: Any, **env_kwargs: Any) -> Path:
     console = Console(stderr=True, quiet=True)
-    run = training.start_run(
+    request = RunRequest(
         env_id="Restoration-v0",
         agent=agent,
-        learner_settings={agent: settings},
+        learner=asdict(settings),
         timesteps=256,
         seed=3,
         num_envs=8,
         env_kwargs={**ENV_KWARGS, **env_kwargs},
         eval_freq=128,
         eval_episodes=8,
-        checkpoint_freq=None,
-        runs_dir=folder,
-        device="cpu",
         torch_threads=1,
-        console=console,
     )
+    run = training.start_run(request, runs_dir=folder, console=console)
     training.train(run, console, progress=False)
     return run.run.folder
 
