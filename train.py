@@ -15,17 +15,16 @@ from typing import Annotated
 
 import tyro
 
+from stormgym.agents.attention_pg.settings import AttentionPGSettings
 from stormgym.agents.evaluation.options import EnvOptions, shown_as
+from stormgym.agents.sta_sac.settings import STASACPaperSettings, STASACSettings
 from stormgym.agents.training.settings import (
-    AttentionPGSettings,
     DQNSettings,
     HRLDPDPSettings,
     MaskableDQNSettings,
     MaskablePPOSettings,
     PPOSettings,
     STAPPOSettings,
-    STASACPaperSettings,
-    STASACSettings,
 )
 
 

@@ -22,22 +22,21 @@ from stormgym.agents.attention import heads as networks
 from stormgym.agents.attention.multiplier import LagrangeMultiplier, return_unit_h
 from stormgym.agents.attention.networks import EpisodeNet, PaperNet
 from stormgym.agents.attention_pg.algorithm import AttentionPG
+from stormgym.agents.attention_pg.settings import AttentionPGSettings
 from stormgym.agents.dispatch.network import DispatchFeatures, is_dispatch
 from stormgym.agents.policy import AGENTS, Policy, agent_spec
 from stormgym.agents.restoration.network.hierarchical import GroupedRegionExtractor, RegionHierarchicalPolicy
 from stormgym.agents.sta_sac.algorithm import STASAC
+from stormgym.agents.sta_sac.settings import STASACPaperSettings, STASACSettings
 from stormgym.agents.training.lagrangian import LagrangianCallback, PricedReplayBuffer, VecLagrangianReward
 from stormgym.agents.training.maskable_dqn import MaskableDQN
 from stormgym.agents.training.settings import (
-    AttentionPGSettings,
     DQNSettings,
     HRLDPDPSettings,
     MaskableDQNSettings,
     MaskablePPOSettings,
     PPOSettings,
     STAPPOSettings,
-    STASACPaperSettings,
-    STASACSettings,
 )
 from stormgym.agents.undergrounding.network import SeasonExtractor, is_undergrounding
 from stormgym.envs.adapters.sb3_mixed import policy_for

@@ -16,6 +16,7 @@ import torch
 from rich.console import Console
 
 import stormgym  # noqa: F401
+from stormgym.agents.attention_pg.settings import AttentionPGSettings
 from stormgym.agents.runs import (
     RunSettings,
     create_run,
@@ -24,18 +25,17 @@ from stormgym.agents.runs import (
     open_run,
     write_folder,
 )
+from stormgym.agents.sta_sac.settings import STASACSettings
 from stormgym.agents.training import command as door
 from stormgym.agents.training.callbacks import Evaluation, StopRequest
 from stormgym.agents.training.logs import CsvLog
 from stormgym.agents.training.play import EVALUATION_SEED, Score, make_training_env, play
 from stormgym.agents.training.settings import (
-    AttentionPGSettings,
     DQNSettings,
     HRLDPDPSettings,
     MaskableDQNSettings,
     MaskablePPOSettings,
     PPOSettings,
-    STASACSettings,
 )
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -22,8 +22,9 @@ from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.pretrained import load_card, load_pretrained
 from stormgym.agents.restoration.todays_jobs import sub_city
 from stormgym.agents.runs import RunSettings, load_policy, open_run
+from stormgym.agents.sta_sac.settings import STASACPaperSettings, STASACSettings
 from stormgym.agents.training import command as training
-from stormgym.agents.training.settings import MaskablePPOSettings, STASACPaperSettings, STASACSettings
+from stormgym.agents.training.settings import MaskablePPOSettings
 from stormgym.envs.data import resolve_city
 
 ROOT = Path(__file__).resolve().parents[2]

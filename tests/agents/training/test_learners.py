@@ -16,13 +16,14 @@ from stable_baselines3.common.env_util import make_vec_env as make_dummy_vec_env
 from stormgym.agents.attention.heads import RegionExtractor, RegionScores, SummaryValue
 from stormgym.agents.attention_pg.algorithm import AttentionPG
 from stormgym.agents.attention_pg.policy import AttentionPolicy
+from stormgym.agents.attention_pg.settings import AttentionPGSettings
 from stormgym.agents.policy import AGENTS
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.policy import STASACPolicy
+from stormgym.agents.sta_sac.settings import STASACSettings
 from stormgym.agents.training import learners
 from stormgym.agents.training.lagrangian import PricedReplayBuffer, VecLagrangianReward
 from stormgym.agents.training.learners import WRAPPER_SETTINGS, Learner
-from stormgym.agents.training.settings import AttentionPGSettings, STASACSettings
 from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.restoration.layout import CREW_SCALARS, crew_columns
 
