@@ -129,8 +129,18 @@ _SPECS = (
         "knows the true durations, within the limit",
         privileged=True,
     ),
-    AgentSpec("sta-sac", f"{_LEARNERS}:sta_sac", "spatial-temporal attention SAC-Lagrangian (EPOPR)", trainable=True),
-    AgentSpec("sta-sac-paper", f"{_LEARNERS}:sta_sac_paper", "STA-SAC in the plain form of its paper", trainable=True),
+    AgentSpec(
+        "sta-sac",
+        "stormgym.agents.sta_sac.learner:sta_sac",
+        "spatial-temporal attention SAC-Lagrangian (EPOPR)",
+        trainable=True,
+    ),
+    AgentSpec(
+        "sta-sac-paper",
+        "stormgym.agents.sta_sac.learner:sta_sac_paper",
+        "STA-SAC in the plain form of its paper",
+        trainable=True,
+    ),
     AgentSpec("ppo", f"{_LEARNERS}:ppo", "SB3 PPO on reward - lambda * cost", trainable=True, envs=_ALL),
     AgentSpec("dqn", f"{_LEARNERS}:dqn", "SB3 DQN on reward - lambda * cost", trainable=True),
     AgentSpec(
@@ -146,7 +156,7 @@ _SPECS = (
     AgentSpec("hrl-dpdp", f"{_LEARNERS}:hrl_dpdp", "a group, then a region of it; by MaskablePPO", trainable=True),
     AgentSpec(
         "attention-pg",
-        f"{_LEARNERS}:attention_pg",
+        "stormgym.agents.attention_pg.learner:attention_pg",
         "attention model, REINFORCE with a shared baseline, Lagrangian",
         trainable=True,
     ),

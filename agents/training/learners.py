@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,13 +20,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from stormgym.agents.attention import heads as networks
 from stormgym.agents.attention.multiplier import LagrangeMultiplier, return_unit_h
 from stormgym.agents.attention.networks import EpisodeNet, PaperNet
-from stormgym.agents.attention_pg.algorithm import AttentionPG
-from stormgym.agents.attention_pg.settings import AttentionPGSettings
 from stormgym.agents.dispatch.network import DispatchFeatures, is_dispatch
-from stormgym.agents.policy import AGENTS, Policy, agent_spec
 from stormgym.agents.restoration.network.hierarchical import GroupedRegionExtractor, RegionHierarchicalPolicy
-from stormgym.agents.sta_sac.algorithm import STASAC
-from stormgym.agents.sta_sac.settings import STASACPaperSettings, STASACSettings
 from stormgym.agents.training.lagrangian import LagrangianCallback, PricedReplayBuffer, VecLagrangianReward
 from stormgym.agents.training.maskable_dqn import MaskableDQN
 from stormgym.agents.training.settings import (
@@ -39,7 +33,6 @@ from stormgym.agents.training.settings import (
     STAPPOSettings,
 )
 from stormgym.agents.undergrounding.network import SeasonExtractor, is_undergrounding
-from stormgym.envs.adapters.sb3_mixed import policy_for
 from stormgym.envs.dispatch.forecasts import typical_wave
 from stormgym.envs.undergrounding.profiles import UndergroundingProfile, usual_loss_h
 
@@ -127,11 +120,7 @@ class LearntPolicy:
     @property
     def acting_network(self) -> tuple[EpisodeNet | PaperNet, int] | None:
         """What scores regions, and the number of groups that it was trained with; None for models without such."""
-        if isinstance(self.model, STASAC):
-            return self.model.policy.actor_average, self.model.policy.n_groups
-        if isinstance(self.model, AttentionPG):
-            return self.model.policy.actor, self.model.policy.n_groups
-        return None
+        return getattr(self.model, "acting_network", None)
 
     def predict(
         self,
@@ -142,7 +131,7 @@ class LearntPolicy:
     ) -> tuple[NDArray[Any], Any]:
         """Actions `[B]`, or one for an unbatched observation, as Stable-Baselines3's `predict`."""
         mask = observation.get("action_mask") if isinstance(observation, dict) else None
-        if mask is None or isinstance(self.model, (STASAC, AttentionPG)):
+        if mask is None or getattr(self.model, "observes_masks", False):
             return self.model.predict(observation, state, episode_start, deterministic)
         if isinstance(self.model, MaskablePPO):
             masks = np.asarray(mask, dtype=bool)
@@ -166,74 +155,13 @@ class LearntPolicy:
         return (chosen if batched else chosen[0]), state
 
 
-class STASACLearner(Learner):
-    """STA-SAC: it knows the constraint itself."""
-
-    many_cities = True
-    any_regions = True
-    any_limit = True
-
-    def check(self, venv: VecEnv) -> None:
-        """STA-SAC needs regions."""
-        if not networks.has_regions(venv.observation_space):
-            raise ValueError(
-                "sta-sac chooses among regions: it needs an observation with regions, crew and action_mask, "
-                "as Restoration-v0 gives. For other environments take ppo"
-            )
-
-    def arguments(self, venv: VecEnv, settings: STASACSettings) -> tuple[Any, dict[str, Any]]:
-        """All settings; sizes go to the policy, the teacher is bound to the environments."""
-        arguments = asdict(settings)
-        sizes = (
-            "width",
-            "n_layers",
-            "n_heads",
-            "step_width",
-            "balance",
-            "shape",
-            "share_critics",
-            "known_part",
-            "actor_lr_factor",
+def check_regions(name: str, venv: VecEnv) -> None:
+    """Raise `ValueError` unless the environments have regions to choose among."""
+    if not networks.has_regions(venv.observation_space):
+        raise ValueError(
+            f"{name} chooses among regions: it needs an observation with regions, crew and action_mask, "
+            "as Restoration-v0 gives. For other environments take ppo"
         )
-        shock = has_shock(venv)
-        arguments["policy_kwargs"] = {**{key: arguments.pop(key) for key in sizes}, "update": shock}
-        arguments["teacher"] = teacher_of(settings.teacher, venv, arguments.pop("teacher_margin"))
-        arguments["shared_luck"] = shock
-        return "STASACPolicy", arguments
-
-    def rebind(self, model: BaseAlgorithm, venv: VecEnv, settings: STASACSettings) -> None:
-        """The teacher, bound to these environments."""
-        assert isinstance(model, STASAC)
-        model.teacher = teacher_of(settings.teacher, venv, settings.teacher_margin)
-
-
-def has_shock(venv: VecEnv) -> bool:
-    """Whether durations share a factor, so that those seen so far tell about those to come."""
-    return venv.has_attr("core") and any(core.shock != "none" for core in venv.get_attr("core"))
-
-
-def teacher_of(name: str, venv: VecEnv, margin: float = 0.0) -> Policy | None:
-    """The policy of that name, bound to the environments; None for `"none"`.
-
-    Where durations share a shock, the equity planner is the one that plans again.
-
-    Args:
-        name: a policy of the registry that needs no training.
-        venv: the environments.
-        margin: share of the cost limit that a planner with a limit leaves free; others have none.
-
-    Raises:
-        ValueError: an unknown name, a learner, or a policy that looks at the true durations.
-    """
-    if name == "none":
-        return None
-    if name == "equity-planner" and has_shock(venv):
-        name = "equity-replanner"
-    fitting = [n for n, spec in AGENTS.items() if not spec.trainable and not spec.privileged]
-    if name not in fitting:
-        raise ValueError(f"teacher must be none or one of {', '.join(fitting)}; got {name!r}")
-    keeps_limit = "margin" in inspect.signature(agent_spec(name).load().__init__).parameters
-    return policy_for(name, venv, **({"margin": margin} if keeps_limit else {}))
 
 
 class LimitedLearner(Learner):
@@ -345,7 +273,7 @@ class HRLDPDPLearner(MaskablePPOLearner):
 
     def check(self, venv: VecEnv) -> None:
         """It needs regions, whose groups are its upper level."""
-        _check_regions(self.name, venv)
+        check_regions(self.name, venv)
 
     def region_policy(self) -> Any:
         """The policy of two levels."""
@@ -392,37 +320,6 @@ class MaskableDQNLearner(DQNLearner):
         super().check(venv)
 
 
-class AttentionPGLearner(Learner):
-    """Attention model by policy gradient: it knows the constraint itself."""
-
-    any_regions = True
-
-    def check(self, venv: VecEnv) -> None:
-        """It needs regions, and environments enough for a baseline."""
-        _check_regions(self.name, venv)
-        if venv.num_envs < 2:
-            raise ValueError(
-                f"{self.name} needs at least 2 environments, which are each other's baseline; got {venv.num_envs}. "
-                "Raise --num-envs"
-            )
-
-    def arguments(self, venv: VecEnv, settings: AttentionPGSettings) -> tuple[Any, dict[str, Any]]:
-        """All settings; sizes go to the policy."""
-        del venv
-        arguments = asdict(settings)
-        sizes = ("width", "n_layers", "n_heads", "step_width", "balance")
-        arguments["policy_kwargs"] = {key: arguments.pop(key) for key in sizes}
-        return "AttentionPolicy", arguments
-
-
-def _check_regions(name: str, venv: VecEnv) -> None:
-    if not networks.has_regions(venv.observation_space):
-        raise ValueError(
-            f"{name} chooses among regions: it needs an observation with regions, crew and action_mask, "
-            "as Restoration-v0 gives. For other environments take ppo"
-        )
-
-
 def return_unit(venv: VecEnv) -> float:
     """A natural unit of an episode's return.
 
@@ -439,10 +336,6 @@ def return_unit(venv: VecEnv) -> float:
     return return_unit_h(venv.get_attr("city")[0])
 
 
-sta_sac = STASACLearner("sta-sac", STASAC, STASACSettings, default_timesteps=240_000, default_num_envs=64)
-sta_sac_paper = STASACLearner(
-    "sta-sac-paper", STASAC, STASACPaperSettings, default_timesteps=60_000, default_num_envs=16
-)
 ppo = PPOLearner("ppo", PPO, PPOSettings, default_timesteps=200_000, default_num_envs=32)
 maskable_ppo = MaskablePPOLearner(
     "maskable-ppo", MaskablePPO, MaskablePPOSettings, default_timesteps=200_000, default_num_envs=64
@@ -453,6 +346,3 @@ maskable_dqn = MaskableDQNLearner(
     "maskable-dqn", MaskableDQN, MaskableDQNSettings, default_timesteps=60_000, default_num_envs=8
 )
 hrl_dpdp = HRLDPDPLearner("hrl-dpdp", MaskablePPO, HRLDPDPSettings, default_timesteps=200_000, default_num_envs=64)
-attention_pg = AttentionPGLearner(
-    "attention-pg", AttentionPG, AttentionPGSettings, default_timesteps=600_000, default_num_envs=64
-)

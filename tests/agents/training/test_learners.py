@@ -120,32 +120,12 @@ def test_settings__of_sta_sac_are_those_of_the_class() -> None:
     assert own_settings == expected
 
 
-def test_sta_sac__takes_what_a_group_shares_for_news_where_there_is_a_shock() -> None:
-    for shock, expected in (("none", False), ("common", True), ("group", True)):
-        venv = make_vec_env("Restoration-v0", 4, city="synthetic:8:1", shock=shock)
-        model = learners.sta_sac.build(venv, learners.sta_sac.settings(teacher="nearest"), seed=0)
-        assert model.shared_luck is expected  # type: ignore[attr-defined]
-
-
-def test_sta_sac__refuses_a_teacher_that_it_cannot_have() -> None:
-    venv = make_vec_env("Restoration-v0", 4, city="synthetic:8:1")
-    for name in ("clairvoyant", "ppo", "nobody"):
-        with pytest.raises(ValueError, match=f"teacher must be none or one of .*equity-planner.*; got '{name}'"):
-            learners.teacher_of(name, venv)
-    assert learners.teacher_of("none", venv) is None
-    assert learners.teacher_of("rollout", venv, margin=0.25).margin == 0.25  # type: ignore[union-attr]
-    shaken = make_vec_env("Restoration-v0", 4, city="synthetic:8:1", shock="group")
-    again = learners.teacher_of("equity-planner", shaken, margin=0.25)
-    assert (again.name, again.margin) == ("equity-replanner", 0.25)  # type: ignore[union-attr]
-    teacher = learners.teacher_of("equity-planner", venv, margin=0.25)
-    assert teacher.margin == 0.25  # type: ignore[union-attr]
-
-
 def test_learner__wrong_environments_are_told_what_fits() -> None:
     cartpole = make_dummy_vec_env("CartPole-v1", n_envs=2)
     pendulum = make_dummy_vec_env("Pendulum-v1", n_envs=2)
-    with pytest.raises(ValueError, match="sta-sac chooses among regions"):
-        learners.sta_sac.check(cartpole)
+    for name in ("sta-sac", "hrl-dpdp"):
+        with pytest.raises(ValueError, match=f"{name} chooses among regions"):
+            learner_named(name).check(cartpole)
     with pytest.raises(ValueError, match="action_masks"):
         learners.maskable_ppo.check(cartpole)
     with pytest.raises(ValueError, match="Discrete"):
