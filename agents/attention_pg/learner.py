@@ -9,7 +9,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from stormgym.agents.attention_pg.algorithm import AttentionPG
 from stormgym.agents.attention_pg.settings import AttentionPGSettings
-from stormgym.agents.training.learners import Learner, check_regions
+from stormgym.agents.restoration.network.features import check_regions
+from stormgym.agents.training.learners import Learner
 
 
 class AttentionPGLearner(Learner):
@@ -19,7 +20,7 @@ class AttentionPGLearner(Learner):
 
     def check(self, venv: VecEnv) -> None:
         """It needs regions, and environments enough for a baseline."""
-        check_regions(self.name, venv)
+        check_regions(self.name, venv.observation_space)
         if venv.num_envs < 2:
             raise ValueError(
                 f"{self.name} needs at least 2 environments, which are each other's baseline; got {venv.num_envs}. "

@@ -9,8 +9,8 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from stormgym.agents.attention import heads as networks
 from stormgym.agents.policy import AGENTS, Policy, agent_spec
+from stormgym.agents.restoration.network.features import check_regions
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.settings import STASACPaperSettings, STASACSettings
 from stormgym.agents.training.learners import Learner
@@ -26,11 +26,7 @@ class STASACLearner(Learner):
 
     def check(self, venv: VecEnv) -> None:
         """STA-SAC needs regions."""
-        if not networks.has_regions(venv.observation_space):
-            raise ValueError(
-                "sta-sac chooses among regions: it needs an observation with regions, crew and action_mask, "
-                "as Restoration-v0 gives. For other environments take ppo"
-            )
+        check_regions("sta-sac", venv.observation_space)
 
     def arguments(self, venv: VecEnv, settings: STASACSettings) -> tuple[Any, dict[str, Any]]:
         """All settings; sizes go to the policy, the teacher is bound to the environments."""

@@ -21,6 +21,8 @@ from stormgym.agents.attention import heads as networks
 from stormgym.agents.attention.multiplier import LagrangeMultiplier, return_unit_h
 from stormgym.agents.attention.networks import EpisodeNet, PaperNet
 from stormgym.agents.dispatch.network import DispatchFeatures, is_dispatch
+from stormgym.agents.restoration.network.extractor import RegionExtractor
+from stormgym.agents.restoration.network.features import check_regions, has_regions
 from stormgym.agents.restoration.network.hierarchical import GroupedRegionExtractor, RegionHierarchicalPolicy
 from stormgym.agents.training.lagrangian import LagrangianCallback, PricedReplayBuffer, VecLagrangianReward
 from stormgym.agents.training.maskable_dqn import MaskableDQN
@@ -155,15 +157,6 @@ class LearntPolicy:
         return (chosen if batched else chosen[0]), state
 
 
-def check_regions(name: str, venv: VecEnv) -> None:
-    """Raise `ValueError` unless the environments have regions to choose among."""
-    if not networks.has_regions(venv.observation_space):
-        raise ValueError(
-            f"{name} chooses among regions: it needs an observation with regions, crew and action_mask, "
-            "as Restoration-v0 gives. For other environments take ppo"
-        )
-
-
 class LimitedLearner(Learner):
     """A learner that knows no constraint, on reward - lambda * cost where the environment has a cost."""
 
@@ -184,7 +177,7 @@ class LimitedLearner(Learner):
         )
         space = venv.observation_space
         # Restoration-v0 settles what an out-of-steps episode leaves open inside its last step
-        settled = networks.has_regions(space) or is_dispatch(space) or is_undergrounding(space)
+        settled = has_regions(space) or is_dispatch(space) or is_undergrounding(space)
         return VecLagrangianReward(
             venv, multiplier, reward_scale=1.0 / return_unit(venv), bootstrap_truncated=not settled
         )
@@ -204,9 +197,9 @@ class LimitedLearner(Learner):
         outside = {"width", *WRAPPER_SETTINGS}
         arguments = {key: value for key, value in asdict(settings).items() if key not in outside}
         space = venv.observation_space
-        if networks.has_regions(space):
+        if has_regions(space):
             arguments["policy_kwargs"] = {
-                "features_extractor_class": networks.RegionExtractor,
+                "features_extractor_class": RegionExtractor,
                 "features_extractor_kwargs": {"width": settings.width},
                 "net_arch": [],
             }
@@ -273,7 +266,7 @@ class HRLDPDPLearner(MaskablePPOLearner):
 
     def check(self, venv: VecEnv) -> None:
         """It needs regions, whose groups are its upper level."""
-        check_regions(self.name, venv)
+        check_regions(self.name, venv.observation_space)
 
     def region_policy(self) -> Any:
         """The policy of two levels."""

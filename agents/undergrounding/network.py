@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from gymnasium import spaces
@@ -131,6 +131,9 @@ class SeasonExtractor(BaseFeaturesExtractor):
         attention: STA-SAC's network, a transformer over regions and an attention over those still open; else each
             region sees itself and the mean over open ones.
     """
+
+    encodes_choices: ClassVar[bool] = True
+    """The features are one encoding of `width` a choice, then a summary (see `agents.attention.heads`)."""
 
     def __init__(self, observation_space: spaces.Dict, width: int = 64, attention: bool = True) -> None:
         choices = observation_space["action_mask"].shape

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from gymnasium import spaces
@@ -11,7 +11,8 @@ from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
-from stormgym.agents.attention.heads import RegionExtractor, RegionScores, SummaryValue
+from stormgym.agents.attention.heads import RegionScores, SummaryValue
+from stormgym.agents.restoration.network.extractor import RegionExtractor
 
 CLOSED = -1e8
 """Logit of a choice that is closed."""
@@ -19,6 +20,9 @@ CLOSED = -1e8
 
 class GroupedRegionExtractor(RegionExtractor):
     """`RegionExtractor` that also hands on each region's group and whether it is open: `[B, 2 N + N * D + D]`."""
+
+    encodes_choices: ClassVar[bool] = False
+    """Its features have two more columns a region, which only `TwoLevelScores` takes apart."""
 
     def __init__(self, observation_space: spaces.Dict, width: int = 64) -> None:
         super().__init__(observation_space, width)

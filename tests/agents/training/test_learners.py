@@ -13,11 +13,12 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env as make_dummy_vec_env
 
-from stormgym.agents.attention.heads import RegionExtractor, RegionScores, SummaryValue
+from stormgym.agents.attention.heads import RegionScores, SummaryValue
 from stormgym.agents.attention_pg.algorithm import AttentionPG
 from stormgym.agents.attention_pg.policy import AttentionPolicy
 from stormgym.agents.attention_pg.settings import AttentionPGSettings
 from stormgym.agents.policy import AGENTS
+from stormgym.agents.restoration.network.extractor import RegionExtractor
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.policy import STASACPolicy
 from stormgym.agents.sta_sac.settings import STASACSettings
