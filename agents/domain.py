@@ -28,7 +28,7 @@ class AgentSpec:
 
     name: str
     entry_point: str
-    """A policy class with `for_env`, or a `stormgym.agents.learners.sb3.Learner` for one that learns."""
+    """A policy class with `for_env`, or a `stormgym.agents.learners.base.Learner` for one that learns."""
     summary: str
     """One line for `evaluate.py --list`."""
     trainable: bool = False

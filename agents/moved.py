@@ -68,7 +68,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "training.door": ("training.command", "usage"),
         "training.hierarchical": ("restoration.network.hierarchical",),
         "training.lagrangian": ("learners.lagrangian",),
-        "training.learners": ("learners.sb3", "sta_sac.learner", "attention_pg.learner"),
+        "training.learners": ("learners.sb3", "learners.base", "sta_sac.learner", "attention_pg.learner"),
         "training.maskable_dqn": ("learners.maskable_dqn",),
         "training.mixed": ("envs.adapters.sb3_mixed", "mixed"),
         "training.networks": ("attention.heads", "restoration.network.extractor"),

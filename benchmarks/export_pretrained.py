@@ -28,7 +28,7 @@ from stable_baselines3.common.save_util import load_from_zip_file
 import stormgym
 from stormgym.agents.evaluation.options import held_out, limit_of
 from stormgym.agents.evaluation.rollouts import evaluate
-from stormgym.agents.learners.sb3 import Learner
+from stormgym.agents.learners.base import Learner
 from stormgym.agents.pretrained.cards import FOLDER, Card, Score, TrainedOn, check_name, read_card, write_card
 from stormgym.agents.pretrained.loading import load_pretrained
 from stormgym.agents.pretrained.sta_sac import NETWORK, write_weights

@@ -168,7 +168,7 @@ OUTSIDE = [path for path in trees() if domain(path) is None and path.startswith(
 MAY_NAME_IDS = ("envs/__init__.py",)
 """Where ids are registered."""
 GROUND = ("envs/adapters/sb3_mixed.py", "envs/data/", "agents/sta_sac/", "agents/attention_pg/", "agents/pretrained/")
-"""Files that belong to Restoration-v0 without being in its room: data, padding of cities, algorithms over its regions."""
+"""Files that belong to Restoration-v0 outside its room: cities and their padding, algorithms over its regions."""
 
 
 def test_environment_ids__stand_in_their_rooms_alone() -> None:

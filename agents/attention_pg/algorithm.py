@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from stormgym.agents.attention.multiplier import LagrangeMultiplier, Method, cost_limit_of
+from stormgym.agents.attention.networks import EpisodeNet
 from stormgym.agents.attention_pg.collection import EpisodeCollector, Episodes
 from stormgym.agents.attention_pg.policy import AttentionPolicy
 from stormgym.agents.restoration.network.features import make_inputs, scales_of
@@ -60,6 +61,8 @@ class AttentionPG(OnPolicyAlgorithm):
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"AttentionPolicy": AttentionPolicy}
+    observes_masks: ClassVar[bool] = True
+    """`predict` reads the mask in the observation and takes no closed choice."""
     policy: AttentionPolicy  # type: ignore[assignment]  # it has no values, as OnPolicyAlgorithm expects of its own
 
     def __init__(
@@ -265,6 +268,11 @@ class AttentionPG(OnPolicyAlgorithm):
         }
 
     # ---------------------------------------------------------------- Stable-Baselines3's services
+
+    @property
+    def acting_network(self) -> tuple[EpisodeNet, int]:
+        """The network whose scores decide, and G, the number of groups that it was trained with."""
+        return self.policy.actor, self.policy.n_groups
 
     def learn(
         self,

@@ -1,45 +1,30 @@
-"""Learners: each builds, loads and wraps a Stable-Baselines3 model behind a name of the registry."""
+"""Learners of Stable-Baselines3 and sb3-contrib, on reward - lambda * cost where there is a cost."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-import numpy as np
-import torch
 from gymnasium import spaces
-from numpy.typing import NDArray
 from sb3_contrib import MaskablePPO
 from sb3_contrib.common.maskable.utils import is_masking_supported
 from stable_baselines3 import DQN, PPO
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from stormgym.agents.attention import heads
 from stormgym.agents.attention.multiplier import LagrangeMultiplier
-from stormgym.agents.attention.networks import EpisodeNet, PaperNet
-from stormgym.agents.attention_pg.algorithm import AttentionPG
-from stormgym.agents.domain import load_entry
+from stormgym.agents.learners.base import Learner
 from stormgym.agents.learners.lagrangian import LagrangianCallback, PricedReplayBuffer, VecLagrangianReward
 from stormgym.agents.learners.maskable_dqn import MaskableDQN
 from stormgym.agents.learners.settings import (
-    AttentionPGSettings,
     DQNSettings,
     MaskableDQNSettings,
     MaskablePPOSettings,
     PPOSettings,
-    STASACPaperSettings,
-    STASACSettings,
 )
-from stormgym.agents.mixed import policy_for
-from stormgym.agents.policy import Policy
-from stormgym.agents.registry import AGENTS, agent_spec
-from stormgym.agents.sta_sac.algorithm import STASAC
 
 WRAPPER_SETTINGS = (
     "constrained",
@@ -51,235 +36,6 @@ WRAPPER_SETTINGS = (
     "dual_episodes",
 )
 """Settings of the Lagrangian wrapper, which the algorithm itself never sees."""
-
-
-@dataclass(frozen=True)
-class Learner:
-    """One learner of the registry.
-
-    `wrap` prepares environments (the cost limit of learners that know none), `build` makes a fresh model on
-    them, `load` reads one back, and `policy` gives what acts, with masks observed.
-    """
-
-    name: str
-    algorithm: type[BaseAlgorithm]
-    settings: type[Any]
-    """Frozen dataclass of its settings (see `settings`)."""
-    default_timesteps: int
-    """Steps of a run when none are given: a small budget, not the best the learner can do."""
-    default_num_envs: int
-    """Environments that collect side by side, when no number is given."""
-    many_cities: ClassVar[bool] = False
-    """Whether it learns on a `MixedVecEnv`, whose observations are padded."""
-    any_regions: ClassVar[bool] = False
-    """Whether a trained one acts in cities with another number of regions (and the same number of groups)."""
-    any_limit: ClassVar[bool] = False
-    """Whether it learns where every episode has a cost limit of its own."""
-    must_match: ClassVar[str] = "size"
-    """What an environment must have in common with that of the training, for a trained one to act in it."""
-
-    def check(self, venv: VecEnv) -> None:
-        """Raise `ValueError` when the learner does not fit the environments' spaces."""
-
-    def wrap(self, venv: VecEnv, settings: Any) -> VecEnv:
-        """Prepare the environments for the learner."""
-        del settings
-        return venv
-
-    def callbacks(self, venv: VecEnv, settings: Any) -> list[BaseCallback]:
-        """Callbacks that belong to the learner itself."""
-        del venv, settings
-        return []
-
-    def arguments(self, venv: VecEnv, settings: Any, extractor: type[Any] | None) -> tuple[Any, dict[str, Any]]:
-        """Policy and keyword arguments of the algorithm; `extractor` as for `build`."""
-        raise NotImplementedError(f"{type(self).__name__} must write arguments()")
-
-    def build(
-        self, venv: VecEnv, settings: Any, *, seed: int, device: str = "cpu", extractor: str | None = None
-    ) -> BaseAlgorithm:
-        """Make a fresh model on environments that `wrap` prepared.
-
-        Args:
-            venv: the environments.
-            settings: of the class `self.settings`.
-            seed: of networks and exploration.
-            device: torch device.
-            extractor: "module:Class" of the features that the environment's domain names (`Domain.extractor`); learners
-                with networks of their own pass it over.
-        """
-        features = None if extractor is None else load_entry(extractor)
-        policy, arguments = self.arguments(venv, settings, features)
-        algorithm: Any = self.algorithm
-        model: BaseAlgorithm = algorithm(policy, venv, seed=seed, device=device, verbose=0, **arguments)
-        return model
-
-    def load(self, path: Path, venv: VecEnv | None = None, *, device: str = "cpu", **kwargs: Any) -> BaseAlgorithm:
-        """Read a saved model; with environments it can go on learning."""
-        return self.algorithm.load(path, env=venv, device=device, **kwargs)
-
-    def fits(self, model: BaseAlgorithm, env: Any) -> bool:
-        """Whether a trained model can act in an environment (Env, VectorEnv or VecEnv) whose spaces are not its own.
-
-        It can where its network takes any number of regions (`any_regions`) and the observation has the same parts,
-        differing only in what has one number a choice.
-        """
-        space = getattr(env, "single_observation_space", None) or env.observation_space
-        known = model.observation_space
-        if not (self.any_regions and isinstance(space, spaces.Dict) and isinstance(known, spaces.Dict)):
-            return False
-        if set(space.spaces) != set(known.spaces):
-            return False
-        here, there = space["action_mask"].shape, known["action_mask"].shape
-        return all(
-            space[key].shape == here if known[key].shape == there else space[key] == known[key] for key in space.spaces
-        )
-
-    def rebind(self, model: BaseAlgorithm, venv: VecEnv, settings: Any) -> None:
-        """Give a model that was read back, to go on learning, what its file does not hold."""
-        del model, venv, settings
-
-    def policy(self, model: BaseAlgorithm) -> LearntPolicy:
-        """What acts: `predict` with masks observed."""
-        return LearntPolicy(model, self.name)
-
-
-class LearntPolicy:
-    """A trained model as a policy. It takes no closed choice, even if it saw no mask in training."""
-
-    privileged = False
-
-    def __init__(self, model: BaseAlgorithm, name: str = "model") -> None:
-        self.model = model
-        self.name = name
-
-    @property
-    def acting_network(self) -> tuple[EpisodeNet | PaperNet, int] | None:
-        """What scores regions, and the number of groups that it was trained with; None for models without such."""
-        if isinstance(self.model, STASAC):
-            return self.model.policy.actor_average, self.model.policy.n_groups
-        if isinstance(self.model, AttentionPG):
-            return self.model.policy.actor, self.model.policy.n_groups
-        return None
-
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: NDArray[np.bool_] | None = None,
-        deterministic: bool = False,
-    ) -> tuple[NDArray[Any], Any]:
-        """Actions `[B]`, or one for an unbatched observation, as Stable-Baselines3's `predict`."""
-        mask = observation.get("action_mask") if isinstance(observation, dict) else None
-        if mask is None or isinstance(self.model, (STASAC, AttentionPG)):
-            return self.model.predict(observation, state, episode_start, deterministic)
-        if isinstance(self.model, MaskablePPO):
-            masks = np.asarray(mask, dtype=bool)
-            return self.model.predict(observation, state, episode_start, deterministic, action_masks=masks)
-        if not isinstance(self.model.action_space, spaces.Discrete):  # dispatch, where every choice is open
-            return self.model.predict(observation, state, episode_start, deterministic)
-        policy: Any = self.model.policy
-        policy.set_training_mode(False)
-        tensors, batched = policy.obs_to_tensor(observation)
-        with torch.no_grad():
-            if isinstance(self.model, DQN):
-                logits = policy.q_net(tensors)
-                deterministic = True  # an exploring DQN is a random one; what was learnt is the greedy choice
-            else:
-                logits = policy.get_distribution(tensors).distribution.logits
-            closed = torch.as_tensor(np.asarray(mask) == 0, device=logits.device).reshape(logits.shape)
-            logits = logits.masked_fill(closed, -torch.inf)
-            drawn = torch.distributions.Categorical(logits=logits)
-            action = logits.argmax(dim=1) if deterministic else drawn.sample()
-        chosen = action.cpu().numpy()
-        return (chosen if batched else chosen[0]), state
-
-
-class STASACLearner(Learner):
-    """STA-SAC: it knows the constraint itself."""
-
-    many_cities = True
-    any_regions = True
-    any_limit = True
-
-    def check(self, venv: VecEnv) -> None:
-        """STA-SAC needs regions."""
-        if not heads.has_regions(venv.observation_space):
-            raise ValueError(
-                "sta-sac chooses among regions: it needs an observation with regions, crew and action_mask, "
-                "as Restoration-v0 gives. For other environments take ppo"
-            )
-
-    def arguments(self, venv: VecEnv, settings: STASACSettings, extractor: Any) -> tuple[Any, dict[str, Any]]:
-        """All settings; sizes go to the policy, the teacher is bound to the environments."""
-        arguments = asdict(settings)
-        sizes = (
-            "width",
-            "n_layers",
-            "n_heads",
-            "step_width",
-            "balance",
-            "shape",
-            "share_critics",
-            "known_part",
-            "actor_lr_factor",
-        )
-        shock = has_shock(venv)
-        arguments["policy_kwargs"] = {**{key: arguments.pop(key) for key in sizes}, "update": shock}
-        arguments["teacher"] = teacher_of(settings.teacher, venv, arguments.pop("teacher_margin"))
-        arguments["shared_luck"] = shock
-        return "STASACPolicy", arguments
-
-    def fits(self, model: BaseAlgorithm, env: Any) -> bool:
-        """Whether a trained model can act in an environment (Env, VectorEnv or VecEnv) whose spaces are not its own.
-
-        It can where its network takes any number of regions (`any_regions`) and the observation has the same parts,
-        differing only in what has one number a choice.
-        """
-        space = getattr(env, "single_observation_space", None) or env.observation_space
-        known = model.observation_space
-        if not (self.any_regions and isinstance(space, spaces.Dict) and isinstance(known, spaces.Dict)):
-            return False
-        if set(space.spaces) != set(known.spaces):
-            return False
-        here, there = space["action_mask"].shape, known["action_mask"].shape
-        return all(
-            space[key].shape == here if known[key].shape == there else space[key] == known[key] for key in space.spaces
-        )
-
-    def rebind(self, model: BaseAlgorithm, venv: VecEnv, settings: STASACSettings) -> None:
-        """The teacher, bound to these environments."""
-        assert isinstance(model, STASAC)
-        model.teacher = teacher_of(settings.teacher, venv, settings.teacher_margin)
-
-
-def has_shock(venv: VecEnv) -> bool:
-    """Whether durations share a factor, so that those seen so far tell about those to come."""
-    return venv.has_attr("core") and any(core.shock != "none" for core in venv.get_attr("core"))
-
-
-def teacher_of(name: str, venv: VecEnv, margin: float = 0.0) -> Policy | None:
-    """The policy of that name, bound to the environments; None for `"none"`.
-
-    Where durations share a shock, the equity planner is the one that plans again.
-
-    Args:
-        name: a policy of the registry that needs no training.
-        venv: the environments.
-        margin: share of the cost limit that a planner with a limit leaves free; others have none.
-
-    Raises:
-        ValueError: an unknown name, a learner, or a policy that looks at the true durations.
-    """
-    if name == "none":
-        return None
-    if name == "equity-planner" and has_shock(venv):
-        name = "equity-replanner"
-    fitting = [n for n, spec in AGENTS.items() if not spec.trainable and not spec.privileged]
-    if name not in fitting:
-        raise ValueError(f"teacher must be none or one of {', '.join(fitting)}; got {name!r}")
-    keeps_limit = "margin" in inspect.signature(agent_spec(name).load().__init__).parameters
-    return policy_for(name, venv, **({"margin": margin} if keeps_limit else {}))
 
 
 class LimitedLearner(Learner):
@@ -319,12 +75,12 @@ class LimitedLearner(Learner):
     def arguments(self, venv: VecEnv, settings: Any, extractor: type[Any] | None) -> tuple[Any, dict[str, Any]]:
         """The algorithm's own settings, with the domain's features.
 
-        An extractor that encodes every choice (`scores_choices`) gets heads over choices; other features and plain
+        An extractor that encodes every choice (`encodes_choices`) gets heads over choices; other features and plain
         observations get a multi-layer perceptron.
         """
         outside = {"width", *WRAPPER_SETTINGS}
         arguments = {key: value for key, value in asdict(settings).items() if key not in outside}
-        if extractor is not None and getattr(extractor, "scores_choices", False):
+        if extractor is not None and getattr(extractor, "encodes_choices", False):
             arguments["policy_kwargs"] = {
                 "features_extractor_class": extractor,
                 "features_extractor_kwargs": {"width": settings.width, **self.extractor_arguments},
@@ -397,46 +153,11 @@ class MaskableDQNLearner(DQNLearner):
         super().check(venv)
 
 
-class AttentionPGLearner(Learner):
-    """Attention model by policy gradient: it knows the constraint itself."""
-
-    any_regions = True
-
-    def check(self, venv: VecEnv) -> None:
-        """It needs regions, and environments enough for a baseline."""
-        _check_regions(self.name, venv)
-        if venv.num_envs < 2:
-            raise ValueError(
-                f"{self.name} needs at least 2 environments, which are each other's baseline; got {venv.num_envs}. "
-                "Raise --num-envs"
-            )
-
-    def arguments(self, venv: VecEnv, settings: AttentionPGSettings, extractor: Any) -> tuple[Any, dict[str, Any]]:
-        """All settings; sizes go to the policy."""
-        del venv
-        arguments = asdict(settings)
-        sizes = ("width", "n_layers", "n_heads", "step_width", "balance")
-        arguments["policy_kwargs"] = {key: arguments.pop(key) for key in sizes}
-        return "AttentionPolicy", arguments
-
-
-def _check_regions(name: str, venv: VecEnv) -> None:
-    if not heads.has_regions(venv.observation_space):
-        raise ValueError(
-            f"{name} chooses among regions: it needs an observation with regions, crew and action_mask, "
-            "as Restoration-v0 gives. For other environments take ppo"
-        )
-
-
 def return_unit(venv: VecEnv) -> float:
     """A natural unit of an episode's return, as the environment says (`Core.return_unit`); 1 where it does not."""
     return float(venv.get_attr("return_unit")[0]) if venv.has_attr("return_unit") else 1.0
 
 
-sta_sac = STASACLearner("sta-sac", STASAC, STASACSettings, default_timesteps=240_000, default_num_envs=64)
-sta_sac_paper = STASACLearner(
-    "sta-sac-paper", STASAC, STASACPaperSettings, default_timesteps=60_000, default_num_envs=16
-)
 ppo = PPOLearner("ppo", PPO, PPOSettings, default_timesteps=200_000, default_num_envs=32)
 maskable_ppo = MaskablePPOLearner(
     "maskable-ppo", MaskablePPO, MaskablePPOSettings, default_timesteps=200_000, default_num_envs=64
@@ -444,7 +165,4 @@ maskable_ppo = MaskablePPOLearner(
 dqn = DQNLearner("dqn", DQN, DQNSettings, default_timesteps=60_000, default_num_envs=8)
 maskable_dqn = MaskableDQNLearner(
     "maskable-dqn", MaskableDQN, MaskableDQNSettings, default_timesteps=60_000, default_num_envs=8
-)
-attention_pg = AttentionPGLearner(
-    "attention-pg", AttentionPG, AttentionPGSettings, default_timesteps=600_000, default_num_envs=64
 )

@@ -21,7 +21,7 @@ from stormgym.agents.attention.multiplier import (
     cost_limit_of,
     tightness_of,
 )
-from stormgym.agents.attention.networks import Inputs
+from stormgym.agents.attention.networks import EpisodeNet, Inputs, PaperNet
 from stormgym.agents.policy import Policy
 from stormgym.agents.restoration.network.features import CREW, Scales, make_inputs, scales_of
 from stormgym.agents.restoration.network.scenarios import advantages, expected_to_go
@@ -99,6 +99,8 @@ class STASAC(TaughtCollection):
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"STASACPolicy": STASACPolicy}
+    observes_masks: ClassVar[bool] = True
+    """`predict` reads the mask in the observation and takes no closed choice."""
     policy: STASACPolicy
     replay_buffer: EpisodeReplayBuffer
 
@@ -480,6 +482,11 @@ class STASAC(TaughtCollection):
         return -(taken * batch.taught).sum() / batch.taught.sum()
 
     # ---------------------------------------------------------------- Stable-Baselines3's services
+
+    @property
+    def acting_network(self) -> tuple[EpisodeNet | PaperNet, int]:
+        """The network whose scores decide, and G, the number of groups that it was trained with."""
+        return self.policy.actor_average, self.policy.n_groups
 
     def predict(
         self,

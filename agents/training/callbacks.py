@@ -15,8 +15,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from stormgym.agents.files import write_atomically, write_folder
+from stormgym.agents.learners.base import Learner
 from stormgym.agents.learners.lagrangian import record_episode_costs
-from stormgym.agents.learners.sb3 import Learner
 from stormgym.agents.registry import domain_of
 from stormgym.agents.runs import BEST, MODEL, Run
 from stormgym.agents.training.checkpoints import save_checkpoint

@@ -16,8 +16,8 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from stormgym.agents.files import write_folder
+from stormgym.agents.learners.base import Learner
 from stormgym.agents.learners.lagrangian import VecLagrangianReward
-from stormgym.agents.learners.sb3 import Learner
 from stormgym.agents.runs import MODEL, Run
 
 BUFFER, STATE = "replay_buffer.pkl", "state.pkl"

@@ -21,7 +21,7 @@ from stormgym.agents.evaluation.options import check_env_id, check_env_kwargs, h
 from stormgym.agents.evaluation.report import render_report
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.evaluation.summary import summarise, write_json
-from stormgym.agents.learners.sb3 import Learner
+from stormgym.agents.learners.base import Learner
 from stormgym.agents.lineup import resolve_agents
 from stormgym.agents.policy import Entrant
 from stormgym.agents.registry import AGENTS, agent_spec, domain_of, has_domain, known_agents

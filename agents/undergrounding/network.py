@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from gymnasium import spaces
@@ -137,7 +137,8 @@ class SeasonExtractor(BaseFeaturesExtractor):
             region sees itself and the mean over open ones.
     """
 
-    scores_choices = True
+    encodes_choices: ClassVar[bool] = True
+    """The features are one encoding of `width` a choice, then a summary (see `agents.attention.heads`)."""
 
     def __init__(self, observation_space: spaces.Dict, width: int = 64, attention: bool = False) -> None:
         choices = observation_space["action_mask"].shape

@@ -16,22 +16,23 @@ import torch
 from rich.console import Console
 
 import stormgym  # noqa: F401
+from stormgym.agents.attention_pg.settings import AttentionPGSettings
 from stormgym.agents.files import write_folder
 from stormgym.agents.learners.settings import (
-    AttentionPGSettings,
     DQNSettings,
     HRLDPDPSettings,
     MaskableDQNSettings,
     MaskablePPOSettings,
     PPOSettings,
-    STASACSettings,
 )
-from stormgym.agents.runs import RunSettings, create_run, find_model, load_policy, open_run
+from stormgym.agents.registry import domain_of
+from stormgym.agents.runs import RunRequest, RunSettings, create_run, find_model, load_policy, open_run
+from stormgym.agents.sta_sac.settings import STASACSettings
 from stormgym.agents.training import command
-from stormgym.agents.usage import UsageError
 from stormgym.agents.training.callbacks import Evaluation, StopRequest
 from stormgym.agents.training.logs import CsvLog
 from stormgym.agents.training.play import EVALUATION_SEED, Score, make_training_env, play
+from stormgym.agents.usage import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 ENV_KWARGS: dict[str, Any] = {"city": "synthetic:7:1", "predictor": "none"}

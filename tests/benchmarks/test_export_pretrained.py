@@ -19,10 +19,11 @@ from rich.console import Console
 
 import stormgym
 from stormgym.agents.evaluation.rollouts import evaluate
-from stormgym.agents.learners.settings import MaskablePPOSettings, STASACPaperSettings, STASACSettings
+from stormgym.agents.learners.settings import MaskablePPOSettings
 from stormgym.agents.pretrained import load_card, load_pretrained
 from stormgym.agents.restoration.todays_jobs import sub_city
 from stormgym.agents.runs import RunRequest, RunSettings, load_policy, open_run
+from stormgym.agents.sta_sac.settings import STASACPaperSettings, STASACSettings
 from stormgym.agents.training import command as training
 from stormgym.envs.data import resolve_city
 

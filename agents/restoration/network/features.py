@@ -21,12 +21,29 @@ PRIOR_REPAIRS = 6.0
 """How many repairs the forecast is worth against what the repairs seen say of a shared factor."""
 
 
+REGION_KEYS = frozenset({*REGION_COLUMNS, "crew", "action_mask"})
+"""Keys of Restoration-v0's observation."""
+
+
+def has_regions(space: spaces.Space[Any]) -> bool:
+    """Whether an observation space is that of Restoration-v0: regions, crew and a mask."""
+    return isinstance(space, spaces.Dict) and set(space.spaces) >= REGION_KEYS
+
+
+def check_regions(learner: str, space: spaces.Space[Any]) -> None:
+    """Raise `ValueError`, which names the learner, unless an observation space has regions to choose among."""
+    if not has_regions(space):
+        raise ValueError(
+            f"{learner} chooses among regions: it needs an observation with regions, crew and action_mask, "
+            "as Restoration-v0 gives. For other environments take ppo"
+        )
+
+
 def check_observation_space(space: Any) -> None:
     """Raise `ValueError` unless the observation is Restoration-v0's."""
-    keys = {*REGION_COLUMNS, "crew", "action_mask"}
-    if not isinstance(space, spaces.Dict) or not keys <= set(space.spaces):
+    if not has_regions(space):
         raise ValueError(
-            f"STA-SAC needs an observation Dict with {', '.join(sorted(keys))} (Restoration-v0); got {space}"
+            f"STA-SAC needs an observation Dict with {', '.join(sorted(REGION_KEYS))} (Restoration-v0); got {space}"
         )
 
 

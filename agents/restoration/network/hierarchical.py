@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from gymnasium import spaces
@@ -13,9 +13,11 @@ from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
-from stormgym.agents.attention.heads import RegionExtractor, RegionScores, SummaryValue
+from stormgym.agents.attention.heads import RegionScores, SummaryValue
 from stormgym.agents.learners.sb3 import MaskablePPOLearner
 from stormgym.agents.learners.settings import HRLDPDPSettings
+from stormgym.agents.restoration.network.extractor import RegionExtractor
+from stormgym.agents.restoration.network.features import check_regions
 
 CLOSED = -1e8
 """Logit of a choice that is closed."""
@@ -23,6 +25,9 @@ CLOSED = -1e8
 
 class GroupedRegionExtractor(RegionExtractor):
     """`RegionExtractor` that also hands on each region's group and whether it is open: `[B, 2 N + N * D + D]`."""
+
+    encodes_choices: ClassVar[bool] = False
+    """Its features have two more columns a region, which only `TwoLevelScores` takes apart."""
 
     def __init__(self, observation_space: spaces.Dict, width: int = 64) -> None:
         super().__init__(observation_space, width)

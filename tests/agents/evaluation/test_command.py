@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stormgym.agents.evaluation.options import options_of, check_env_id, check_env_kwargs, limit_of
+from stormgym.agents.evaluation.options import check_env_id, check_env_kwargs, limit_of, options_of
 from stormgym.agents.lineup import resolve_agents
 from stormgym.agents.registry import known_agents
 from stormgym.envs.data import resolve_city

@@ -13,16 +13,19 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env as make_dummy_vec_env
 
-from stormgym.agents.attention.heads import RegionExtractor, RegionScores, SummaryValue
+from stormgym.agents.attention.heads import RegionScores, SummaryValue
 from stormgym.agents.attention_pg.algorithm import AttentionPG
 from stormgym.agents.attention_pg.policy import AttentionPolicy
+from stormgym.agents.attention_pg.settings import AttentionPGSettings
 from stormgym.agents.learners import sb3 as learners
+from stormgym.agents.learners.base import Learner
 from stormgym.agents.learners.lagrangian import PricedReplayBuffer, VecLagrangianReward
-from stormgym.agents.learners.sb3 import WRAPPER_SETTINGS, Learner
-from stormgym.agents.learners.settings import AttentionPGSettings, STASACSettings
+from stormgym.agents.learners.sb3 import WRAPPER_SETTINGS
 from stormgym.agents.registry import AGENTS
+from stormgym.agents.restoration.network.extractor import RegionExtractor
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.policy import STASACPolicy
+from stormgym.agents.sta_sac.settings import STASACSettings
 from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.restoration.layout import CREW_SCALARS, crew_columns
 
@@ -119,32 +122,12 @@ def test_settings__of_sta_sac_are_those_of_the_class() -> None:
     assert own_settings == expected
 
 
-def test_sta_sac__takes_what_a_group_shares_for_news_where_there_is_a_shock() -> None:
-    for shock, expected in (("none", False), ("common", True), ("group", True)):
-        venv = make_vec_env("Restoration-v0", 4, city="synthetic:8:1", shock=shock)
-        model = learners.sta_sac.build(venv, learners.sta_sac.settings(teacher="nearest"), seed=0)
-        assert model.shared_luck is expected  # type: ignore[attr-defined]
-
-
-def test_sta_sac__refuses_a_teacher_that_it_cannot_have() -> None:
-    venv = make_vec_env("Restoration-v0", 4, city="synthetic:8:1")
-    for name in ("clairvoyant", "ppo", "nobody"):
-        with pytest.raises(ValueError, match=f"teacher must be none or one of .*equity-planner.*; got '{name}'"):
-            learners.teacher_of(name, venv)
-    assert learners.teacher_of("none", venv) is None
-    assert learners.teacher_of("rollout", venv, margin=0.25).margin == 0.25  # type: ignore[union-attr]
-    shaken = make_vec_env("Restoration-v0", 4, city="synthetic:8:1", shock="group")
-    again = learners.teacher_of("equity-planner", shaken, margin=0.25)
-    assert (again.name, again.margin) == ("equity-replanner", 0.25)  # type: ignore[union-attr]
-    teacher = learners.teacher_of("equity-planner", venv, margin=0.25)
-    assert teacher.margin == 0.25  # type: ignore[union-attr]
-
-
 def test_learner__wrong_environments_are_told_what_fits() -> None:
     cartpole = make_dummy_vec_env("CartPole-v1", n_envs=2)
     pendulum = make_dummy_vec_env("Pendulum-v1", n_envs=2)
-    with pytest.raises(ValueError, match="sta-sac chooses among regions"):
-        learners.sta_sac.check(cartpole)
+    for name in ("sta-sac", "hrl-dpdp"):
+        with pytest.raises(ValueError, match=f"{name} chooses among regions"):
+            learner_named(name).check(cartpole)
     with pytest.raises(ValueError, match="action_masks"):
         learners.maskable_ppo.check(cartpole)
     with pytest.raises(ValueError, match="Discrete"):

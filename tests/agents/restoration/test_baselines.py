@@ -195,10 +195,3 @@ def test_two_levels__need_their_extractor_and_regions() -> None:
         MaskablePPO(RegionHierarchicalPolicy, environments(), device="cpu")
     with pytest.raises(ValueError, match="hrl-dpdp chooses among regions"):
         learners.hrl_dpdp.check(make_dummy_vec_env("CartPole-v1", n_envs=2))
-
-
-def test_attention_pg__is_told_to_have_more_environments() -> None:
-    with pytest.raises(ValueError, match=r"attention-pg needs at least 2 environments.*got 1"):
-        learners.attention_pg.check(environments(1))
-    with pytest.raises(ValueError, match="attention-pg chooses among regions"):
-        learners.attention_pg.check(make_dummy_vec_env("CartPole-v1", n_envs=2))

@@ -14,8 +14,6 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from stormgym.agents.attention.multiplier import LagrangeMultiplier, LimitMultiplier
 from stormgym.agents.attention.networks import SHAPES
-from stormgym.agents.learners.sb3 import sta_sac
-from stormgym.agents.learners.settings import STASACSettings
 from stormgym.agents.lineup import make_policy
 from stormgym.agents.restoration.network.features import (
     CREW,
@@ -30,8 +28,10 @@ from stormgym.agents.restoration.network.scenarios import expected_to_go
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.buffer import EpisodeReplayBuffer
 from stormgym.agents.sta_sac.control_variate import Forecast, without_luck
+from stormgym.agents.sta_sac.learner import sta_sac
 from stormgym.agents.sta_sac.losses import clipped_surrogate, retrace_targets
 from stormgym.agents.sta_sac.policy import Critics
+from stormgym.agents.sta_sac.settings import STASACSettings
 from stormgym.agents.training.play import make_training_env, play
 from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.equity import pair_matrix

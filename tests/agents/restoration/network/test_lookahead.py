@@ -14,7 +14,9 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from stormgym.agents.attention.networks import SHAPES, EpisodeNet, PaperNet
+from stormgym.agents.attention_pg.learner import attention_pg
 from stormgym.agents.evaluation.rollouts import evaluate
+from stormgym.agents.learners.base import Learner
 from stormgym.agents.lineup import make_policy, resolve_agents, split_lookahead
 from stormgym.agents.pretrained import load_pretrained
 from stormgym.agents.restoration.network.features import N_STATIC, EpisodeFeatures, n_crew_features
@@ -22,8 +24,8 @@ from stormgym.agents.restoration.network.lookahead import LookaheadPolicy, look_
 from stormgym.agents.restoration.outlook import Outlook
 from stormgym.agents.restoration.search.expected_gap import expected_gap
 from stormgym.agents.restoration.situation import parts
+from stormgym.agents.sta_sac.learner import sta_sac, sta_sac_paper
 from stormgym.agents.statistics import paired_difference
-from stormgym.agents.training import learners
 from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.restoration.layout import regions_of
 from stormgym.envs.restoration.vector_env import RestorationVectorEnv
@@ -195,8 +197,8 @@ def test_looking_ahead__is_worth_hours_on_storms_nobody_trained_on(shock: str) -
     assert found.agents[f"{AGENT}@16"].metrics["gap_h"].mean() < 8.0 + 0.4 * (shock == "group")
 
 
-@pytest.mark.parametrize("learner", [learners.sta_sac, learners.sta_sac_paper, learners.attention_pg])
-def test_learners__that_score_regions_look_ahead(learner: learners.Learner) -> None:
+@pytest.mark.parametrize("learner", [sta_sac, sta_sac_paper, attention_pg])
+def test_learners__that_score_regions_look_ahead(learner: Learner) -> None:
     venv = make_vec_env("Restoration-v0", 2, seed=0, city=CITY)
     small = {"teacher": "none"} if learner.name == "sta-sac" else {}
     policy = learner.policy(learner.build(venv, learner.settings(**small), seed=0))

@@ -1,0 +1,149 @@
+"""Settings of STA-SAC: options of `train.py`, kept in the run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class STASACSettings:
+    """STA-SAC (see `stormgym.agents.sta_sac`)."""
+
+    learning_rate: float = 1e-3
+    """Step size of critics and actor (Adam)."""
+    lr_last: float = 0.05
+    """Share of the step size that is left at the end; it falls linearly."""
+    actor_lr_factor: float = 0.5
+    """The actor's step size as a multiple of the critics'."""
+    buffer_size: int = 7_040
+    """Steps kept in the replay buffer."""
+    learning_starts: int = 3_000
+    """Steps at random before the first update."""
+    batch_size: int = 4
+    """Episodes an update."""
+    tau: float = 0.01
+    """Polyak factor of the target critics."""
+    train_freq: int | None = None
+    """Steps of each environment between updates; left out, a whole episode."""
+    gradient_steps: int = 64
+    """Updates of the critics, and of the imitation while the teacher plays, after each collection."""
+    retrace: float = 1.0
+    """Weight of long returns in [0, 1]; 0 gives one-step targets."""
+    target_entropy: tuple[float, float] = (0.12, 0.03)
+    """First and last target entropy, as a share of log(open regions)."""
+    alpha_init: float = 0.0001
+    """First weight of the entropy, which then follows its target."""
+    entropy_in_critic: bool = False
+    """Whether critics' targets carry the entropy bonus."""
+    control_variate: bool = True
+    """Take the luck of repair durations out of rewards and costs."""
+    cost_reduction: Literal["mean", "max"] = "mean"
+    """How the two cost critics count together."""
+    actor_tau: float = 0.005
+    """Polyak factor of the averaged actor, which acts; 1 takes the actor itself."""
+    actor_follows: Literal["target", "online"] = "target"
+    """Critics that the actor's loss takes."""
+    actor_gradient: Literal["critics", "returns"] = "returns"
+    """What tells the actor which actions are good: the critics (eq. 18), or returns above a baseline."""
+    n_rollouts: int = 8
+    """Environments on the same storm, whose mean return is the baseline of returns; 1 asks the critics instead."""
+    n_epochs: int = 2
+    """Passes over each collection with such a baseline."""
+    actor_batch_size: int = 8
+    """Episodes of such an update."""
+    clip_range: float = 0.2
+    """Clipping of the policy's ratio with returns."""
+    limit_margin: float = 0.88
+    """The multiplier aims at this share of the cost limit."""
+    multiplier_init: float = 0.15
+    """Lambda at the start, per limit of cost."""
+    multiplier_lr: float = 0.05
+    """Step size of lambda."""
+    multiplier_method: Literal["softplus", "projected"] = "softplus"
+    """How lambda moves: softplus with Adam, or a projected gradient step."""
+    greedy_share: float = 0.25
+    """Share of the environments that act greedily and feed the dual step."""
+    constrained: bool = True
+    """Off leaves the cost out: the multiplier stays at zero."""
+    teacher: str = "equity-planner"
+    """Policy that needs no training and plays the first steps, a warm start that the actor imitates; or none. Under
+    --shock the equity planner plans again on the way."""
+    teacher_steps: int = 120_000
+    """Steps that the teacher plays, at most half of the training."""
+    teacher_margin: float = 0.25
+    """Share of the cost limit that the teacher leaves free: who imitates a balanced order balances less well."""
+    imitation: tuple[float, float] = (0.0, 0.0)
+    """Weight of the imitation when the teacher leaves and at the end."""
+    imitation_batch: int = 4
+    """Teacher's episodes an update."""
+    max_grad_norm: float = 5.0
+    """Gradient clipping."""
+    width: int = 64
+    """Width of the encoder."""
+    n_layers: int = 2
+    """Transformer layers."""
+    n_heads: int = 4
+    """Attention heads."""
+    step_width: int = 32
+    """Width of what is computed for every region at every step."""
+    balance: bool = True
+    """Show the networks what restoring each region does to the balance between groups."""
+    shape: Literal["episode", "paper"] = "episode"
+    """Regions encoded once an episode, or anew at every step as in the paper."""
+    share_critics: bool = True
+    """Four heads on one trunk, or an encoder for each critic."""
+    known_part: bool = True
+    """Critics learn a rest on top of what can be written down, or everything."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class STASACPaperSettings(STASACSettings):
+    """STA-SAC in the plain form of its paper, with the slips in print put right.
+
+    A transformer at every step for the actor and each of four critics, which learn everything; one-step targets; the
+    dual step on exploring episodes; no teacher.
+    """
+
+    learning_rate: float = 3e-4
+    """Step size of critics and actor (Adam)."""
+    lr_last: float = 1.0
+    """Share of the step size that is left at the end; it falls linearly."""
+    actor_lr_factor: float = 1.0
+    """The actor's step size as a multiple of the critics'."""
+    buffer_size: int = 110_000
+    """Steps kept in the replay buffer."""
+    gradient_steps: int = 16
+    """Updates after each collection."""
+    target_entropy: tuple[float, float] = (0.3, 0.05)
+    """First and last target entropy, as a share of log(open regions)."""
+    alpha_init: float = 0.02
+    """First weight of the entropy, which then follows its target."""
+    tau: float = 0.005
+    """Polyak factor of the target critics."""
+    retrace: float = 0.0
+    """Weight of long returns in [0, 1]; 0 gives one-step targets."""
+    entropy_in_critic: bool = True
+    """Whether critics' targets carry the entropy bonus."""
+    actor_tau: float = 1.0
+    """Polyak factor of the averaged actor, which acts; 1 takes the actor itself."""
+    actor_follows: Literal["target", "online"] = "online"
+    """Critics that the actor's loss takes."""
+    actor_gradient: Literal["critics", "returns"] = "critics"
+    """What tells the actor which actions are good: the critics (eq. 18), or returns above a baseline."""
+    multiplier_init: float = 0.3
+    """Lambda at the start, per limit of cost."""
+    multiplier_lr: float = 0.06
+    """Step size of lambda."""
+    greedy_share: float = 0.0
+    """Share of the environments that act greedily and feed the dual step."""
+    control_variate: bool = False
+    """Take the luck of repair durations out of rewards and costs."""
+    teacher: str = "none"
+    """Policy that needs no training and plays the first steps, a warm start that the actor imitates; or none."""
+    shape: Literal["episode", "paper"] = "paper"
+    """Regions encoded once an episode, or anew at every step as in the paper."""
+    share_critics: bool = False
+    """Four heads on one trunk, or an encoder for each critic."""
+    known_part: bool = False
+    """Critics learn a rest on top of what can be written down, or everything."""
