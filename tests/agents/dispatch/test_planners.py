@@ -20,12 +20,12 @@ from stormgym.agents.dispatch.planners import (
 )
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.lineup import make_policy
-from stormgym.agents.registry import AGENTS
+from stormgym.agents.registry import known_agents
 from stormgym.envs.dispatch.profiles import resolve_profile
 from stormgym.predictors.outage_ode import OutageODE
 
 ENV_ID = "GeneratorDispatch-v0"
-NAMES = [name for name, spec in AGENTS.items() if ENV_ID in spec.envs and not spec.trainable]
+NAMES = list(known_agents(ENV_ID, trainable=False))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -21,7 +21,7 @@ from stormgym.agents.learners import sb3 as learners
 from stormgym.agents.learners.base import Learner
 from stormgym.agents.learners.lagrangian import PricedReplayBuffer, VecLagrangianReward
 from stormgym.agents.learners.sb3 import WRAPPER_SETTINGS
-from stormgym.agents.registry import AGENTS
+from stormgym.agents.registry import AGENTS, DOMAINS
 from stormgym.agents.restoration.network.extractor import RegionExtractor
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.policy import STASACPolicy
@@ -34,6 +34,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "Restoration-v0": ENV_KWARGS,
     "Undergrounding-v0": {"profile": "synthetic:12:1", "budget": 3_000.0},
 }
+EXTRACTOR = DOMAINS["Restoration-v0"].extractor
 NAMES = [name for name, spec in AGENTS.items() if spec.trainable]
 
 
@@ -55,12 +56,13 @@ def mid_episode(num_envs: int = 4, env_id: str = "Restoration-v0") -> tuple[Any,
 
 @pytest.mark.parametrize("name", NAMES)
 def test_learner__builds_a_real_model_that_acts_on_open_regions_only(name: str) -> None:
-    venv, obs = mid_episode(env_id=AGENTS[name].envs[0])
+    domain = next(domain for domain in DOMAINS.values() if domain.agent(name) is not None)
+    venv, obs = mid_episode(env_id=domain.env_id)
     learner = learner_named(name)
     assert learner.name == name
     settings = learner.settings()
     learner.check(venv)
-    model = learner.build(learner.wrap(venv, settings), settings, seed=0)
+    model = learner.build(learner.wrap(venv, settings), settings, seed=0, extractor=domain.extractor)
     assert type(model) is learner.algorithm
     policy = learner.policy(model)
     for deterministic in (True, False):
@@ -83,7 +85,7 @@ def test_learner__limited_learners_have_the_lagrangian_reward_and_gamma_one(name
     assert wrapped.multiplier.value == pytest.approx(0.7)
     assert wrapped.multiplier.limit == pytest.approx(4.0)
     assert not wrapped.bootstrap_truncated
-    model: Any = learner.build(wrapped, settings, seed=0)
+    model: Any = learner.build(wrapped, settings, seed=0, extractor=EXTRACTOR)
     assert model.gamma == 1.0
     if name in ("dqn", "maskable-dqn"):
         assert isinstance(model.replay_buffer, PricedReplayBuffer)
@@ -186,4 +188,4 @@ def test_networks__change_of_units_changes_nothing(kind: str) -> None:
 def test_networks__region_policies_need_the_extractor() -> None:
     env = gym.make("Restoration-v0", **ENV_KWARGS)
     with pytest.raises(ValueError, match="RegionExtractor"):
-        PPO(learners.ppo.region_policy(), env, device="cpu")
+        PPO(learners.ppo.policy_over_choices(), env, device="cpu")

@@ -12,7 +12,7 @@ from results_table.rows import Row, small
 from results_table.training import Trainer
 
 from stormgym.agents.attention.multiplier import LagrangeMultiplier
-from stormgym.agents.registry import AGENTS
+from stormgym.agents.registry import known_agents
 from stormgym.agents.runs import load_policy, open_run
 from stormgym.envs.adapters.sb3 import make_vec_env
 
@@ -28,7 +28,7 @@ ENVS: dict[str, dict[str, Any]] = {
     "Undergrounding-v0": {"profile": "synthetic:5:1"},
 }
 CASES = [
-    *((name, env_id, {}) for env_id in ENVS for name, spec in AGENTS.items() if spec.trainable and env_id in spec.envs),
+    *((name, env_id, {}) for env_id in ENVS for name in known_agents(env_id, trainable=True)),
     ("sta-sac", "Restoration-v0", {"cost_limit": "4-12"}),
 ]
 

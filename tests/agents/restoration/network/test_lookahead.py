@@ -19,6 +19,7 @@ from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.learners.base import Learner
 from stormgym.agents.lineup import make_policy, resolve_agents, split_lookahead
 from stormgym.agents.pretrained import load_pretrained
+from stormgym.agents.restoration.domain import DOMAIN
 from stormgym.agents.restoration.network.features import N_STATIC, EpisodeFeatures, n_crew_features
 from stormgym.agents.restoration.network.lookahead import LookaheadPolicy, look_ahead
 from stormgym.agents.restoration.outlook import Outlook
@@ -201,7 +202,7 @@ def test_looking_ahead__is_worth_hours_on_storms_nobody_trained_on(shock: str) -
 def test_learners__that_score_regions_look_ahead(learner: Learner) -> None:
     venv = make_vec_env("Restoration-v0", 2, seed=0, city=CITY)
     small = {"teacher": "none"} if learner.name == "sta-sac" else {}
-    policy = learner.policy(learner.build(venv, learner.settings(**small), seed=0))
+    policy = learner.policy(learner.build(venv, learner.settings(**small), seed=0, extractor=DOMAIN.extractor))
     env = RestorationVectorEnv(3, city=CITY)
     actions, _, _ = play(env, look_ahead(policy, env, n_orders=3, every=4))
     assert_array_equal(np.sort(actions, axis=1), np.tile(np.arange(9), (3, 1)))
