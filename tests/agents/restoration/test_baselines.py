@@ -17,11 +17,12 @@ from stormgym.agents.learners.lagrangian import VecLagrangianReward
 from stormgym.agents.learners.maskable_dqn import MaskableDQN, open_only, random_open
 from stormgym.agents.registry import agent_spec
 from stormgym.agents.restoration.domain import DOMAIN
-from stormgym.agents.restoration.network.hierarchical import hrl_dpdp, (
+from stormgym.agents.restoration.network.hierarchical import (
     GroupedRegionExtractor,
     RegionHierarchicalPolicy,
     TwoLevelDistribution,
     TwoLevelScores,
+    hrl_dpdp,
 )
 from stormgym.agents.training.callbacks import Evaluation
 from stormgym.agents.training.play import Score
@@ -54,7 +55,8 @@ def test_unconstrained__lambda_is_zero_and_stays_there(name: str, method: str) -
 
 
 def test_unconstrained__best_model_is_the_one_of_highest_return() -> None:
-    run: Any = SimpleNamespace(settings=SimpleNamespace(env_id="Restoration-v0", eval_freq=1, learner={"constrained": False}))
+    settings = SimpleNamespace(env_id="Restoration-v0", eval_freq=1, learner={"constrained": False})
+    run: Any = SimpleNamespace(settings=settings)
     fast, fair = (Score(np.array([r]), np.array([c]), 8.0, {}) for r, c in ((-10.0, 30.0), (-20.0, 7.0)))
     free = Evaluation(run, environments(), learners.ppo)
     assert free._rank(fast) > free._rank(fair)
