@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stormgym.agents.domain import Headline
 from stormgym.agents.evaluation.rollouts import AgentRecord, Evaluation
@@ -71,12 +72,19 @@ def best_heuristic(evaluation: Evaluation) -> str | None:
     cost = {n: float(r.metrics["cost"].mean()) for n, r in field.items()}
     limit = math.inf if evaluation.cost_limit is None else evaluation.cost_limit
     if evaluation.cost_limit_range is not None:
-        cost = {n: float((r.metrics["cost"] / evaluation.limits_of(r)).mean()) for n, r in field.items()}
+        cost = {n: float(_in_limits(r).mean()) for n, r in field.items()}
         limit = 1.0
     feasible = [n for n in field if cost[n] <= limit]
     if not feasible:
         return min(cost, key=cost.__getitem__)
     return min(feasible, key=lambda n: sign * float(field[n].metrics[headline.objective.key].mean()))
+
+
+def _in_limits(record: AgentRecord) -> NDArray[np.float64]:
+    """Cost of each episode as a share of its own limit `[E]`."""
+    assert record.limits is not None, "an environment that draws limits tells them in info['cost_limit']"
+    share: NDArray[np.float64] = record.metrics["cost"] / record.limits
+    return share
 
 
 def _agent(
@@ -92,7 +100,7 @@ def _agent(
     limits = evaluation.limits_of(record)
     if limits is not None:
         if evaluation.cost_limit_range is not None:
-            _put(out, "cost_in_limits", mean_estimate(record.metrics["cost"] / limits, confidence_level))
+            _put(out, "cost_in_limits", mean_estimate(_in_limits(record), confidence_level))
         over = int((record.metrics["cost"] > limits + OVER_LIMIT_TOLERANCE).sum())
         _put(out, "violation_rate", wilson_interval(over, evaluation.episodes, confidence_level))
     out["decision_ms"] = record.latency.mean_ms
