@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from learning_cells import Result, by, regrets
-
 from dispatch_results.cells import SWEEPS, Cell, events, fitted
 from dispatch_results.tables import NAMES, varied
+from learning_cells import Result, by, regrets
+
 from stormgym.agents.dispatch.decision import DispatchProblem
 from stormgym.agents.dispatch.flow import online_greedy
 

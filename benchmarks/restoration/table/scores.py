@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
 from results_table.rows import ENV_ID, SPLIT, Row
 from results_table.training import TrainingTime, changed_settings, settings_today
+
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.evaluation.summary import OVER_LIMIT_TOLERANCE, plain
 from stormgym.agents.files import write_atomically

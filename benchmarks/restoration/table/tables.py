@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from results_table.rows import GROUPS
+from results_table.summary import EPOPR_MARGINS, AcrossLine, CityTable, Line
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from results_table.rows import GROUPS
-from results_table.summary import EPOPR_MARGINS, AcrossLine, CityTable, Line
 from stormgym.agents.statistics import Estimate
 from stormgym.agents.terminal import PRIVILEGED_MARK, simple_table
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from dispatch_results.cells import SWEEPS, Cell
 from learning_cells import Result, by, difference, headroom, markdown, number, regrets
 
-from dispatch_results.cells import SWEEPS, Cell
 from stormgym.agents.statistics import mean_estimate
 
 NAMES = {

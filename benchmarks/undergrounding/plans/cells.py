@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
+from undergrounding_results.plans import KNOWN, METHODS, OURS, SWEPT, Outlook, forecasters, plan_known, plans_of
+from undergrounding_results.scores import loss, score, worst_loss
 
 from stormgym.agents.files import write_atomically
 from stormgym.envs.undergrounding.profiles import APPENDIX_G, Seasons, UndergroundingProfile, synthetic_profile
 from stormgym.predictors.uncertainty import ConformalPolytope
-from undergrounding_results.plans import KNOWN, METHODS, OURS, SWEPT, Outlook, forecasters, plan_known, plans_of
-from undergrounding_results.scores import loss, score, worst_loss
 
 Floats = NDArray[np.float64]
 PROFILES = ("appendix-g", "ten")

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from learning_cells import markdown, number
-
-from stormgym.agents.statistics import Estimate, mean_estimate
 from undergrounding_results.cells import Cell, Result
 from undergrounding_results.plans import KNOWN, NOTHING, OURS, WHOLE
 from undergrounding_results.scores import COLUMNS
+
+from stormgym.agents.statistics import Estimate, mean_estimate
 
 FORECAST_NAMES = {
     "empirical": "Emp",
