@@ -2,6 +2,7 @@
 
 python train.py --env Restoration-v0
 python train.py --env Restoration-v0 --agent ppo --timesteps 500000 --city FOLDER
+python train.py --env Restoration-v0 --seeds 5 --jobs 2
 python train.py --resume runs/Restoration-v0/sta-sac/RUN
 """
 
@@ -36,6 +37,10 @@ class Settings:
     """Environment steps of the whole run. Left out: a small budget of the agent's own."""
     seed: int = 0
     """Decides networks, exploration and training scenarios."""
+    seeds: Annotated[int | None, shown_as("N")] = None
+    """Train N seeds, from --seed on, each a run of its own; the same command goes on with those that were stopped."""
+    jobs: int = 1
+    """With --seeds: runs side by side, one process each."""
     resume: Annotated[Path | None, shown_as("RUN")] = None
     """Run folder to go on with, with its own settings; --timesteps may name a larger total."""
     num_envs: Annotated[int | None, shown_as("N")] = None
@@ -69,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     settings = tyro.cli(with_learners(Settings, words), args=words)
     try:
-        return _run(settings)
+        return _run(settings) if settings.seeds is None else _run_seeds(settings, words)
     except KeyboardInterrupt:
         print(
             "train.py: stopped at once; --resume goes on from the last checkpoint, if there is one",
@@ -106,6 +111,39 @@ def _run(settings: Any) -> int:
     return 0
 
 
+def _run_seeds(settings: Any, words: Sequence[str]) -> int:
+    from stormgym.agents.terminal import make_console, status_console
+    from stormgym.agents.training import seeds
+    from stormgym.agents.usage import UsageError, usage_errors
+
+    out, table = make_console(), seeds.FinalTable(settings.final_episodes, settings.compare)
+    try:
+        if settings.resume is not None:
+            raise UsageError("--resume goes on with one run; to go on with seeds, give their command again")
+        with usage_errors():
+            jobs = seeds.jobs_of(_request(settings), settings.seeds, words, settings.runs_dir)
+        job = jobs[0]
+        out.print(f"Training {len(jobs)} seeds of {job.agent} on {job.env_id}: {job.timesteps:,} steps each")
+        out.print(f"Logs: {job.folder.parent}/SEED/train.log", soft_wrap=True)
+        outcome = seeds.train_seeds(
+            jobs,
+            n_jobs=settings.jobs,
+            device=settings.device,
+            threads=settings.torch_threads,
+            script=Path(__file__).resolve(),
+            console=status_console(),
+        )
+        if outcome.stopped:
+            print("train.py: stopped; the same command goes on", file=sys.stderr)
+        elif outcome.done:
+            runs = sorted((run for _, (run, _) in outcome.done), key=lambda run: run.settings.seed)
+            seeds.show_seeds(runs, out, table, job.folder.parent)
+        return outcome.exit_code
+    except UsageError as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 2
+
+
 def _prepare(settings: Any, console: Any) -> Any:
     """The run that is asked for, new or resumed, ready to learn."""
     from stormgym.agents.training import command
@@ -121,22 +159,29 @@ def _prepare(settings: Any, console: Any) -> Any:
             raise UsageError(f"--resume goes on with the run's own settings; leave out {options}")
         return command.resume(settings.resume, settings.timesteps, console=console, table=table)
     with usage_errors():
-        spec = command.choose_agent(command.check_env_id(settings.env), settings.agent)
-        request = RunRequest(
-            env_id=settings.env,
-            agent=spec.name,
-            seed=settings.seed,
-            timesteps=settings.timesteps,
-            num_envs=settings.num_envs,
-            env_kwargs=settings.environment.env_kwargs(),
-            learner=asdict(settings_asked(settings, spec.name)),
-            eval_freq=settings.eval_freq,
-            eval_episodes=settings.eval_episodes,
-            checkpoint_freq=settings.checkpoint_freq,
-            device=settings.device,
-            torch_threads=settings.torch_threads,
-        )
+        request = _request(settings)
     return command.start_run(request, runs_dir=settings.runs_dir, console=console, table=table)
+
+
+def _request(settings: Any) -> RunRequest:
+    """What the command line asks for."""
+    from stormgym.agents.training import command
+
+    spec = command.choose_agent(command.check_env_id(settings.env), settings.agent)
+    return RunRequest(
+        env_id=settings.env,
+        agent=spec.name,
+        seed=settings.seed,
+        timesteps=settings.timesteps,
+        num_envs=settings.num_envs,
+        env_kwargs=settings.environment.env_kwargs(),
+        learner=asdict(settings_asked(settings, spec.name)),
+        eval_freq=settings.eval_freq,
+        eval_episodes=settings.eval_episodes,
+        checkpoint_freq=settings.checkpoint_freq,
+        device=settings.device,
+        torch_threads=settings.torch_threads,
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,65 @@ def choose_agent(env_id: str, agent: str | None) -> AgentSpec:
     return spec
 
 
+def complete(request: RunRequest, table: FinalTable = FinalTable()) -> tuple[Learner, Any, RunSettings]:
+    """Check what was asked for, and fill in what was left out, before anything is made.
+
+    An environment that can draw one half of its records draws that for training, unless the arguments say otherwise;
+    `show_result` scores on the other half.
+
+    Returns:
+        The learner, its settings, and all that decides the run.
+
+    Raises:
+        KeyError, ValueError, TypeError: an unknown name or option, or a value out of range.
+    """
+    env_id = check_env_id(request.env_id)
+    spec = choose_agent(env_id, request.agent)
+    env_kwargs = dict(request.env_kwargs)
+    check_env_kwargs(env_id, env_kwargs)
+    if takes(env_id, "split"):
+        env_kwargs = {**env_kwargs, "split": env_kwargs.get("split", "train")}
+    numbers = {
+        "--timesteps": request.timesteps,
+        "--num-envs": request.num_envs,
+        "--eval-freq": request.eval_freq,
+        "--eval-episodes": request.eval_episodes,
+        "--checkpoint-freq": request.checkpoint_freq,
+        "--torch-threads": request.torch_threads,
+    }
+    for option, value in numbers.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{option} must be at least 1; got {value}")
+    if request.seed < 0:
+        raise ValueError(f"--seed must be at least 0; got {request.seed}")
+    _check_device(request.device)
+    learner: Learner = spec.load()
+    chosen = learner.settings(**request.learner)
+    for name in SIZES:
+        size = getattr(chosen, name, None)
+        if size is not None and size < 1:
+            raise ValueError(f"--{spec.name}.{name.replace('_', '-')} must be at least 1; got {size}")
+    _check_one(learner, env_id, env_kwargs)
+    _check_limit(learner, env_id, chosen, env_kwargs)
+    _check_table(env_id, env_kwargs, table)
+    budget = request.timesteps or learner.default_timesteps
+    settings = RunSettings(
+        env_id=env_id,
+        agent=spec.name,
+        seed=request.seed,
+        timesteps=budget,
+        num_envs=request.num_envs or learner.default_num_envs,
+        env_kwargs=env_kwargs,
+        learner=asdict(chosen),
+        eval_freq=request.eval_freq or max(budget // 20, 1),
+        eval_episodes=request.eval_episodes,
+        checkpoint_freq=request.checkpoint_freq or max(budget // 10, 1),
+        device=request.device,
+        torch_threads=request.torch_threads,
+    )
+    return learner, chosen, settings
+
+
 def start_run(
     request: RunRequest,
     *,
@@ -106,10 +165,7 @@ def start_run(
     console: Console | None = None,
     table: FinalTable = FinalTable(),
 ) -> Training:
-    """Check what was asked for; make environments, model and run folder.
-
-    An environment that can draw one half of its records draws that for training, unless the arguments say otherwise;
-    `show_result` scores on the other half.
+    """Check what was asked for (see `complete`); make environments, model and run folder.
 
     Args:
         request: what to train; what it leaves out takes the learner's defaults.
@@ -121,60 +177,17 @@ def start_run(
         UsageError: an unknown name or option, or a value out of range.
     """
     with usage_errors():
-        env_id = check_env_id(request.env_id)
-        spec = choose_agent(env_id, request.agent)
-        env_kwargs = dict(request.env_kwargs)
-        check_env_kwargs(env_id, env_kwargs)
-        if takes(env_id, "split"):
-            env_kwargs = {**env_kwargs, "split": env_kwargs.get("split", "train")}
-        numbers = {
-            "--timesteps": request.timesteps,
-            "--num-envs": request.num_envs,
-            "--eval-freq": request.eval_freq,
-            "--eval-episodes": request.eval_episodes,
-            "--checkpoint-freq": request.checkpoint_freq,
-            "--torch-threads": request.torch_threads,
-        }
-        for option, value in numbers.items():
-            if value is not None and value < 1:
-                raise ValueError(f"{option} must be at least 1; got {value}")
-        if request.seed < 0:
-            raise ValueError(f"--seed must be at least 0; got {request.seed}")
-        _check_device(request.device)
-        learner: Learner = spec.load()
-        chosen = learner.settings(**request.learner)
-        for name in SIZES:
-            size = getattr(chosen, name, None)
-            if size is not None and size < 1:
-                raise ValueError(f"--{spec.name}.{name.replace('_', '-')} must be at least 1; got {size}")
-        _check_one(learner, env_id, env_kwargs)
-        _check_limit(learner, env_id, chosen, env_kwargs)
-        _check_table(env_id, env_kwargs, table)
-        budget = request.timesteps or learner.default_timesteps
-        num_envs = request.num_envs or learner.default_num_envs
-        venv = _prepared(env_id, num_envs, env_kwargs, console or status_console())
+        learner, chosen, s = complete(request, table)
+        venv = _prepared(s.env_id, s.num_envs, s.env_kwargs, console or status_console())
         learner.check(venv)
         wrapped = learner.wrap(venv, chosen)
-        extractor = domain_of(env_id).extractor
+        extractor = domain_of(s.env_id).extractor
         try:
-            model = learner.build(wrapped, chosen, seed=request.seed, device=request.device, extractor=extractor)
+            model = learner.build(wrapped, chosen, seed=s.seed, device=s.device, extractor=extractor)
         except AssertionError as error:  # how Stable-Baselines3 and torch state some of their rules
-            raise ValueError(f"options of --{spec.name}.* do not go together: {error}") from error
-        settings = RunSettings(
-            env_id=env_id,
-            agent=spec.name,
-            seed=request.seed,
-            timesteps=budget,
-            num_envs=venv.num_envs,
-            env_kwargs=env_kwargs,
-            learner=asdict(chosen),
-            eval_freq=request.eval_freq or max(budget // 20, 1),
-            eval_episodes=request.eval_episodes,
-            checkpoint_freq=request.checkpoint_freq or max(budget // 10, 1),
-            device=request.device,
-            torch_threads=request.torch_threads,
-        )
-        return Training(create_run(runs_dir, settings), learner, chosen, model, wrapped)
+            raise ValueError(f"options of --{s.agent}.* do not go together: {error}") from error
+        run = create_run(runs_dir, replace(s, num_envs=venv.num_envs))  # many cities may have raised it
+        return Training(run, learner, chosen, model, wrapped)
 
 
 def resume(
