@@ -12,7 +12,7 @@ from stormgym.agents.policy import Observation
 from stormgym.agents.undergrounding.trilevel.problem import list_patterns
 from stormgym.envs.storms import COVARIATES
 from stormgym.envs.undergrounding.core import OF_REGIONS, STATE
-from stormgym.envs.undergrounding.profiles import UndergroundingProfile, send_crews
+from stormgym.envs.undergrounding.regions import UndergroundingProfile, send_crews
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -31,7 +31,7 @@ from stormgym.agents.undergrounding.trilevel.baselines import Baseline, solve_ba
 from stormgym.agents.undergrounding.trilevel.solve import solve_trilevel
 from stormgym.envs.storms import COVARIATES, Family
 from stormgym.envs.undergrounding.core import UndergroundingCore
-from stormgym.envs.undergrounding.profiles import UndergroundingProfile, send_crews
+from stormgym.envs.undergrounding.regions import UndergroundingProfile, send_crews
 
 N_SAMPLES = 100
 """Simulated storms of the season's weather that sampled plans are made for."""

@@ -14,7 +14,8 @@ from pettingzoo import AECEnv
 from stormgym.envs.storms import COVARIATES, Floats
 from stormgym.envs.undergrounding.core import RENDER_MODES, SeasonSource, observation_space, profile_from, see
 from stormgym.envs.undergrounding.process import UndergroundingProcess
-from stormgym.envs.undergrounding.profiles import DEFAULT_PROFILE, UndergroundingProfile
+from stormgym.envs.undergrounding.profiles import DEFAULT_PROFILE
+from stormgym.envs.undergrounding.regions import UndergroundingProfile
 
 Observation = dict[str, NDArray[Any]]
 PLANNER, NATURE, CREWS = "planner", "nature", "crews"

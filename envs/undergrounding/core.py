@@ -15,7 +15,8 @@ from stormgym.envs.doors import Step, check_choice
 from stormgym.envs.storms import COVARIATES, Floats
 from stormgym.envs.undergrounding.forecasts import Outlook, forecaster, outlook
 from stormgym.envs.undergrounding.process import UndergroundingProcess
-from stormgym.envs.undergrounding.profiles import DEFAULT_PROFILE, LARGEST, UndergroundingProfile, resolve_profile
+from stormgym.envs.undergrounding.profiles import DEFAULT_PROFILE, resolve_profile
+from stormgym.envs.undergrounding.regions import LARGEST, UndergroundingProfile
 from stormgym.predictors.checks import check_confidence_level
 
 Timing = Literal["dense", "terminal"]

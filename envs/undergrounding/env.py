@@ -5,7 +5,8 @@ from __future__ import annotations
 from stormgym.envs.doors import SingleEnv
 from stormgym.envs.undergrounding.core import Timing, UndergroundingCore
 from stormgym.envs.undergrounding.process import UndergroundingProcess
-from stormgym.envs.undergrounding.profiles import DEFAULT_PROFILE, UndergroundingProfile
+from stormgym.envs.undergrounding.profiles import DEFAULT_PROFILE
+from stormgym.envs.undergrounding.regions import UndergroundingProfile
 
 
 class UndergroundingEnv(SingleEnv):

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from stormgym.envs.storms import Family, Floats
-from stormgym.envs.undergrounding.profiles import Seasons, UndergroundingProfile
+from stormgym.envs.undergrounding.regions import Seasons, UndergroundingProfile
 from stormgym.predictors.uncertainty import ConformalPolytope
 from stormgym.predictors.uncertainty_set import UncertaintySet
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stormgym.envs.storms import Floats, Ints
 from stormgym.envs.undergrounding.forecasts import Outlook
-from stormgym.envs.undergrounding.profiles import UndergroundingProfile, send_crews
+from stormgym.envs.undergrounding.regions import UndergroundingProfile, send_crews
 from stormgym.envs.undergrounding.worst import worst_storms
 
 Bools = NDArray[np.bool_]

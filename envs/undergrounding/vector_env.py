@@ -6,7 +6,7 @@ from stormgym.envs.doors import BatchedVectorEnv
 from stormgym.envs.undergrounding.core import UndergroundingCore
 from stormgym.envs.undergrounding.env import UndergroundingEnv
 from stormgym.envs.undergrounding.process import UndergroundingProcess
-from stormgym.envs.undergrounding.profiles import UndergroundingProfile
+from stormgym.envs.undergrounding.regions import UndergroundingProfile
 
 
 class UndergroundingVectorEnv(BatchedVectorEnv):

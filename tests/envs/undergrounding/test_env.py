@@ -12,13 +12,8 @@ from stormgym.envs.undergrounding.core import STATE, UndergroundingCore
 from stormgym.envs.undergrounding.env import UndergroundingEnv
 from stormgym.envs.undergrounding.forecasts import Outlook, forecaster
 from stormgym.envs.undergrounding.process import UndergroundingProcess
-from stormgym.envs.undergrounding.profiles import (
-    UndergroundingProfile,
-    resolve_profile,
-    send_crews,
-    synthetic_profile,
-    usual_limit_h,
-)
+from stormgym.envs.undergrounding.profiles import resolve_profile, synthetic_profile
+from stormgym.envs.undergrounding.regions import UndergroundingProfile, send_crews, usual_limit_h
 from stormgym.envs.undergrounding.worst import worst_storms
 from stormgym.predictors.uncertainty_set import UncertaintySet
 
