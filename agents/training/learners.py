@@ -42,7 +42,7 @@ from stormgym.agents.training.settings import (
 from stormgym.agents.undergrounding.network import SeasonExtractor, is_undergrounding
 from stormgym.envs.adapters.sb3_mixed import policy_for
 from stormgym.envs.dispatch.forecasts import typical_wave
-from stormgym.envs.undergrounding.profiles import UndergroundingProfile, usual_loss_h
+from stormgym.envs.undergrounding.regions import UndergroundingProfile, usual_loss_h
 
 WRAPPER_SETTINGS = (
     "constrained",

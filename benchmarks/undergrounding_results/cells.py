@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from stormgym.agents.evaluation.summary import write_atomically
-from stormgym.envs.undergrounding.profiles import APPENDIX_G, Seasons, UndergroundingProfile, synthetic_profile
+from stormgym.envs.undergrounding.profiles import APPENDIX_G, synthetic_profile
+from stormgym.envs.undergrounding.regions import Seasons, UndergroundingProfile
 from stormgym.predictors.uncertainty import ConformalPolytope
 from undergrounding_results.plans import KNOWN, METHODS, OURS, SWEPT, Outlook, forecasters, plan_known, plans_of
 from undergrounding_results.scores import loss, score, worst_loss

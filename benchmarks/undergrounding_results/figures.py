@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stormgym.agents.undergrounding.storm_map import MapPanel, draw_storm_map
-from stormgym.envs.undergrounding.profiles import send_crews
+from stormgym.envs.undergrounding.regions import send_crews
 from stormgym.envs.undergrounding.worst import worst_storms
 from undergrounding_results.cells import SWEEPS, Cell, prepare
 from undergrounding_results.plans import OURS, WHOLE, plans_of
