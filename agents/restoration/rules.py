@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.policy import BasePolicy, Observation
+from stormgym.agents.policy import BasePolicy
+from stormgym.agents.restoration.situation import city_of
+from stormgym.envs.arrays import Bools, Ints, Observation
 
 
 class RulePolicy(BasePolicy):
@@ -17,9 +19,7 @@ class RulePolicy(BasePolicy):
         """Return what is minimised, `[B, N]` or `[N]`."""
         raise NotImplementedError(f"{type(self).__name__} must write key()")
 
-    def act(
-        self, observation: Observation, state: Any, episode_start: NDArray[np.bool_], deterministic: bool
-    ) -> tuple[NDArray[np.int64], Any]:
+    def act(self, observation: Observation, state: Any, episode_start: Bools, deterministic: bool) -> tuple[Ints, Any]:
         """Return the open region of least key in each row; rules keep no state."""
         mask = np.asarray(observation["action_mask"]) > 0
         return np.where(mask, self.key(observation), np.inf).argmin(axis=1), state
@@ -93,15 +93,13 @@ class RequestVolumePolicy(RulePolicy):
 
     name = "request-volume"
 
-    def __init__(self, order: NDArray[np.int64]) -> None:
+    def __init__(self, order: Ints) -> None:
         self._rank = np.empty(len(order))
         self._rank[np.asarray(order)] = np.arange(len(order))
 
     @classmethod
     def for_env(cls, env: Any, **kwargs: Any) -> RequestVolumePolicy:
         """Take the order from the city of `env`."""
-        from stormgym.agents.restoration.situation import city_of
-
         city = city_of(env)
         order = city.orders.get("status_quo")
         return cls(np.argsort(-city.requests, kind="stable") if order is None else order, **kwargs)
