@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stormgym.agents.moved import forward
-
-Observation = dict[str, NDArray[Any]]
+from stormgym.envs.arrays import Observation
 
 __getattr__ = forward(__name__)
 

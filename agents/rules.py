@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.policy import BasePolicy, Observation
+from stormgym.agents.policy import BasePolicy
+from stormgym.envs.arrays import Observation
 
 
 class RulePolicy(BasePolicy):

@@ -12,12 +12,16 @@ class UsageError(Exception):
     """The command line asks for something that is not there; the message says what and what there is."""
 
 
+WRONG_USE = (KeyError, ValueError, TypeError, OSError)
+"""Errors of a wrong name, path or option."""
+
+
 @contextmanager
-def usage_errors() -> Iterator[None]:
-    """Turn the errors of a wrong name, path or option into `UsageError`."""
+def usage_errors(*kinds: type[Exception]) -> Iterator[None]:
+    """Turn errors of these kinds, or of `WRONG_USE` where none are named, into `UsageError`."""
     try:
         yield
-    except (KeyError, ValueError, TypeError, OSError) as error:
+    except kinds or WRONG_USE as error:
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
         raise UsageError(str(text)) from error
 

@@ -50,7 +50,7 @@ from stormgym.agents.undergrounding.trilevel.solve import solve_trilevel, worst_
 from stormgym.envs.data import RepairLog
 from stormgym.envs.data.assemble import terciles
 from stormgym.envs.equity import gap
-from stormgym.envs.undergrounding.profiles import send_crews
+from stormgym.envs.undergrounding.regions import send_crews
 from stormgym.predictors.uncertainty import ConformalPolytope
 from stormgym.predictors.uncertainty_set import UncertaintySet
 

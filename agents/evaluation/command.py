@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from stormgym.agents.binding import PrivilegeError
 from stormgym.agents.domain import PlanReport, PlanRequest, load_entry
 from stormgym.agents.evaluation.options import check_env_id, check_env_kwargs
 from stormgym.agents.evaluation.report import render_report, sorted_agents
@@ -54,7 +55,7 @@ def run_evaluation(
             check_writable(file)
         with status_console().status("preparing the environment (the first time, forecasts are fitted)"):
             check_runs(entrants, env_id, env_kwargs)
-    with episode_progress(list(entrants), episodes) as on_progress:
+    with usage_errors(PrivilegeError), episode_progress(list(entrants), episodes) as on_progress:
         evaluation = evaluate(
             env_id,
             entrants,

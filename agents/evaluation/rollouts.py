@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
+from stormgym.agents.binding import PrivilegeError, truth_reads
 from stormgym.agents.moved import forward
 from stormgym.agents.policy import Entrant, Maker, Policy
 from stormgym.envs.making import episode_seeds, make_batch, spec_of
@@ -111,6 +112,7 @@ def evaluate(
     Raises:
         ValueError: fewer than one episode, batch row or agent.
         KeyError: the environment gives no `cost`, or no `metrics` at the end of an episode.
+        PrivilegeError: an agent read `env.truth` without saying `privileged = True`.
     """
     for name, value in {
         "episodes": episodes,
@@ -138,7 +140,7 @@ def evaluate(
             settings={"seed": seed, "episodes": episodes, "env_kwargs": kwargs, "batch_size": rows},
             cost_limit=None if limit is None else float(limit),
             agents=records,
-            group=None if groups is None else np.asarray(groups.of_region),
+            group=None if groups is None else np.asarray(groups.ids),
             group_names=() if groups is None else tuple(groups.names),
             cost_limit_range=limit_range,
         )
@@ -186,11 +188,18 @@ def _record(
     latency_episodes: int,
     on_progress: Callable[[str, int], None] | None,
 ) -> AgentRecord:
+    before = truth_reads(env)
     policy = entrant.make(env)
+    allowed = entrant.privileged or bool(getattr(policy, "privileged", False))
     batches: list[_Played] = []
     for first in range(0, len(seeds), env.num_envs):
         batch = list(seeds[first : first + env.num_envs])
         batches.append(_play(env, policy, batch))
+        if not allowed and truth_reads(env) != before:
+            raise PrivilegeError(
+                f"agent {name!r} read what nobody can know (env.truth, or env.process, which holds it) and does not say "
+                "so. Give its class `privileged = True`, so that tables mark it, or plan on env.announced"
+            )
         if on_progress is not None:
             on_progress(name, len(batch))
     solo = entrant.make(alone)
@@ -211,7 +220,7 @@ def _record(
         metrics={key: np.concatenate([b.metrics[key] for b in batches]) for key in keys},
         latency=latency,
         learned=entrant.learned,
-        privileged=entrant.privileged or bool(getattr(policy, "privileged", False)),
+        privileged=allowed,
         summary=entrant.summary,
         times=np.concatenate(times) if len(times) == len(batches) else None,
         limits=np.concatenate(limits) if len(limits) == len(batches) else None,

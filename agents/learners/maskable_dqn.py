@@ -12,8 +12,6 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.noise import ActionNoise
 from torch import Tensor
 
-Observation = dict[str, NDArray[Any]]
-
 
 class MaskableDQN(DQN):
     """Stable-Baselines3's DQN for observations that hold an `action_mask`.

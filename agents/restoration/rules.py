@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.policy import Observation
 from stormgym.agents.restoration.situation import city_of
 from stormgym.agents.rules import RulePolicy
+from stormgym.envs.arrays import Ints, Observation
 
 
 def _column(observation: Observation, name: str) -> NDArray[Any]:
@@ -60,7 +60,7 @@ class RequestVolumePolicy(RulePolicy):
 
     name = "request-volume"
 
-    def __init__(self, order: NDArray[np.int64]) -> None:
+    def __init__(self, order: Ints) -> None:
         self._rank = np.empty(len(order))
         self._rank[np.asarray(order)] = np.arange(len(order))
 

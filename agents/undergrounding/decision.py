@@ -25,7 +25,7 @@ from stormgym.agents.dfl.constraints import DenseConstraints
 from stormgym.agents.dfl.learner import DecisionLoss, FineTuning, fine_tune
 from stormgym.agents.undergrounding.trilevel.problem import affordable, knapsack
 from stormgym.envs.storms import Family, features
-from stormgym.envs.undergrounding.profiles import SEEN, Seasons, UndergroundingProfile
+from stormgym.envs.undergrounding.regions import SEEN, Seasons, UndergroundingProfile
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

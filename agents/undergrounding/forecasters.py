@@ -13,7 +13,7 @@ from stormgym.agents.undergrounding.case import Bools, Case
 from stormgym.agents.undergrounding.decision import ForecastLoss, SAIDIModel, fit_saidi_forecaster
 from stormgym.agents.undergrounding.planners import HardeningPolicy
 from stormgym.agents.undergrounding.trilevel.problem import knapsack
-from stormgym.envs.undergrounding.profiles import UndergroundingProfile
+from stormgym.envs.undergrounding.regions import UndergroundingProfile
 
 
 class TwoStageKnapsack(HardeningPolicy):

@@ -22,6 +22,7 @@ from stormgym.agents.undergrounding.case import left_h
 from stormgym.agents.undergrounding.planners import N_SAMPLES, sampled_storms
 from stormgym.envs.data.assemble import default_group_names
 from stormgym.envs.undergrounding.env import UndergroundingEnv
+from stormgym.envs.undergrounding.regions import send_crews
 from stormgym.envs.undergrounding.worst import worst_storms
 
 MOST_SHOWN = 40
@@ -100,7 +101,7 @@ def make_hardening_plan(
         agent_name: for the title.
         agent: what plans.
         env_kwargs: arguments of the environment.
-        seed: of the season, whose outlook the agent sees; a folder's seasons have one outlook.
+        seed: of the season, whose forecast the agent sees; a folder's seasons have one forecast.
 
     Raises:
         ValueError: the agent looks at the storm to come, which nobody can.
@@ -109,26 +110,30 @@ def make_hardening_plan(
     policy = agent.make(env)
     if agent.privileged or getattr(policy, "privileged", False):
         raise ValueError(f"agent {agent_name!r} looks at the storm to come, which nobody can before it; take tri-level")
-    seen, _ = env.reset(seed=seed)
-    state, over = None, False
+    observation, _ = env.reset(seed=seed)
+    announced, profile = env.announced, env.profile
+    protected = np.zeros(profile.n_counties, dtype=np.bool_)
+    spent, state, over = 0.0, None, False
     while not over:
-        action, state = policy.predict(seen, state, deterministic=True)
-        seen, _, over, _, _ = env.step(action)
-    process, profile = env.process, env.profile
-    storms = sampled_storms(profile, env.core.covariates[0])
-    plans = np.stack([process.protected[0], np.zeros(profile.n_counties, dtype=np.bool_)])
+        action, state = policy.predict(observation, state, deterministic=True)
+        observation, _, over, _, _ = env.step(action)
+        new = (observation["protected"] > 0) & ~protected
+        protected |= new
+        spent += float(profile.protect_cost[new].sum())
+    storms = sampled_storms(profile, announced.covariates[0])
+    plans = np.stack([protected, np.zeros_like(protected)])
     left = left_h(plans, storms, profile.population, profile.n_crews)  # [2, S, K]
     mean, gap = profile.loss_h(left).mean(axis=1), profile.gap_h(left).mean(axis=1)
-    sets = process.outlook.sets()
+    known = announced.forecast
+    sets = known.sets()
     worst = [worst_storms(plan[None], profile.population, sets, profile.n_crews) for plan in plans]  # [1, K] each
     at_worst = [
         float(profile.loss_h(left_h(plan[None], storm, profile.population, profile.n_crews))[0, 0])
         for plan, storm in zip(plans, worst, strict=True)
     ]
-    crews = process.best_crews(worst[0], slice(None))
+    crews = send_crews(profile.population * (worst[0] * ~protected), profile.n_crews)
     worth, nothing = (Worth(float(mean[i]), float(gap[i]), at_worst[i]) for i in range(2))
-    known = process.outlook
-    order = np.lexsort((-profile.population * known.mean[0], ~process.protected[0]))
+    order = np.lexsort((-profile.population * known.mean[0], ~protected))
     names = default_group_names(int(profile.group.max()) + 1)
     recorded = getattr(profile, "n_known", None)
     return HardeningPlan(
@@ -140,7 +145,7 @@ def make_hardening_plan(
                 group=names[int(profile.group[k])],
                 customers=float(profile.population[k]),
                 protect_cost=float(profile.protect_cost[k]),
-                bury=bool(process.protected[0, k]),
+                bury=bool(protected[k]),
                 mean_h=float(known.mean[0, k]),
                 lower_h=float(known.lower[0, k]),
                 upper_h=float(known.upper[0, k]),
@@ -149,7 +154,7 @@ def make_hardening_plan(
             )
             for k in order.tolist()
         ),
-        spent=float(process.spent[0]),
+        spent=spent,
         budget=profile.budget,
         n_crews=profile.n_crews,
         worth=worth,

@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from stormgym.envs.adapters.sb3 import StormVecEnv, make_vec_env
+from stormgym.envs.arrays import Observation
 from stormgym.envs.restoration.layout import REGION_COLUMNS
 
 PADDED = frozenset({*REGION_COLUMNS, "action_mask"})
@@ -21,8 +22,6 @@ PADDED = frozenset({*REGION_COLUMNS, "action_mask"})
 
 NO_REGION = -1.0
 """What `group` holds where a row has no region; the only mark of padding (everything else there is 0)."""
-
-Observation = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)

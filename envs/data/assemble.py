@@ -1,4 +1,4 @@
-"""From a log and a table of region attributes to a `City`: coordinates, groups, depot, features."""
+"""From a log and a table of region attributes to the fields of a `City`: coordinates, groups, depot, features."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.envs.data.city import (
+from stormgym.envs.data.city_fields import (
     DEFAULT_COST_LIMIT_H,
     DEFAULT_DETOUR,
     DEFAULT_SPEED_KMH,
-    City,
+    CityFields,
     check_groups_have_members,
     straight_km,
 )
@@ -43,8 +43,8 @@ class Settings:
     orders: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
-def city_from_log(log: RepairLog, table: Table, settings: Settings) -> City:
-    """Make a city of the log's regions; rows of `table` for other regions are left out.
+def city_from_log(log: RepairLog, table: Table, settings: Settings) -> CityFields:
+    """Make the fields of a city of the log's regions; rows of `table` for other regions are left out.
 
     Raises:
         DataError: see `City.from_log`.
@@ -87,7 +87,7 @@ def city_from_log(log: RepairLog, table: Table, settings: Settings) -> City:
     if customers is not None:
         region_values[settings.customers_column] = customers
     default_names = _default_features(table, region_values, settings)
-    return City(
+    return CityFields(
         name=settings.name,
         region_ids=log.region_ids,
         xy_km=xy_km,

@@ -9,20 +9,22 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stormgym.envs.data.city_fields import (
+    DEFAULT_COST_LIMIT_H,
+    DEFAULT_DETOUR,
+    DEFAULT_SEED,
+    DEFAULT_SPEED_KMH,
+    CityFields,
+    check_groups_have_members,
+    straight_km,
+)
 from stormgym.envs.data.repair_log import RepairLog
 from stormgym.envs.data.tables import DataError, Floats, frozen_array, put
-
-DEFAULT_SEED = 76
-"""Seed of the default city: chosen, of the first few hundred, because its city is near EPOPR's figures."""
-
-DEFAULT_SPEED_KMH = 34.3
-DEFAULT_DETOUR = 1.3
-DEFAULT_COST_LIMIT_H = 8.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,15 +160,16 @@ class City:
         Raises:
             DataError: a file is missing or breaks a rule; the message names file, line, value and cure.
         """
-        from stormgym.envs.data.folder import load_city
+        from stormgym.envs.data.folder import read_city
 
-        return load_city(Path(folder))
+        return cls(**read_city(Path(folder)))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the three files that `City.load` reads; loading gives the same fingerprint."""
-        from stormgym.envs.data.folder import save_city
+        from stormgym.envs.data.folder import write_city
 
-        save_city(self, Path(folder))
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        write_city(Path(folder), cast(CityFields, own))
 
     @classmethod
     def synthetic(cls, seed: int = DEFAULT_SEED, n_regions: int = 55, income_effect: float = 1.0) -> City:
@@ -182,7 +185,7 @@ class City:
         """
         from stormgym.envs.data.synthetic import synthetic_city
 
-        return synthetic_city(seed, n_regions, income_effect)
+        return cls(**synthetic_city(seed, n_regions, income_effect))
 
     @classmethod
     def from_log(
@@ -239,21 +242,7 @@ class City:
             detour=detour,
             cost_limit_h=cost_limit_h,
         )
-        return city_from_log(log, read_table(regions), settings)
-
-
-def straight_km(a: Floats, b: Floats) -> Floats:
-    """Return straight-line distances (km) between points `[..., 2]`."""
-    return np.sqrt(((a - b) ** 2).sum(axis=-1))
-
-
-def check_groups_have_members(group: NDArray[np.int64], n_groups: int) -> None:
-    """Raise a `DataError` unless ids are 0..G-1 and each group has a region."""
-    if set(group.tolist()) != set(range(n_groups)):
-        raise DataError(
-            f"group ids must be 0..{n_groups - 1} and each group needs a region; got "
-            f"{sorted(set(group.tolist()))}. Number the groups from 0 without holes (0 = low income)."
-        )
+        return cls(**city_from_log(log, read_table(regions), settings))
 
 
 def _context(values: Floats, n: int, name: str) -> Floats:

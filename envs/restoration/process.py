@@ -12,15 +12,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stormgym.envs.doors import Step
+from stormgym.envs.arrays import Bools, Floats, Ints, Observation
+from stormgym.envs.core import Step
 from stormgym.envs.restoration.layout import COLUMN, CREW_SCALARS, REGION_COLUMNS, crew_columns
-from stormgym.envs.restoration.tables import CityTables, Jobs
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+from stormgym.envs.restoration.tables import CityMap, Jobs
 
 WASTED_H = 0.25
 """Hours lost on the spot by a wasted trip (a masked choice), beside the travel."""
@@ -49,16 +45,14 @@ class RestorationProcess:
     """B episodes of one crew restoring the N regions of a city.
 
     Args:
-        tables: the city under one predictor.
+        tables: the city's map.
         batch: B.
         cost_limit_h: limit of all episodes until `reset` gives others; shown in the observation (h).
         max_travel_km: regions farther than this (road km) are closed while another open one is nearer; None for no
             rule.
     """
 
-    def __init__(
-        self, tables: CityTables, batch: int, *, cost_limit_h: float, max_travel_km: float | None = None
-    ) -> None:
+    def __init__(self, tables: CityMap, batch: int, *, cost_limit_h: float, max_travel_km: float | None = None) -> None:
         self.tables = tables
         self.batch = batch
         self.max_travel_km = max_travel_km
@@ -81,7 +75,7 @@ class RestorationProcess:
         self.started = np.zeros(batch, dtype=np.int64)  # [B] the clock at the episode's start
         self.wasted = np.zeros(batch, dtype=np.int64)
         self.row: Ints | None = np.zeros((batch, n), dtype=np.int64)  # [B, N] drawn records
-        self._given_quantile_h: Floats | None = None
+        self.fixed_quantile_h: Floats | None = None
         self._steps_to_spare = 0  # no episode can end before this many further steps
         self.regions[:, : COLUMN["y_km"] + 1] = tables.xy_km[:, :-1]
         self.regions[:, COLUMN["group"]] = tables.group
@@ -158,18 +152,18 @@ class RestorationProcess:
         self.started[at] = self.clock
         self.wasted[at] = 0
         if jobs.row is None:
-            self.row, self._given_quantile_h = None, jobs.quantile_h
+            self.row, self.fixed_quantile_h = None, jobs.quantile_h
         else:
             if self.row is None:
                 self.row = np.zeros((self.batch, n), dtype=np.int64)
             self.row[at] = jobs.row
-            self._given_quantile_h = None
+            self.fixed_quantile_h = None
         self.action_mask[at] = 1
         self._steps_to_spare = n - 1 if rows is None else min(self._steps_to_spare, n - 1)
         if self.max_travel_km is not None:
             self._close_far_regions()
 
-    def stand_at(self, observation: dict[str, NDArray[Any]], duration_h: Floats) -> None:
+    def stand_at(self, observation: Observation, duration_h: Floats) -> None:
         """Stand where B observed episodes of this city stand; repairs to come take `duration_h` `[B, N]` (h).
 
         For looking ahead: an observation shows all that the dynamics need but those hours. Steps, wasted trips and the
@@ -199,7 +193,7 @@ class RestorationProcess:
         self.outage_h[:] = 0.0
         self.started[:] = self.clock
         self.wasted[:] = 0
-        self.row, self._given_quantile_h = None, None
+        self.row, self.fixed_quantile_h = None, None
         self._steps_to_spare = int(self.n_open.min()) - 1
 
     def step(self, actions: Ints) -> Step:
@@ -352,19 +346,8 @@ class RestorationProcess:
         worked = np.where(self.regions[:, _OPEN] > 0, 0.0, self.duration_h).sum(axis=1)
         return self._view_elapsed - worked - WASTED_H * self.wasted
 
-    @property
-    def quantile_levels(self) -> Floats:
-        """Levels `[Q]` of `quantile_h`."""
-        return self.tables.quantile_levels
-
-    def quantile_h(self) -> Floats | None:
-        """Predictive quantiles of the running episodes' repair hours, `[B, N, Q]`; None for given jobs without them."""
-        if self.row is not None:
-            return self.tables.quantile_h[self.row]
-        return self._given_quantile_h
-
-    def observation(self, row: int | None = None) -> dict[str, NDArray[Any]]:
-        """Fresh copies of what the agents see, with a leading axis B, or of one row without it.
+    def observe(self, row: int | None = None) -> Observation:
+        """Fresh copies of what agents see, with a leading axis B, or of one row without it.
 
         The region columns are views of one copy.
         """

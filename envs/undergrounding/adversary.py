@@ -11,12 +11,21 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 from pettingzoo import AECEnv
 
-from stormgym.envs.storms import COVARIATES, Floats
-from stormgym.envs.undergrounding.core import RENDER_MODES, SeasonSource, observation_space, profile_from, see
+from stormgym.envs.arrays import Floats, Observation
+from stormgym.envs.storms import COVARIATES
+from stormgym.envs.undergrounding.core import (
+    RENDER_MODES,
+    SeasonSource,
+    announce_seasons,
+    observation_space,
+    observe_seasons,
+    profile_from,
+)
+from stormgym.envs.undergrounding.knowledge import UndergroundingAnnounced
 from stormgym.envs.undergrounding.process import UndergroundingProcess
-from stormgym.envs.undergrounding.profiles import DEFAULT_PROFILE, UndergroundingProfile
+from stormgym.envs.undergrounding.profiles import DEFAULT_PROFILE
+from stormgym.envs.undergrounding.regions import UndergroundingProfile
 
-Observation = dict[str, NDArray[Any]]
 PLANNER, NATURE, CREWS = "planner", "nature", "crews"
 PLAYERS = (PLANNER, NATURE, CREWS)
 _FIRST = np.zeros(1, dtype=np.int64)
@@ -121,6 +130,11 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
         self.agents: list[str] = []
         self.np_random: np.random.Generator | None = None
 
+    @property
+    def announced(self) -> UndergroundingAnnounced:
+        """What every player may know; nature can choose any storm of the set."""
+        return announce_seasons(self.process, self.covariates, adversarial=True)
+
     def observation_space(self, agent: str) -> spaces.Space[Any]:
         """What a player sees."""
         return self.observation_spaces[agent]
@@ -194,7 +208,7 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
                 f"the action of {NATURE} must be {self.n_regions} numbers from 0 to 1, where each region is between "
                 f"its bounds; got {action!r}"
             )
-        known = self.process.outlook
+        known = self.process.forecast
         totals = float(known.total_lower[0]), float(known.total_upper[0])
         self.storm = storm_of(given.astype(np.float64), known.lower[0], known.upper[0], *totals)
         self._show()
@@ -260,7 +274,7 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
             raise KeyError(f"agent must be one of {', '.join(PLAYERS)}; got {agent!r}")
         if not hasattr(self, "storm"):
             raise gym.error.ResetNeeded("nothing to observe before reset()")
-        seen = {name: values[0] for name, values in see(self.process, self.covariates, _FIRST).items()}
+        seen = {name: values[0] for name, values in observe_seasons(self.process, self.covariates, _FIRST).items()}
         if agent == CREWS:
             storm = np.zeros(self.n_regions) if self.storm is None else self.storm
             seen |= {"storm": storm.astype(np.float32), "crews": self.sent.astype(np.float32)}

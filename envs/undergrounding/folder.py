@@ -12,8 +12,8 @@ import numpy as np
 
 from stormgym.envs.data.tables import DataError, Table, read_json, read_table
 from stormgym.envs.storms import Floats
-from stormgym.envs.undergrounding.profiles import LARGEST, MAX_REGIONS, usual_limit_h
 from stormgym.envs.undergrounding.recorded import RecordedUnderground
+from stormgym.envs.undergrounding.regions import LARGEST, MAX_REGIONS, usual_limit_h
 
 REGIONS, STORMS, PROFILE = "regions.csv", "storms.csv", "profile.json"
 _AT_MOST = f" and at most {LARGEST:g}"

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from stormgym.envs.storms import Family, Floats
-from stormgym.envs.undergrounding.profiles import Seasons, UndergroundingProfile
+from stormgym.envs.undergrounding.regions import Seasons, UndergroundingProfile
 from stormgym.predictors.uncertainty import ConformalPolytope
 from stormgym.predictors.uncertainty_set import UncertaintySet
 
@@ -16,8 +16,8 @@ _FEWEST_ROWS = 11
 """A network stops by a tenth of its rows, of which it needs two."""
 
 
-class Outlook(NamedTuple):
-    """Hours without power in the season to come; one outlook, or B of them in front."""
+class SeasonForecast(NamedTuple):
+    """Forecast hours without power in the season to come; one season, or B of them in front."""
 
     mean: Floats  # [..., K]
     lower: Floats  # [..., K] L
@@ -70,8 +70,8 @@ def _fitted(
     return model.conformalize(profile.known_before(second.covariates), second.outage_h)
 
 
-def outlook(model: ConformalPolytope, profile: UndergroundingProfile, seasons: Seasons) -> Outlook:
-    """The forecaster's outlook on B seasons; what it says of the storm itself goes unread."""
+def forecast_seasons(model: ConformalPolytope, profile: UndergroundingProfile, seasons: Seasons) -> SeasonForecast:
+    """Forecasts of B seasons from what is known before them; their storms go unread."""
     X = profile.known_before(seasons.covariates)
     sets = model.predict_set(X)
-    return Outlook(model.predict(X), *sets.bounds)
+    return SeasonForecast(model.predict(X), *sets.bounds)

@@ -9,7 +9,7 @@ import numpy as np
 
 from stormgym.envs.data.tables import DataError, put
 from stormgym.envs.storms import COVARIATES, MEAN_WEATHER, Floats
-from stormgym.envs.undergrounding.profiles import Seasons, UndergroundingProfile
+from stormgym.envs.undergrounding.regions import Seasons, UndergroundingProfile
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stormgym.envs.undergrounding.adversary import CREWS, PLAYERS, DefenderAttackerEnv, Observation
-from stormgym.envs.undergrounding.profiles import UndergroundingProfile
+from stormgym.envs.undergrounding.regions import UndergroundingProfile
 
 
 class Player(Protocol):

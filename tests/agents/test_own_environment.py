@@ -64,9 +64,7 @@ def test_environment__passes_gymnasiums_checker_in_both_forms() -> None:
 
 def test_evaluate__has_its_own_headline_and_marks_who_knows_the_truth(tmp_path: Path) -> None:
     page, file = tmp_path / "page.html", tmp_path / "table.json"
-    done = command(
-        "evaluate.py", "--n-stations", "4", "--episodes", "20", "--html", str(page), "--json", str(file)
-    )
+    done = command("evaluate.py", "--n-stations", "4", "--episodes", "20", "--html", str(page), "--json", str(file))
     assert done.returncode == 0, done.stderr
     for text in ("mean wait", "district gap", "limit on the mean district gap: 6 h", "oracle-pumps †", "alternating"):
         assert text in done.stdout

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from stormgym.agents.dfl.learner import DecisionLoss, fine_tune
 from stormgym.agents.undergrounding.decision import TUNING, KnapsackProblem, SAIDIModel, SeasonEvents, simulated_seasons
-from stormgym.envs.undergrounding.profiles import SEEN, UndergroundingProfile, resolve_profile
+from stormgym.envs.undergrounding.profiles import resolve_profile
+from stormgym.envs.undergrounding.regions import SEEN, UndergroundingProfile
 
 Floats = NDArray[np.float64]
 N_FIT, N_VALIDATION, N_TEST = 200, 100, 500

@@ -20,7 +20,8 @@ from undergrounding_results.plans import KNOWN, METHODS, OURS, SWEPT, Outlook, f
 from undergrounding_results.scores import loss, score, worst_loss
 
 from stormgym.agents.files import write_atomically
-from stormgym.envs.undergrounding.profiles import APPENDIX_G, Seasons, UndergroundingProfile, synthetic_profile
+from stormgym.envs.undergrounding.profiles import APPENDIX_G, synthetic_profile
+from stormgym.envs.undergrounding.regions import Seasons, UndergroundingProfile
 from stormgym.predictors.uncertainty import ConformalPolytope
 
 Floats = NDArray[np.float64]

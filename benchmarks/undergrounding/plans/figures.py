@@ -11,7 +11,7 @@ from undergrounding_results.scores import worst_loss
 from undergrounding_results.tables import Swept, excess, name_of
 
 from stormgym.agents.undergrounding.storm_map import MapPanel, draw_storm_map
-from stormgym.envs.undergrounding.profiles import send_crews
+from stormgym.envs.undergrounding.regions import send_crews
 from stormgym.envs.undergrounding.worst import worst_storms
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stormgym.agents.undergrounding.trilevel.baselines import BASELINES, solve_baseline
 from stormgym.agents.undergrounding.trilevel.solve import solve_trilevel
-from stormgym.envs.undergrounding.profiles import Seasons, UndergroundingProfile
+from stormgym.envs.undergrounding.regions import Seasons, UndergroundingProfile
 from stormgym.predictors.uncertainty import ConformalPolytope
 from stormgym.predictors.uncertainty_set import UncertaintySet
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.envs.undergrounding.profiles import send_crews
+from stormgym.envs.undergrounding.regions import send_crews
 from stormgym.envs.undergrounding.worst import worst_storms
 from stormgym.predictors.uncertainty_set import UncertaintySet
 

@@ -114,8 +114,8 @@ def test_observation__a_shared_point_forecast_under_none_and_no_width_under_poin
 def test_observation__predictive_quantiles_belong_to_the_drawn_records():
     env = env_of(predictor="ecqr")
     obs, _ = env.reset(seed=5)
-    quantile = env.process.quantile_h()
-    assert quantile.shape == (1, N, env.process.quantile_levels.size)
+    quantile = env.core.quantile_h()
+    assert quantile.shape == (1, N, env.core.tables.quantile_levels.size)
     assert (np.diff(quantile, axis=-1) >= 0).all()
     np.testing.assert_allclose(quantile[0].mean(axis=-1), obs["point_h"], rtol=1e-5)
 
@@ -365,7 +365,7 @@ def test_on_invalid__raise_leaves_the_episode_as_it_was():
     first = env.step(3)[0]
     with pytest.raises(ValueError, match="is masked"):
         env.step(3)
-    for name, value in env.core.observation(0).items():
+    for name, value in env.core.observe(0).items():
         np.testing.assert_array_equal(value, first[name])
 
 
@@ -396,12 +396,12 @@ def test_given_jobs__replace_the_drawn_records():
     for name in ("lower_h", "upper_h", "point_h"):
         np.testing.assert_allclose(obs[name], jobs[name], rtol=1e-6)
     np.testing.assert_array_equal(env.process.duration_h[0], jobs["duration_h"])
-    assert env.process.quantile_h() is None
+    assert env.core.quantile_h() is None
     quantile = np.tile(jobs["point_h"][:, None], (1, 5))
     env.reset(options={"jobs": {**jobs, "quantile_h": quantile}})
-    np.testing.assert_array_equal(env.process.quantile_h(), quantile[None])
+    np.testing.assert_array_equal(env.core.quantile_h(), quantile[None])
     env.reset()
-    assert env.process.quantile_h().shape[:2] == (1, N)
+    assert env.core.quantile_h().shape[:2] == (1, N)
 
 
 def test_given_jobs__do_not_shift_the_episodes_that_follow():
@@ -691,7 +691,7 @@ def test_stand_at__goes_on_as_the_observed_episodes_do(max_travel_km):
             step()
         ahead = RestorationProcess(env.core.tables, 16, cost_limit_h=0.0, max_travel_km=max_travel_km)
         ahead.stand_at(obs, env.core.process.duration_h)
-        for name, values in ahead.observation().items():
+        for name, values in ahead.observe().items():
             np.testing.assert_array_equal(values, obs[name])
         np.testing.assert_allclose(ahead.travel_total_h, env.core.process.travel_total_h, rtol=1e-4, atol=1e-3)
         with pytest.raises(ValueError, match="16 episodes of 9 regions"):
@@ -702,6 +702,6 @@ def test_stand_at__goes_on_as_the_observed_episodes_do(max_travel_km):
             np.testing.assert_allclose(mine.reward, reward, rtol=1e-5)
             np.testing.assert_allclose(mine.cost, info["cost"], rtol=1e-4, atol=1e-5)
             np.testing.assert_array_equal(mine.terminated, terminated)
-            for name, values in ahead.observation().items():
+            for name, values in ahead.observe().items():
                 np.testing.assert_allclose(values, obs[name], rtol=1e-5, atol=1e-5)
         obs, _ = env.reset(seed=n_before)
