@@ -17,11 +17,11 @@ WRONG_USE = (KeyError, ValueError, TypeError, OSError)
 
 
 @contextmanager
-def usage_errors(*kinds: type[Exception]) -> Iterator[None]:
-    """Turn errors of these kinds, or of `WRONG_USE` where none are named, into `UsageError`."""
+def usage_errors(kinds: tuple[type[Exception], ...] = WRONG_USE) -> Iterator[None]:
+    """Turn errors of these kinds into `UsageError`."""
     try:
         yield
-    except kinds or WRONG_USE as error:
+    except kinds as error:
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
         raise UsageError(str(text)) from error
 

@@ -1,6 +1,6 @@
 """Fit a forecaster of outage waves on simulated storms, tune it on plans if asked, and keep it in a file.
 
-python -m stormgym.agents.dfl --profile A --out forecaster.npz
+python -m stormgym.agents.dispatch --profile A --out forecaster.npz
 python train.py --env GeneratorDispatch-v0 --profile A --option forecast=forecaster.npz
 python evaluate.py --env GeneratorDispatch-v0 --profile A --agents oracle-dispatch,mine=forecaster.npz
 """

@@ -55,7 +55,7 @@ def run_evaluation(
             check_writable(file)
         with status_console().status("preparing the environment (the first time, forecasts are fitted)"):
             check_runs(entrants, env_id, env_kwargs)
-    with usage_errors(PrivilegeError), episode_progress(list(entrants), episodes) as on_progress:
+    with usage_errors((PrivilegeError,)), episode_progress(list(entrants), episodes) as on_progress:
         evaluation = evaluate(
             env_id,
             entrants,

@@ -197,8 +197,8 @@ def _record(
         batches.append(_play(env, policy, batch))
         if not allowed and truth_reads(env) != before:
             raise PrivilegeError(
-                f"agent {name!r} read what nobody can know (env.truth, or env.process, which holds it) and does not say "
-                "so. Give its class `privileged = True`, so that tables mark it, or plan on env.announced"
+                f"agent {name!r} read what nobody can know (env.truth, or env.process, which holds it) and does not "
+                "say so. Give its class `privileged = True`, so that tables mark it, or plan on env.announced"
             )
         if on_progress is not None:
             on_progress(name, len(batch))
