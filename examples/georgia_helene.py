@@ -46,6 +46,7 @@ from rich.console import Console
 from rich.table import Table
 
 import stormgym  # noqa: F401  (registers the environment)
+from stormgym.agents.episodes import play_episode
 from stormgym.agents.lineup import make_policy
 from stormgym.envs.data import OutageRecord, read_eaglei, read_outage_counts
 from stormgym.envs.data.tables import write_table
@@ -218,14 +219,9 @@ def _columns(path: Path) -> list[str]:
 def play(folder: Path, agent: str) -> tuple[dict[str, float], float]:
     """Metrics of an agent on the folder's one storm, and the seconds that all its decisions took."""
     env = gym.make(ENV_ID, profile=str(folder))
-    observation, info = env.reset(seed=0)
     began = time.perf_counter()
-    policy = make_policy(agent, env)
-    state, ended = None, False
-    while not ended:
-        action, state = policy.predict(observation, state=state, deterministic=True)
-        observation, _, ended, _, info = env.step(action)
-    return info["metrics"], time.perf_counter() - began
+    *_, last = play_episode(env, make_policy(agent, env), seed=0)
+    return last.info["metrics"], time.perf_counter() - began
 
 
 def describe(folder: Path, console: Console) -> None:

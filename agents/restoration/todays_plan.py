@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stormgym.agents.domain import PlanReport, PlanRequest
+from stormgym.agents.episodes import play_episode
 from stormgym.agents.files import write_atomically
 from stormgym.agents.policy import Entrant
 from stormgym.agents.restoration.todays_jobs import JobForecast, forecast_jobs, sub_city, todays_jobs
@@ -214,20 +215,12 @@ def _play(
         "upper_h": forecast.upper_h,
         "quantile_h": forecast.quantile_h,
     }
-    observation, _ = env.reset(seed=seed, options={"jobs": jobs})
-    state: Any = None
     order: list[int] = []
     elapsed: list[float] = []
-    start, over = np.ones(1, dtype=bool), False
-    while not over:
-        still_open = env.action_masks()
-        action, state = policy.predict(observation, state=state, episode_start=start, deterministic=True)
-        choice = int(np.asarray(action).reshape(()))
-        observation, _, terminated, truncated, _ = env.step(choice)
-        if still_open[choice]:
-            order.append(choice)
+    for step in play_episode(env, policy, seed=seed, options={"jobs": jobs}):
+        if step.observation["action_mask"][step.action] > 0:  # else a trip in vain
+            order.append(int(step.action))
             elapsed.append(float(env.process.elapsed_h[0]))
-        start, over = np.zeros(1, dtype=bool), terminated or truncated
     if len(order) < city.n_regions:
         raise ValueError(
             f"agent {name!r} left {city.n_regions - len(order)} of {city.n_regions} regions unrestored; "

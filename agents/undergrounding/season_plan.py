@@ -15,6 +15,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from stormgym.agents.domain import PlanReport, PlanRequest
+from stormgym.agents.episodes import play_episode
 from stormgym.agents.files import write_atomically
 from stormgym.agents.policy import Entrant
 from stormgym.agents.terminal import simple_table
@@ -110,16 +111,13 @@ def make_hardening_plan(
     policy = agent.make(env)
     if agent.privileged or getattr(policy, "privileged", False):
         raise ValueError(f"agent {agent_name!r} looks at the storm to come, which nobody can before it; take tri-level")
-    observation, _ = env.reset(seed=seed)
-    announced, profile = env.announced, env.profile
-    protected = np.zeros(profile.n_counties, dtype=np.bool_)
-    spent, state, over = 0.0, None, False
-    while not over:
-        action, state = policy.predict(observation, state, deterministic=True)
-        observation, _, over, _, _ = env.step(action)
-        new = (observation["protected"] > 0) & ~protected
+    profile = env.profile
+    protected, spent = np.zeros(profile.n_counties, dtype=np.bool_), 0.0
+    for step in play_episode(env, policy, seed=seed):
+        new = (step.following["protected"] > 0) & ~protected
         protected |= new
         spent += float(profile.protect_cost[new].sum())
+    announced = env.announced
     storms = sampled_storms(profile, announced.covariates[0])
     plans = np.stack([protected, np.zeros_like(protected)])
     left = left_h(plans, storms, profile.population, profile.n_crews)  # [2, S, K]
