@@ -31,7 +31,7 @@ class PretrainedSTASAC(BasePolicy):
 
     Args:
         card: what it is.
-        weights: its `NAME.npz`.
+        weights: its `AGENT-NAME.npz`.
         device: torch device.
         seed: of the draws, where `deterministic` is False.
     """
