@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from stormgym.envs.arrays import Floats, Ints
 
 
 def group_pairs(n_groups: int) -> tuple[tuple[int, int], ...]:
@@ -24,7 +24,7 @@ def pair_matrix(n_groups: int) -> Floats:
     return matrix
 
 
-def check_groups(group: ArrayLike, n_groups: int | None = None) -> tuple[NDArray[np.int64], int]:
+def check_groups(group: ArrayLike, n_groups: int | None = None) -> tuple[Ints, int]:
     """Return group ids `[N]` as int64 and their number G.
 
     Raises:
@@ -44,7 +44,7 @@ def check_groups(group: ArrayLike, n_groups: int | None = None) -> tuple[NDArray
     return ids, n
 
 
-def _weights(ids: NDArray[np.int64], n_groups: int) -> Floats:
+def _weights(ids: Ints, n_groups: int) -> Floats:
     """Return `[N, G]`: 1 / (size of the group) where the region belongs to it, else 0."""
     return np.eye(n_groups)[ids] / np.bincount(ids, minlength=n_groups)
 

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stormgym.envs.arrays import Floats, Ints
 from stormgym.envs.data.assemble import terciles
 from stormgym.envs.data.tables import put
 from stormgym.predictors.sir import simulate_sir
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 COVARIATES = ("temperature_c", "wind_ms", "humidity", "onset")
 """What is known of each county before a storm, the last axis of `Storms.covariates`."""
 MEAN_WEATHER = np.array([20.0, 10.0, 0.5])

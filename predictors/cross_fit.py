@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from stormgym.predictors.arrays import Bools, Floats, Ints
 from stormgym.predictors.checks import check_confidence_level, check_features, check_groups, check_target
 
 PREDICTORS = ("ecqr", "cqr", "cp", "ncp", "point", "none")
@@ -36,18 +37,18 @@ class CrossFit:
         calibration_mask: `[n_folds, M]`, records of the fold's conformal step; never in `interval_fit_mask`.
     """
 
-    lower_h: NDArray[np.float64]
-    upper_h: NDArray[np.float64]
-    point_h: NDArray[np.float64]
-    quantile_levels: NDArray[np.float64]
-    quantile_h: NDArray[np.float64]
-    fold: NDArray[np.int64]
-    fit_mask: NDArray[np.bool_]
-    interval_fit_mask: NDArray[np.bool_]
-    calibration_mask: NDArray[np.bool_]
+    lower_h: Floats
+    upper_h: Floats
+    point_h: Floats
+    quantile_levels: Floats
+    quantile_h: Floats
+    fold: Ints
+    fit_mask: Bools
+    interval_fit_mask: Bools
+    calibration_mask: Bools
 
     @property
-    def interval_h(self) -> NDArray[np.float64]:
+    def interval_h(self) -> Floats:
         """Intervals as one array `[M, 2]`."""
         return np.column_stack([self.lower_h, self.upper_h])
 
@@ -163,7 +164,7 @@ def cross_fit(
     )
 
 
-def _deal(labels: NDArray[Any], n_hands: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def _deal(labels: NDArray[Any], n_hands: int, rng: np.random.Generator) -> Ints:
     """Deal records to hands 0..n_hands-1 at random, evenly within each group; returns their hands `[M]`."""
     hand = np.empty(len(labels), dtype=np.int64)
     _, index = np.unique(labels, return_inverse=True)
@@ -174,12 +175,12 @@ def _deal(labels: NDArray[Any], n_hands: int, rng: np.random.Generator) -> NDArr
 
 
 def _forest_forecast(
-    X: NDArray[np.float64],
-    y: NDArray[np.float64],
-    X_new: NDArray[np.float64],
-    levels: NDArray[np.float64],
+    X: Floats,
+    y: Floats,
+    X_new: Floats,
+    levels: Floats,
     seed: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Floats, Floats]:
     """Return mean `[M]` and quantiles `[M, Q]` of new records, the quantiles averaging to the mean."""
     from stormgym.predictors.quantile_models import default_forest, predict_mean
 

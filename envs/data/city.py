@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stormgym.envs.arrays import Floats, Ints
 from stormgym.envs.data.city_fields import (
     DEFAULT_COST_LIMIT_H,
     DEFAULT_DETOUR,
@@ -24,7 +24,7 @@ from stormgym.envs.data.city_fields import (
     straight_km,
 )
 from stormgym.envs.data.repair_log import RepairLog
-from stormgym.envs.data.tables import DataError, Floats, frozen_array, put
+from stormgym.envs.data.tables import DataError, frozen_array, put
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class City:
     region_ids: tuple[str, ...]
     xy_km: Floats
     depot_km: Floats
-    group: NDArray[np.int64]
+    group: Ints
     group_names: tuple[str, ...]
     speed_kmh: float
     detour: float
@@ -64,7 +64,7 @@ class City:
     context: Mapping[str, Floats]
     customers: Floats | None
     requests: Floats
-    orders: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    orders: Mapping[str, Ints] = field(default_factory=dict)
     cost_limit_h: float = DEFAULT_COST_LIMIT_H
 
     def __post_init__(self) -> None:
@@ -253,7 +253,7 @@ def _context(values: Floats, n: int, name: str) -> Floats:
     return out
 
 
-def _permutation(values: NDArray[np.int64], n: int, name: str) -> NDArray[np.int64]:
+def _permutation(values: Ints, n: int, name: str) -> Ints:
     out = frozen_array(values, np.int64, (None,), f"City.orders[{name!r}]")
     if not np.array_equal(np.sort(out), np.arange(n)):
         raise DataError(f"City.orders[{name!r}] must hold each region index 0..{n - 1} once; got {out.tolist()}.")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stormgym.envs.arrays import Ints
 from stormgym.envs.data.assemble import POSITION_FEATURES, REQUEST_COLUMNS, Settings, city_from_log
 from stormgym.envs.data.city_fields import (
     DEFAULT_COST_LIMIT_H,
@@ -139,7 +139,7 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
 
 
-def _order(value: Any, ids: Sequence[str], where: str) -> NDArray[np.int64]:
+def _order(value: Any, ids: Sequence[str], where: str) -> Ints:
     names = [str(v) for v in value] if isinstance(value, list) else []
     position = {name: i for i, name in enumerate(ids)}
     if sorted(names) != sorted(ids):

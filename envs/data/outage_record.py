@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from stormgym.envs.arrays import Bools, Floats
 from stormgym.envs.data.tables import DataError, put
 from stormgym.envs.data.times import zone
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 ABOVE_CUSTOMERS, DROP_OUT, LATE_START, DOUBLE = 1, 2, 4, 8
 FAULTS: dict[int, str] = {

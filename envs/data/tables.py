@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from stormgym.envs.arrays import Floats, Ints
 
 BLANKS = frozenset({"", "na", "n/a", "nan", "null", "none"})
 """Cells (in lower case) that count as blank."""
@@ -115,7 +115,7 @@ class Table:
             out[row] = value
         return out
 
-    def index(self, column: str, names: Sequence[str], *, what: str, cure: str) -> NDArray[np.int64]:
+    def index(self, column: str, names: Sequence[str], *, what: str, cure: str) -> Ints:
         """Return the position of each cell of a column in `names`, int64 `[R]`.
 
         Raises:

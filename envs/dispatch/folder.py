@@ -19,12 +19,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from stormgym.envs.arrays import Floats
 from stormgym.envs.data.assemble import project_km
 from stormgym.envs.data.outage_record import OutageRecord, read_eaglei
 from stormgym.envs.data.tables import DataError, Table, read_json, read_table
 from stormgym.envs.data.times import parse_moment
 from stormgym.envs.dispatch.recorded import RecordedProfile, first_periods, mean_weather
-from stormgym.envs.storms import COVARIATES, Floats
+from stormgym.envs.storms import COVARIATES
 
 COUNTIES, PROFILE, OUTAGES = "counties.csv", "profile.json", "outages*"
 _SUFFIXES = (".csv", ".csv.gz", ".parquet")

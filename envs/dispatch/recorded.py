@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from stormgym.envs.arrays import Floats, Ints
 from stormgym.envs.data.tables import DataError, put
 from stormgym.envs.dispatch.generators import StormProfile
-from stormgym.envs.storms import COVARIATES, MEAN_WEATHER, Floats, Ints, Storms
+from stormgym.envs.storms import COVARIATES, MEAN_WEATHER, Storms
 from stormgym.predictors.sir import FIRST_OUT
 
 

@@ -11,7 +11,7 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 from pettingzoo import AECEnv
 
-from stormgym.envs.arrays import Floats, Observation
+from stormgym.envs.arrays import Bools, Floats, Observation
 from stormgym.envs.storms import COVARIATES
 from stormgym.envs.undergrounding.core import (
     RENDER_MODES,
@@ -227,7 +227,7 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
         assert self.storm is not None, "nothing to show before the storm"
         self.process.end(self.storm[None], self.sent[None], slice(None))
 
-    def _needed(self) -> NDArray[np.bool_]:
+    def _needed(self) -> Bools:
         """Regions where a crew could do something `[K]`."""
         return np.asarray(~self.process.protected[0] & (self.sent == 0))
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from stormgym.envs.arrays import Floats
 from stormgym.envs.data.tables import DataError, Table, read_json, read_table
-from stormgym.envs.storms import Floats
 from stormgym.envs.undergrounding.recorded import RecordedUnderground
 from stormgym.envs.undergrounding.regions import LARGEST, MAX_REGIONS, usual_limit_h
 

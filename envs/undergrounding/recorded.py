@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from stormgym.envs.arrays import Floats
 from stormgym.envs.data.tables import DataError, put
-from stormgym.envs.storms import COVARIATES, MEAN_WEATHER, Floats
+from stormgym.envs.storms import COVARIATES, MEAN_WEATHER
 from stormgym.envs.undergrounding.regions import Seasons, UndergroundingProfile
 
 

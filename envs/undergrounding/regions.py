@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stormgym.envs.arrays import Floats
 from stormgym.envs.data.tables import put
 from stormgym.envs.equity import gap
-from stormgym.envs.storms import COVARIATES, Floats, StormModel, check_not_negative, check_positive, features
+from stormgym.envs.storms import COVARIATES, StormModel, check_not_negative, check_positive, features
 
 MAX_REGIONS = 400
 LARGEST = 1e9

@@ -11,15 +11,14 @@ then what is lacking goes to them first, where it does no harm, and to the other
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stormgym.envs.arrays import Bools, Floats
 from stormgym.predictors.uncertainty_set import UncertaintySet
 
-Floats = NDArray[np.float64]
 _HALVINGS = 55
 
 
-def worst_storms(protected: NDArray[np.bool_], weights: Floats, sets: UncertaintySet, n_crews: float) -> Floats:
+def worst_storms(protected: Bools, weights: Floats, sets: UncertaintySet, n_crews: float) -> Floats:
     """A worst storm `[B, K]` for each plan, when crews answer it at their best.
 
     Args:
