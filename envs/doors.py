@@ -121,14 +121,14 @@ class SingleEnv(CoreFacts, gym.Env[Observation, Any]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         core_class = type(self).core_class
         try:
-            given = core_signature(core_class).bind(*args, **kwargs).arguments
+            arguments = core_signature(core_class).bind(*args, **kwargs).arguments
         except TypeError as error:
             raise TypeError(f"{type(self).__name__}.__init__() {error}") from None
-        core = core_class(1, **given)
+        core = core_class(1, **arguments)
         self.core = core
         self.observation_space = core.observation_space  # type: ignore[assignment]  # a Dict gives a dict
         self.action_space = core.action_space
-        self.render_mode = given.get("render_mode")
+        self.render_mode = arguments.get("render_mode")
         self._running = False
         self._started = False
 

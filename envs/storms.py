@@ -16,7 +16,7 @@ import numpy as np
 
 from stormgym.envs.arrays import Floats, Ints
 from stormgym.envs.data.assemble import terciles
-from stormgym.envs.data.tables import put
+from stormgym.envs.data.tables import set_frozen
 from stormgym.predictors.sir import simulate_sir
 
 COVARIATES = ("temperature_c", "wind_ms", "humidity", "onset")
@@ -83,7 +83,7 @@ class StormModel:
             if values.shape != shape or not np.isfinite(values).all():
                 raise ValueError(f"{name} must be finite and of shape {shape}; got shape {values.shape}")
             values.setflags(write=False)
-            put(self, **{name: values})
+            set_frozen(self, **{name: values})
         if k < 3 or not (self.population > 0).all():
             raise ValueError(f"a profile needs at least 3 counties, each with customers; got {self.population}")
         low, high = self.severity

@@ -174,10 +174,10 @@ def write_city(folder: Path, city: CityFields) -> None:
     if log.time is not None:
         stamps = np.datetime_as_string(log.time, unit="s")
         records["request_time"] = [f"{s}Z" for s in stamps] if log.timezone else [s.replace("T", " ") for s in stamps]
-    given = {**regions, "depot_km": city["detour"] * straight_km(city["xy_km"], city["depot_km"])}
+    of_regions = {**regions, "depot_km": city["detour"] * straight_km(city["xy_km"], city["depot_km"])}
     for i, name in enumerate(log.feature_names):
-        known = name in (*POSITION_FEATURES, "customers", *city["context"]) and name in given
-        if not (known and np.array_equal(np.asarray(given[name])[log.region], log.features[:, i])):
+        known = name in (*POSITION_FEATURES, "customers", *city["context"]) and name in of_regions
+        if not (known and np.array_equal(np.asarray(of_regions[name])[log.region], log.features[:, i])):
             records[name] = log.features[:, i]
     records["repair_h"] = log.repair_h
     write_table(folder / "log.csv", records)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stormgym.envs.arrays import Bools, Floats, Ints
-from stormgym.envs.data.tables import DataError, Table, frozen_array, put, read_table
+from stormgym.envs.data.tables import DataError, Table, frozen_array, read_table, set_frozen
 from stormgym.envs.data.times import (
     TIME_FEATURES,
     parse_moment,
@@ -52,15 +52,15 @@ class RepairLog:
     region_ids: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        put(self, region_ids=tuple(str(r) for r in self.region_ids))
-        put(self, feature_names=tuple(str(f) for f in self.feature_names))
-        put(self, repair_h=frozen_array(self.repair_h, np.float64, (None,), "RepairLog.repair_h"))
+        set_frozen(self, region_ids=tuple(str(r) for r in self.region_ids))
+        set_frozen(self, feature_names=tuple(str(f) for f in self.feature_names))
+        set_frozen(self, repair_h=frozen_array(self.repair_h, np.float64, (None,), "RepairLog.repair_h"))
         m = len(self.repair_h)
-        put(self, region=frozen_array(self.region, np.int64, (m,), "RepairLog.region"))
+        set_frozen(self, region=frozen_array(self.region, np.int64, (m,), "RepairLog.region"))
         shape = (m, len(self.feature_names))
-        put(self, features=frozen_array(self.features, np.float64, shape, "RepairLog.features"))
+        set_frozen(self, features=frozen_array(self.features, np.float64, shape, "RepairLog.features"))
         if self.time is not None:
-            put(self, time=frozen_array(self.time, "datetime64[s]", (m,), "RepairLog.time"))
+            set_frozen(self, time=frozen_array(self.time, "datetime64[s]", (m,), "RepairLog.time"))
         for name in ("region_ids", "feature_names"):
             names = getattr(self, name)
             if len(set(names)) != len(names):

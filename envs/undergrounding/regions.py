@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stormgym.envs.arrays import Floats
-from stormgym.envs.data.tables import put
+from stormgym.envs.data.tables import set_frozen
 from stormgym.envs.equity import gap
 from stormgym.envs.storms import COVARIATES, StormModel, check_not_negative, check_positive, features
 
@@ -17,7 +17,7 @@ MAX_REGIONS = 400
 LARGEST = 1e9
 """Most customers, money, hours or crews that an observation can hold."""
 N_FIT, N_CALIBRATION = 160, 200
-SEEN = (*(name for name in COVARIATES if name != "onset"), "log_customers")
+FEATURE_NAMES = (*(name for name in COVARIATES if name != "onset"), "log_customers")
 LIMIT_SHARE = 0.6
 _LIMIT_SEASONS = 500
 _LEARNING_STREAM = 7_005
@@ -60,7 +60,7 @@ class UndergroundingProfile(StormModel):
         if cost.shape != (self.n_counties,) or not ((cost > 0) & (cost < np.inf)).all():
             raise ValueError(f"protect_cost must be [{self.n_counties}], above 0; got {self.protect_cost!r}")
         cost.setflags(write=False)
-        put(self, protect_cost=cost)
+        set_frozen(self, protect_cost=cost)
         check_positive(self, "period_h")
         check_not_negative(self, "budget", "noise", "n_crews")
         if self.n_crews != int(self.n_crews):
@@ -98,17 +98,17 @@ class UndergroundingProfile(StormModel):
         return Seasons(*(part[:N_FIT] for part in known)), Seasons(*(part[N_FIT:] for part in known))
 
     @property
-    def seen(self) -> tuple[str, ...]:
+    def feature_names(self) -> tuple[str, ...]:
         """What a forecaster sees of each region: names of the columns of `known_before`."""
-        return SEEN
+        return FEATURE_NAMES
 
     def known_before(self, covariates: Floats) -> Floats:
-        """The columns of `seen` `[B, K, F']`.
+        """The columns of `feature_names` `[B, K, F']`.
 
         Args:
             covariates: `[B, K, F]`, see `stormgym.envs.storms.COVARIATES`.
         """
-        return features(SEEN, covariates, self)
+        return features(FEATURE_NAMES, covariates, self)
 
     def seasons_given(self, covariates: Floats, n_samples: int, seed: int) -> Floats:
         """Storms in hours that simulated seasons of known covariates can have, `[n_samples, B, K]`.

@@ -117,10 +117,10 @@ class SideEnv(gym.Env[Observation, Any]):
     def _others(self) -> None:
         game = self.game
         while (agent := game.agent_selection) != self.side and not game.terminations[agent]:
-            seen = game.observe(agent)
+            observation = game.observe(agent)
             if agent in self.players:
                 action, self._states[agent] = self.players[agent].predict(
-                    seen, state=self._states[agent], deterministic=True
+                    observation, state=self._states[agent], deterministic=True
                 )
             else:
                 action = game.best_crew()
