@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ PREDICTORS = ("ecqr", "cqr", "cp", "ncp", "point", "none")
 
 N_LEVELS = 20
 CALIBRATION_SHARE = 0.4
+SOURCES = ("arrays", "checks", "conformal", "cross_fit", "quantile_models")
+"""Modules of this package on which the forecasts depend: this one, and all that it imports, directly or not."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +166,15 @@ def cross_fit(
         interval_fit_mask=interval_fit_mask,
         calibration_mask=calibration_mask,
     )
+
+
+def source_digest(folder: Path = Path(__file__).parent) -> str:
+    """Hash (64 hex digits) of the source behind `cross_fit`: caches keep no forecasts of another version.
+
+    Args:
+        folder: where the modules are.
+    """
+    return hashlib.sha256(b"\0".join((folder / f"{name}.py").read_bytes() for name in SOURCES)).hexdigest()
 
 
 def _deal(labels: NDArray[Any], n_hands: int, rng: np.random.Generator) -> Ints:
