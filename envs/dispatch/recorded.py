@@ -1,4 +1,4 @@
-"""Storms that were: an episode replays a recorded storm, and forecasts and planners still know only simulated ones."""
+"""Recorded storms: an episode replays one of them, while forecasts and planners still know simulated ones alone."""
 
 from __future__ import annotations
 

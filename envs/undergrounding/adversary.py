@@ -32,10 +32,15 @@ _FIRST = np.zeros(1, dtype=np.int64)
 
 
 def storm_of(action: Floats, lower: Floats, upper: Floats, total_lower: float, total_upper: float) -> Floats:
-    """The storm `[K]` that nature's action means: L + a (T - L), brought within the total.
+    """The storm `[K]` that nature's action a stands for: L + a (T - L), moved into the bounds of the total.
 
-    What is above L is scaled down where the sum is more than T_0; what is below T where it is less than L_0. Every
-    storm of the set is reached, by `action_of`.
+    Where the sum is more than T_0, what regions have above L is scaled down; where it is less than L_0, what they lack
+    to T is scaled down. Every storm of the set has an action (`action_of`).
+
+    Args:
+        action: `[K]` in [0, 1].
+        lower, upper: `[K]` bounds L and T of regions (h).
+        total_lower, total_upper: bounds L_0 and T_0 of the sum (h).
     """
     added = action * (upper - lower)
     total, base = float(added.sum()), float(lower.sum())

@@ -1,4 +1,4 @@
-"""Storms that were: planners know the earlier ones of a region's record, and episodes replay the later ones."""
+"""Recorded storms: planners know the earlier ones of a record, and episodes replay the later ones."""
 
 from __future__ import annotations
 
