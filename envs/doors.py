@@ -121,21 +121,25 @@ class SingleEnv(CoreFacts, gym.Env[Observation, Any]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         core_class = type(self).core_class
         try:
-            given = core_signature(core_class).bind(*args, **kwargs).arguments
+            arguments = core_signature(core_class).bind(*args, **kwargs).arguments
         except TypeError as error:
             raise TypeError(f"{type(self).__name__}.__init__() {error}") from None
-        core = core_class(1, **given)
+        core = core_class(1, **arguments)
         self.core = core
         self.observation_space = core.observation_space  # type: ignore[assignment]  # a Dict gives a dict
         self.action_space = core.action_space
-        self.render_mode = given.get("render_mode")
+        self.render_mode = arguments.get("render_mode")
         self._running = False
         self._started = False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Draw a new instance."""
+        """Draw a new episode; see the class for what `options` may hold.
+
+        Raises:
+            ValueError: an unknown option, or one that does not fit.
+        """
         super().reset(seed=seed)
         unknown = set(options or {}) - set(self.options)
         if unknown:
@@ -146,7 +150,12 @@ class SingleEnv(CoreFacts, gym.Env[Observation, Any]):
         return self.core.observe(0), self._info(0.0)
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Make one choice."""
+        """Act once.
+
+        Raises:
+            ResetNeeded: no episode has begun, or the last one has ended.
+            TypeError, ValueError: an action outside the action space.
+        """
         if not self._running:
             raise ResetNeeded("the episode has not begun or has ended; call reset() before step()")
         step = self.core.step(self._validate_action(action))
@@ -225,7 +234,7 @@ class BatchedVectorEnv(CoreFacts, VectorEnv[Observation, Ints, NDArray[Any]]):
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[Observation, dict[str, Any]]:
-        """Draw new instances. An int seeds environment i with `seed + i`; a sequence gives one seed each.
+        """Draw new episodes. An int seeds environment i with `seed + i`; a sequence gives one seed each.
 
         `options={"reset_mask": bool [B]}` resets only some.
         """
@@ -242,7 +251,12 @@ class BatchedVectorEnv(CoreFacts, VectorEnv[Observation, Ints, NDArray[Any]]):
         return self.core.observe(), self._infos(np.zeros(self.num_envs), mask)
 
     def step(self, actions: Any) -> tuple[Observation, Floats, Bools, Bools, dict[str, Any]]:
-        """Advance every environment by one choice; those that ended before are reset first as the mode says."""
+        """Act once in every environment; those that ended in the last step are reset as the autoreset mode says.
+
+        Raises:
+            ResetNeeded: before the first reset, or (under `DISABLED`) while an environment that has ended waits for
+            its. TypeError, ValueError: an action outside the action space.
+        """
         if self._rngs is None:
             raise ResetNeeded("call reset() before step()")
         waiting = self._ended if self._any_ended else None

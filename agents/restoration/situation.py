@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stormgym.agents.binding import base_envs
 from stormgym.agents.restoration.search.orders import OrderProblem
-from stormgym.envs.arrays import Floats, Ints, Observation
+from stormgym.envs.arrays import Bools, Floats, Ints, Observation
 from stormgym.envs.data import City
 from stormgym.envs.equity import group_pairs, pair_matrix
 from stormgym.envs.restoration.knowledge import RestorationAnnounced
@@ -126,7 +126,7 @@ def _checked(observation: Observation, city: City) -> tuple[NDArray[Any], NDArra
     return regions, crew
 
 
-def _part(city: City, rows: Ints, regions: Floats, crew: Floats, is_open: NDArray[np.bool_]) -> Part:
+def _part(city: City, rows: Ints, regions: Floats, crew: Floats, is_open: Bools) -> Part:
     columns = {name: i for i, name in enumerate(crew_columns(city.n_groups))}
     n = int(is_open[0].sum())
     ids = np.argsort(~is_open, axis=1, kind="stable")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stormgym.envs.arrays import Floats, Ints
 from stormgym.envs.data.city_fields import (
     DEFAULT_COST_LIMIT_H,
     DEFAULT_DETOUR,
@@ -19,7 +19,7 @@ from stormgym.envs.data.city_fields import (
     straight_km,
 )
 from stormgym.envs.data.repair_log import RepairLog
-from stormgym.envs.data.tables import DataError, Floats, Table
+from stormgym.envs.data.tables import DataError, Table
 
 EARTH_RADIUS_KM = 6371.0088
 REQUEST_COLUMNS = ("quiet_requests", "storm_requests")
@@ -40,7 +40,7 @@ class Settings:
     detour: float = DEFAULT_DETOUR
     cost_limit_h: float = DEFAULT_COST_LIMIT_H
     group_names: tuple[str, ...] | None = None
-    orders: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    orders: Mapping[str, Ints] = field(default_factory=dict)
 
 
 def city_from_log(log: RepairLog, table: Table, settings: Settings) -> CityFields:
@@ -110,7 +110,7 @@ def default_group_names(n_groups: int) -> tuple[str, ...]:
     return ("low", "middle", "high") if n_groups == 3 else tuple(f"group {g}" for g in range(n_groups))
 
 
-def terciles(income: Floats) -> NDArray[np.int64]:
+def terciles(income: Floats) -> Ints:
     """Return the income tercile of each region, 0 = low; outer groups of round(N / 3); ties go by position.
 
     55 regions give 18, 19, 18.
@@ -123,7 +123,7 @@ def terciles(income: Floats) -> NDArray[np.int64]:
     return group
 
 
-def _groups(table: Table, settings: Settings) -> NDArray[np.int64]:
+def _groups(table: Table, settings: Settings) -> Ints:
     if "group" in table.columns:
         values = table.numbers(
             "group",

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stormgym.envs.arrays import Floats, Ints
 from stormgym.envs.data.repair_log import RepairLog
-from stormgym.envs.data.tables import DataError, Floats
+from stormgym.envs.data.tables import DataError
 
 DEFAULT_SEED = 76
 """Seed of the default city: chosen, of the first few hundred, because its city is near EPOPR's figures."""
@@ -30,7 +30,7 @@ class CityFields(TypedDict):
     region_ids: tuple[str, ...]
     xy_km: Floats
     depot_km: Floats
-    group: NDArray[np.int64]
+    group: Ints
     group_names: tuple[str, ...]
     speed_kmh: float
     detour: float
@@ -38,7 +38,7 @@ class CityFields(TypedDict):
     context: Mapping[str, Floats]
     customers: Floats | None
     requests: Floats
-    orders: Mapping[str, NDArray[np.int64]]
+    orders: Mapping[str, Ints]
     cost_limit_h: float
 
 
@@ -47,7 +47,7 @@ def straight_km(a: Floats, b: Floats) -> Floats:
     return np.sqrt(((a - b) ** 2).sum(axis=-1))
 
 
-def check_groups_have_members(group: NDArray[np.int64], n_groups: int) -> None:
+def check_groups_have_members(group: Ints, n_groups: int) -> None:
     """Raise a `DataError` unless ids are 0..G-1 and each group has a region."""
     if set(group.tolist()) != set(range(n_groups)):
         raise DataError(

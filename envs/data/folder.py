@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stormgym.envs.arrays import Ints
 from stormgym.envs.data.assemble import POSITION_FEATURES, REQUEST_COLUMNS, Settings, city_from_log
 from stormgym.envs.data.city_fields import (
     DEFAULT_COST_LIMIT_H,
@@ -139,7 +139,7 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
 
 
-def _order(value: Any, ids: Sequence[str], where: str) -> NDArray[np.int64]:
+def _order(value: Any, ids: Sequence[str], where: str) -> Ints:
     names = [str(v) for v in value] if isinstance(value, list) else []
     position = {name: i for i, name in enumerate(ids)}
     if sorted(names) != sorted(ids):
@@ -174,10 +174,10 @@ def write_city(folder: Path, city: CityFields) -> None:
     if log.time is not None:
         stamps = np.datetime_as_string(log.time, unit="s")
         records["request_time"] = [f"{s}Z" for s in stamps] if log.timezone else [s.replace("T", " ") for s in stamps]
-    given = {**regions, "depot_km": city["detour"] * straight_km(city["xy_km"], city["depot_km"])}
+    of_regions = {**regions, "depot_km": city["detour"] * straight_km(city["xy_km"], city["depot_km"])}
     for i, name in enumerate(log.feature_names):
-        known = name in (*POSITION_FEATURES, "customers", *city["context"]) and name in given
-        if not (known and np.array_equal(np.asarray(given[name])[log.region], log.features[:, i])):
+        known = name in (*POSITION_FEATURES, "customers", *city["context"]) and name in of_regions
+        if not (known and np.array_equal(np.asarray(of_regions[name])[log.region], log.features[:, i])):
             records[name] = log.features[:, i]
     records["repair_h"] = log.repair_h
     write_table(folder / "log.csv", records)

@@ -15,6 +15,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from stormgym.envs.arrays import Floats, Ints
 from stormgym.envs.data.assemble import default_group_names, terciles
 from stormgym.envs.data.city_fields import (
     DEFAULT_COST_LIMIT_H,
@@ -26,10 +27,7 @@ from stormgym.envs.data.city_fields import (
 )
 from stormgym.envs.data.orders import nearest_order, tsp_open_order
 from stormgym.envs.data.repair_log import RepairLog
-from stormgym.envs.data.tables import Floats
 from stormgym.envs.equity import gap
-
-Ints = NDArray[np.int64]
 
 MIN_REGIONS, MAX_REGIONS = 3, 200
 CANDIDATES, STATUS_QUO_CANDIDATES = 64, 512

@@ -162,18 +162,20 @@ class DispatchCore(Core):
         """
         del waiting  # their targets are looked at like the others: their episodes are over and do not move
         shape = (self.batch, self.profile.n_counties)
-        given = np.asarray(actions)
+        targets = np.asarray(actions)
         units = isinstance(self.action_space, spaces.MultiDiscrete)
-        if given.shape != shape or given.dtype.kind not in ("iu" if units else "iuf"):
+        if targets.shape != shape or targets.dtype.kind not in ("iu" if units else "iuf"):
             kind = "integers" if units else "numbers"
-            raise TypeError(f"actions must be {kind} of shape {shape}; got shape {given.shape}, dtype {given.dtype}")
-        bad = ~((given >= 0) & (given <= self.most))  # also what is no number
+            raise TypeError(
+                f"actions must be {kind} of shape {shape}; got shape {targets.shape}, dtype {targets.dtype}"
+            )
+        bad = ~((targets >= 0) & (targets <= self.most))  # also what is no number
         if bad.any():
             county = int(np.argwhere(bad)[0, 1])
             raise ValueError(
-                f"action must be from 0 to {self.most[county]} generators in county {county}; got {given[bad][0]}"
+                f"action must be from 0 to {self.most[county]} generators in county {county}; got {targets[bad][0]}"
             )
-        return given.astype(np.int64) if units else np.floor(given + 0.5).astype(np.int64)
+        return targets.astype(np.int64) if units else np.floor(targets + 0.5).astype(np.int64)
 
     def observe(self, row: int | None = None) -> Observation:
         """Fresh copies of what agents see, with a leading axis B, or of one row without it."""
@@ -193,7 +195,7 @@ class DispatchCore(Core):
         state[:, 0], state[:, 1] = day, t - day
         state[:, 2] = p.generators - process.stock[rows].sum(axis=1)
         state[:, 3:9], state[:, 9] = constants, process.gap[rows]
-        seen = {
+        observation: dict[str, NDArray[Any]] = {
             "action_mask": np.ones((b, int((self.most + 1).sum())), dtype=np.int8),
             "stock": process.stock[rows],
             "out": process.observed[rows],
@@ -204,12 +206,12 @@ class DispatchCore(Core):
             "state": state,
         }
         window = day[:, None] + np.arange(t)
-        seen |= {name: values[rows[:, None], window].reshape(b, -1) for name, values in self._forecast.items()}
-        seen = {
+        observation |= {name: values[rows[:, None], window].reshape(b, -1) for name, values in self._forecast.items()}
+        observation = {
             name: values if values.dtype == np.int8 else np.array(values, dtype=np.float32)
-            for name, values in seen.items()
+            for name, values in observation.items()
         }
-        return seen if row is None else {name: values[0] for name, values in seen.items()}
+        return observation if row is None else {name: values[0] for name, values in observation.items()}
 
     def extra_info(self) -> dict[str, NDArray[Any]]:
         """What every info holds beside the cost: limits `[B]` and masks."""

@@ -166,7 +166,7 @@ class RestorationCore(Core):
         self._payment.begin(rows)
 
     def step(self, actions: Ints, live: Bools | None = None) -> Step:
-        """Advance all episodes; rows that are not `live` are about to be reset, and may choose what is masked."""
+        """Advance all episodes; rows that are not `live` may choose what is masked also under `on_invalid="raise"`."""
         if self.raise_on_invalid:
             self._check_masks(actions, live)
         return self._payment.pay(self.process.step(actions), self.process.gap_h)

@@ -74,7 +74,7 @@ class RestorationEnv(HasCity, SingleEnv):
 
     ## Costs
     `info["cost"]`, hours; its sum over the episode is the largest Wasserstein-1 distance between the outage
-    distributions of two groups (eq. 14). `cost="dense"` gives the change of the running gap (it can be negative);
+    distributions of two groups (eq. 14). `cost="dense"` gives the growth of the running gap (never negative);
     `cost="terminal"` gives the total at the last step and 0.0 before. The limit `cost_limit` is on the expected
     total. `info["cost_limit"]` is the limit of the episode.
 

@@ -121,7 +121,7 @@ def observe_seasons(process: UndergroundingProcess, covariates: Floats, rows: In
     state[:, 0], state[:, 1] = process.turn[rows], k - process.turn[rows]
     state[:, 2], state[:, 3] = p.budget, p.budget - process.spent[rows]
     state[:, 4], state[:, 5], state[:, 6], state[:, 7] = p.n_crews, known.total_lower, known.total_upper, p.cost_limit
-    seen: dict[str, NDArray[Any]] = {
+    observation: dict[str, NDArray[Any]] = {
         "protected": process.protected[rows],
         **{name: np.broadcast_to(getattr(p, name), (b, k)) for name in ("protect_cost", "population", "group")},
         "mean": known.mean,
@@ -130,7 +130,7 @@ def observe_seasons(process: UndergroundingProcess, covariates: Floats, rows: In
         **{name: covariates[rows, :, i] for i, name in enumerate(COVARIATES)},
         "state": np.maximum(state, 0.0),
     }
-    return {name: np.array(values, dtype=np.float32) for name, values in seen.items()}
+    return {name: np.array(values, dtype=np.float32) for name, values in observation.items()}
 
 
 def announce_seasons(process: UndergroundingProcess, covariates: Floats, adversarial: bool) -> UndergroundingAnnounced:
@@ -249,16 +249,16 @@ class UndergroundingCore(Core):
             TypeError: another shape or kind of number.
             ValueError: out of range, or closed where `on_invalid="raise"`.
         """
-        given = np.asarray(actions)
+        choices = np.asarray(actions)
         k = self.profile.n_counties
-        if given.shape != (self.batch,) or given.dtype.kind not in "iu":
+        if choices.shape != (self.batch,) or choices.dtype.kind not in "iu":
             raise TypeError(
-                f"actions must be integers of shape {(self.batch,)}; got shape {given.shape}, dtype {given.dtype}"
+                f"actions must be integers of shape {(self.batch,)}; got shape {choices.shape}, dtype {choices.dtype}"
             )
-        bad = (given < 0) | (given > k)
+        bad = (choices < 0) | (choices > k)
         if bad.any():
-            raise ValueError(f"action must be a region 0 to {k - 1}, or {k} to stop; got {given[bad][0]}")
-        chosen = given.astype(np.int64)
+            raise ValueError(f"action must be a region 0 to {k - 1}, or {k} to stop; got {choices[bad][0]}")
+        chosen = choices.astype(np.int64)
         if self.raises:
             closed = ~self.action_masks()[np.arange(self.batch), chosen]
             if waiting is not None:
@@ -272,11 +272,11 @@ class UndergroundingCore(Core):
     def observe(self, row: int | None = None) -> Observation:
         """Fresh copies of what agents see, with a leading axis B, or of one row without it."""
         rows = np.arange(self.batch) if row is None else np.array([row])
-        seen = {
+        observation = {
             "action_mask": self.action_masks()[rows].astype(np.int8),
             **observe_seasons(self.process, self.covariates, rows),
         }
-        return seen if row is None else {name: values[0] for name, values in seen.items()}
+        return observation if row is None else {name: values[0] for name, values in observation.items()}
 
     def extra_info(self) -> dict[str, NDArray[Any]]:
         """What every info holds beside the cost: limits `[B]` and masks `[B, K + 1]`."""

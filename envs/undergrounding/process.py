@@ -8,14 +8,12 @@ season's own or the worst of its set (`worst_h`); crews restore the regions that
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stormgym.envs.storms import Floats, Ints
+from stormgym.envs.arrays import Bools, Floats, Ints
 from stormgym.envs.undergrounding.forecasts import SeasonForecast
 from stormgym.envs.undergrounding.regions import UndergroundingProfile, send_crews
 from stormgym.envs.undergrounding.worst import worst_storms
 
-Bools = NDArray[np.bool_]
 _ROUNDING = 1e-6
 """Share of the budget that may be overdrawn: agents see money in float32, and can plan no finer than that."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from stormgym.envs.storms import Floats
+from stormgym.envs.arrays import Floats
 from stormgym.envs.undergrounding.regions import MAX_REGIONS, UndergroundingProfile, usual_limit_h
 
 KNOWN = (

@@ -8,15 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stormgym.envs.data.tables import put
+from stormgym.envs.arrays import Floats
+from stormgym.envs.data.tables import set_frozen
 from stormgym.envs.equity import gap
-from stormgym.envs.storms import COVARIATES, Floats, StormModel, check_not_negative, check_positive, features
+from stormgym.envs.storms import COVARIATES, StormModel, check_not_negative, check_positive, features
 
 MAX_REGIONS = 400
 LARGEST = 1e9
 """Most customers, money, hours or crews that an observation can hold."""
 N_FIT, N_CALIBRATION = 160, 200
-SEEN = (*(name for name in COVARIATES if name != "onset"), "log_customers")
+FEATURE_NAMES = (*(name for name in COVARIATES if name != "onset"), "log_customers")
 LIMIT_SHARE = 0.6
 _LIMIT_SEASONS = 500
 _LEARNING_STREAM = 7_005
@@ -59,7 +60,7 @@ class UndergroundingProfile(StormModel):
         if cost.shape != (self.n_counties,) or not ((cost > 0) & (cost < np.inf)).all():
             raise ValueError(f"protect_cost must be [{self.n_counties}], above 0; got {self.protect_cost!r}")
         cost.setflags(write=False)
-        put(self, protect_cost=cost)
+        set_frozen(self, protect_cost=cost)
         check_positive(self, "period_h")
         check_not_negative(self, "budget", "noise", "n_crews")
         if self.n_crews != int(self.n_crews):
@@ -97,17 +98,17 @@ class UndergroundingProfile(StormModel):
         return Seasons(*(part[:N_FIT] for part in known)), Seasons(*(part[N_FIT:] for part in known))
 
     @property
-    def seen(self) -> tuple[str, ...]:
+    def feature_names(self) -> tuple[str, ...]:
         """What a forecaster sees of each region: names of the columns of `known_before`."""
-        return SEEN
+        return FEATURE_NAMES
 
     def known_before(self, covariates: Floats) -> Floats:
-        """The columns of `seen` `[B, K, F']`.
+        """The columns of `feature_names` `[B, K, F']`.
 
         Args:
             covariates: `[B, K, F]`, see `stormgym.envs.storms.COVARIATES`.
         """
-        return features(SEEN, covariates, self)
+        return features(FEATURE_NAMES, covariates, self)
 
     def seasons_given(self, covariates: Floats, n_samples: int, seed: int) -> Floats:
         """Storms in hours that simulated seasons of known covariates can have, `[n_samples, B, K]`.
@@ -124,7 +125,7 @@ class UndergroundingProfile(StormModel):
 
     @property
     def plan_key(self) -> tuple[Hashable, ...]:
-        """All that plans, losses and gaps depend on."""
+        """All that plans, losses and gaps depend on: profiles of equal keys have the same best plans."""
         arrays = (self.protect_cost.tobytes(), self.income.tobytes())
         return (*self.storm_key, *arrays, self.budget, self.n_crews, self.cost_limit)
 
@@ -140,9 +141,17 @@ class UndergroundingProfile(StormModel):
 
 
 def send_crews(loss: Floats, n_crews: int) -> Floats:
-    """Where crews go once the storm is known `[..., K]`, 0 or 1: to the regions that lose most, at most one each.
+    """Where crews best go once the storm is known: to the regions that lose most, at most one crew each.
 
-    Of equal ones to that of lower index; nobody goes where nothing is lost. Tri-level eq. 8 with c = 1.
+    Of equal losses the region of lower index comes first; nobody goes where nothing is lost. Tri-level eq. 8 with c =
+    1.
+
+    Args:
+        loss: `[..., K]` what each region loses if no crew comes.
+        n_crews: C.
+
+    Returns:
+        `[..., K]` 1.0 where a crew goes, else 0.0.
     """
     rank = np.argsort(np.argsort(-loss, axis=-1, kind="stable"), axis=-1, kind="stable")
     return ((rank < n_crews) & (loss > 0)).astype(np.float64)
@@ -156,14 +165,14 @@ def _nothing_buried(profile: UndergroundingProfile) -> Floats:
 
 
 def usual_limit_h(profile: UndergroundingProfile) -> float:
-    """Three fifths of the mean gap if nothing is buried, over 500 seasons, to three digits.
+    """Usual limit on the gap (h): three fifths of the mean gap if nothing is buried, over 500 seasons, to three digits.
 
-    Who plans for the loss alone leaves 0.4 to 1.1 of that gap in the profiles that were tried, and who plans before the
-    storm for the gap alone 0.4 to 0.57: a half is often out of reach.
+    In the profiles that were tried, plans that minimise the loss alone leave 0.4 to 1.1 of that gap, and plans that
+    minimise the gap alone leave 0.4 to 0.57 of it. So three fifths can be kept but binds; a half often cannot be kept.
     """
     return float(f"{LIMIT_SHARE * float(profile.gap_h(_nothing_buried(profile)).mean()):.3g}")
 
 
 def usual_loss_h(profile: UndergroundingProfile) -> float:
-    """Mean hours without power of a customer if nothing is buried, over 500 seasons: a unit of the return."""
+    """Mean hours without power of a customer if nothing is buried, over 500 seasons."""
     return float(profile.loss_h(_nothing_buried(profile)).mean())

@@ -100,9 +100,9 @@ def _bars(axes: Any, process: UndergroundingProcess, row: int, over: bool) -> No
 
     p, known = process.profile, process.forecast
     scale = p.population / 1_000.0
-    shown = np.argsort(-(scale * known.upper[row]), kind="stable")[:N_BARS]
-    y = np.arange(len(shown))
-    low, high, mean = (scale[shown] * part[row, shown] for part in (known.lower, known.upper, known.mean))
+    largest = np.argsort(-(scale * known.upper[row]), kind="stable")[:N_BARS]
+    y = np.arange(len(largest))
+    low, high, mean = (scale[largest] * part[row, largest] for part in (known.lower, known.upper, known.mean))
     axes.barh(y, high - low, left=low, height=0.55, color=_SET)
     axes.plot(mean, y, "|", color=_BURIED, ms=11, mew=2)
     handles: list[Any] = [
@@ -110,11 +110,11 @@ def _bars(axes: Any, process: UndergroundingProcess, row: int, over: bool) -> No
         Line2D([], [], marker="|", ls="", ms=10, mew=2, color=_BURIED, label="forecast"),
     ]
     if over:
-        axes.plot(scale[shown] * process.storm_h[row, shown], y, "D", color=_STORM, ms=6)
+        axes.plot(scale[largest] * process.storm_h[row, largest], y, "D", color=_STORM, ms=6)
         handles.append(Line2D([], [], marker="D", ls="", color=_STORM, label="storm"))
-    names = [f"{_plain(p.label[k])}  {'buried' if process.protected[row, k] else ''}" for k in shown]
+    names = [f"{_plain(p.label[k])}  {'buried' if process.protected[row, k] else ''}" for k in largest]
     axes.set_yticks(y, [name.strip() for name in names], fontsize=9)
-    for tick, k in zip(axes.get_yticklabels(), shown, strict=True):
+    for tick, k in zip(axes.get_yticklabels(), largest, strict=True):
         tick.set_color(COLOURS[p.group[k]])
     axes.invert_yaxis()
     axes.set_xlim(left=0)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stormgym.agents.dfl.learner import DecisionLoss, fine_tune
 from stormgym.agents.undergrounding.decision import TUNING, KnapsackProblem, SAIDIModel, SeasonEvents, simulated_seasons
 from stormgym.envs.undergrounding.profiles import resolve_profile
-from stormgym.envs.undergrounding.regions import SEEN, UndergroundingProfile
+from stormgym.envs.undergrounding.regions import FEATURE_NAMES, UndergroundingProfile
 
 Floats = NDArray[np.float64]
 N_FIT, N_VALIDATION, N_TEST = 200, 100, 500
@@ -70,7 +70,7 @@ class Cell:
     @property
     def features(self) -> tuple[str, ...]:
         """What forecasters see."""
-        return tuple(name for name in SEEN if name != self.withheld)
+        return tuple(name for name in FEATURE_NAMES if name != self.withheld)
 
     @property
     def key(self) -> str:
