@@ -23,7 +23,7 @@ from stormgym.agents.attention.multiplier import (
 )
 from stormgym.agents.attention.networks import EpisodeNet, Inputs, PaperNet
 from stormgym.agents.policy import Policy
-from stormgym.agents.restoration.network.features import CREW, Scales, make_inputs, scales_of
+from stormgym.agents.restoration.network.features import CREW, Scales, make_inputs, return_units_h, scales_of
 from stormgym.agents.restoration.network.scenarios import advantages, expected_to_go
 from stormgym.agents.sta_sac.buffer import EpisodeBatch, EpisodeReplayBuffer
 from stormgym.agents.sta_sac.collecting import TaughtCollection
@@ -249,7 +249,7 @@ class STASAC(TaughtCollection):
             self.train_freq = int(self.action_space.n)
         if self.cost_limit is None:
             self.cost_limit = cost_limit_of(self.env)
-            self.tightness = tightness_of(self.env)
+            self.tightness = tightness_of(self.env, return_units_h(self.env))
         super()._setup_model()
         initial = self.multiplier_init if self.constrained else 0.0
         if self.tightness is None:

@@ -18,11 +18,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from stormgym.agents.attention import heads as networks
-from stormgym.agents.attention.multiplier import LagrangeMultiplier, return_unit_h
+from stormgym.agents.attention.multiplier import LagrangeMultiplier
 from stormgym.agents.attention.networks import EpisodeNet, PaperNet
 from stormgym.agents.dispatch.network import DispatchFeatures, is_dispatch
 from stormgym.agents.restoration.network.extractor import RegionExtractor
-from stormgym.agents.restoration.network.features import check_regions, has_regions
+from stormgym.agents.restoration.network.features import check_regions, has_regions, return_unit_h
 from stormgym.agents.restoration.network.hierarchical import GroupedRegionExtractor, RegionHierarchicalPolicy
 from stormgym.agents.training.lagrangian import LagrangianCallback, PricedReplayBuffer, VecLagrangianReward
 from stormgym.agents.training.maskable_dqn import MaskableDQN
