@@ -1,21 +1,25 @@
-"""The Lagrange multiplier of a constrained learner: one number, used in the actor's loss and moved by the dual step."""
+"""The Lagrange multiplier of a constrained learner: used as a price in the actor's loss, moved by the dual step.
+
+A constrained problem, max E[return] s.t. E[C] <= d, is learnt as max E[return] - lambda E[C / d] while lambda rises as
+long as the mean cost of finished episodes exceeds d and falls as long as it does not. Costs and limits are in any unit,
+as long as it is the same; lambda multiplies C / d and has none.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
-from stormgym.envs.data import City
-
 Method = Literal["softplus", "projected"]
 
 
 class LagrangeMultiplier(nn.Module):
-    """Multiplier lambda >= 0 of E[C] <= d, on costs scaled by their limit (lambda multiplies C / d).
+    """One multiplier lambda >= 0 of E[C] <= d, on costs scaled by their limit (lambda multiplies C / d).
 
     `"softplus"` keeps lambda = softplus(x) and moves x with its own Adam; `"projected"` is EPOPR eq. 19 with its sign
     put right: lambda <- max(0, lambda + eta (C / d - 1)). The multiplier must rise when the cost exceeds the limit.
@@ -49,6 +53,7 @@ class LagrangeMultiplier(nn.Module):
         self.learning_rate = learning_rate
         self.maximum = maximum
         start = max(initial, 1e-4)
+        # softplus has an inverse, x = log(e^lambda - 1), written so that it is exact for small and large lambda
         raw = start + math.log(-math.expm1(-start)) if method == "softplus" else initial
         self.raw = nn.Parameter(torch.tensor(raw, dtype=torch.float64))
         self.optimizer = torch.optim.Adam([self.raw], lr=learning_rate)
@@ -68,12 +73,12 @@ class LagrangeMultiplier(nn.Module):
         return self.value / self.limit
 
     def of(self, limits: Tensor, scale: Tensor) -> Tensor:
-        """Lambda of episodes with these limits (h) and scales (h), any shape, on any device: here one for all."""
+        """Lambda of episodes with these limits and units of return, any shape, on any device: here one for all."""
         del scale
         return self._lambda().detach().to(limits).expand_as(limits)
 
     def update_each(self, costs: Tensor, limits: Tensor, scale: Tensor) -> float:
-        """One dual step on E finished episodes with costs, limits and scales `[E]` (h)."""
+        """One dual step on E finished episodes with costs, limits and units of return `[E]`; return the new lambda."""
         del limits, scale
         return self.update(float(costs.mean()))
 
@@ -103,9 +108,9 @@ class LagrangeMultiplier(nn.Module):
 class LimitMultiplier(LagrangeMultiplier):
     """A multiplier for each limit, where every episode has its own: lambda is a function of how tight the limit is.
 
-    Tightness is limit / scale, the scale an episode's unit of return (so that cities of different sizes are alike).
-    lambda = softplus(x), x linear in log(tightness) between K knots; a finished episode moves the two beside it. A
-    limit beyond the outer knots takes theirs.
+    Tightness is limit / scale, the scale an episode's unit of return (so that problems of different sizes are alike).
+    lambda = softplus(x), x linear in log(tightness) between K knots; a finished episode moves the two knots beside it,
+    as far as it is near them. A limit beyond the outer knots takes theirs.
 
     Args:
         low, high: tightness at the first and the last knot.
@@ -137,7 +142,7 @@ class LimitMultiplier(LagrangeMultiplier):
         self.optimizer = torch.optim.Adam([self.raw], lr=learning_rate)
 
     def _weights(self, tightness: Tensor) -> Tensor:
-        """Hat functions `[..., K]` of the knots."""
+        """Hat functions `[..., K]`: 1 at their knot, falling linearly to 0 at its neighbours; they sum to 1."""
         x = tightness.to(torch.float64).log().clamp(self.knots[0], self.knots[-1])
         gap = self.knots[1] - self.knots[0]
         return (1.0 - (x.unsqueeze(-1) - self.knots).abs() / gap).clamp_min(0.0)
@@ -148,18 +153,18 @@ class LimitMultiplier(LagrangeMultiplier):
         return float(self._lambda().detach().mean())
 
     def of(self, limits: Tensor, scale: Tensor) -> Tensor:
-        """Lambda of each episode."""
+        """Lambda of each episode, from its limit and its unit of return."""
         x = (self._weights((limits / scale).to(self.raw.device)) * self.raw.detach()).sum(-1)
         return nn.functional.softplus(x).clamp_max(self.maximum).to(limits)
 
     def update_each(self, costs: Tensor, limits: Tensor, scale: Tensor) -> float:
-        """One dual step."""
+        """One dual step: each knot follows the mean excess of the episodes near it; return the mean lambda."""
         if not bool(torch.isfinite(costs).all()):
             raise ValueError(f"the dual step needs the costs of finished episodes; got {costs!r}")
         weights = self._weights(limits / scale)  # [E, K]
         excess = costs.to(torch.float64) / (limits.to(torch.float64) * self.limit) - 1.0
         mean = (weights * excess[:, None]).sum(0) / weights.sum(0).clamp_min(1e-9)  # [K]
-        seen = weights.sum(0) > 0
+        seen = weights.sum(0) > 0  # a knot that no episode was near has nothing to follow
         self.optimizer.zero_grad()
         loss = -(nn.functional.softplus(self.raw) * torch.where(seen, mean, torch.zeros_like(mean))).sum()
         loss.backward()
@@ -170,7 +175,7 @@ class LimitMultiplier(LagrangeMultiplier):
 
 
 def cost_limit_of(env: VecEnv | None) -> float:
-    """Cost limit (h) of the environments.
+    """Cost limit of the environments, in the unit of their costs.
 
     Raises:
         ValueError: they have none, or there are none.
@@ -183,25 +188,22 @@ def cost_limit_of(env: VecEnv | None) -> float:
         raise ValueError("the environment has no cost_limit; pass cost_limit (in the unit of info['cost'])") from None
 
 
-def return_unit_h(city: City) -> float:
-    """A natural unit of an episode's return in a city (h): mean repair hours times N / 20."""
-    return float(city.log.repair_h.mean()) * city.n_regions / 20.0
+def tightness_of(env: VecEnv | None, return_units: Sequence[float] | None) -> tuple[float, float] | None:
+    """Smallest and largest tightness (limit / unit of return) of the environments: outer knots of a `LimitMultiplier`.
 
+    None where one multiplier will do, because all episodes have the same limit and the same unit.
 
-def tightness_of(env: VecEnv | None) -> tuple[float, float] | None:
-    """Smallest and largest limit in units of return, where episodes have limits of their own; else None."""
-    if env is None:
+    Args:
+        env: the environments; those whose episodes draw a limit of their own have a pair `cost_limit_range`.
+        return_units: of each environment, in the unit of its limit; None for environments that have none.
+    """
+    if env is None or return_units is None or not env.has_attr("cost_limit_range"):
         return None
-    try:
-        ranges = env.get_attr("cost_limit_range")
-    except AttributeError:
-        return None
-    limits, cities = env.get_attr("cost_limit"), env.get_attr("city")
-    if all(pair is None for pair in ranges) and all(city is cities[0] for city in cities):
+    limits, ranges = env.get_attr("cost_limit"), env.get_attr("cost_limit_range")
+    if all(pair is None for pair in ranges) and len(set(zip(limits, return_units, strict=True))) == 1:
         return None
     low, high = math.inf, 0.0
-    for pair, limit, city in zip(ranges, limits, cities, strict=True):
-        unit = return_unit_h(city)
+    for pair, limit, unit in zip(ranges, limits, return_units, strict=True):
         first, last = pair or (limit, limit)
         low, high = min(low, first / unit), max(high, last / unit)
-    return low, max(high, 1.01 * low)
+    return low, max(high, 1.01 * low)  # knots need some room between them

@@ -11,16 +11,19 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from stormgym.agents.attention.multiplier import LagrangeMultiplier, Method, cost_limit_of
+from stormgym.agents.attention.multiplier import LagrangeMultiplier, cost_limit_of
 from stormgym.agents.attention.networks import EpisodeNet
+from stormgym.agents.attention_pg import old_files
 from stormgym.agents.attention_pg.collection import EpisodeCollector, Episodes
 from stormgym.agents.attention_pg.policy import AttentionPolicy
+from stormgym.agents.attention_pg.settings import AttentionPGSettings
 from stormgym.agents.restoration.network.features import make_inputs, scales_of
-from stormgym.agents.restoration.network.scenarios import Rows, advantages, expected_to_go
+from stormgym.agents.restoration.network.scenarios import Rows
+from stormgym.agents.restoration.network.shared_storms import SharedStorms
 from stormgym.envs.wrappers import cost_of
 
 
@@ -39,22 +42,12 @@ class AttentionPG(OnPolicyAlgorithm):
 
     Args:
         policy: `"AttentionPolicy"` or a class.
-        env: constrained environments, at least 2 (or an id); every info carries `cost`.
-        learning_rate: of Adam.
-        lr_last: share of the learning rate that is left at the end of the training; it falls linearly.
-        n_rollouts: M, environments on the same scenario.
-        n_epochs: passes over a collection.
-        batch_size: episodes an update, rounded to whole scenarios.
-        clip_range: clipping of the policy's ratio.
-        ent_coef: weight of the entropy bonus.
+        env: constrained environments with the observation of Restoration-v0, at least 2 (or an id); every info carries
+            `cost`.
+        settings: all that can be chosen, with its defaults.
         cost_limit: limit d (h); None asks the environment.
-        limit_margin: the multiplier aims at `limit_margin * d`, so that a finite evaluation holds d.
-        multiplier_init, multiplier_lr, multiplier_method: the Lagrange multiplier (see `LagrangeMultiplier`).
-        greedy_share: share of the environments that act greedily and feed the dual step; without any, all episodes
-            feed it.
-        constrained: False leaves the cost out: the multiplier stays at zero.
-        max_grad_norm: gradient clipping.
-        policy_kwargs: size of the network (see `AttentionPolicy`).
+        policy_kwargs: of the policy, beside what the settings say.
+        stats_window_size, tensorboard_log, verbose, seed, device: as in Stable-Baselines3.
 
     Raises:
         ValueError: a setting out of range, fewer than 2 environments, or no cost limit.
@@ -69,21 +62,9 @@ class AttentionPG(OnPolicyAlgorithm):
         self,
         policy: str | type[AttentionPolicy],
         env: GymEnv | str,
-        learning_rate: float | Schedule = 1e-3,
-        lr_last: float = 0.1,
-        n_rollouts: int = 8,
-        n_epochs: int = 4,
-        batch_size: int = 8,
-        clip_range: float = 0.2,
-        ent_coef: float = 0.0,
+        settings: AttentionPGSettings = AttentionPGSettings(),  # noqa: B008  # frozen
+        *,
         cost_limit: float | None = None,
-        limit_margin: float = 0.95,
-        multiplier_init: float = 0.2,
-        multiplier_lr: float = 0.05,
-        multiplier_method: Method = "softplus",
-        greedy_share: float = 0.25,
-        constrained: bool = True,
-        max_grad_norm: float = 1.0,
         policy_kwargs: dict[str, Any] | None = None,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
@@ -92,64 +73,50 @@ class AttentionPG(OnPolicyAlgorithm):
         device: torch.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
-        if n_rollouts < 2:
-            raise ValueError(f"n_rollouts must be at least 2, so that there is a baseline; got {n_rollouts!r}")
-        if n_epochs < 1 or batch_size < 1:
-            raise ValueError(f"n_epochs and batch_size must be at least 1; got {n_epochs!r} and {batch_size!r}")
-        if not 0 <= greedy_share < 1:
-            raise ValueError(f"greedy_share must be in [0, 1); got {greedy_share!r}")
-        if not 0 < limit_margin <= 1:
-            raise ValueError(f"limit_margin must be in (0, 1]; got {limit_margin!r}")
-        if not clip_range > 0:
-            raise ValueError(f"clip_range must be above 0; got {clip_range!r}")
+        settings.check()
         super().__init__(
             policy,  # type: ignore[arg-type]
             env,
-            learning_rate,
+            settings.learning_rate,
             n_steps=1,  # a collection is one episode of every environment, whatever its length
             gamma=1.0,
             gae_lambda=1.0,
-            ent_coef=ent_coef,
+            ent_coef=settings.ent_coef,
             vf_coef=0.0,
-            max_grad_norm=max_grad_norm,
+            max_grad_norm=settings.max_grad_norm,
             use_sde=False,
             sde_sample_freq=-1,
             stats_window_size=stats_window_size,
             tensorboard_log=tensorboard_log,
-            policy_kwargs=policy_kwargs,
+            policy_kwargs={**settings.network, **(policy_kwargs or {})},
             verbose=verbose,
             seed=seed,
             device=device,
             supported_action_spaces=(spaces.Discrete,),
             _init_setup_model=False,
         )
-        self.lr_last = lr_last
-        self.n_rollouts = n_rollouts
-        self.n_epochs = n_epochs
-        self.batch_size = batch_size
-        self.clip_range = clip_range
+        self.settings = settings
         self.cost_limit = cost_limit
-        self.limit_margin = limit_margin
-        self.multiplier_init = multiplier_init
-        self.multiplier_lr = multiplier_lr
-        self.multiplier_method = multiplier_method
-        self.greedy_share = greedy_share
-        self.constrained = constrained
         self._n_updates = 0
         if _init_setup_model:
             self._setup_model()
 
     def _setup_model(self) -> None:
+        """Make all that a file holds as tensors or not at all; called by `__init__`, and by `load` on what it read."""
+        if old_files.is_old(self.__dict__):
+            old_files.convert(self.__dict__)
+        settings = self.settings
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
-        self.rows = Rows.of(self.n_envs, self.n_rollouts, self.greedy_share)
+        self.rows = Rows.of(self.n_envs, settings.n_rollouts, settings.greedy_share)
+        self.storms = SharedStorms(self.rows.n_rollouts, settings.n_epochs, settings.batch_size, settings.clip_range)
         if self.cost_limit is None:
             self.cost_limit = cost_limit_of(self.env)
         self.multiplier = LagrangeMultiplier(
-            self.cost_limit * self.limit_margin,
-            initial=self.multiplier_init if self.constrained else 0.0,
-            learning_rate=self.multiplier_lr,
-            method=self.multiplier_method,
+            self.cost_limit * settings.limit_margin,
+            initial=settings.multiplier_init if settings.constrained else 0.0,
+            learning_rate=settings.multiplier_lr,
+            method=settings.multiplier_method,
         )
         policy_class: Any = self.policy_class
         self.policy = policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
@@ -207,22 +174,19 @@ class AttentionPG(OnPolicyAlgorithm):
         assert batch is not None
         self._batch = None
         self.policy.set_training_mode(True)
-        decay = self.lr_last + (1.0 - self.lr_last) * self._current_progress_remaining
-        rate = self.lr_schedule(self._current_progress_remaining) * decay
+        left, lr_last = self._current_progress_remaining, self.settings.lr_last
+        rate = self.lr_schedule(left) * (lr_last + (1.0 - lr_last) * left)
         for group in self.policy.optimizer.param_groups:
             group["lr"] = rate
         advantage = self._advantages(batch)
-        m = self.rows.n_rollouts
-        per_batch = max(self.batch_size // m, 1)  # scenarios
+        episodes = np.arange(self.rows.exploring.size).reshape(-1, self.rows.n_rollouts)  # [S, M] as collected
         logs: list[dict[str, float]] = []
-        for _ in range(self.n_epochs):
-            order = np.random.permutation(self.rows.n_scenarios)
-            for i in range(0, order.size, per_batch):
-                index = torch.from_numpy((order[i : i + per_batch, None] * m + np.arange(m)).ravel()).to(self.device)
-                logs.append(self._update(batch.take(index), advantage[index]))
-                self._n_updates += 1
+        for index in map(torch.from_numpy, self.storms.minibatches(episodes)):
+            part = index.to(self.device)
+            logs.append(self._update(batch.take(part), advantage[part]))
+            self._n_updates += 1
         mean_cost = float(np.mean(self._greedy_costs))
-        if self.constrained:
+        if self.settings.constrained:
             self.multiplier.update(mean_cost)
         self.logger.record("rollout/greedy_cost", mean_cost)
         for key in logs[0]:
@@ -233,14 +197,13 @@ class AttentionPG(OnPolicyAlgorithm):
 
     def _price(self) -> float:
         """Lambda per hour of cost; exactly 0 without a constraint."""
-        return self.multiplier.per_unit if self.constrained else 0.0
+        return self.multiplier.per_unit if self.settings.constrained else 0.0
 
     def _advantages(self, batch: Episodes) -> Tensor:
-        """Advantages `[S * M, T]` in their standard deviation over the collection."""
+        """Advantages `[S * M, T]`, divided by their root mean square over the collection."""
         scales = scales_of(batch.regions)
-        gain = batch.rewards / scales.total_hours - self._price() * batch.costs
-        expected = expected_to_go(batch.regions, batch.is_open, scales) / scales.total_hours
-        advantage = advantages(gain, self.rows.n_rollouts, expected) * batch.valid
+        gain = batch.rewards / scales.total_hours - self._price() * batch.costs  # both are 0 after an episode's end
+        advantage = self.storms.advantages(gain, batch.regions, batch.is_open, scales) * batch.valid
         return advantage / advantage.square().mean().sqrt().clamp_min(1e-6)
 
     def _update(self, batch: Episodes, advantage: Tensor) -> dict[str, float]:
@@ -250,17 +213,16 @@ class AttentionPG(OnPolicyAlgorithm):
         log_pi = policy.log_probs(inputs, batch.action_mask)  # [M, T, N]
         taken = log_pi.gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1)  # [M, T]
         ratio = (taken - batch.log_probs).exp()
-        clipped = ratio.clamp(1.0 - self.clip_range, 1.0 + self.clip_range)
         valid = batch.valid.to(taken.dtype)
         total = valid.sum()
-        policy_loss = -(torch.minimum(ratio * advantage, clipped * advantage) * valid).sum() / total
+        policy_loss = -(self.storms.objective(ratio, advantage) * valid).sum() / total
         entropy = (-(log_pi.exp() * log_pi).sum(-1) * valid).sum() / total
         loss = policy_loss - self.ent_coef * entropy
         policy.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(policy.actor.parameters(), self.max_grad_norm)
         policy.optimizer.step()
-        outside = ((ratio - 1.0).abs() > self.clip_range) & batch.valid
+        outside = ((ratio - 1.0).abs() > self.settings.clip_range) & batch.valid
         return {
             "policy_gradient_loss": policy_loss.item(),
             "entropy": entropy.item(),
@@ -288,7 +250,7 @@ class AttentionPG(OnPolicyAlgorithm):
         return self
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "multiplier", "_batch", "rows"]
+        return [*super()._excluded_save_params(), "multiplier", "_batch", "rows", "storms"]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "policy.optimizer", "multiplier", "multiplier.optimizer"], []

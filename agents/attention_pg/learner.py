@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from stable_baselines3.common.vec_env import VecEnv
@@ -29,12 +28,9 @@ class AttentionPGLearner(Learner):
             )
 
     def arguments(self, venv: VecEnv, settings: AttentionPGSettings, extractor: Any) -> tuple[Any, dict[str, Any]]:
-        """All settings; sizes go to the policy."""
+        """The settings as they are."""
         del venv, extractor
-        arguments = asdict(settings)
-        sizes = ("width", "n_layers", "n_heads", "step_width", "balance")
-        arguments["policy_kwargs"] = {key: arguments.pop(key) for key in sizes}
-        return "AttentionPolicy", arguments
+        return "AttentionPolicy", {"settings": settings}
 
 
 attention_pg = AttentionPGLearner(

@@ -13,11 +13,14 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
 
 from stormgym.agents.attention.networks import Encoding, EpisodeNet, Inputs
+from stormgym.agents.attention_pg.settings import AttentionPGSettings
 from stormgym.agents.restoration.network.features import N_STATIC, check_observation_space, make_inputs, n_crew_features
 from stormgym.envs.restoration.layout import COLUMN, n_groups_of, regions_of
 
 CLOSED = -1e9
 """Logit of a closed region."""
+
+_DEFAULT = AttentionPGSettings()
 
 
 class AttentionPolicy(BasePolicy):
@@ -37,11 +40,11 @@ class AttentionPolicy(BasePolicy):
         observation_space: spaces.Dict,
         action_space: spaces.Discrete,
         lr_schedule: Schedule,
-        width: int = 64,
-        n_layers: int = 2,
-        n_heads: int = 4,
-        step_width: int = 32,
-        balance: bool = True,
+        width: int = _DEFAULT.width,
+        n_layers: int = _DEFAULT.n_layers,
+        n_heads: int = _DEFAULT.n_heads,
+        step_width: int = _DEFAULT.step_width,
+        balance: bool = _DEFAULT.balance,
         use_sde: bool = False,
     ) -> None:
         super().__init__(observation_space, action_space, squash_output=False)

@@ -1,9 +1,15 @@
-"""Settings of the attention model by policy gradient: options of `train.py`, kept in the run folder."""
+"""Settings of the attention model by policy gradient: what `AttentionPG` takes, and options of `train.py`.
+
+Loads nothing heavy: a command line reads it for its help.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+NETWORK = ("width", "n_layers", "n_heads", "step_width", "balance")
+"""Settings that the policy takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,3 +54,23 @@ class AttentionPGSettings:
     """Width of what is computed for every region at every step."""
     balance: bool = True
     """Show the networks what restoring each region does to the balance between groups."""
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """Keyword arguments of the policy."""
+        return {name: getattr(self, name) for name in NETWORK}
+
+    def check(self) -> None:
+        """Raise `ValueError` for a value out of range."""
+        if self.n_rollouts < 2:
+            raise ValueError(f"n_rollouts must be at least 2, so that there is a baseline; got {self.n_rollouts!r}")
+        if self.n_epochs < 1 or self.batch_size < 1:
+            raise ValueError(
+                f"n_epochs and batch_size must be at least 1; got {self.n_epochs!r} and {self.batch_size!r}"
+            )
+        if not 0 <= self.greedy_share < 1:
+            raise ValueError(f"greedy_share must be in [0, 1); got {self.greedy_share!r}")
+        if not 0 < self.limit_margin <= 1:
+            raise ValueError(f"limit_margin must be in (0, 1]; got {self.limit_margin!r}")
+        if not self.clip_range > 0:
+            raise ValueError(f"clip_range must be above 0; got {self.clip_range!r}")

@@ -3,187 +3,187 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from numpy.typing import NDArray
-from stable_baselines3.common.noise import ActionNoise
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from stormgym.agents.policy import Policy
+from stormgym.agents.restoration.network.acting import Memory
 from stormgym.agents.restoration.network.features import CREW, scales_of
 from stormgym.agents.restoration.network.scenarios import Rows
 from stormgym.agents.sta_sac.buffer import EpisodeReplayBuffer
 from stormgym.agents.sta_sac.policy import STASACPolicy
+from stormgym.agents.sta_sac.settings import STASACSettings
+from stormgym.agents.sta_sac.teacher import Teacher
 from stormgym.envs.restoration.layout import regions_of
 
+Observations = dict[str, NDArray[Any]]
 
-class TaughtCollection(OffPolicyAlgorithm):
-    """The collecting half of `STASAC`: who acts in which environment, and what is kept of it.
 
-    The teacher plays first. Then some environments act greedily, on storms of their own, and feed the dual step; the
-    others draw their actions, several of them on the same storm where `rows` says so. The learning half sets the
-    attributes below and reads `replay_buffer` and `_dual_costs`.
+class Finished(NamedTuple):
+    """A finished episode as the dual step counts it."""
+
+    cost: float
+    limit: float
+    scale: float
+    """Its unit of return (h)."""
+
+
+def rows_of(env: VecEnv | None, n_envs: int, settings: STASACSettings) -> Rows | None:
+    """Which environments share a storm; None where the critics are asked instead of the other rollouts.
+
+    Only environments of one city can meet the same storm: those with the very same `city`, side by side.
+    """
+    if env is None or not settings.shares_storms:
+        return None
+    cities = env.get_attr("city") if env.has_attr("city") else [None] * n_envs
+    sizes = [len(list(rows)) for _, rows in groupby(cities, key=id)]
+    return Rows.of(sizes, settings.n_rollouts, settings.greedy_share) if min(sizes) > 1 else None
+
+
+class Collector:
+    """Who acts in which environment, and what is kept of it.
+
+    The teacher plays first. Then some environments act greedily, on storms of their own, and only their episodes feed
+    the dual step: exploring episodes overstate the cost of the policy that will be used. The others draw their actions,
+    several of them on the same storm where `rows` says so.
+
+    Args:
+        policy: the learner's networks: `actor` explores, `actor_average` acts greedily.
+        teacher: plays first.
+        rows: which environments share a storm; None for none.
+        n_envs: B.
+        greedy_share: share of the environments that act greedily, where no storm is shared; never all.
+
+    Attributes:
+        finished: episodes since the last dual step that count for it.
     """
 
-    policy: STASACPolicy
-    replay_buffer: EpisodeReplayBuffer
-    teacher: Policy | None
-    teacher_steps: int
-    teacher_until: int | None
-    actor_gradient: str
-    n_rollouts: int
-    greedy_share: float
-    rows: Rows | None
-    _whole_episodes: bool
-    _begun: bool
-    _cooled: bool
-    _running_cost: NDArray[np.float64]
-    _dual_costs: list[tuple[float, float, float]]
-
-    def _begin_collection(self) -> None:
-        """Set what the collection keeps from step to step; called when the model is set up."""
-        self.rows = self._rows_of_env()
-        if self.rows is not None:
-            self.learning_starts = 0  # there is no critic to be fed before the actor moves
-        self._rollout_state: Any = None
-        self._behaviour = np.ones(self.n_envs)
-        self._teaching = False  # whether it is the teacher's time
-        self._taught = np.zeros(self.n_envs, dtype=bool)  # rows whose last step the teacher took
-        self._begins = np.zeros(self.n_envs, dtype=bool)  # rows in which it was the first one
-        self._handover = np.zeros(self.n_envs)  # open regions at which it takes a row over
-        if self._running_cost.shape != (self.n_envs,):  # kept by load() when the number of environments is the same
-            self._running_cost = np.zeros(self.n_envs)
-
-    def _cool(self) -> None:
-        """Make the actor that imitated surer of itself; the learning half says how."""
-        raise NotImplementedError(f"{type(self).__name__} must write _cool()")
-
-    def _rows_of_env(self) -> Rows | None:
-        """Which environments share a storm; None where the critics are asked instead of the other rollouts."""
-        if self.actor_gradient != "returns" or self.n_rollouts < 2 or not self._whole_episodes or self.env is None:
-            return None
-        try:
-            cities = self.env.get_attr("city")
-        except AttributeError:
-            cities = [None] * self.n_envs
-        sizes = [len(list(rows)) for _, rows in groupby(cities, key=id)]
-        return Rows.of(sizes, self.n_rollouts, self.greedy_share) if min(sizes) > 1 else None
-
-    def collect_rollouts(self, env: VecEnv, *args: Any, **kwargs: Any) -> Any:
-        """As Stable-Baselines3; where environments share storms, all begin together once the teacher has left."""
-        if self.num_timesteps >= (self.teacher_until or 0):
-            if self.teacher is not None and not self._cooled:
-                self._cool()
-            if self.rows is not None and not self._begun:
-                self._begun = True  # kept in checkpoints, which are made when a rollout starts
-                env.unwrapped._seeds = self.rows.seeds()  # what env.seed() sets, with seeds of our own
-                self._last_obs = env.reset()  # type: ignore[assignment]
-                self._last_episode_starts = np.ones(self.n_envs, dtype=bool)
-                self._rollout_state = None
-                self._running_cost[:] = 0.0
-                self.replay_buffer.begin_round()
-        result = super().collect_rollouts(env, *args, **kwargs)
-        self._begun = False
-        return result
-
-    def _greedy_rows(self) -> NDArray[np.bool_]:
-        """Environments that act greedily: those that share no storm, else the last `greedy_share`, never all."""
-        if self.rows is not None:
-            return self.rows.greedy
-        n = min(round(self.greedy_share * self.n_envs), self.n_envs - 1)
-        return np.arange(self.n_envs) >= self.n_envs - n
-
-    def _sample_action(
-        self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        obs: Any = self._last_obs
-        rows = np.arange(n_envs)
-        start = np.ones(n_envs, dtype=bool) if self._last_episode_starts is None else self._last_episode_starts
-        self._teaching = self.teacher is not None and self.num_timesteps < (self.teacher_until or 0)
-        if self._teaching:
-            self._hand_over(obs["action_mask"].sum(axis=1), start)
-        else:
-            self._taught = np.zeros(n_envs, dtype=bool)
-            if self.num_timesteps < learning_starts:
-                mask = obs["action_mask"].astype(np.float64)
-                self._behaviour = 1.0 / mask.sum(axis=1)
-                action = (np.random.random(mask.shape) * mask).argmax(axis=1)
-                return action, action
-        own, steady, plan = self._rollout_state or (None, None, None)
-        action = np.zeros(n_envs, dtype=np.int64)
-        self._behaviour = np.ones(n_envs)
-        if not self._taught.all():
-            greedy = self._greedy_rows()
-            probs, own = self.policy.step_probs(obs, own, start, average=False)
-            action = self.policy.choose(probs, deterministic=False)
-            if greedy.any():
-                part = {key: values[greedy] for key, values in obs.items()}
-                calm, steady = self.policy.step_probs(part, steady, start[greedy])
-                action[greedy] = self.policy.choose(calm, deterministic=True)
-            self._behaviour = probs.cpu().numpy()[rows, action].astype(np.float64)
-            self._behaviour[greedy] = 1.0
-        if self._taught.any():
-            assert self.teacher is not None
-            taught, plan = self.teacher.predict(obs, plan, self._begins, deterministic=True)
-            action = np.where(self._taught, taught, action)
-            self._behaviour[self._taught] = 1.0
-        self._rollout_state = own, steady, plan
-        return action, action
-
-    def _hand_over(self, n_open: NDArray[Any], start: NDArray[np.bool_]) -> None:
-        """Say which rows the teacher plays now, and which of them it begins to play.
-
-        In the first third of its time it plays whole episodes. Later, in two episodes of three the learner goes first
-        and hands over after a random share of the regions, so that the teacher shows the way back from where the
-        learner gets to (as in DAgger, Ross et al. 2011).
-        """
-        if start.any():
-            late = self.num_timesteps >= (self.teacher_until or 0) / 3 and np.random.random() < 2 / 3
-            share = np.random.random() if late else 0.0
-            self._handover[start] = n_open[start] - np.floor(share * n_open[start])
-        taught = n_open <= self._handover
-        self._begins = taught & (start | ~self._taught)
-        self._taught = taught
-
-    def _store_transition(
-        self,
-        replay_buffer: Any,
-        buffer_action: NDArray[Any],
-        new_obs: Any,
-        reward: NDArray[Any],
-        dones: NDArray[Any],
-        infos: list[dict[str, Any]],
+    def __init__(
+        self, policy: STASACPolicy, teacher: Teacher, rows: Rows | None, *, n_envs: int, greedy_share: float
     ) -> None:
-        for info, probability, taught in zip(infos, self._behaviour, self._taught, strict=True):
+        self.policy = policy
+        self.teacher = teacher
+        self.rows = rows
+        n_greedy = min(round(greedy_share * n_envs), n_envs - 1)
+        self.greedy: NDArray[np.bool_] = np.arange(n_envs) >= n_envs - n_greedy if rows is None else rows.greedy
+        self.finished: list[Finished] = []
+        self.storms_begun = False  # whether rows that share storms have begun together
+        self._cost = np.zeros(n_envs)  # of the episodes under way
+        self._probability = np.ones(n_envs)  # of each row's last action when it was chosen
+        self._exploring: Memory | None = None  # encodings that the steps of an episode share, of the actor
+        self._acting: Memory | None = None  # and of the averaged one, for greedy rows
+
+    # ---------------------------------------------------------------- acting
+
+    def act(
+        self, observation: Observations, start: NDArray[np.bool_], *, step: int, at_random: bool
+    ) -> NDArray[np.int64]:
+        """Regions `[B]`: the teacher's in its rows, the likeliest in greedy rows, drawn ones in the others.
+
+        Args:
+            observation: of B environments.
+            start: `[B]` bool, rows whose episode begins here.
+            step: of the training.
+            at_random: open regions at random, unless it is the teacher's time.
+        """
+        teacher = self.teacher
+        teacher.take_rows(step, observation["action_mask"].sum(axis=1), start)
+        if at_random and not teacher.plays:
+            return self._act_at_random(observation["action_mask"].astype(np.float64))
+        action = np.zeros(len(start), dtype=np.int64)
+        self._probability = np.ones(len(start))
+        if not teacher.rows.all():
+            action = self._act_by_network(observation, start)
+        if teacher.rows.any():
+            action = np.where(teacher.rows, teacher.act(observation), action)
+            self._probability[teacher.rows] = 1.0
+        return action
+
+    def _act_at_random(self, mask: NDArray[np.float64]) -> NDArray[np.int64]:
+        self._probability = 1.0 / mask.sum(axis=1)
+        return (np.random.random(mask.shape) * mask).argmax(axis=1)
+
+    def _act_by_network(self, observation: Observations, start: NDArray[np.bool_]) -> NDArray[np.int64]:
+        policy, greedy = self.policy, self.greedy
+        probs, self._exploring = policy.step_probs(observation, self._exploring, start, average=False)
+        action = policy.choose(probs, deterministic=False)  # drawn in greedy rows too: draws do not depend on them
+        if greedy.any():
+            part = {key: values[greedy] for key, values in observation.items()}
+            calm, self._acting = policy.step_probs(part, self._acting, start[greedy])
+            action[greedy] = policy.choose(calm, deterministic=True)
+        self._probability = probs.cpu().numpy()[np.arange(len(start)), action].astype(np.float64)
+        self._probability[greedy] = 1.0
+        return action
+
+    # ---------------------------------------------------------------- keeping
+
+    def keep(
+        self,
+        buffer: EpisodeReplayBuffer,
+        observation: Observations,
+        following: Observations,
+        action: NDArray[Any],
+        reward: NDArray[Any],
+        done: NDArray[np.bool_],
+        infos: list[dict[str, Any]],
+        *,
+        counted: bool,
+    ) -> None:
+        """Keep the step that `act` chose, and the episodes that end with it.
+
+        Args:
+            buffer: where it goes.
+            observation, action, reward, done, infos: the step, with B rows.
+            following: the observation after it.
+            counted: whether episodes that end here count for the dual step, unless it is the teacher's time.
+        """
+        for info, probability, taught in zip(infos, self._probability, self.teacher.rows, strict=True):
             info["behaviour"] = probability
             info["taught"] = bool(taught)
-        replay_buffer.add(self._last_obs, new_obs, buffer_action, reward, dones, infos)
-        self._running_cost += [info["cost"] for info in infos]
-        if dones.any():
-            greedy = self._greedy_rows()
-            counted = dones.astype(bool) & (greedy if greedy.any() else True)
-            if self.num_timesteps > self.learning_starts and not self._teaching:
-                last: Any = self._last_obs
-                regions = torch.as_tensor(regions_of({key: value[counted] for key, value in last.items()}))
-                scale = scales_of(regions).total_hours[:, 0].tolist()
-                limit = last["crew"][counted, CREW["cost_limit_h"]].tolist()
-                self._dual_costs += list(zip(self._running_cost[counted].tolist(), limit, scale, strict=True))
-            self._running_cost[dones.astype(bool)] = 0.0
-        self._last_obs = new_obs
-        self._last_episode_starts = dones.astype(bool)
+        buffer.add(observation, following, action, reward, done, infos)
+        self._cost += [info["cost"] for info in infos]
+        if done.any():
+            if counted and not self.teacher.plays:
+                self._count(observation, done & (self.greedy if self.greedy.any() else True))
+            self._cost[done] = 0.0
 
-    def _setup_learn(self, *args: Any, **kwargs: Any) -> Any:
-        observed = self._last_obs
-        result = super()._setup_learn(*args, **kwargs)
-        self._begun = self._begun and self._last_obs is observed  # else the environments were reset
-        self._rollout_state = None
-        if self.teacher_until is None:
-            assert isinstance(self.action_space, spaces.Discrete)
-            round_steps = self.n_envs * int(self.action_space.n)
-            steps = min(self.teacher_steps, self._total_timesteps // 2) if self.teacher is not None else 0
-            self.teacher_until = -(-steps // round_steps) * round_steps
-        return result
+    def _count(self, observation: Observations, rows: NDArray[np.bool_]) -> None:
+        """Note the episodes that end in these rows `[B]` for the dual step; their last observations tell the limits."""
+        regions = torch.as_tensor(regions_of({key: value[rows] for key, value in observation.items()}))
+        scales = scales_of(regions).total_hours[:, 0].tolist()
+        limits = observation["crew"][rows, CREW["cost_limit_h"]].tolist()
+        self.finished += map(Finished, self._cost[rows].tolist(), limits, scales)
+
+    # ---------------------------------------------------------------- beginning anew
+
+    def begin_storms(self, env: VecEnv, buffer: EpisodeReplayBuffer) -> Any:
+        """Reset all environments, rows of a storm to the same one; return the observations."""
+        assert self.rows is not None
+        self.storms_begun = True
+        env.unwrapped._seeds = self.rows.seeds()  # what env.seed() sets, with seeds of our own
+        observation = env.reset()
+        self.forget_encodings()
+        self._cost[:] = 0.0
+        buffer.begin_round()
+        return observation
+
+    def forget_encodings(self) -> None:
+        """Encode and plan anew at the next step: weights or episodes have changed."""
+        self._exploring = self._acting = None
+        self.teacher.forget_plan()
+
+    # ---------------------------------------------------------------- checkpoints
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps, which is made when a rollout starts."""
+        return {"storms_begun": self.storms_begun, "cost": self._cost, "finished": [tuple(e) for e in self.finished]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict()`; costs of episodes under way are lost when the number of environments differs."""
+        self.storms_begun = state["storms_begun"]
+        self.finished = [Finished(*episode) for episode in state["finished"]]
+        if np.shape(state["cost"]) == self._cost.shape:
+            self._cost = np.array(state["cost"])

@@ -20,15 +20,21 @@ from stormgym.agents.restoration.network.features import (
     Scales,
     check_observation_space,
     group_one_hot,
+    make_inputs,
     n_crew_features,
     split_groups,
 )
+from stormgym.agents.sta_sac.buffer import EpisodeBatch
 from stormgym.agents.sta_sac.control_variate import Forecast
+from stormgym.agents.sta_sac.settings import STASACSettings
 from stormgym.envs.equity import pair_matrix
 from stormgym.envs.restoration.layout import COLUMN, n_groups_of
 
 N_CRITICS = 4
 """Two reward critics, then two cost critics: the order of the last axis of every Q tensor."""
+
+
+_DEFAULT = STASACSettings()
 
 
 class Critics(nn.Module):
@@ -116,16 +122,16 @@ class STASACPolicy(BasePolicy):
         observation_space: spaces.Dict,
         action_space: spaces.Discrete,
         lr_schedule: Schedule,
-        width: int = 64,
-        n_layers: int = 2,
-        n_heads: int = 4,
-        step_width: int = 32,
-        balance: bool = True,
+        width: int = _DEFAULT.width,
+        n_layers: int = _DEFAULT.n_layers,
+        n_heads: int = _DEFAULT.n_heads,
+        step_width: int = _DEFAULT.step_width,
+        balance: bool = _DEFAULT.balance,
         update: bool = False,
-        shape: str = "episode",
-        share_critics: bool = True,
-        known_part: bool = True,
-        actor_lr_factor: float = 0.5,
+        shape: str = _DEFAULT.shape,
+        share_critics: bool = _DEFAULT.share_critics,
+        known_part: bool = _DEFAULT.known_part,
+        actor_lr_factor: float = _DEFAULT.actor_lr_factor,
         use_sde: bool = False,
     ) -> None:
         super().__init__(observation_space, action_space, squash_output=False)
@@ -169,9 +175,15 @@ class STASACPolicy(BasePolicy):
         data = {"observation_space": self.observation_space, "action_space": self.action_space}
         return {**data, "lr_schedule": lambda _: 3e-4, **self._settings}
 
-    def log_probs(self, logits: Tensor, action_mask: Tensor) -> Tensor:
-        """Masked log-softmax over regions."""
-        return acting.masked_log_softmax(logits, action_mask)
+    def episode_scores(self, batch: EpisodeBatch) -> tuple[Inputs, Scales, Tensor]:
+        """Inputs and scales of M whole episodes, and the learning actor's scores `[M, T, N]` of their regions."""
+        inputs, scales = make_inputs(batch.regions, batch.distance_km, batch.is_open, batch.crew, self.n_groups)
+        return inputs, scales, self.actor(inputs).squeeze(-1)
+
+    def episode_log_probs(self, batch: EpisodeBatch) -> tuple[Inputs, Scales, Tensor]:
+        """As `episode_scores`, with log probabilities `[M, T, N]` in place of scores."""
+        inputs, scales, scores = self.episode_scores(batch)
+        return inputs, scales, acting.masked_log_softmax(scores, batch.action_mask)
 
     def step_probs(
         self, observation: dict[str, NDArray[Any]], state: Any, start: NDArray[np.bool_], average: bool = True

@@ -1,14 +1,30 @@
-"""Settings of STA-SAC: options of `train.py`, kept in the run folder."""
+"""Settings of STA-SAC: what `STASAC` takes, options of `train.py`, and part of what a run folder keeps.
+
+Loads nothing heavy: a command line reads it for its help.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+NETWORK = (
+    "width",
+    "n_layers",
+    "n_heads",
+    "step_width",
+    "balance",
+    "shape",
+    "share_critics",
+    "known_part",
+    "actor_lr_factor",
+)
+"""Settings that the policy takes, which owns networks and optimisers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class STASACSettings:
-    """STA-SAC (see `stormgym.agents.sta_sac`)."""
+    """STA-SAC: soft actor-critic over regions under a cost limit, learnt from whole episodes (one storm each)."""
 
     learning_rate: float = 1e-3
     """Step size of critics and actor (Adam)."""
@@ -17,9 +33,9 @@ class STASACSettings:
     actor_lr_factor: float = 0.5
     """The actor's step size as a multiple of the critics'."""
     buffer_size: int = 7_040
-    """Steps kept in the replay buffer."""
+    """Steps kept in the replay buffer, as whole episodes."""
     learning_starts: int = 3_000
-    """Steps at random before the first update."""
+    """Steps at random before the first update; none where a teacher plays first or storms are shared."""
     batch_size: int = 4
     """Episodes an update."""
     tau: float = 0.01
@@ -29,33 +45,34 @@ class STASACSettings:
     gradient_steps: int = 64
     """Updates of the critics, and of the imitation while the teacher plays, after each collection."""
     retrace: float = 1.0
-    """Weight of long returns in [0, 1]; 0 gives one-step targets."""
+    """Lambda in [0, 1] of the Retrace targets: how much of the return along an episode they carry; 0 gives one-step
+    targets."""
     target_entropy: tuple[float, float] = (0.12, 0.03)
     """First and last target entropy, as a share of log(open regions)."""
     alpha_init: float = 0.0001
-    """First weight of the entropy, which then follows its target."""
+    """First weight of the entropy; it then moves so that the entropy follows its target."""
     entropy_in_critic: bool = False
     """Whether critics' targets carry the entropy bonus."""
     control_variate: bool = True
-    """Take the luck of repair durations out of rewards and costs."""
+    """Take the luck of repair durations out of rewards and costs: what they were beside what was expected of them."""
     cost_reduction: Literal["mean", "max"] = "mean"
-    """How the two cost critics count together."""
+    """How the two cost critics count together. Their minimum, as for rewards, would be optimistic about cost."""
     actor_tau: float = 0.005
     """Polyak factor of the averaged actor, which acts; 1 takes the actor itself."""
     actor_follows: Literal["target", "online"] = "target"
-    """Critics that the actor's loss takes."""
+    """Critics that the actor's loss takes: the slowly moving targets, or those that learn."""
     actor_gradient: Literal["critics", "returns"] = "returns"
     """What tells the actor which actions are good: the critics (eq. 18), or returns above a baseline."""
     n_rollouts: int = 8
     """Environments on the same storm, whose mean return is the baseline of returns; 1 asks the critics instead."""
     n_epochs: int = 2
-    """Passes over each collection with such a baseline."""
+    """Passes over each collection where storms are shared."""
     actor_batch_size: int = 8
-    """Episodes of such an update."""
+    """Episodes of an update where storms are shared, rounded to whole storms."""
     clip_range: float = 0.2
-    """Clipping of the policy's ratio with returns."""
+    """Clipping of the policy's ratio, as in PPO, where returns tell which actions are good."""
     limit_margin: float = 0.88
-    """The multiplier aims at this share of the cost limit."""
+    """The multiplier aims at this share of the cost limit, so that a finite evaluation holds the limit."""
     multiplier_init: float = 0.15
     """Lambda at the start, per limit of cost."""
     multiplier_lr: float = 0.05
@@ -63,7 +80,7 @@ class STASACSettings:
     multiplier_method: Literal["softplus", "projected"] = "softplus"
     """How lambda moves: softplus with Adam, or a projected gradient step."""
     greedy_share: float = 0.25
-    """Share of the environments that act greedily and feed the dual step."""
+    """Share of the environments that act greedily and whose costs move lambda; 0 takes all, which explore."""
     constrained: bool = True
     """Off leaves the cost out: the multiplier stays at zero."""
     teacher: str = "equity-planner"
@@ -72,9 +89,11 @@ class STASACSettings:
     teacher_steps: int = 120_000
     """Steps that the teacher plays, at most half of the training."""
     teacher_margin: float = 0.25
-    """Share of the cost limit that the teacher leaves free: who imitates a balanced order balances less well."""
+    """Share of the cost limit that the teacher leaves free. The actor imitates it with errors, and errors widen the gap
+    between groups: this is the room for them."""
     imitation: tuple[float, float] = (0.0, 0.0)
-    """Weight of the imitation when the teacher leaves and at the end."""
+    """Weight of the imitation loss (cross entropy on the teacher's choices) when the teacher leaves and at the end.
+    While it plays, the actor does nothing but imitate."""
     imitation_batch: int = 4
     """Teacher's episodes an update."""
     max_grad_norm: float = 5.0
@@ -95,6 +114,45 @@ class STASACSettings:
     """Four heads on one trunk, or an encoder for each critic."""
     known_part: bool = True
     """Critics learn a rest on top of what can be written down, or everything."""
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """Keyword arguments of the policy."""
+        return {name: getattr(self, name) for name in NETWORK}
+
+    @property
+    def shares_storms(self) -> bool:
+        """Whether environments shall meet the same storm, and the mean return of their episodes be the baseline."""
+        return self.actor_gradient == "returns" and self.n_rollouts > 1 and self.train_freq is None
+
+    def check(self) -> None:
+        """Raise `ValueError` for a value out of range."""
+        if not 0 <= self.retrace <= 1:
+            raise ValueError(f"retrace must be in [0, 1]; got {self.retrace!r}")
+        if self.cost_reduction not in ("mean", "max"):
+            raise ValueError(f"cost_reduction must be 'mean' or 'max'; got {self.cost_reduction!r}")
+        if self.actor_follows not in ("target", "online"):
+            raise ValueError(f"actor_follows must be 'target' or 'online'; got {self.actor_follows!r}")
+        if self.actor_gradient not in ("critics", "returns"):
+            raise ValueError(f"actor_gradient must be 'critics' or 'returns'; got {self.actor_gradient!r}")
+        if not self.clip_range > 0:
+            raise ValueError(f"clip_range must be above 0; got {self.clip_range!r}")
+        if min(self.n_rollouts, self.n_epochs, self.actor_batch_size) < 1:
+            raise ValueError(
+                "n_rollouts, n_epochs and actor_batch_size must be at least 1; "
+                f"got {self.n_rollouts!r}, {self.n_epochs!r} and {self.actor_batch_size!r}"
+            )
+        if not 0 <= self.greedy_share < 1:
+            raise ValueError(f"greedy_share must be in [0, 1); got {self.greedy_share!r}")
+        if not 0 < self.limit_margin <= 1:
+            raise ValueError(f"limit_margin must be in (0, 1]; got {self.limit_margin!r}")
+        if not all(0 <= share < 1 for share in self.target_entropy):
+            raise ValueError(f"target_entropy must be two shares in [0, 1); got {self.target_entropy!r}")
+        if min(self.imitation) < 0 or self.teacher_steps < 0 or self.imitation_batch < 1:
+            raise ValueError(
+                "imitation and teacher_steps must be at least 0 and imitation_batch at least 1; "
+                f"got {self.imitation!r}, {self.teacher_steps!r} and {self.imitation_batch!r}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecCheckNan
 
 from stormgym.agents.binding import PrivilegeError, announced_of, base_envs, truth_of, truth_reads
 from stormgym.agents.dispatch.planners import OracleDispatch
-from stormgym.agents.policy import AGENTS, make_policy
+from stormgym.agents.lineup import make_policy
+from stormgym.agents.registry import AGENTS
 from stormgym.agents.restoration.planners import ClairvoyantPolicy, RepairmanPolicy
 from stormgym.agents.undergrounding.planners import OracleHardening
 from stormgym.envs.adapters.sb3 import make_vec_env

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +15,19 @@ from stable_baselines3.common.evaluation import evaluate_policy
 
 from stormgym.agents.attention_pg.algorithm import AttentionPG
 from stormgym.agents.attention_pg.policy import AttentionPolicy
+from stormgym.agents.attention_pg.settings import AttentionPGSettings
 from stormgym.agents.restoration.network.features import scales_of
 from stormgym.agents.restoration.network.scenarios import expected_to_go
 from stormgym.envs.adapters.sb3 import make_vec_env
 
 ENV_KWARGS: dict[str, Any] = {"city": "synthetic:7:1", "predictor": "none"}
-SIZE = {"width": 16, "n_layers": 1, "step_width": 8}
+SMALL = AttentionPGSettings(n_rollouts=3, width=16, n_layers=1, step_width=8)
 
 
-def model_on(num_envs: int = 8, **changes: Any) -> AttentionPG:
+def model_on(num_envs: int = 8, *, cost_limit: float | None = None, **changes: Any) -> AttentionPG:
     venv = make_vec_env("Restoration-v0", num_envs, seed=0, **ENV_KWARGS)
-    arguments: dict[str, Any] = {"seed": 0, "device": "cpu", "n_rollouts": 3, "policy_kwargs": SIZE, **changes}
-    return AttentionPG("AttentionPolicy", venv, **arguments)
+    settings = replace(SMALL, **changes)
+    return AttentionPG("AttentionPolicy", venv, settings, cost_limit=cost_limit, seed=0, device="cpu")
 
 
 class Batches(BaseCallback):
@@ -109,7 +112,7 @@ def test_constraint__lambda_follows_greedy_costs_and_stays_at_zero_without_one()
 
 
 def test_learning__gets_better_than_the_first_policy() -> None:
-    model = model_on(32, n_rollouts=8, constrained=False, policy_kwargs={**SIZE, "width": 32})
+    model = model_on(32, n_rollouts=8, constrained=False, width=32)
     venv = make_vec_env("Restoration-v0", 32, seed=100, **ENV_KWARGS)
     before, _ = evaluate_policy(model, venv, n_eval_episodes=64)
     model.learn(12_000)
@@ -159,9 +162,21 @@ def test_policy__kept_encodings_change_nothing() -> None:
         ({"n_epochs": 0}, "n_epochs and batch_size must be at least 1; got 0 and 8"),
         ({"clip_range": 0.0}, "clip_range must be above 0; got 0.0"),
         ({"num_envs": 1}, "at least 2 environments"),
-        ({"policy_kwargs": {"use_sde": True}}, "use_sde is for continuous actions"),
     ],
 )
 def test_model__wrong_settings_say_what_is_right(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         model_on(**changes)
+
+
+def test_policy__has_no_noise_that_depends_on_the_state() -> None:
+    venv = make_vec_env("Restoration-v0", 2, seed=0, **ENV_KWARGS)
+    with pytest.raises(ValueError, match="use_sde is for continuous actions"):
+        AttentionPG("AttentionPolicy", venv, SMALL, policy_kwargs={"use_sde": True}, device="cpu")
+
+
+def test_defaults__of_the_policy_are_those_of_the_settings() -> None:
+    own = {key: parameter.default for key, parameter in inspect.signature(AttentionPolicy.__init__).parameters.items()}
+    for name, value in AttentionPGSettings().network.items():
+        assert own[name] == value, name
+    assert inspect.signature(AttentionPG.__init__).parameters["settings"].default == AttentionPGSettings()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 import gymnasium as gym
@@ -14,18 +14,12 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env as make_dummy_vec_env
 
 from stormgym.agents.attention.heads import RegionScores, SummaryValue
-from stormgym.agents.attention_pg.algorithm import AttentionPG
-from stormgym.agents.attention_pg.policy import AttentionPolicy
-from stormgym.agents.attention_pg.settings import AttentionPGSettings
 from stormgym.agents.learners import sb3 as learners
 from stormgym.agents.learners.base import Learner
 from stormgym.agents.learners.lagrangian import PricedReplayBuffer, VecLagrangianReward
 from stormgym.agents.learners.sb3 import WRAPPER_SETTINGS
 from stormgym.agents.registry import AGENTS, DOMAINS
 from stormgym.agents.restoration.network.extractor import RegionExtractor
-from stormgym.agents.sta_sac.algorithm import STASAC
-from stormgym.agents.sta_sac.policy import STASACPolicy
-from stormgym.agents.sta_sac.settings import STASACSettings
 from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.restoration.layout import CREW_SCALARS, crew_columns
 
@@ -95,33 +89,16 @@ def test_learner__limited_learners_have_the_lagrangian_reward_and_gamma_one(name
 def test_learner__settings_reach_the_algorithm_and_unknown_ones_are_errors(name: str) -> None:
     learner = learner_named(name)
     taken = set(inspect.signature(learner.algorithm.__init__).parameters)
-    if name in ("sta-sac", "sta-sac-paper"):
-        taken |= {*inspect.signature(STASACPolicy.__init__).parameters, "teacher_margin"}  # the teacher is made of it
-    elif name == "attention-pg":
-        taken |= set(inspect.signature(AttentionPolicy.__init__).parameters)
+    if "settings" in taken:  # the algorithm takes them whole
+        venv, _ = mid_episode()
+        chosen = learner.settings(limit_margin=0.5, width=16)
+        model: Any = learner.build(venv, chosen, seed=0)
+        assert model.settings is chosen
+        assert model.policy_kwargs["width"] == 16
     else:
-        taken |= {"width", *WRAPPER_SETTINGS}
-    assert {f.name for f in fields(learner.settings)} <= taken
+        assert {f.name for f in fields(learner.settings)} <= {"width", *WRAPPER_SETTINGS, *taken}
     with pytest.raises(TypeError, match="unheard_of"):
         learner.settings(unheard_of=1)
-
-
-def test_settings__of_attention_pg_are_those_of_the_class() -> None:
-    own, sizes = (dict(inspect.signature(c.__init__).parameters) for c in (AttentionPG, AttentionPolicy))
-    defaults = {key: parameter.default for key, parameter in {**sizes, **own}.items()}
-    assert asdict(AttentionPGSettings()) == {f.name: defaults[f.name] for f in fields(AttentionPGSettings)}
-
-
-def test_settings__of_sta_sac_are_those_of_the_class() -> None:
-    own, sizes = (dict(inspect.signature(c.__init__).parameters) for c in (STASAC, STASACPolicy))
-    elsewhere = {"self", "policy", "env", "seed", "device", "verbose", "tensorboard_log", "stats_window_size"}
-    elsewhere |= {"cost_limit", "policy_kwargs", "replay_buffer_class", "replay_buffer_kwargs", "use_sde"}
-    elsewhere |= {"observation_space", "action_space", "lr_schedule", "_init_setup_model"}
-    elsewhere |= {"shared_luck", "update"}  # the environment's shock tells
-    expected = {k: p.default for k, p in {**sizes, **own}.items() if k not in elsewhere}
-    own_settings = asdict(STASACSettings())
-    del own_settings["teacher_margin"], own_settings["teacher"], expected["teacher"]  # the class takes a policy
-    assert own_settings == expected
 
 
 def test_learner__wrong_environments_are_told_what_fits() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -15,6 +16,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stormgym.agents.attention.multiplier import LagrangeMultiplier, LimitMultiplier
 from stormgym.agents.attention.networks import SHAPES
 from stormgym.agents.lineup import make_policy
+from stormgym.agents.restoration.network.acting import masked_log_softmax
 from stormgym.agents.restoration.network.features import (
     CREW,
     N_STATIC,
@@ -29,8 +31,8 @@ from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.buffer import EpisodeReplayBuffer
 from stormgym.agents.sta_sac.control_variate import Forecast, without_luck
 from stormgym.agents.sta_sac.learner import sta_sac
-from stormgym.agents.sta_sac.losses import clipped_surrogate, retrace_targets
-from stormgym.agents.sta_sac.policy import Critics
+from stormgym.agents.sta_sac.losses import drawn_surrogate, retrace_targets
+from stormgym.agents.sta_sac.policy import Critics, STASACPolicy
 from stormgym.agents.sta_sac.settings import STASACSettings
 from stormgym.agents.training.play import make_training_env, play
 from stormgym.envs.adapters.sb3 import make_vec_env
@@ -38,17 +40,15 @@ from stormgym.envs.equity import pair_matrix
 from stormgym.envs.restoration.layout import COLUMN, crew_columns, regions_of
 
 CITY = "synthetic:7:1"
-SMALL: dict[str, Any] = {
-    "learning_starts": 60,
-    "gradient_steps": 2,
-    "batch_size": 4,
-    "policy_kwargs": {"width": 16, "n_heads": 2, "n_layers": 1, "step_width": 8},
-}
+SMALL = STASACSettings(
+    learning_starts=60, gradient_steps=2, teacher="none", width=16, n_heads=2, n_layers=1, step_width=8
+)
+UNTAUGHT = STASACSettings(teacher="none")
 
 
-def make(seed: int = 0, n_envs: int = 4, **settings: Any) -> STASAC:
+def make(seed: int = 0, n_envs: int = 4, **changes: Any) -> STASAC:
     env = make_vec_env("Restoration-v0", n_envs, seed=seed, city=CITY)
-    return STASAC("STASACPolicy", env, seed=seed, device="cpu", **{**SMALL, **settings})
+    return STASAC("STASACPolicy", env, replace(SMALL, **changes), seed=seed, device="cpu")
 
 
 def weights(model: STASAC) -> dict[str, torch.Tensor]:
@@ -221,7 +221,7 @@ def test_buffer__keeps_one_episode_of_each_row_in_a_round() -> None:
 def test_collection__rows_of_a_scenario_meet_one_storm_and_greedy_rows_their_own() -> None:
     model = make(n_envs=8, n_rollouts=3)
     model.learn(56)
-    rows, buffer = model.rows, model.replay_buffer
+    rows, buffer = model.collector.rows, model.replay_buffer
     assert rows is not None
     assert rows.scenario.tolist() == [0, 0, 0, 1, 1, 1, -1, -1]
     seen = buffer.episodes(buffer.round).regions[..., COLUMN["point_h"]].numpy()
@@ -233,14 +233,14 @@ def test_collection__rows_of_a_scenario_meet_one_storm_and_greedy_rows_their_own
 
 
 def test_update_on_storms__gradient_is_that_of_returns_above_the_mean_of_the_storm() -> None:
-    model = make(n_envs=8, n_rollouts=3, control_variate=False, alpha_init=1e-5)
+    model = make(n_envs=8, n_rollouts=3, control_variate=False, alpha_init=1e-5, max_grad_norm=1e9)
     model.learn(56)
-    rows = model.rows
+    rows = model.collector.rows
     assert rows is not None
     batch = model.replay_buffer.episodes(model.replay_buffer.round[rows.exploring])
-    _, scales, log_pi = model._forward(batch)
+    _, scales, log_pi = model.policy.episode_log_probs(batch)
     batch = batch._replace(behaviour=log_pi.detach().exp().gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1))
-    gain = batch.rewards / scales.total_hours - model.multiplier.value / model.limit_margin * batch.costs / 8.0
+    gain = batch.rewards / scales.total_hours - model.multiplier.value / model.settings.limit_margin * batch.costs / 8.0
     to_go = gain.flip(1).cumsum(1).flip(1)
     guess = expected_to_go(batch.regions, batch.is_open, scales) / scales.total_hours
     better = (to_go - guess).unflatten(0, (2, 3))
@@ -249,9 +249,8 @@ def test_update_on_storms__gradient_is_that_of_returns_above_the_mean_of_the_sto
     drawn = batch.behaviour < 0.999  # the last choice of an episode is none
     wanted = torch.autograd.grad(-(taken * better * drawn).mean(), list(model.policy.actor.parameters()))
     model.policy.actor_optimizer = torch.optim.SGD(model.policy.actor.parameters(), lr=1.0)
-    model.max_grad_norm = 1e9
     before = [p.detach().clone() for p in model.policy.actor.parameters()]
-    model._update_on_storms(batch)
+    model.storm_update(batch, None, model._stage())
     for old, new, slope in zip(before, model.policy.actor.parameters(), wanted, strict=True):
         torch.testing.assert_close(old - new.detach(), slope, rtol=1e-2, atol=2e-5)
 
@@ -260,14 +259,16 @@ def test_cool__makes_an_unsure_actor_as_sure_as_asked_and_changes_no_greedy_choi
     taught: STASAC, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = taught.replay_buffer.demonstrations(64)
-    monkeypatch.setattr(taught, "target_entropy", (0.3, 0.3))
+    monkeypatch.setattr(taught.teacher, "_cooled", False)
     with torch.no_grad():
-        before = taught._forward(batch)[2]
-        taught._cool()
-        after = taught._forward(batch)[2]
+        before = taught.policy.episode_log_probs(batch)[2]
+        taught.teacher.cool(taught.policy, taught.replay_buffer, 0.3)
+        after = taught.policy.episode_log_probs(batch)[2]
+        taught.teacher.cool(taught.policy, taught.replay_buffer, 0.1)  # once is all
+        assert torch.equal(taught.policy.episode_log_probs(batch)[2], after)
     assert torch.equal(before.argmax(-1), after.argmax(-1))
     n_open = batch.action_mask.sum(-1)
-    wanted = taught._entropy_share() * n_open.log().mean()
+    wanted = 0.3 * n_open.log().mean()
     assert float(-(before.exp() * before).sum(-1).mean()) > 2 * float(wanted)
     assert float(-(after.exp() * after).sum(-1).mean()) == pytest.approx(float(wanted), rel=0.15)
 
@@ -279,7 +280,7 @@ def test_targets__equal_a_plain_recursion(trained: STASAC, retrace: float) -> No
     generator = torch.Generator().manual_seed(0)
     q = torch.randn(m, t, n, 4, generator=generator)
     logits = torch.randn(m, t, n, generator=generator)
-    pi = trained.policy.log_probs(logits, batch.action_mask).exp()
+    pi = masked_log_softmax(logits, batch.action_mask).exp()
     reward, cost = torch.randn(m, t, generator=generator), torch.randn(m, t, generator=generator)
     bonus = torch.zeros(m, t)
     got = retrace_targets(batch, q, pi, reward, cost, bonus, retrace=retrace, cost_reduction="mean")
@@ -299,11 +300,11 @@ def test_surrogate__clips_as_ppo_and_leaves_out_what_was_not_drawn(trained: STAS
     batch = trained.replay_buffer.episodes(np.arange(2))
     m, t, n = batch.is_open.shape
     generator = torch.Generator().manual_seed(0)
-    pi = trained.policy.log_probs(torch.randn(m, t, n, generator=generator), batch.action_mask).exp()
+    pi = masked_log_softmax(torch.randn(m, t, n, generator=generator), batch.action_mask).exp()
     behaviour = torch.rand(m, t, generator=generator)
     behaviour[0, 0] = 1.0  # chosen greedily
     advantage = torch.randn(m, t, generator=generator)
-    got = clipped_surrogate(batch._replace(behaviour=behaviour), pi, advantage, 0.2)
+    got = drawn_surrogate(batch._replace(behaviour=behaviour), pi, advantage, 0.2)
     for i, k in product(range(m), range(t)):
         ratio = (pi[i, k, batch.actions[i, k]] / behaviour[i, k]).item()
         gain = advantage[i, k].item()
@@ -412,15 +413,19 @@ def test_update_features__are_forecasts_times_the_shrunk_ratio_of_the_group(trai
 def test_learner__updated_forecasts_are_shown_under_a_shock_only() -> None:
     for shock in ("none", "group"):
         venv = make_training_env("Restoration-v0", 2, {"city": CITY, "shock": shock})
-        _, arguments = sta_sac.arguments(venv, STASACSettings(teacher="none"))
-        assert arguments["policy_kwargs"]["update"] is (shock == "group")
+        model: Any = sta_sac.build(venv, SMALL, seed=0)
+        assert model.policy_kwargs["update"] is model.policy.actor.sees_updates is (shock == "group")
 
 
 @pytest.mark.parametrize("shape", list(SHAPES))
 def test_learn__every_shape_of_the_networks_trains(shape: str) -> None:
-    size = {**SMALL["policy_kwargs"], "shape": shape, "share_critics": False}
     model = make(
-        policy_kwargs=size, retrace=0.0, entropy_in_critic=True, cost_reduction="max", multiplier_method="projected"
+        shape=shape,
+        share_critics=False,
+        retrace=0.0,
+        entropy_in_critic=True,
+        cost_reduction="max",
+        multiplier_method="projected",
     )
     before = weights(model)
     model.learn(140)
@@ -430,9 +435,9 @@ def test_learn__every_shape_of_the_networks_trains(shape: str) -> None:
 
 def test_dual_step__uses_greedy_episodes_only() -> None:
     model = make(n_envs=4, greedy_share=0.5)
-    np.testing.assert_array_equal(model._greedy_rows(), [False, False, True, True])
+    np.testing.assert_array_equal(model.collector.greedy, [False, False, True, True])
     model = make(n_envs=1, greedy_share=0.5)
-    assert not model._greedy_rows().any()
+    assert not model.collector.greedy.any()
 
 
 @pytest.mark.parametrize(
@@ -443,7 +448,7 @@ def test_dual_step__uses_greedy_episodes_only() -> None:
         ({"greedy_share": 1.0}, "greedy_share must be in"),
         ({"limit_margin": 0.0}, "limit_margin must be in"),
         ({"target_entropy": (1.0, 0.1)}, "target_entropy must be"),
-        ({"policy_kwargs": {"shape": "round"}}, "shape must be one of"),
+        ({"shape": "round"}, "shape must be one of"),
     ],
 )
 def test_settings__bad_values_are_named(setting: dict[str, Any], message: str) -> None:
@@ -458,30 +463,23 @@ def test_policy__another_observation_is_refused() -> None:
         STASAC("STASACPolicy", plain("CartPole-v1"), cost_limit=1.0)
 
 
-def test_defaults__of_the_command_line_are_those_of_the_class() -> None:
-    import inspect
-
-    from stormgym.agents.sta_sac.policy import STASACPolicy
-
-    own = {
-        name: parameter.default
-        for target in (STASAC, STASACPolicy)
-        for name, parameter in inspect.signature(target.__init__).parameters.items()
-    }
-    for name, value in vars(STASACSettings()).items():
-        assert name.startswith("teacher") or own[name] == value, name  # the class takes a policy, made of these
+def test_defaults__of_the_policy_are_those_of_the_settings() -> None:
+    own = {name: parameter.default for name, parameter in inspect.signature(STASACPolicy.__init__).parameters.items()}
+    for name, value in STASACSettings().network.items():
+        assert own[name] == value, name
+    assert inspect.signature(STASAC.__init__).parameters["settings"].default == STASACSettings()
 
 
 @pytest.fixture(scope="module")
 def taught() -> STASAC:
     env = make_vec_env("Restoration-v0", 8, seed=0, city=CITY)
     teacher = make_policy("equity-planner", env)
-    model = STASAC("STASACPolicy", env, seed=0, device="cpu", teacher=teacher, teacher_steps=100, gradient_steps=2)
-    return model.learn(280)
+    settings = STASACSettings(teacher_steps=100, gradient_steps=2)
+    return STASAC("STASACPolicy", env, settings, teacher=teacher, seed=0, device="cpu").learn(280)
 
 
 def test_teacher__plays_whole_episodes_first(taught: STASAC) -> None:
-    assert taught.teacher_until == 112  # 100 steps, rounded up to whole rounds of 8 environments and 7 regions
+    assert taught.teacher.until == 112  # 100 steps, rounded up to whole rounds of 8 environments and 7 regions
     assert taught.learning_starts == 0
     buffer = taught.replay_buffer
     assert buffer.n_demonstrations == 100 // 7
@@ -495,7 +493,8 @@ def test_teacher__plays_whole_episodes_first(taught: STASAC) -> None:
 
 def test_teacher__takes_over_where_the_learner_hands_over() -> None:
     env = make_vec_env("Restoration-v0", 8, seed=0, city=CITY)
-    model = STASAC("STASACPolicy", env, seed=0, device="cpu", teacher=make_policy("nearest", env), gradient_steps=1)
+    settings = STASACSettings(teacher="nearest", gradient_steps=1)
+    model = STASAC("STASACPolicy", env, settings, seed=0, device="cpu")
     model.learn(56 * 20)
     taught = model.replay_buffer.episodes(np.arange(80)).taught.numpy()  # the teacher's 560 steps
     switches = taught[:, 1:].astype(int) - taught[:, :-1]
@@ -512,10 +511,11 @@ def test_teacher__takes_over_where_the_learner_hands_over() -> None:
 def test_teacher__its_choices_become_likely(taught: STASAC) -> None:
     env = make_vec_env("Restoration-v0", 8, seed=0, city=CITY)
     teacher = make_policy("equity-planner", env)
-    model = STASAC("STASACPolicy", env, seed=0, device="cpu", teacher=teacher, teacher_steps=448, gradient_steps=16)
+    settings = STASACSettings(teacher_steps=448, gradient_steps=16)
+    model = STASAC("STASACPolicy", env, settings, teacher=teacher, seed=0, device="cpu")
     model.learn(896)
     batch = model.replay_buffer.demonstrations(64)
-    _, _, log_pi = model._forward(batch)
+    _, _, log_pi = model.policy.episode_log_probs(batch)
     foreseen = (log_pi.argmax(-1) == batch.actions) & batch.taught
     by_chance = (1.0 / batch.action_mask.sum(-1).clamp_min(1)) * batch.taught
     assert float(foreseen.sum()) > 1.5 * float(by_chance.sum())
@@ -523,16 +523,13 @@ def test_teacher__its_choices_become_likely(taught: STASAC) -> None:
 
 def test_teacher__has_at_most_half_of_the_training_and_imitation_moves_to_its_last_weight() -> None:
     env = make_vec_env("Restoration-v0", 8, seed=0, city=CITY)
-    teacher = make_policy("nearest", env)
-    settings: dict[str, Any] = {"teacher": teacher, "teacher_steps": 10_000, "imitation": (2.0, 1.0)}
-    model = STASAC("STASACPolicy", env, seed=0, device="cpu", gradient_steps=1, **settings)
+    settings = STASACSettings(teacher="nearest", teacher_steps=10_000, imitation=(2.0, 1.0), gradient_steps=1)
+    model = STASAC("STASACPolicy", env, settings, seed=0, device="cpu")
     model.learn(224)
-    assert model.teacher_until == 112
-    assert model._imitation_weight() == 1.0
-    model._current_progress_remaining = 0.5
-    assert model._imitation_weight() == pytest.approx(2.0)
-    model._current_progress_remaining = 0.25
-    assert model._imitation_weight() == pytest.approx(1.5)
+    assert model.teacher.until == 112
+    assert model._stage().imitation_weight == 1.0
+    for left, weight in ((0.5, 2.0), (0.25, 1.5)):
+        assert model.teacher.imitation_weight(left, 224) == pytest.approx(weight)
 
 
 def test_padding__changes_no_score(trained: STASAC) -> None:
@@ -591,7 +588,8 @@ def test_limit_multiplier__refuses_what_it_cannot_use() -> None:
 
 def test_unconstrained__never_prices_the_cost() -> None:
     env = make_vec_env("Restoration-v0", 8, seed=0, city=CITY, cost_limit=0.1)
-    model = STASAC("STASACPolicy", env, seed=0, device="cpu", constrained=False, learning_starts=50, gradient_steps=1)
+    settings = replace(UNTAUGHT, constrained=False, learning_starts=50, gradient_steps=1)
+    model = STASAC("STASACPolicy", env, settings, seed=0, device="cpu")
     model.learn(280)
     value = model.multiplier.value
     model.learn(280, reset_num_timesteps=False)
@@ -601,7 +599,7 @@ def test_unconstrained__never_prices_the_cost() -> None:
 @pytest.mark.slow
 def test_learn__soon_beats_the_nearest_region_rule_within_the_limit() -> None:
     env = make_vec_env("Restoration-v0", 32, seed=0, city="synthetic:20:2")
-    model = STASAC("STASACPolicy", env, seed=0, device="cpu", gradient_steps=8)
+    model = STASAC("STASACPolicy", env, replace(UNTAUGHT, gradient_steps=8), seed=0, device="cpu")
     model.learn(32_000)
     held_out = make_vec_env("Restoration-v0", 64, seed=999, city="synthetic:20:2")
     learnt = play(held_out, model, 128)
