@@ -121,7 +121,7 @@ def test_truth__is_refused_to_a_policy_that_does_not_say_so(toy: Any) -> None:
 
     env = gym.make(ENV)
     env.reset(seed=0)
-    with pytest.raises(PrivilegeError, match=r"policy 'peeking' reads the truth .* privileged = True"):
+    with pytest.raises(PrivilegeError, match=r"policy 'peeking' reads the truth .*`privileged = True`"):
         truth_of(env, Peeking(env))
     with pytest.raises(PrivilegeError):
         evaluate(ENV, {"peeking": Peeking.for_env}, episodes=3)
