@@ -1,11 +1,12 @@
-"""The cache of a city's forecasts: made once, found again, never taken for those of other data or versions."""
+"""Forecasts of a city's log: out of fold, and a cache that never takes them for those of other data or versions."""
 
+from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
 import pytest
 
-from stormgym.envs.data import City
+from stormgym.envs.data import City, resolve_city
 from stormgym.envs.restoration import forecasts
 from stormgym.envs.restoration.forecasts import cache_folder, city_forecasts
 from stormgym.predictors.cross_fit import CrossFit, cross_fit
@@ -93,3 +94,33 @@ def test_cache_folder__is_that_of_the_environment_variable_else_of_the_user(tmp_
     assert cache_folder() == tmp_path / "stormgym"
     monkeypatch.setenv("STORMGYM_CACHE", str(tmp_path / "own"))
     assert cache_folder() == tmp_path / "own"
+
+
+@pytest.mark.parametrize("predictor", ["ecqr", "cqr", "cp"])
+def test_forecasts__of_a_drawn_record_come_from_the_cross_fit_that_left_its_fold_out(env_of, predictor):
+    env = env_of("synthetic:6:2", predictor=predictor)
+    city = env.city
+    forecast = city_forecasts(city, predictor, 0.9)
+    obs, _ = env.reset(seed=3)
+    record = env.process.tables.record[env.process.row[0]]
+    np.testing.assert_allclose(obs["lower_h"], forecast.lower_h[record], rtol=1e-6)
+    np.testing.assert_allclose(obs["upper_h"], forecast.upper_h[record], rtol=1e-6)
+    np.testing.assert_allclose(obs["point_h"], forecast.point_h[record], rtol=1e-6)
+    own = (forecast.fold, np.arange(len(city.log)))
+    assert not forecast.fit_mask[own].any()
+    assert not forecast.calibration_mask[own].any()
+    for k in range(forecast.fit_mask.shape[0]):
+        assert not forecast.fit_mask[k][forecast.fold == k].any()
+        assert not forecast.calibration_mask[k][forecast.fold == k].any()
+
+
+def test_forecasts__a_records_own_duration_does_not_move_its_forecast():
+    city = resolve_city("synthetic:6:2")
+    record = 17
+    longer = city.log.repair_h.copy()
+    longer[record] *= 50.0
+    changed = replace(city, log=replace(city.log, repair_h=longer))
+    before, after = (city_forecasts(c, "cp", 0.9) for c in (city, changed))
+    for name in ("lower_h", "upper_h", "point_h", "quantile_h"):
+        np.testing.assert_array_equal(getattr(before, name)[record], getattr(after, name)[record])
+    assert not np.array_equal(before.point_h, after.point_h)
