@@ -4,7 +4,7 @@ Writes `restoration.png` (a frame half-way through the episode), `restoration.gi
 day of GeneratorDispatch-v0) and `undergrounding.png` (a season of Undergrounding-v0 whose worst storm comes) into the
 folder.
 
-    python benchmarks/figures.py --folder docs/img
+    python -m benchmarks.pictures --folder docs/img
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Many training runs side by side: each one `train.py` in a process of its own, found where it ended, resumed where it stopped.
+"""Many training runs side by side: each is one `train.py` in a process of its own, found, resumed or begun.
 
 Five seeds of one agent, two at a time:
 
@@ -18,14 +18,15 @@ Five seeds of one agent, two at a time:
     outcome = train_all(jobs, n_workers=2, console=Console(stderr=True))
     sys.exit(outcome.exit_code)
 
-- **Killed, stopped or crashed, the same call goes on.** A job whose run has reached its budget is not trained again; one whose
-  run has a checkpoint is resumed from it (`train.py --resume`); any other is begun. Which run folders are a job's own says
-  `TrainingJob.is_own`.
+- **Killed, stopped or crashed, the same call goes on.** A job whose run has reached its budget is not trained again;
+  one whose run has a checkpoint is resumed from it (`train.py --resume`); any other is begun. `TrainingJob.is_own` says
+  which run folders are a job's own.
 - **One thread a run.** Workers share the processor by running side by side, not by each taking all of it.
-- **Ctrl-C is clean.** Runs are in sessions of their own, so the signal reaches the caller alone, which asks every run once to
-  save and end. A caller that is killed outright leaves its runs to go on; the next call waits for them by their lock.
-- **Logs.** `folder/train.log` has what the runs of a job printed, `attempts.json` the processor seconds of each attempt,
-  `done.json` the run that reached the budget.
+- **Ctrl-C is clean.** Runs are in sessions of their own, so the signal reaches the caller alone, which asks every run
+  once to save and end. A caller that is killed outright leaves its runs to go on; the next call waits for them by their
+  lock.
+- **Logs.** `train.log` in the job's folder has what its runs printed, `attempts.json` the processor seconds of each
+  attempt, `done.json` the run that reached the budget.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -52,7 +53,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from stormgym.agents.files import write_atomically
 from stormgym.agents.runs import SETTINGS, Run, RunSettings, open_run
-from stormgym.agents.training.checkpoints import BUFFER
 
 try:
     import fcntl
@@ -194,7 +194,8 @@ class Trainer:
         with self._guard:
             self.stopping = True
             for pid in self._live:
-                os.kill(pid, signal.SIGTERM)
+                with suppress(ProcessLookupError):  # it has just ended by itself
+                    os.kill(pid, signal.SIGTERM)
 
     def _apart(self, words: Sequence[str], log: Path, keep_open: int | None) -> tuple[int, float | None]:
         env = {**os.environ, **dict.fromkeys(THREAD_CAPS, str(self.threads))}
@@ -274,6 +275,8 @@ def train_to_end(trainer: Trainer, job: TrainingJob) -> tuple[Run, TrainingTime]
             raise RuntimeError(f"train.py ended, but its run has not reached {job.timesteps:,} steps: {job.folder}")
         write_atomically(job.folder / DONE, json.dumps({"run": os.path.relpath(run.folder, job.folder)}) + "\n")
         if job.drop_buffers:
+            from stormgym.agents.training.checkpoints import BUFFER  # here, since it loads torch
+
             for buffer in run.checkpoints.glob(f"*/{BUFFER}"):
                 buffer.unlink()
         return run, _time(job.folder, run)
@@ -344,8 +347,8 @@ def train_all(
 ) -> Outcome[TrainingJob, tuple[Run, TrainingTime]]:
     """Bring every job to its budget, `n_workers` at a time (0: in this process, one after the other).
 
-    A job that fails does not keep the others back; each failure is printed with the end of its log. The bar has a line for
-    each run under way.
+    A job that fails does not keep the others back; each failure is printed with the end of its log. The bar has a line
+    for each run under way.
     """
     runner = trainer or Trainer(in_process=n_workers == 0)
     return work(

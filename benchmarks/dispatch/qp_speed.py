@@ -1,6 +1,6 @@
 """The differentiable quadratic program beside cvxpylayers with Clarabel: forward and backward, side by side in one run.
 
-    python benchmarks/qp_speed.py
+    python -m benchmarks.dispatch.qp_speed
 
 Dispatch flows of one warehouse with random outages, one batch a call. Ours with the structure of the flow, ours with
 its matrix written out, and the peer take turns, round by round; times are the median over rounds, of wall time on one
@@ -94,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     settings = tyro.cli(Settings, args=arguments, description=__doc__)
     if settings.batch < 1 or settings.rounds < 1:
-        print(f"qp_speed.py: --batch and --rounds must be at least 1; got {settings}", file=sys.stderr)
+        print(f"dispatch.qp_speed: --batch and --rounds must be at least 1; got {settings}", file=sys.stderr)
         return 2
     torch.set_num_threads(1)
     table = Table(

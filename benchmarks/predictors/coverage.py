@@ -9,7 +9,7 @@ over all splits of this log. For ECQR that mean is the same for every log, becau
 and test records are exchangeable given the log: each group is covered in k / (n + 1) of cases, k = ceil((n +
 1) c).
 
-    python benchmarks/coverage.py --docs docs/predictors.md
+    python -m benchmarks.predictors.coverage --docs docs
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ from typing import Any
 import numpy as np
 import tyro
 from numpy.typing import NDArray
-from pages import replace_block
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from scipy import stats
 from tqdm import tqdm
 
+from benchmarks.kit.pages import replace_block
+from benchmarks.kit.settings import command_line
+from benchmarks.kit.tables import markdown as table_of
 from stormgym.envs.data import City, resolve_city
 from stormgym.predictors import (
     CQR,
@@ -68,7 +70,7 @@ class Settings:
     markdown: Path | None = None
     """Write the tables to this Markdown file."""
     docs: Path | None = None
-    """Write the tables between the markers coverage:begin and coverage:end of this Markdown file."""
+    """Folder of the docs: the tables go to the block coverage of its predictors.md."""
     json: Path | None = None
     """Write every number to this JSON file."""
     quiet: bool = False
@@ -274,30 +276,22 @@ def cross_fit_line(city: City, settings: Settings) -> str:
 def to_markdown(results: tuple[MethodResult, ...], settings: Settings, n_records: int, cross_fit: str) -> str:
     """Return both tables and the sentence on `cross_fit` as Markdown, under the command that makes them."""
     head, rows, head_2, rows_2 = table_rows(results)
-
-    def table(header: list[str], body: list[list[str]]) -> str:
-        lines = [header, ["---"] * len(header), *body]
-        return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-
     calibration, test = settings.calibration_share, settings.test_share
     return (
         f"Made by `{command(settings)}`: {n_records} records, {settings.splits} random splits within each "
         f"group ({1 - calibration - test:.0%} training, {calibration:.0%} calibration, {test:.0%} test), "
         f"{settings.confidence_level:.0%} aimed at, quantile forest of {settings.trees} trees, no group "
-        f"among the features.\n\n{table(head, rows)}\n\n"
+        f"among the features.\n\n{table_of(head, rows)}\n\n"
         "Difference in coverage between groups, in points (gap: best minus worst), with a 95 % band over the "
-        f"splits that holds for all pairs at once:\n\n{table(head_2, rows_2)}\n\n{cross_fit}"
+        f"splits that holds for all pairs at once:\n\n{table_of(head_2, rows_2)}\n\n{cross_fit}"
     )
 
 
 def command(settings: Settings) -> str:
     """Return the command line of these settings, without those at their default."""
     plain = asdict(Settings())
-    words = ["python benchmarks/coverage.py"]
-    for name, value in asdict(settings).items():
-        if name not in ("quiet", "json") and value != plain[name]:
-            words.append(f"--{name.replace('_', '-')} {value}")
-    return " ".join(words)
+    chosen = {k: v for k, v in asdict(settings).items() if k not in ("quiet", "json") and v != plain[k]}
+    return command_line("predictors.coverage", chosen)
 
 
 def show(results: tuple[MethodResult, ...]) -> None:
@@ -326,7 +320,7 @@ def main(settings: Settings) -> tuple[MethodResult, ...]:
         show(results)
         Console(emoji=False).print(sentence)
     if settings.docs is not None:
-        replace_block(settings.docs, "coverage", text)
+        replace_block(settings.docs / "predictors.md", "coverage", text)
     if settings.markdown is not None:
         settings.markdown.write_text(text + "\n", encoding="utf-8")
     if settings.json is not None:

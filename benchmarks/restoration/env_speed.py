@@ -7,7 +7,7 @@ process on one thread. "Copying" makes fresh copies of the observation's arrays 
 that hands out copies can be faster. The peers are travelling-salesman environments of the same size (no repair times,
 intervals or equity); the ones that are not installed (`pip install -e ".[peers]"`) are left out.
 
-    python benchmarks/env_speed.py --docs docs/environments/restoration.md
+    python -m benchmarks.restoration.env_speed --docs docs
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ import gymnasium as gym
 import numpy as np
 import tyro
 from numpy.typing import NDArray
-from pages import replace_block
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
+from benchmarks.kit.pages import replace_block
+from benchmarks.kit.tables import markdown
 from stormgym.envs.restoration.env import RestorationEnv
 from stormgym.envs.restoration.vector_env import RestorationVectorEnv
 
@@ -68,7 +69,7 @@ class Settings:
     markdown: Path | None = None
     """Write the tables to this Markdown file."""
     docs: Path | None = None
-    """Write the tables between the markers env_speed:begin and env_speed:end of this Markdown file."""
+    """Folder of the docs: the tables go to the block env_speed of its environments/restoration.md."""
     check: bool = False
     """Exit with status 1 when a target is missed."""
 
@@ -289,16 +290,10 @@ def tables(results: dict[tuple[str, int], Result], ratios: list[Ratio]) -> tuple
 
 def to_markdown(rows: tuple[list[list[str]], list[list[str]]], settings: Settings, n_regions: int) -> str:
     """Both tables as Markdown, under the command that makes them."""
-
-    def table(lines: list[list[str]]) -> str:
-        align = ["---"] + ["---:"] * (len(lines[0]) - 1)
-        return "\n".join("| " + " | ".join(cells) + " |" for cells in [lines[0], align, *lines[1:]])
-
     return (
-        f"Made by `python benchmarks/env_speed.py --docs docs/environments/restoration.md`: {n_regions} regions, one "
+        f"Made by `python -m benchmarks.restoration.env_speed --docs docs`: {n_regions} regions, one "
         f"thread, Python {platform.python_version()}, NumPy {np.__version__}, {settings.rounds} turns of each case in "
-        "alternation.\n\n"
-        f"{table(rows[0])}\n\n{table(rows[1])}"
+        "alternation.\n\n" + "\n\n".join(markdown(head, lines, right=True) for head, *lines in rows)
     )
 
 
@@ -321,7 +316,7 @@ def main(settings: Settings) -> int:
         console.print(table)
     text = to_markdown(rows, settings, RestorationEnv(settings.city).city.n_regions)
     if settings.docs is not None:
-        replace_block(settings.docs, "env_speed", text)
+        replace_block(settings.docs / "environments" / "restoration.md", "env_speed", text)
     if settings.markdown is not None:
         settings.markdown.write_text(text + "\n", encoding="utf-8")
     if settings.json is not None:

@@ -1,6 +1,6 @@
 """How much of a policy gradient is signal: the same episodes, and four ways to say how good a choice was.
 
-    python benchmarks/gradient_noise.py --docs docs/agents.md
+    python -m benchmarks.restoration.gradient_noise --docs docs
 
 A pretrained STA-SAC plays, drawing its choices; eight episodes meet each storm. From these episodes the gradient of the
 return less its price of the gap is estimated with returns as they came or without the luck of repair durations, and
@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
-from pages import replace_block
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 from torch import Tensor
 
+from benchmarks.kit.pages import replace_block
+from benchmarks.kit.tables import markdown, show
 from stormgym.agents.pretrained import load_pretrained
 from stormgym.agents.restoration.network.acting import choose, masked_log_softmax, step_probs
 from stormgym.agents.restoration.network.features import CREW, make_inputs, scales_of
@@ -52,7 +52,7 @@ class Settings:
     seed: int = 0
     """Decides storms and choices."""
     docs: Path | None = None
-    """Markdown page whose block gradient_noise is replaced."""
+    """Folder of the docs: the table goes to the block gradient_noise of its agents.md."""
 
 
 @dataclass(frozen=True)
@@ -148,40 +148,43 @@ def signal_share(gradients: Tensor) -> float:
     return between / (square / k**2)
 
 
-def markdown(settings: Settings, found: list[Estimate]) -> str:
+HEAD = ("returns", "baseline: mean of", "sd of the advantages", "share of signal")
+
+
+def rows_of(found: list[Estimate]) -> list[list[str]]:
+    """The table's cells."""
+    return [[e.returns, e.baseline, f"{e.sd:.3f}", f"{e.signal:.2f}"] for e in found]
+
+
+def body(settings: Settings, found: list[Estimate]) -> str:
     """The table as Markdown, with the command that makes it."""
     episodes = 64 * settings.collections
-    lines = [
-        f"Made by `python benchmarks/gradient_noise.py`: {episodes:,} episodes of `{settings.agent}` in city "
-        f"`{Path(settings.city).name}`.",
-        "",
-        "| returns | baseline: mean of | sd of the advantages | share of signal |",
-        "| --- | --- | --- | --- |",
-        *(f"| {e.returns} | {e.baseline} | {e.sd:.3f} | {e.signal:.2f} |" for e in found),
-    ]
-    return "\n".join(lines)
+    made = (
+        f"Made by `python -m benchmarks.restoration.gradient_noise`: {episodes:,} episodes of `{settings.agent}` in "
+        f"city `{Path(settings.city).name}`."
+    )
+    return f"{made}\n\n{markdown(HEAD, rows_of(found))}"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     settings = tyro.cli(Settings, args=arguments, description=__doc__)
     if settings.collections < 2:
-        print(f"gradient_noise.py: --collections must be at least 2; got {settings.collections}", file=sys.stderr)
+        print(
+            f"restoration.gradient_noise: --collections must be at least 2; got {settings.collections}", file=sys.stderr
+        )
         return 2
     torch.set_num_threads(1)
     try:
         venv = make_vec_env("Restoration-v0", 64, city=settings.city, split="train")
         policy = load_pretrained(settings.agent, venv)
     except (KeyError, ValueError, FileNotFoundError) as error:
-        print(f"gradient_noise.py: {error.args[0]}", file=sys.stderr)
+        print(f"restoration.gradient_noise: {error.args[0]}", file=sys.stderr)
         return 2
     found = estimates(settings, policy, collect(settings, policy, venv))
-    table = Table("returns", "baseline: mean of", "sd of the advantages", "share of signal")
-    for e in found:
-        table.add_row(e.returns, e.baseline, f"{e.sd:.3f}", f"{e.signal:.2f}")
-    Console(emoji=False).print(table)
+    show(HEAD, rows_of(found))
     if settings.docs is not None:
-        replace_block(settings.docs, "gradient_noise", markdown(settings, found))
+        replace_block(settings.docs / "agents.md", "gradient_noise", body(settings, found))
     return 0
 
 

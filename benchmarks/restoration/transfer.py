@@ -1,55 +1,66 @@
 """How trained agents do at other limits and in cities that they never saw, beside the equity planner of each.
 
-    python benchmarks/transfer.py --agents sta-sac:any-limit --limits 4 6 8 12 16 20 --docs docs/results.md \
-        --block any_limit --figure docs/img/any_limit.png
-    python benchmarks/transfer.py --agents sta-sac:generalist --cities synthetic:20:9001 synthetic:100:9001 FOLDER \
-        --docs docs/results.md --block generalist
-    python benchmarks/transfer.py --agents equity-replanner sta-sac:default@32 --shocks 0.35 0.7 \
-        --docs docs/results.md --block shock
+    python -m benchmarks.restoration.transfer --agents sta-sac:any-limit --limits 4 6 8 12 16 20 \
+        --docs docs --table any-limit --figure
+    python -m benchmarks.restoration.transfer --agents sta-sac:generalist --cities synthetic:20:9001 FOLDER \
+        --docs docs --table any-city
+    python -m benchmarks.restoration.transfer --agents equity-replanner sta-sac:default@32 --shocks 0.35 0.7 \
+        --docs docs --table shock
 
 Nothing is trained: the agents play the held-out storms (records that training never drew) of every city at every limit,
-and the equity planner of that city and limit plays the same ones. Scores already in `--results` are not played again.
+and the equity planner of that city and limit plays the same ones. Scores that are kept are not played again. With
+`--docs` the table is kept under its name, with the cells that it is made of, so that its page can be made again without
+the runs.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 import tyro
 from numpy.typing import NDArray
-from pages import replace_block
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks.kit.cells import Cells, digest
+from benchmarks.kit.measure import bar
+from benchmarks.kit.pages import PICTURES, Page, save_picture
+from benchmarks.kit.settings import Keeping, command_of
+from benchmarks.kit.tables import bracketed, markdown, percent, show
 from stormgym.agents.evaluation.bootstrap import relative_difference
-from stormgym.agents.evaluation.figures import save_png
 from stormgym.agents.evaluation.rollouts import evaluate
-from stormgym.agents.files import write_atomically
 from stormgym.agents.lineup import resolve_agents, split_lookahead
 from stormgym.agents.pretrained.cards import FOLDER
 from stormgym.agents.runs import find_model
 from stormgym.agents.statistics import Estimate, mean_estimate
-from stormgym.agents.terminal import make_console, simple_table
 from stormgym.envs.data import City, resolve_city
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ENV_ID = "Restoration-v0"
 PLANNER = "equity-planner"
+BENCHMARK = "restoration/transfer"
+TITLES = {
+    "shock": "A shared shock",
+    "any-limit": "One agent at any limit",
+    "any-city": "One agent in any city",
+    "any-city-log": "One agent on a real outage log",
+}
+"""Titles of the published tables; another's is its name."""
 _COLOURS = ("#c2571a", "#5a8f5c", "#7a5c99", "#b08a1e")
 _PLANNER_COLOUR, _LIMIT_COLOUR = "#2b4c7e", "#b5493a"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Keeping):
     """Trained agents at other limits and in other cities."""
 
     agents: tuple[str, ...]
@@ -65,14 +76,12 @@ class Settings:
     """Held-out storms of each city."""
     seed: int = 2026
     """Decides the storms."""
-    results: Path = Path("benchmarks/results/transfer")
-    """Where scores are kept, one small file each."""
-    docs: Path | None = None
-    """Markdown page whose block is replaced."""
-    block: str = "transfer"
-    """Name of that block."""
-    figure: Path | None = None
-    """PNG file of mean outage against mean gap, one panel a city."""
+    table: str = "transfer"
+    """Name of the table: its page is results/tables/restoration-NAME.md of the docs."""
+    figure: bool = False
+    """Also draw mean outage against mean gap, one panel a city: img/NAME.png of the docs."""
+
+    HOW: ClassVar[tuple[str, ...]] = ("table", "figure")
 
 
 @dataclass(frozen=True)
@@ -109,11 +118,29 @@ class Place:
 
     name: str
     """As the command line has it; a folder by its last name."""
-    city: City
+    n_regions: int
     planner: Played
     agents: tuple[Played, ...]
     shock: float = 0.0
     """Strength of the shock that each group shares."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One agent of a place of a table, and the cells of its seeds."""
+
+    agent: str
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A city at a limit under a shock, as a table is kept: who played there, the planner first."""
+
+    city: str
+    n_regions: int
+    shock: float
+    entries: tuple[Entry, ...]
 
 
 def weights_of(item: str) -> str:
@@ -128,24 +155,23 @@ def weights_of(item: str) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def play(
-    name: str, items: Sequence[str], city: City, limit: float | None, settings: Settings, shock: float = 0.0
-) -> Played:
-    """Play the seeds of one agent, or read what they played before, kept under a name made of all that decides it."""
+def key_of(item: str, where: str, city: City, storms: dict[str, Any], settings: Settings) -> str:
+    """Name of a cell: city, agent, and a digest of all that decides its score, weights included."""
+    content = [without_folders(item), weights_of(item), city.fingerprint(), storms, settings.episodes, settings.seed]
+    agent = without_folders(item).rpartition(":")[2].replace("=", "-")
+    return f"{_slug(where)}/{agent}-{digest(json.dumps(content), 16)}"
+
+
+def storms_of(limit: float | None, shock: float) -> dict[str, Any]:
+    """Arguments of the environment, but for the city."""
     storms: dict[str, Any] = {"split": "test", **({} if limit is None else {"cost_limit": limit})}
-    if shock:
-        storms |= {"shock": "group", "shock_log_sd": shock}
-    kept = [_play_one(item, city, storms, settings) for item in items]
-    outage, gap = (np.array([seed[key] for seed in kept]) for key in ("outage_h", "gap_h"))
-    return Played(name, outage, gap, kept[0]["limit_h"])
+    return {**storms, "shock": "group", "shock_log_sd": shock} if shock else storms
 
 
-def _play_one(item: str, city: City, storms: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    key = json.dumps(
-        [without_folders(item), weights_of(item), city.fingerprint(), storms, settings.episodes, settings.seed]
-    )
-    file = settings.results / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-    if not file.is_file():
+def play(cells: Cells, item: str, where: str, city: City, storms: dict[str, Any], settings: Settings) -> str:
+    """Play one seed of an agent where its score is not kept yet; return the key of its cell."""
+    key = key_of(item, where, city, storms, settings)
+    if cells.find(key) is None:
         evaluation = evaluate(
             ENV_ID,
             resolve_agents([item], ENV_ID),
@@ -155,16 +181,21 @@ def _play_one(item: str, city: City, storms: dict[str, Any], settings: Settings)
         )
         (record,) = evaluation.agents.values()
         assert evaluation.cost_limit is not None
-        facts = {
+        cell = {
             "agent": without_folders(item),
-            "city": city.name,
-            "limit_h": evaluation.cost_limit,
-            "outage_h": np.round(record.metrics["mean_outage_h"], 4).tolist(),
-            "gap_h": np.round(record.metrics["gap_h"], 4).tolist(),
+            "weights": weights_of(item),
+            "city": {"name": where, "fingerprint": city.fingerprint()},
+            "storms": storms,
+            "episodes": settings.episodes,
+            "seed": settings.seed,
         }
-        write_atomically(file, json.dumps(facts) + "\n")
-    kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return kept
+        result = {
+            "limit_h": evaluation.cost_limit,
+            "outage_h": np.round(record.metrics["mean_outage_h"], 4),
+            "gap_h": np.round(record.metrics["gap_h"], 4),
+        }
+        cells.keep(key, cell, result)
+    return key
 
 
 def without_folders(item: str) -> str:
@@ -181,34 +212,61 @@ def label(place: str) -> str:
     return Path(place).resolve().name if Path(place).is_dir() else place
 
 
-def play_all(settings: Settings) -> list[Place]:
-    """Every agent and the planner, in every city at every limit."""
+def _slug(place: str) -> str:
+    return place.replace(":", "-")
+
+
+def named_agents(settings: Settings) -> dict[str, list[str]]:
+    """Agents by the name that the table shows, each with its seeds.
+
+    Raises:
+        ValueError: two different agents have one name.
+    """
     named: dict[str, list[str]] = {}
     for item in settings.agents:
         name = item.partition("=")[0] if "=" in item else item.rpartition(":")[2]
         if name in named and ("=" not in item or item in named[name]):
             raise ValueError(f"two agents are named {name!r}; seeds of one agent are different runs, each as LABEL=RUN")
         named.setdefault(name, []).append(item)
+    return named
+
+
+def play_all(cells: Cells, settings: Settings) -> list[Part]:
+    """Every agent and the planner, in every city at every limit."""
+    named = named_agents(settings)
     cities = [(label(place), resolve_city(place)) for place in settings.cities]
     limits: Sequence[float | None] = settings.limits or (None,)
     shocks = settings.shocks or (0.0,)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    places = []
-    with Progress(*columns, console=Console(stderr=True, emoji=False), transient=True) as progress:
-        total = len(cities) * len(limits) * len(shocks) * (1 + len(named))
-        task = progress.add_task("playing", total=total)
-
-        def one(name: str, items: list[str], where: str, city: City, limit: float | None, shock: float) -> Played:
-            progress.update(task, description=f"{name}, {where}")
-            played = play(name, items, city, limit, settings, shock)
-            progress.advance(task)
-            return played
-
+    parts = []
+    with bar(transient=True) as progress:
+        task = progress.add_task("playing", total=len(cities) * len(limits) * len(shocks) * (1 + len(named)))
         for (where, city), limit, shock in product(cities, limits, shocks):
-            planner = one(PLANNER, [PLANNER], where, city, limit, shock)
-            agents = tuple(one(name, items, where, city, limit, shock) for name, items in named.items())
-            places.append(Place(where, city, planner, agents, shock))
-    return places
+            storms, entries = storms_of(limit, shock), []
+            for name, items in ((PLANNER, [PLANNER]), *named.items()):
+                progress.update(task, description=f"{name}, {where}")
+                keys = tuple(play(cells, item, where, city, storms, settings) for item in items)
+                entries.append(Entry(name, keys))
+                progress.advance(task)
+            parts.append(Part(where, city.n_regions, shock, tuple(entries)))
+    return parts
+
+
+def places_of(cells: Cells, parts: Sequence[Part]) -> list[Place]:
+    """What was played, read back."""
+    return [
+        Place(part.city, part.n_regions, *_split([_read(cells, entry) for entry in part.entries]), shock=part.shock)
+        for part in parts
+    ]
+
+
+def _split(played: list[Played]) -> tuple[Played, tuple[Played, ...]]:
+    return played[0], tuple(played[1:])
+
+
+def _read(cells: Cells, entry: Entry) -> Played:
+    found = [cells.need(key).result for key in entry.keys]
+    outage, gap = (np.array([seed[key] for seed in found]) for key in ("outage_h", "gap_h"))
+    return Played(entry.agent, outage, gap, found[0]["limit_h"])
 
 
 HEADS = ("city", "regions", "limit h", "agent", "mean outage h", "mean gap h", "limit held", "outage against planner")
@@ -224,7 +282,7 @@ def rows(places: Sequence[Place]) -> list[tuple[str, ...]]:
     """The table's cells: a line for the planner and one for each agent of a place."""
     lines: list[tuple[str, ...]] = []
     for place in places:
-        first: tuple[str, ...] = (place.name, str(place.city.n_regions), f"{place.planner.limit_h:g}")
+        first: tuple[str, ...] = (place.name, str(place.n_regions), f"{place.planner.limit_h:g}")
         if SHOCK_HEAD in heads(places):
             first += (f"{place.shock:g}" if place.shock else "none",)
         for played in (place.planner, *place.agents):
@@ -232,53 +290,13 @@ def rows(places: Sequence[Place]) -> list[tuple[str, ...]]:
             held = "yes" if gap.value <= played.limit_h else f"no, +{100 * (gap.value / played.limit_h - 1):.0f} %"
             against = ""
             if played is not place.planner:
-                against = _percent(relative_difference(played.outage_h, place.planner.outage_h))
-            lines.append((*first, played.label, _hours(played.outage), _hours(gap), held, against))
+                against = percent(relative_difference(played.outage_h, place.planner.outage_h))
+            lines.append((*first, played.label, bracketed(played.outage), bracketed(gap), held, against))
             first = ("",) * len(first)
     return lines
 
 
-def _hours(e: Estimate) -> str:
-    return f"{e.value:.2f} [{e.low:.2f}, {e.high:.2f}]"
-
-
-def _percent(e: Estimate) -> str:
-    return f"{100 * e.value:+.1f} % [{100 * e.low:+.1f}, {100 * e.high:+.1f}]"
-
-
-def command(settings: Settings) -> str:
-    """The command that makes this table, with folders by their last name."""
-    words = ["python benchmarks/transfer.py --agents", *map(without_folders, settings.agents)]
-    words += ["--cities", *map(label, settings.cities)]
-    if settings.limits:
-        words += ["--limits", *(f"{limit:g}" for limit in settings.limits)]
-    if settings.shocks:
-        words += ["--shocks", *(f"{shock:g}" for shock in settings.shocks)]
-    default = Settings(agents=())
-    for name in ("episodes", "seed"):
-        if getattr(settings, name) != getattr(default, name):
-            words += [f"--{name}", str(getattr(settings, name))]
-    return " ".join(words)
-
-
-def markdown(settings: Settings, places: Sequence[Place]) -> str:
-    """The table as Markdown, with the command that makes it."""
-    head = [
-        f"Made by `{command(settings)}`: {settings.episodes:,} held-out storms a city (seed {settings.seed}); brackets "
-        "are 95 % intervals over storms, differences paired on them.",
-        "",
-    ]
-    picture = []
-    if settings.figure is not None and settings.docs is not None:
-        relative = Path(os.path.relpath(settings.figure, settings.docs.parent)).as_posix()
-        picture = [f"![Mean outage against mean gap at several limits]({relative})", ""]
-    head_cells = heads(places)
-    lines = ["| " + " | ".join(head_cells) + " |", "| " + " | ".join(["---"] * len(head_cells)) + " |"]
-    lines += ["| " + " | ".join(cells) + " |" for cells in rows(places)]
-    return "\n".join(head + picture + lines)
-
-
-def draw(places: Sequence[Place], file: Path) -> None:
+def draw(places: Sequence[Place]) -> Figure:
     """Mean outage against mean gap: a line through the limits for the planner and each agent, one panel a city."""
     from matplotlib.figure import Figure
 
@@ -311,14 +329,71 @@ def draw(places: Sequence[Place], file: Path) -> None:
         ax.grid(alpha=0.25, linewidth=0.6)
         ax.spines[["top", "right"]].set_visible(False)
         ax.legend(frameon=False)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    save_png(figure, file, dpi=160)
+    return figure
+
+
+def command(settings: Settings) -> str:
+    """The command that makes this table, with folders by their last name."""
+    return command_of("restoration.transfer", settings, Settings(agents=()), shown=_shown, always=("cities",))
+
+
+def _shown(value: Any) -> str:
+    """An option's value without folders of this machine: a run is RUN, a city its last name."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return label(without_folders(value)) if isinstance(value, str) else str(value)
+
+
+def picture_of(table: str) -> str:
+    """Name of a table's picture."""
+    return f"{table.replace('-', '_')}.png"
+
+
+def page_of(settings: Settings, parts: Sequence[Part]) -> dict[str, Any]:
+    """A table as it is kept: command, notes, and its places with the keys of their cells."""
+    return {
+        "command": command(settings),
+        "episodes": settings.episodes,
+        "seed": settings.seed,
+        "figure": settings.figure,
+        "parts": [asdict(part) for part in parts],
+    }
+
+
+def parts_of(page: dict[str, Any]) -> list[Part]:
+    """The places of a table that is kept."""
+    return [
+        Part(**{**part, "entries": tuple(Entry(one["agent"], tuple(one["keys"])) for one in part["entries"])})
+        for part in page["parts"]
+    ]
+
+
+def write_page(cells: Cells, docs: Path, table: str) -> None:
+    """Write the page of a table that is kept."""
+    page = cells.need(table).result
+    places = places_of(cells, parts_of(page))
+    text = [
+        f"Made by `{page['command']}`: {page['episodes']:,} held-out storms a city (seed {page['seed']}); brackets "
+        "are 95 % intervals over storms, differences paired on them."
+    ]
+    if page["figure"]:
+        text.append(f"![Mean outage against mean gap at several limits]({PICTURES}/{picture_of(table)})")
+    text.append(markdown(heads(places), rows(places)))
+    Page(f"restoration-{table}", TITLES.get(table, table), "restoration").write(docs, "\n\n".join(text))
+
+
+def write_pages(cells: Cells, docs: Path) -> None:
+    """Write the pages of all tables that are kept."""
+    for key in cells.all_keys():
+        if "/" not in key:
+            write_page(cells, docs, key)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code (2 for a wrong name or number)."""
     settings = tyro.cli(Settings, args=arguments, description=__doc__)
     torch.set_num_threads(1)
+    cells = settings.kept(BENCHMARK)
     try:
         if settings.episodes < 2:
             raise ValueError(f"--episodes must be at least 2, for intervals; got {settings.episodes}")
@@ -328,21 +403,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError(f"--shocks must be in [0, 2]; got {settings.shocks}")
         for item in settings.agents:  # before hours of play, not after
             resolve_agents([item], ENV_ID)
-        places = play_all(settings)
+        parts = play_all(cells, settings)
     except (KeyError, ValueError, OSError) as error:
-        print(f"transfer.py: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
+        print(f"restoration.transfer: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 2
-    first, *others = heads(places)
-    grid: Any = simple_table(None, others, first=first)
-    for cells in rows(places):
-        grid.add_row(*cells)
-    make_console().print(grid)
-    if settings.figure is not None:
-        draw(places, settings.figure)
-        print(f"figure: {settings.figure}")
+    cells.collect(key for part in parts for entry in part.entries for key in entry.keys)
+    places = places_of(cells, parts)
+    show(heads(places), rows(places))
     if settings.docs is not None:
-        replace_block(settings.docs, settings.block, markdown(settings, places))
-        print(f"table: {settings.docs}")
+        cells.keep(settings.table, {}, page_of(settings, parts))
+        cells.collect([settings.table])
+        write_page(cells, settings.docs, settings.table)
+        if settings.figure:
+            save_picture(draw(places), settings.docs, picture_of(settings.table), dpi=160)
     return 0
 
 

@@ -1,6 +1,6 @@
 """Undergrounding-v0 in steps a second, and worst storms in batches beside a linear program each, in one run.
 
-    python benchmarks/undergrounding_speed.py --docs docs/environments/undergrounding.md
+    python -m benchmarks.undergrounding.env_speed --docs docs
 
 Cases take turns, round by round, each in whole vector steps for at least the given time; the table shows the median
 over rounds, of processor time on one thread. Environments are played at random among what the mask leaves open, resets
@@ -25,9 +25,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import tyro
-from learning_cells import markdown
-from pages import replace_block
 
+from benchmarks.kit.pages import replace_block
+from benchmarks.kit.tables import markdown
 from stormgym.agents.terminal import make_console
 from stormgym.agents.undergrounding.trilevel.solve import worst_case
 from stormgym.envs.undergrounding.core import SeasonSource
@@ -52,7 +52,7 @@ class Settings:
     rounds: int = 3
     """Turns of each case."""
     docs: Path | None = None
-    """Page whose block gets the table."""
+    """Folder of the docs: the table goes to the block undergrounding_speed of its environments/undergrounding.md."""
 
 
 def vector_steps(settings: Settings, mode: str, storm: str) -> Work:
@@ -119,7 +119,7 @@ def main(args: list[str] | None = None) -> int:
     text += f"\n\nProfile `{settings.profile}`, {settings.batch} environments or plans at a time."
     make_console().print(text, markup=False)
     if settings.docs is not None:
-        replace_block(settings.docs, "undergrounding_speed", text)
+        replace_block(settings.docs / "environments" / "undergrounding.md", "undergrounding_speed", text)
     return 0
 
 

@@ -1,37 +1,40 @@
 """Learners on Undergrounding-v0 beside the exact plan: five seeds each, on seasons that no training drew.
 
-    python benchmarks/undergrounding_learners.py --docs docs/environments/undergrounding.md
+    python -m benchmarks.undergrounding.learners --jobs 2 --docs docs
 
 Three tasks: against the worst storm without a limit (the tri-level plan is exact), in simulated seasons without a limit
 (no forecast plans better on the mean than `sampled-hardening`), and there within the limit (`fair-hardening`). Every
 seed is one `train.py` run on one thread; differences are paired season by season, intervals are Student's t over seeds.
-Seeds that are in `--results` are not trained again, so a run that was stopped goes on.
+Seeds that are kept are not trained again, so a run that was stopped goes on.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
+import threading
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tyro
-from pages import replace_block
-from results_table.training import Trainer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks.kit.cells import Cells, key_of
+from benchmarks.kit.pages import Page
+from benchmarks.kit.seeds import Training
+from benchmarks.kit.settings import Keeping, command_of
+from benchmarks.kit.tables import markdown, number
 from stormgym.agents.evaluation.rollouts import evaluate
-from stormgym.agents.evaluation.summary import plain
-from stormgym.agents.files import write_atomically
 from stormgym.agents.lineup import resolve_agents
 from stormgym.agents.statistics import mean_estimate
 from stormgym.agents.terminal import make_console
+from stormgym.agents.training.pool import Trainer, TrainingJob, train_to_end, work
 from stormgym.envs.undergrounding.profiles import resolve_profile
 
 ENV_ID = "Undergrounding-v0"
+BENCHMARK = "undergrounding/learners"
+PAGE = Page("undergrounding-learners", "Learners on Undergrounding-v0", "undergrounding")
 AGENTS = ("maskable-ppo", "sta-ppo")
 KEYS = ("saidi_h", "gap_h")
 
@@ -59,7 +62,7 @@ TASKS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Keeping):
     """Learners beside the exact plan."""
 
     profile: str = "ten"
@@ -76,16 +79,14 @@ class Settings:
     """Held-out seasons."""
     eval_seed: int = 4_242
     """Of the held-out seasons."""
-    results: Path = Path("benchmarks/results/undergrounding_learners")
-    """Where each seed's numbers are kept."""
     runs_dir: Path = Path("runs/undergrounding_learners")
     """Where runs are kept."""
+    jobs: int = 1
+    """Runs side by side, one thread each; 0 trains in this process, one after the other."""
     table_only: bool = False
     """Train and score nothing: the table of what is kept."""
-    in_process: bool = False
-    """Train in this process, for tests."""
-    docs: Path | None = None
-    """Page whose block gets the table."""
+
+    HOW: ClassVar[tuple[str, ...]] = ("runs_dir", "jobs", "table_only")
 
 
 @dataclass(frozen=True)
@@ -98,114 +99,160 @@ class Score:
     """Of a decision, alone."""
 
 
+@dataclass(frozen=True)
+class Job:
+    """One policy to score, after its training where it is a learner's seed."""
+
+    settings: Settings
+    task: Task
+    agent: str
+    seed: int | None = None
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"{self.task.name}: {self.agent}{'' if self.seed is None else f' seed {self.seed}'}"
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """All that decides the score, but for the seed."""
+        s = self.settings
+        held_out = {"env": self.task.env(s.profile), "agent": self.agent, "held_out": [s.episodes, s.eval_seed]}
+        return held_out if self.seed is None else {**held_out, **self._trained}
+
+    @property
+    def _trained(self) -> dict[str, Any]:
+        return {"timesteps": self.settings.timesteps, "constrained": self.task.constrained}
+
+    @property
+    def key(self) -> str:
+        """Name of the cell."""
+        return key_of(self.agent, self.told) + ("" if self.seed is None else f"-{self.seed}")
+
+    def training(self) -> TrainingJob | None:
+        """The run that is trained."""
+        if self.seed is None:
+            return None
+        how = Training(
+            env_id=ENV_ID,
+            agent=self.agent,
+            timesteps=self.settings.timesteps,
+            env=self.task.env(self.settings.profile),
+            train={} if self.task.constrained else {"constrained": False},
+        )
+        return how.job(self.name, self.settings.runs_dir / self.key, self.seed)
+
+
+def jobs_of(settings: Settings) -> list[Job]:
+    """Planners of the tasks, then the learners' first seeds, their second, and so on."""
+    tasks = [task for task in TASKS if task.name in settings.tasks]
+    planners = [Job(settings, task, name) for task in tasks for name in (task.planner, *task.others)]
+    seeds = range(settings.seeds)
+    return planners + [Job(settings, task, name, seed) for seed in seeds for task in tasks for name in settings.agents]
+
+
 def main(args: list[str] | None = None) -> int:
     """Train and score what is not kept yet, print and write."""
     settings = tyro.cli(Settings, args=args, description=__doc__)
     console = make_console()
-    known = {task.name: task for task in TASKS}
+    known = [task.name for task in TASKS]
     unknown = [*({*settings.tasks} - {*known}), *({*settings.agents} - {*AGENTS})]
     if unknown:
         console.print(f"error: unknown {unknown[0]!r}; tasks: {', '.join(known)}; agents: {', '.join(AGENTS)}")
         return 2
-    tasks = [known[name] for name in settings.tasks]
-    wanted: list[tuple[Task, str, int | None]] = []
-    for task in tasks:
-        wanted += [(task, name, None) for name in (task.planner, *task.others)]
-    wanted += [(task, name, seed) for seed in range(settings.seeds) for task in tasks for name in settings.agents]
-    found: dict[tuple[str, str, int | None], Score] = {}
-    trainer = Trainer(settings.in_process)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=make_console(stderr=True)) as progress:
-        bar = progress.add_task("scores", total=len(wanted))
-        for task, name, seed in wanted:
-            progress.update(bar, description=f"{task.name}: {name}{'' if seed is None else f' seed {seed}'}")
-            score = _score(settings, task, name, seed, trainer)
-            if score is not None:
-                found[task.name, name, seed] = score
-            progress.advance(bar)
-    text = table(tasks, found, settings)
-    console.print(text, markup=False)
+    cells, jobs, code = settings.kept(BENCHMARK), jobs_of(settings), 0
+    if not settings.table_only:
+        code = train_and_score(cells, [job for job in jobs if cells.find(job.key) is None], settings.jobs)
+        if code == 130:
+            return code
+    cells.collect(job.key for job in jobs)
+    console.print(table(settings, scores_of(cells, jobs)), markup=False)
     if settings.docs is not None:
-        replace_block(settings.docs, "undergrounding_learners", text)
-    return 0
+        cells.keep("page", {}, settings.decisive())
+        cells.collect(["page"])
+        write_pages(cells, settings.docs)
+    return code
 
 
-def _score(settings: Settings, task: Task, name: str, seed: int | None, trainer: Trainer) -> Score | None:
-    """From its file, or trained and played."""
-    told = {
-        "env": task.env(settings.profile),
-        "agent": name,
-        "held_out": [settings.episodes, settings.eval_seed],
-        **({} if seed is None else {"timesteps": settings.timesteps, "constrained": task.constrained}),
-    }
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:10]
-    stem = f"{name}-{digest}" + ("" if seed is None else f"-{seed}")
-    file = settings.results / f"{stem}.json"
-    if file.is_file():
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        return Score(**kept["score"])
-    if settings.table_only:
-        return None
-    item = name
-    if seed is not None:
-        folder = settings.runs_dir / stem
-        runs = sorted((folder / ENV_ID / name).glob(f"{seed}-*"))
-        words = ["--resume", str(runs[-1])] if runs else _words(settings, task, name, seed, folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        trainer.run(words, folder / "train.log")
-        item = f"{name}={sorted((folder / ENV_ID / name).glob(f'{seed}-*'))[-1]}"
+def train_and_score(cells: Cells, jobs: list[Job], n_workers: int) -> int:
+    """Do all jobs and keep their scores; return 0, 1 when one failed, 130 when stopped."""
+    trainer, alone = Trainer(in_process=n_workers == 0), threading.Lock()
+
+    def do(job: Job) -> None:
+        run = None if (training := job.training()) is None else train_to_end(trainer, training)[0].folder
+        with alone:  # the time of a decision is measured
+            cells.keep(job.key, {**job.told, "seed": job.seed}, score(job, run))
+
+    err = make_console(stderr=True)
+    outcome = work(jobs, do, trainer=trainer, n_workers=n_workers, console=err, training=Job.training, unit="scores")
+    if outcome.stopped:
+        err.print("stopped; what is done is kept, and the same command goes on")
+    return outcome.exit_code
+
+
+def score(job: Job, run: Path | None) -> dict[str, Any]:
+    """Play the held-out seasons."""
     played = evaluate(
         ENV_ID,
-        resolve_agents([item], ENV_ID),
-        episodes=settings.episodes,
-        seed=settings.eval_seed,
-        env_kwargs=task.env(settings.profile),
+        resolve_agents([job.agent if run is None else f"{job.agent}={run}"], ENV_ID),
+        episodes=job.settings.episodes,
+        seed=job.settings.eval_seed,
+        env_kwargs=job.task.env(job.settings.profile),
     )
-    record = played.agents[name]
+    record = played.agents[job.agent]
     episodes = {key: np.round(record.metrics[key], 5).tolist() for key in KEYS}
-    score = Score(episodes, float(record.latency.mean_ms))
-    settings.results.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, json.dumps(plain({**told, "seed": seed, "score": asdict(score)})) + "\n")
-    return score
+    return asdict(Score(episodes, float(record.latency.mean_ms)))
 
 
-def _words(settings: Settings, task: Task, name: str, seed: int, folder: Path) -> list[str]:
-    words = ["--env", ENV_ID, "--agent", name, "--timesteps", str(settings.timesteps), "--seed", str(seed)]
-    words += ["--profile", settings.profile, "--option", f"storm={task.storm}", "--final-episodes", "0"]
-    words += ["--runs-dir", str(folder)]
-    return words if task.constrained else [*words, f"--{name}.no-constrained"]
+Scores = Mapping[tuple[str, str], list[Score]]
+"""Task and agent -> seeds."""
 
 
-def table(tasks: list[Task], found: dict[tuple[str, str, int | None], Score], settings: Settings) -> str:
+def scores_of(cells: Cells, jobs: list[Job]) -> Scores:
+    """What is kept of these jobs."""
+    found: dict[tuple[str, str], list[Score]] = {}
+    for job in jobs:
+        kept = cells.find(job.key)
+        if kept is not None:
+            found.setdefault((job.task.name, job.agent), []).append(Score(**kept.result))
+    return found
+
+
+def write_pages(cells: Cells, docs: Path) -> None:
+    """Write the page, as it was last asked for."""
+    page = cells.find("page")
+    if page is None:
+        return
+    settings = Settings.told(page.result)
+    command = command_of("undergrounding.learners", settings, Settings())
+    PAGE.write(docs, f"Made by `{command}`.\n\n{table(settings, scores_of(cells, jobs_of(settings)))}")
+
+
+def table(settings: Settings, found: Scores) -> str:
     """Mean loss and gap of every row, and the paired distance from the planner in per cent of its loss."""
-    lines = [
-        "| task | agent | SAIDI, h | gap, h | above the planner | seeds | ms a decision |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for task in tasks:
-        base = found.get((task.name, task.planner, None))
+    rows = []
+    for task in TASKS:
+        base = found.get((task.name, task.planner))
         for name in (task.planner, *task.others, *settings.agents):
-            scores = [score for (t, n, _), score in found.items() if (t, n) == (task.name, name)]
-            if not scores or base is None:
+            scores = found.get((task.name, name))
+            if scores is None or base is None:
                 continue
-            reference = np.array(base.episodes["saidi_h"])
+            reference = np.array(base[0].episodes["saidi_h"])
             loss = [float(np.mean(score.episodes["saidi_h"])) for score in scores]
             gap = [float(np.mean(score.episodes["gap_h"])) for score in scores]
             off = [100 * float(np.mean(np.array(s.episodes["saidi_h"]) - reference) / reference.mean()) for s in scores]
-            cells = (_text(loss, 3), _text(gap, 2), "0" if name == task.planner else f"{_text(off, 2, '+')} %")
+            numbers = (_text(loss, 3), _text(gap, 2), "0" if name == task.planner else f"{_text(off, 2, '+')} %")
             n = str(len(scores)) if name in AGENTS else ""
             ms = f"{np.mean([score.ms for score in scores]):.1f}"
-            lines.append(f"| {' | '.join((task.name, name, *cells, n, ms))} |")
+            rows.append([task.name, name, *numbers, n, ms])
     limit = resolve_profile(settings.profile).cost_limit
     seasons = f"{settings.episodes:,} held-out seasons of `{settings.profile}`"
-    lines.append(f"\nLimit on the mean gap: {limit:g} h; {seasons}.")
-    return "\n".join(lines)
+    head = ["task", "agent", "SAIDI, h", "gap, h", "above the planner", "seeds", "ms a decision"]
+    return f"{markdown(head, rows)}\n\nLimit on the mean gap: {limit:g} h; {seasons}."
 
 
 def _text(values: list[float], decimals: int, sign: str = "") -> str:
-    estimate = mean_estimate(values)
-    text = f"{estimate.value:{sign}.{decimals}f}"
-    return f"{text} ± {estimate.half_width:.{decimals}f}" if len(values) > 1 else text
+    return number(mean_estimate(values), sign, decimals)
 
 
 if __name__ == "__main__":

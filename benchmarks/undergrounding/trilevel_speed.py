@@ -1,25 +1,24 @@
 """Processor time that each method takes for a three-level plan, against the number of regions.
 
-    python benchmarks/trilevel_speed.py --sizes 5 10 20 50 100 200 --figure docs/img/trilevel_speed.png
+    python -m benchmarks.undergrounding.trilevel_speed --docs docs
 
 Random instances (weights 1 to 10, protection 100 to 500, crew costs equal in every second one and 0.5 to 3 in the
 others), every method on the same ones, one after the other on one thread. Times are of the processor, so that a busy
 machine does not lengthen them; the limit is the clock's, since that is what a planner takes. "one program" is the
 compact program without intervals of the price. Brute force and the KKT form are left out above the sizes that they can
-do. Every size keeps its results in a file, and a run takes up what is there.
+do. Every solve is kept, and a run takes up what is there.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
@@ -29,10 +28,20 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.kit.cells import Cell, Cells
+from benchmarks.kit.pages import PICTURES, Page, save_picture
+from benchmarks.kit.settings import Keeping, command_of
+from benchmarks.kit.tables import markdown
 from stormgym.agents.undergrounding.trilevel.compact import solve_compact
 from stormgym.agents.undergrounding.trilevel.problem import WorstStorm, make_problem
 from stormgym.agents.undergrounding.trilevel.solve import solve_trilevel
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BENCHMARK = "undergrounding/trilevel_speed"
+PAGE = Page("undergrounding-trilevel-speed", "Time to an optimal three-level plan", "undergrounding")
+FIGURE = "trilevel_speed.png"
 MOST = {"brute-force": 12, "kkt": 8}
 """Largest n of a method that cannot do every size."""
 METHODS = ("compact", "one program", "benders", "kkt", "brute-force")
@@ -53,7 +62,7 @@ LABELS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Keeping):
     """Time of each method on the same instances."""
 
     sizes: tuple[int, ...] = (5, 8, 12, 20, 35, 50, 100, 200)
@@ -66,10 +75,24 @@ class Settings:
     """Relative gap that counts as solved."""
     methods: tuple[str, ...] = METHODS
     """Which of compact, one program, benders, kkt and brute-force."""
-    results: Path = Path("benchmarks/trilevel_results")
-    """Folder with one file for each size."""
-    figure: Path | None = None
-    """Also write the figure there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solve(Cell):
+    """One method on one instance."""
+
+    FORMAT: ClassVar[int] = 1
+
+    n: int
+    seed: int
+    method: str
+    time_limit: float
+    gap: float
+
+    @property
+    def title(self) -> str:
+        """What a reader looks for in the key."""
+        return f"n{self.n:04d}-{self.seed}-{self.method.replace(' ', '-')}"
 
 
 def instance(n: int, seed: int) -> tuple[tuple[Any, ...], dict[str, float]]:
@@ -86,46 +109,56 @@ def instance(n: int, seed: int) -> tuple[tuple[Any, ...], dict[str, float]]:
     return arrays, {"budget": budget, "crew_budget": crew_budget}
 
 
-def solve(method: str, n: int, seed: int, settings: Settings) -> dict[str, Any]:
-    """One solve as a record of plain numbers."""
-    arrays, limits = instance(n, seed)
+def solve(cell: Solve) -> dict[str, Any]:
+    """Seconds, value and gap of one solve."""
+    n, method = cell.n, cell.method
+    arrays, limits = instance(n, cell.seed)
     began = time.process_time()
     if method == "one program":
         problem = make_problem(*arrays, **limits)
         storm = WorstStorm(problem)
         scale = storm(np.zeros(n)).value
-        found = solve_compact(problem, scale, gap=settings.gap, time_limit=settings.time_limit, split_above=n)
+        found = solve_compact(problem, scale, gap=cell.gap, time_limit=cell.time_limit, split_above=n)
         value = storm(found.protect).value
         missing = max(value - found.lower_bound, 0.0)
         gap = missing / value if missing > 1e-9 * scale else 0.0
         value *= problem.loss_unit
     else:
         solver: Any = method
-        plan = solve_trilevel(*arrays, **limits, method=solver, gap=settings.gap, time_limit=settings.time_limit)
+        plan = solve_trilevel(*arrays, **limits, method=solver, gap=cell.gap, time_limit=cell.time_limit)
         value, gap = plan.value, plan.gap
     seconds = time.process_time() - began
-    solved = gap <= settings.gap + 1e-9
-    return {"method": method, "seed": seed, "seconds": seconds, "value": value, "gap": gap, "solved": solved}
+    return {"seconds": seconds, "value": value, "gap": gap, "solved": gap <= cell.gap + 1e-9}
 
 
-def run(settings: Settings, say: Callable[[str], None]) -> dict[int, list[dict[str, Any]]]:
-    """All solves of the settings, taken from the files where they are there."""
-    settings.results.mkdir(parents=True, exist_ok=True)
-    found: dict[int, list[dict[str, Any]]] = {}
-    for n in settings.sizes:
-        file = settings.results / f"n{n:04d}.json"
-        kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        same = {"time_limit": settings.time_limit, "gap": settings.gap}
-        rows = kept.get("solves", []) if {key: kept.get(key) for key in same} == same else []
-        done = {(row["method"], row["seed"]) for row in rows}
-        for seed in range(settings.instances):
-            for method in settings.methods:
-                if (method, seed) in done or n > MOST.get(method, n):
-                    continue
-                say(f"n = {n}, instance {seed}, {method}")
-                rows.append(solve(method, n, seed, settings))
-                file.write_text(json.dumps({**same, "solves": rows}, indent=1) + "\n", encoding="utf-8")
-        found[n] = [row for row in rows if row["method"] in settings.methods and row["seed"] < settings.instances]
+def solves_of(settings: Settings) -> list[Solve]:
+    """Every method on every instance that it can do."""
+    return [
+        Solve(n=n, seed=seed, method=method, time_limit=settings.time_limit, gap=settings.gap)
+        for n in settings.sizes
+        for seed in range(settings.instances)
+        for method in settings.methods
+        if n <= MOST.get(method, n)
+    ]
+
+
+def run(settings: Settings, cells: Cells, say: Callable[[str], None]) -> None:
+    """All solves of the settings that are not kept yet."""
+    solves = solves_of(settings)
+    for cell in solves:
+        if cells.find(cell.key) is None:
+            say(f"n = {cell.n}, instance {cell.seed}, {cell.method}")
+            cells.keep(cell.key, asdict(cell), solve(cell))
+    cells.collect(cell.key for cell in solves)
+
+
+def kept(settings: Settings, cells: Cells) -> dict[int, list[dict[str, Any]]]:
+    """Kept solves by size."""
+    found: dict[int, list[dict[str, Any]]] = {n: [] for n in settings.sizes}
+    for cell in solves_of(settings):
+        one = cells.find(cell.key)
+        if one is not None:
+            found[cell.n].append({"method": cell.method, "seed": cell.seed, **one.result})
     return found
 
 
@@ -142,14 +175,12 @@ def check(found: dict[int, list[dict[str, Any]]]) -> None:
                 raise RuntimeError(f"n = {n}, instance {seed}: methods differ, {values}")
 
 
-def draw(found: dict[int, list[dict[str, Any]]], settings: Settings, file: Path) -> None:
+def draw(found: dict[int, list[dict[str, Any]]], settings: Settings) -> Figure:
     """Median processor seconds against n, every solve a dot; hollow where the time limit came first."""
-    import matplotlib as mpl
+    from matplotlib.figure import Figure
 
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7.2, 4.4), dpi=150)
+    figure = Figure(figsize=(7.2, 4.4), dpi=150)
+    axes = figure.subplots()
     for method in (m for m in METHODS if m in settings.methods):
         sizes = [n for n, rows in found.items() if any(row["method"] == method for row in rows)]
         if not sizes:
@@ -173,14 +204,15 @@ def draw(found: dict[int, list[dict[str, Any]]], settings: Settings, file: Path)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8.5, loc="lower right")
     figure.tight_layout()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file)
-    plt.close(figure)
+    return figure
 
 
-def table(found: dict[int, list[dict[str, Any]]], settings: Settings) -> Table:
+HEAD = ("n", "method", "CPU s, median", "most", "solved", "largest gap")
+
+
+def rows_of(found: dict[int, list[dict[str, Any]]], settings: Settings) -> list[list[str]]:
     """Median seconds, solved instances and the largest gap left."""
-    view = Table("n", "method", "CPU s, median", "most", "solved", "largest gap", title="three-level plans")
+    lines = []
     for n, rows in found.items():
         for method in settings.methods:
             own = [row for row in rows if row["method"] == method]
@@ -188,8 +220,23 @@ def table(found: dict[int, list[dict[str, Any]]], settings: Settings) -> Table:
                 seconds = [row["seconds"] for row in own]
                 solved = f"{sum(row['solved'] for row in own)} of {len(own)}"
                 worst = f"{100 * max(row['gap'] for row in own):.2f} %"
-                view.add_row(str(n), LABELS[method], f"{median(seconds):.2f}", f"{max(seconds):.2f}", solved, worst)
-    return view
+                lines.append([str(n), LABELS[method], f"{median(seconds):.2f}", f"{max(seconds):.2f}", solved, worst])
+    return lines
+
+
+def write_pages(cells: Cells, docs: Path) -> None:
+    """Write the page, as it was last asked for."""
+    page = cells.find("page")
+    if page is None:
+        return
+    settings = Settings.told(page.result)
+    table = markdown(HEAD, rows_of(kept(settings, cells), settings))
+    command = command_of("undergrounding.trilevel_speed", settings, Settings())
+    notes = (
+        f"Made by `{command}`: {settings.instances} instances of each number of regions n, "
+        f"{settings.time_limit:g} s of the clock each on a busy shared machine; seconds are of the processor."
+    )
+    PAGE.write(docs, f"{notes}\n\n![Seconds against regions for each method]({PICTURES}/{FIGURE})\n\n{table}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -198,18 +245,25 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = sorted(set(settings.methods) - set(METHODS))
     if unknown or settings.instances < 1 or min(settings.sizes, default=0) < 1 or not settings.time_limit > 0:
         print(
-            f"trilevel_speed.py: --methods must be of {', '.join(METHODS)}; --sizes, --instances and --time-limit "
+            f"trilevel_speed: --methods must be of {', '.join(METHODS)}; --sizes, --instances and --time-limit "
             f"above 0; got {settings}",
             file=sys.stderr,
         )
         return 2
     console = Console(emoji=False)
-    found = run(settings, lambda line: console.print(line, style="dim"))
+    cells = settings.kept(BENCHMARK)
+    run(settings, cells, lambda line: console.print(line, style="dim"))
+    found = kept(settings, cells)
     check(found)
-    console.print(table(found, settings))
-    if settings.figure is not None:
-        draw(found, settings, settings.figure)
-        console.print(f"wrote {settings.figure}")
+    table = Table(*HEAD, title="three-level plans")
+    for line in rows_of(found, settings):
+        table.add_row(*line)
+    console.print(table)
+    if settings.docs is not None:
+        cells.keep("page", {}, settings.decisive())
+        cells.collect(["page"])
+        write_pages(cells, settings.docs)
+        save_picture(draw(found, settings), settings.docs, FIGURE)
     return 0
 
 

@@ -1,1 +1,1 @@
-"""Parts of `dispatch_learning.py`: what one seed measures, and the tables and figures made of it."""
+"""Which forecast gives the best plans? Two-stage, GDF, SPO+ and sampled ones beside online rules and the optimum."""

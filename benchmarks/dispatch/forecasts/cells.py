@@ -8,9 +8,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from learning_cells import Result, key_of
 from numpy.typing import NDArray
 
+from benchmarks.kit.cells import Cell
 from stormgym.agents.dfl.learner import FineTuning, fine_tune
 from stormgym.agents.dispatch.decision import WEATHER, DispatchProblem, Events, WaveModel, simulated_events
 from stormgym.agents.dispatch.flow import online_greedy
@@ -26,7 +26,6 @@ Floats = NDArray[np.float64]
 N_FIT, N_VALIDATION, N_TEST = 160, 100, 200
 N_PLANNED = 100
 N_FLOOR = 200
-_FORMAT = 1
 
 OPEN_LOOP = ("two-stage", "gdf", "spo+", "sampled", "floor")
 """Plans that are made once, the last one with the true distribution of the wave."""
@@ -35,7 +34,7 @@ SHORT = ("online lag 1", "two-stage", "gdf", "sampled")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class ForecastCell(Cell):
     """One seed of one setting."""
 
     seed: int
@@ -62,12 +61,12 @@ class Cell:
         return replace(resolve_profile(self.profile), **own)
 
     @property
-    def key(self) -> str:
-        """Name of its file."""
-        return key_of(self, f"{self.profile}-{self.seed}", _FORMAT)
+    def title(self) -> str:
+        """What a reader looks for in the key."""
+        return f"{self.profile}-{self.seed}"
 
 
-def measured(cell: Cell) -> Result:
+def measure(cell: ForecastCell) -> dict[str, Any]:
     """Costs of the cell's agents on its test storms."""
     profile = cell.place
     problem, test = DispatchProblem(profile), events(cell, "test")
@@ -77,10 +76,10 @@ def measured(cell: Cell) -> Result:
     for agent in cell.agents:
         plans = _plans(cell, agent, problem, test, epochs)
         cost[agent] = float(problem.cost(plans, test.outcomes).mean())
-    return Result(float(optimum.mean()), cost, epochs)
+    return {"optimum": float(optimum.mean()), "cost": cost, "best_epoch": epochs}
 
 
-def _plans(cell: Cell, agent: str, problem: DispatchProblem, test: Events, epochs: dict[str, int]) -> Any:
+def _plans(cell: ForecastCell, agent: str, problem: DispatchProblem, test: Events, epochs: dict[str, int]) -> Any:
     """Stocks `[E, T, K]` that an agent has on the test storms."""
     profile = problem.profile
     if agent == "do-nothing":
@@ -120,14 +119,14 @@ def _plans(cell: Cell, agent: str, problem: DispatchProblem, test: Events, epoch
     return problem.decide(ode.predict(test.X, test.onset)[None, :, 1:])
 
 
-def events(cell: Cell, part: str, features: tuple[str, ...] | None = None) -> Events:
+def events(cell: ForecastCell, part: str, features: tuple[str, ...] | None = None) -> Events:
     """Storms of a cell: `fit`, `validation` or `test`, each seed's own."""
     first = {"fit": 1_000, "validation": 2_000, "test": 3_000}[part]
     number = {"fit": cell.n_fit, "validation": cell.n_validation, "test": cell.n_test}[part]
     return simulated_events(cell.place, number, first + cell.seed, names=features or cell.features)
 
 
-def fitted(cell: Cell, loss: Loss) -> OutageODE:
+def fitted(cell: ForecastCell, loss: Loss) -> OutageODE:
     """The forecaster before any plan is looked at: the same for all costs, so that cells share it."""
     cause = replace(cell, agents=(), fit_weight=0.0, rho=1.0, n_epochs=1)
     names = ("transport_cost", "interruption_cost", "operating_cost", "generators")
@@ -135,7 +134,7 @@ def fitted(cell: Cell, loss: Loss) -> OutageODE:
 
 
 @lru_cache(maxsize=64)
-def _fitted(cell: Cell, loss: Loss) -> OutageODE:
+def _fitted(cell: ForecastCell, loss: Loss) -> OutageODE:
     profile, train = cell.place, events(cell, "fit")
     ode = OutageODE(
         profile.population,
@@ -166,10 +165,10 @@ def played(policy: AdaptiveDispatch, test: Events) -> NDArray[np.int64]:
     return np.stack(stocks, axis=1)
 
 
-def table_cells(profile: str, seeds: int, **others: Any) -> list[Cell]:
+def table_cells(profile: str, seeds: int, **others: Any) -> list[ForecastCell]:
     """Transport costs of 100, 500 and 1,000 (GDF Table I)."""
     return [
-        Cell(seed=seed, profile=profile, transport_cost=cost, **others)
+        ForecastCell(seed=seed, profile=profile, transport_cost=cost, **others)
         for cost in (100.0, 500.0, 1000.0)
         for seed in range(seeds)
     ]
@@ -180,16 +179,16 @@ WITHHELD = tuple(name for name in COVARIATES if name == "humidity")
 FIT_WEIGHTS = (0.0, 0.01, 0.1, 1.0, 10.0)
 
 
-def withheld_cells(profile: str, seeds: int, **others: Any) -> list[Cell]:
+def withheld_cells(profile: str, seeds: int, **others: Any) -> list[ForecastCell]:
     """The same with temperature and wind withheld."""
     return table_cells(profile, seeds, features=WITHHELD, **{"agents": ("online lag 1", *OPEN_LOOP), **others})
 
 
-def weight_cells(profile: str, seeds: int, **others: Any) -> list[Cell]:
+def weight_cells(profile: str, seeds: int, **others: Any) -> list[ForecastCell]:
     """Weights of the fit beside the decision (GDF Table III and Fig. 5), temperature and wind withheld."""
     agents = ("two-stage", "gdf", "spo+")
     return [
-        Cell(
+        ForecastCell(
             seed=seed,
             profile=profile,
             transport_cost=100.0,
@@ -211,17 +210,17 @@ SWEEPS: dict[str, tuple[float, ...]] = {
 """tau, c, gamma and Q of GDF Fig. 4, around those of profile B."""
 
 
-def sweep_cells(profile: str, seeds: int, **others: Any) -> list[Cell]:
+def sweep_cells(profile: str, seeds: int, **others: Any) -> list[ForecastCell]:
     """One cost after the other."""
     base: dict[str, Any] = {"transport_cost": 100.0}
     return [
-        Cell(seed=seed, profile=profile, **{**base, name: value}, **{"agents": SHORT, **others})
+        ForecastCell(seed=seed, profile=profile, **{**base, name: value}, **{"agents": SHORT, **others})
         for name, values in SWEEPS.items()
         for value in values
         for seed in range(seeds)
     ]
 
 
-def order(cell: Cell) -> tuple[Any, ...]:
+def order(cell: ForecastCell) -> tuple[Any, ...]:
     """Sorts cells so that those of one forecaster are in a row."""
     return cell.profile, cell.features, cell.seed

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from dispatch_results.cells import SWEEPS, Cell, events, fitted
-from dispatch_results.tables import NAMES, varied
-from learning_cells import Result, by, regrets
 
+from benchmarks.dispatch.forecasts.cells import SWEEPS, ForecastCell, events, fitted
+from benchmarks.dispatch.forecasts.tables import NAMES, varied
+from benchmarks.kit.regret import Result, grouped, regrets
 from stormgym.agents.dispatch.decision import DispatchProblem
 from stormgym.agents.dispatch.flow import online_greedy
 
@@ -34,12 +34,12 @@ _SYMBOLS = {
 }
 
 
-def draw_table(results: dict[Cell, Result]) -> Figure:
+def draw_table(results: dict[ForecastCell, Result]) -> Figure:
     """Regret of each agent, one group of bars a transport cost."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    groups = by(results, lambda cell: cell.transport_cost)
+    groups = grouped(results, lambda cell: cell.transport_cost)
     agents = [name for name in COLOURS if name in next(iter(groups.values()))[0].cost]
     with rc_context(_RC):
         figure = Figure(figsize=(8.4, 4.4), layout="constrained")
@@ -59,12 +59,12 @@ def draw_table(results: dict[Cell, Result]) -> Figure:
     return figure
 
 
-def draw_sweeps(results: dict[Cell, Result]) -> Figure:
+def draw_sweeps(results: dict[ForecastCell, Result]) -> Figure:
     """Regret against each cost in turn."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    groups = by(results, varied)
+    groups = grouped(results, varied)
     agents = ("online lag 1", "two-stage", "gdf", "sampled")
     with rc_context(_RC):
         figure = Figure(figsize=(8.4, 6.2), layout="constrained")
@@ -84,7 +84,7 @@ def draw_sweeps(results: dict[Cell, Result]) -> Figure:
     return figure
 
 
-def draw_cities(cell: Cell) -> Figure:
+def draw_cities(cell: ForecastCell) -> Figure:
     """One storm over the counties: customers out, and what the optimum and two plans serve (GDF Fig. 3)."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure

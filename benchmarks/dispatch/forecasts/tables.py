@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from dispatch_results.cells import SWEEPS, Cell
-from learning_cells import Result, by, difference, headroom, markdown, number, regrets
 
+from benchmarks.dispatch.forecasts.cells import SWEEPS, ForecastCell
+from benchmarks.kit.regret import Result, difference, grouped, headroom, regrets
+from benchmarks.kit.tables import markdown, number
 from stormgym.agents.statistics import mean_estimate
 
 NAMES = {
@@ -24,10 +25,10 @@ NAMES = {
 _SYMBOLS = {"interruption_cost": "tau", "transport_cost": "c", "operating_cost": "gamma", "generators": "Q"}
 
 
-def table_of(results: dict[Cell, Result]) -> str:
+def table_of(results: dict[ForecastCell, Result]) -> str:
     """Cost, regret, paired difference to two-stage and share of the headroom, by transport cost (GDF Table I)."""
     rows = []
-    for cost, group in by(results, lambda cell: cell.transport_cost).items():
+    for cost, group in grouped(results, lambda cell: cell.transport_cost).items():
         optimum = mean_estimate([result.optimum for result in group])
         rows.append([f"{cost:,.0f}", "optimum (true wave)", number(optimum), "0", "", ""])
         for agent in sorted(group[0].cost, key=lambda name: np.mean([r.cost[name] for r in group])):
@@ -47,10 +48,27 @@ def table_of(results: dict[Cell, Result]) -> str:
     return f"{markdown(head, rows)}\n\n{_seeds(results)}"
 
 
-def weight_table(results: dict[Cell, Result]) -> str:
+SUMMARY = ("adaptive", "floor", "sampled", "gdf", "two-stage", "online lag 1", "do-nothing")
+
+
+def summary_table(results: dict[ForecastCell, Result]) -> str:
+    """The small table of the front page: costs of some agents at the least transport cost."""
+    cost, group = next(iter(grouped(results, lambda cell: cell.transport_cost).items()))
+    rows = [["optimum (true wave)", number(mean_estimate([result.optimum for result in group])), "0"]]
+    rows += [
+        [NAMES[agent], number(mean_estimate([result.cost[agent] for result in group])), number(regrets(group, agent))]
+        for agent in SUMMARY
+    ]
+    return (
+        markdown(["agent", "cost of a storm", "above the optimum"], rows)
+        + f"\n\nA trip costs {cost:g}. {_seeds(results)}"
+    )
+
+
+def weight_table(results: dict[ForecastCell, Result]) -> str:
     """Regret of fine-tuned forecasters by the weight of the fit (GDF Table III)."""
     rows = []
-    for weight, group in by(results, lambda cell: cell.fit_weight).items():
+    for weight, group in grouped(results, lambda cell: cell.fit_weight).items():
         parts = [f"{weight:g}", number(regrets(group, "two-stage"))]
         for agent in ("gdf", "spo+"):
             kept = np.mean([result.best_epoch[agent] > 0 for result in group])
@@ -60,7 +78,7 @@ def weight_table(results: dict[Cell, Result]) -> str:
     return f"{markdown(head, rows)}\n\n{_seeds(results)}"
 
 
-def varied(cell: Cell) -> tuple[str, float]:
+def varied(cell: ForecastCell) -> tuple[str, float]:
     """Which cost of a sweep a cell has at which value."""
     for name in SWEEPS:
         value = getattr(cell, name)
@@ -70,11 +88,11 @@ def varied(cell: Cell) -> tuple[str, float]:
     return "transport_cost", float(cell.transport_cost)
 
 
-def sweep_table(results: dict[Cell, Result]) -> str:
+def sweep_table(results: dict[ForecastCell, Result]) -> str:
     """Regret by tau, c, gamma and Q (GDF Fig. 4)."""
     agents = ("online lag 1", "two-stage", "gdf", "sampled")
     rows = []
-    for (name, value), group in by(results, varied).items():
+    for (name, value), group in grouped(results, varied).items():
         optimum = number(mean_estimate([result.optimum for result in group]))
         regret = [number(regrets(group, agent)) for agent in agents]
         rows.append([f"{_SYMBOLS[name]} = {value:g}", optimum, *regret])
@@ -82,7 +100,7 @@ def sweep_table(results: dict[Cell, Result]) -> str:
     return f"{markdown(head, rows)}\n\n{_seeds(results)}"
 
 
-def _seeds(results: dict[Cell, Result]) -> str:
+def _seeds(results: dict[ForecastCell, Result]) -> str:
     cell = next(iter(results))
     n = len({one.seed for one in results})
     return (

@@ -1,1 +1,1 @@
-"""The results table of Restoration-v0: rows, training, scores on disk, statistics, pages and figure."""
+"""How do rules, planners and learners restore a city? The main table: rows, training, scores, statistics, page."""

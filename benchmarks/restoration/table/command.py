@@ -1,48 +1,54 @@
 """Rebuild the results table: EPOPR's Table 1, our planners and learners, and ablations, with seeds and intervals.
 
-    python benchmarks/restoration_table.py --jobs 2 --frontier --docs docs/results.md --figure docs/img/results.png
+    python -m benchmarks.restoration.table --jobs 2 --frontier --docs docs
 
 Every learner's seed is one `train.py` run on one thread; every score is on the same held-out storms. Seeds that are
-done are kept in the results folder (a few kB each, meant to be committed), so the table grows over days: stop the
-command whenever you like, and the same command goes on; runs under way resume from their last checkpoint. A changed
-setting is a new run. `--only`, `--seeds` and `--table-only` do a part; `--small` does all of it at the size of a test.
+done are kept, so the table grows over days: stop the command whenever you like, and the same command goes on; runs
+under way resume from their last checkpoint. A changed setting is a new run. `--only`, `--seeds` and `--table-only` do a
+part; `--small` does all of it at the size of a test.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shlex
-import signal
 import sys
 import threading
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import tyro
-from pages import replace_block
-from results_table import figure, summary, tables
-from results_table.rows import FRONTIER, ROWS, SMALL_CITY, Row, choose, small
-from results_table.scores import Held, Place, Score, changed_since, load_score, play, score_file, write_score
-from results_table.training import Stopping, Trainer, seed_folder, steps_done, train_seed
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks.kit.cells import Cells
+from benchmarks.kit.pages import PICTURES, Page, write_summary
+from benchmarks.kit.settings import SMALL, Keeping, command_of
+from benchmarks.restoration.table import figure, summary, tables
+from benchmarks.restoration.table.rows import FRONTIER, ROWS, SMALL_CITY, Row, choose, small
+from benchmarks.restoration.table.scores import (
+    Held,
+    Place,
+    Score,
+    cell_folder,
+    changed_since,
+    keep_score,
+    key_of,
+    load_score,
+    play,
+)
 from stormgym.agents.evaluation.summary import plain
 from stormgym.agents.files import write_atomically
 from stormgym.agents.terminal import make_console
+from stormgym.agents.training.pool import Stopping, Trainer, TrainingJob, train_to_end, work
 
-BLOCK = "restoration_table"
-_POLL_S = 1.0
+BENCHMARK = "restoration/table"
+PAGE = Page("restoration-table", "The main paper's table", "restoration")
+FIGURE = "results.png"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Keeping):
     """The results table of Restoration-v0."""
 
     cities: tuple[str, ...] = ("default",)
@@ -67,24 +73,23 @@ class Settings:
     """Neither train nor score: make the table from what is on disk."""
     runs_dir: Path = Path("runs/restoration_table")
     """Where runs are kept."""
-    results: Path = Path("benchmarks/results/restoration")
-    """Where scores are kept, and the table as table.json."""
-    docs: Path | None = None
-    """Markdown file whose block between restoration_table:begin and restoration_table:end is replaced."""
-    figure: Path | None = None
-    """PNG file of mean outage against mean gap."""
     small: bool = False
     """Every row at the size of a test, in this process: eight regions, two seeds of 1,500 steps, 64 storms."""
+
+    HOW: ClassVar[tuple[str, ...]] = ("only", "table_only", "jobs", "runs_dir")
 
 
 SMALL_DEFAULTS: dict[str, Any] = {
     "cities": (SMALL_CITY,),
     "jobs": 0,
     "episodes": 64,
-    "runs_dir": Path("runs/restoration_table_small"),
-    "results": Path("runs/restoration_table_small/results"),
+    "runs_dir": SMALL / "restoration_table",
 }
 """What `--small` changes, where the command line does not say otherwise."""
+Placed = Sequence[tuple[Row, Place]]
+"""Rows, each in a city."""
+Found = dict[str, list[tuple[Row, list[Score]]]]
+"""City -> rows with their seeds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +98,14 @@ class Job:
 
     row: Row
     place: Place
+    held: Held
     seed: int
-    file: Path
+    runs_dir: Path
+
+    @property
+    def key(self) -> str:
+        """Name of its cell."""
+        return key_of(self.row, self.place, self.held, self.seed)
 
     @property
     def name(self) -> str:
@@ -102,50 +113,27 @@ class Job:
         seed = f" seed {self.seed}" if self.row.kind == "learner" else ""
         return f"{self.place.slug}: {self.row.label}{seed}"
 
-
-@dataclass
-class Bench:
-    """Trains and scores; what can be asked for while it does."""
-
-    settings: Settings
-    held: Held
-    trainer: Trainer
-    guard: threading.Lock
-    """One scoring at a time: it is fast, and a decision's time is measured."""
-    active: dict[Job, float]
-
-    def do(self, job: Job) -> None:
-        """Train what must be trained, score it, keep the score."""
-        self.active[job] = time.monotonic()
-        try:
-            run = spent = None
-            if job.row.kind == "learner":
-                city = _absolute(job.place.name)
-                run, spent = train_seed(self.trainer, job.row, city, self.folder(job), job.seed)
-            if self.trainer.stopping:
-                raise Stopping
-            with self.guard:
-                write_score(job.file, *play(job.row, job.place, self.held, job.seed, run, spent))
-        finally:
-            del self.active[job]
-
-    def folder(self, job: Job) -> Path:
-        """Where a learner's seed is trained."""
-        digest = job.row.trained_as.digest(job.place.fingerprint)
-        return seed_folder(self.settings.runs_dir.resolve(), job.row, job.place.slug, digest, job.seed)
+    def training(self) -> TrainingJob | None:
+        """The run of a learner's seed; a row that looks ahead plays the run of the row without."""
+        if self.row.kind != "learner":
+            return None
+        row = self.row.trained_as
+        settings = f"{row.agent}-{row.digest(self.place.fingerprint)}"
+        folder = self.runs_dir.resolve() / self.place.slug / settings / str(self.seed)
+        return row.training(_absolute(self.place.name)).job(self.name, folder, self.seed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, 1 when a run failed, 2 for a wrong name or option, 130 when stopped."""
     settings = tyro.cli(Settings, args=arguments, description=__doc__)
     if settings.small:
-        plain_settings = Settings()
-        untouched = {k: v for k, v in SMALL_DEFAULTS.items() if getattr(settings, k) == getattr(plain_settings, k)}
+        usual = Settings()
+        untouched = {k: v for k, v in SMALL_DEFAULTS.items() if getattr(settings, k) == getattr(usual, k)}
         settings = replace(settings, **untouched)
     try:
         return _run(settings)
     except (KeyError, ValueError) as error:
-        print(f"restoration_table.py: {error.args[0] if error.args else error}", file=sys.stderr)
+        print(f"restoration.table: {error.args[0] if error.args else error}", file=sys.stderr)
         return 2
 
 
@@ -159,231 +147,188 @@ def _run(settings: Settings) -> int:
         if value is not None and value < least:
             raise ValueError(f"{name} must be at least {least}; got {value}")
     out, err = make_console(), Console(stderr=True, highlight=False, emoji=False)
-    held = Held(settings.episodes, settings.eval_seed)
-    rows = rows_of(settings)
-    lacking = {row.label: why for row in rows if (why := row.lacking()) is not None}
-    for label, why in lacking.items():
-        err.print(f"left out: {label} ({why} in this version)")
-    rows = tuple(row for row in rows if row.label not in lacking)
+    rows = rows_of(settings, err)
     with err.status("reading the cities"):
-        placed = [(row, place) for place, members in _placed(settings, rows) for row in members]
+        placed = placed_of(settings.cities, rows, Place.of)
     chosen = {id(row) for row in choose([row for row, _ in placed], settings.only)}
-    code = 0
+    cells, code = settings.kept(BENCHMARK), 0
     if not settings.table_only:
-        jobs = todo(settings, [(row, place) for row, place in placed if id(row) in chosen], held)
-        code = work(settings, held, jobs, err)
+        jobs = todo(settings, cells, [(row, place) for row, place in placed if id(row) in chosen])
+        code = train_and_score(settings, cells, jobs, err)
         if code == 130:
             return code
-    report(settings, placed, held, out, err)
+    found = scores_of(settings, cells, placed, err)
+    cells.collect(key_of(row, place, held_of(settings), seed) for row, place, seed in _seeds(settings, cells, placed))
+    made = made_of(found)
+    tables.show(made, summary.across_cities(of_all_rows(made)), out)
+    if settings.docs is not None:
+        cells.keep("page", {}, page_of(settings, placed))
+        cells.collect(["page"])
+        _write(settings, made, settings.docs)
+        figure.write(figure.draw(made, frontiers_of(found)), settings.docs / "img" / FIGURE)
     return code
 
 
-def rows_of(settings: Settings) -> tuple[Row, ...]:
-    """The rows that the settings ask for, at the size that they ask for."""
+def held_of(settings: Settings) -> Held:
+    """The held-out storms that the settings ask for."""
+    return Held(settings.episodes, settings.eval_seed)
+
+
+def rows_of(settings: Settings, err: Console | None = None) -> tuple[Row, ...]:
+    """The rows that the settings ask for, at the size that they ask for; what this version lacks is left out."""
     rows = ROWS + (FRONTIER if settings.frontier or settings.table_only else ())
     if settings.small:
         rows = tuple(small(row) for row in rows)
     changes: dict[str, Any] = {"seeds": settings.seeds, "timesteps": settings.timesteps}
     changes = {name: value for name, value in changes.items() if value is not None}
-    return tuple(replace(row, **changes) if row.kind == "learner" else row for row in rows)
+    rows = tuple(replace(row, **changes) if row.kind == "learner" else row for row in rows)
+    lacking = {row.label: why for row in rows if (why := row.lacking()) is not None}
+    for label, why in lacking.items() if err is not None else ():
+        err.print(f"left out: {label} ({why} in this version)")  # type: ignore[union-attr]
+    return tuple(row for row in rows if row.label not in lacking)
 
 
-def todo(settings: Settings, placed: Sequence[tuple[Row, Place]], held: Held) -> list[Job]:
-    """What is not on disk yet: the first seed of every row, then the second, and so on; equal settings once."""
-    jobs: dict[Path, Job] = {}
+def placed_of(cities: Sequence[str], rows: Sequence[Row], resolve: Callable[[str], Place]) -> list[tuple[Row, Place]]:
+    """Rows, each in its cities: those of the command line first, then the rows' own."""
+    placed: list[tuple[Row, Place]] = []
+    for name in dict.fromkeys((*cities, *(row.city for row in rows if row.city is not None))):
+        members = [row for row in rows if row.city == name or (row.city is None and name in cities)]
+        if members:
+            place = resolve(name)
+            placed += [(row, place) for row in members]
+    return placed
+
+
+def todo(settings: Settings, cells: Cells, placed: Placed) -> list[Job]:
+    """What is not kept yet: the first seed of every row, then the second, and so on; equal settings once."""
+    jobs: dict[str, Job] = {}
     for seed in range(max((row.seeds for row, _ in placed), default=0)):
         for row, place in placed:
-            file = score_file(settings.results, row, place, seed)
-            if seed < row.seeds and file not in jobs and load_score(file, row, held) is None:
-                jobs[file] = Job(row, place, seed, file)
+            job = Job(row, place, held_of(settings), seed, settings.runs_dir)
+            if seed < row.seeds and job.key not in jobs and load_score(cells, job.key, row) is None:
+                jobs[job.key] = job
     return list(jobs.values())
 
 
-def work(settings: Settings, held: Held, jobs: Sequence[Job], err: Console) -> int:
-    """Do all jobs; one that fails does not keep the others back. Return 0, 1 or 130 (stopped)."""
+def train_and_score(settings: Settings, cells: Cells, jobs: Sequence[Job], err: Console) -> int:
+    """Do all jobs and keep their scores; return 0, 1 when one failed, 130 when stopped."""
     import torch
 
     if not jobs:
         return 0
     torch.set_num_threads(1)
-    bench = Bench(settings, held, Trainer(in_process=settings.jobs == 0, device=settings.device), threading.Lock(), {})
-    failed: list[tuple[Job, BaseException]] = []
-    with _bar(err) as bar, _terminates(bench.trainer):
-        total = bar.add_task("all", total=len(jobs), unit="seeds and policies")
-        try:
-            done = _in_turn(bench, jobs) if bench.trainer.in_process else _side_by_side(bench, jobs, bar)
-            for job, error in done:
-                bar.advance(total)
-                if error is not None:
-                    failed.append((job, error))
-                    bar.console.print(f"failed: {job.name}: {error}", markup=False, soft_wrap=True)
-        except (KeyboardInterrupt, Stopping):
-            bench.trainer.stop()
-            err.print(
-                "restoration_table.py: stopped; what is done is kept, and the same command goes on", soft_wrap=True
-            )
-            return 130
-    for job, error in failed:
-        err.print(f"failed: {job.name}: {str(error).splitlines()[0]}", markup=False, soft_wrap=True)
-    return 1 if failed else 0
+    trainer, alone = Trainer(in_process=settings.jobs == 0, device=settings.device), threading.Lock()
+
+    def do(job: Job) -> None:
+        run = spent = None
+        if (training := job.training()) is not None:
+            run, spent = train_to_end(trainer, training)
+        if trainer.stopping:
+            raise Stopping
+        with alone:  # one scoring at a time: it is fast, and a decision's time is measured
+            keep_score(cells, job.key, *play(job.row, job.place, job.held, job.seed, run, spent))
+
+    unit = "seeds and policies"
+    outcome = work(jobs, do, trainer=trainer, n_workers=settings.jobs, console=err, training=Job.training, unit=unit)
+    if outcome.stopped:
+        err.print("restoration.table: stopped; what is done is kept, and the same command goes on", soft_wrap=True)
+    return outcome.exit_code
 
 
-def _in_turn(bench: Bench, jobs: Sequence[Job]) -> Iterator[tuple[Job, BaseException | None]]:
-    for job in jobs:
-        try:
-            bench.do(job)
-            yield job, None
-        except Stopping:
-            raise
-        except Exception as error:  # any failure of one run is told at the end
-            yield job, error
+def _seeds(settings: Settings, cells: Cells, placed: Placed) -> Iterator[tuple[Row, Place, int]]:
+    """Every seed that is kept of these rows; `--seeds` leaves out the later ones."""
+    kept: dict[str, list[int]] = {}
+    for key in cells.all_keys():
+        folder, _, seed = key.rpartition("/")
+        if seed.isdigit() and (settings.seeds is None or int(seed) < settings.seeds):
+            kept.setdefault(folder, []).append(int(seed))
+    for row, place in placed:
+        yield from ((row, place, n) for n in sorted(kept.get(cell_folder(row, place, held_of(settings)), [])))
 
 
-def _side_by_side(bench: Bench, jobs: Sequence[Job], bar: Progress) -> Iterator[tuple[Job, BaseException | None]]:
-    """Jobs as they end; the bar shows the steps of those under way."""
-    with ThreadPoolExecutor(bench.settings.jobs) as pool:
-        pending: dict[Future[None], Job] = {pool.submit(bench.do, job): job for job in jobs}
-        shown: dict[Job, Any] = {}
-        try:
-            while pending:
-                ended, _ = wait(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    job, error = pending.pop(future), future.exception()
-                    if isinstance(error, Stopping):
-                        raise error
-                    yield job, error
-                _show_active(bench, bar, shown)
-        except BaseException:
-            bench.trainer.stop()
-            for future in pending:
-                future.cancel()
-            raise
-
-
-def _show_active(bench: Bench, bar: Progress, shown: dict[Job, Any]) -> None:
-    active = set(bench.active)
-    for job in shown.keys() - active:
-        bar.remove_task(shown.pop(job))
-    for job in active:
-        if job not in shown:
-            shown[job] = bar.add_task(job.name, total=job.row.timesteps or None, unit="steps")
-        if job.row.kind == "learner":
-            bar.update(shown[job], completed=min(steps_done(bench.folder(job)), job.row.timesteps))
-
-
-@contextmanager
-def _terminates(trainer: Trainer) -> Iterator[None]:
-    """Let SIGTERM stop the benchmark as Ctrl-C does, where handlers may be set; runs in this process set their own."""
-    if trainer.in_process or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(signum: int, frame: Any) -> None:
-        del signum, frame
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _bar(err: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]}"),
-        TimeElapsedColumn(),
-        console=err,
-        disable=not err.is_terminal,
-    )
-
-
-def report(
-    settings: Settings, placed: Sequence[tuple[Row, Place]], held: Held, out: Console, err: Console
-) -> dict[str, Any]:
-    """Make table, JSON, figure and docs of all that is on disk; return what the JSON holds.
+def scores_of(settings: Settings, cells: Cells, placed: Placed, err: Console | None = None) -> Found:
+    """All that is kept of these rows.
 
     Raises:
-        ValueError: nothing is on disk yet.
+        ValueError: nothing is kept yet.
     """
-    found: dict[str, list[tuple[Row, list[Score]]]] = {}
-    for row, place in placed:
-        folder = score_file(settings.results, row, place, 0).parent
-        files = sorted(folder.glob("[0-9]*.json"), key=lambda file: int(file.stem))
-        if settings.seeds is not None:
-            files = [file for file in files if int(file.stem) < settings.seeds]
-        scores = [score for file in files if (score := load_score(file, row, held)) is not None]
-        for file in files:
-            if names := changed_since(file, row):
-                what = f"{place.slug}: {row.label} seed {file.stem}"
-                err.print(f"left out: {what} was trained with another {', '.join(names)} than today's", soft_wrap=True)
-        if scores:
-            found.setdefault(place.slug, []).append((row, scores))
-    lines = {city: [pair for pair in rows if pair[0].group != "frontier"] for city, rows in found.items()}
-    made = [summary.city_table(city, rows) for city, rows in lines.items() if rows]
-    if not made:
+    held, found = held_of(settings), dict[tuple[int, str], tuple[Row, list[Score]]]()
+    for row, place, seed in _seeds(settings, cells, placed):
+        key = key_of(row, place, held, seed)
+        score = load_score(cells, key, row)
+        if score is not None:
+            found.setdefault((id(row), place.slug), (row, []))[1].append(score)
+        elif err is not None:
+            names = ", ".join(changed_since(cells.find(key), row))
+            what = f"{place.slug}: {row.label} seed {seed}"
+            err.print(f"left out: {what} was trained with another {names} than today's", soft_wrap=True)
+    by_city: Found = {}
+    for (_, slug), pair in found.items():
+        by_city.setdefault(slug, []).append(pair)
+    if not any(row.group != "frontier" for pairs in by_city.values() for row, _ in pairs):
         raise ValueError(
-            f"no scores of these rows on {held.episodes} storms of seed {held.seed} in {settings.results}; "
+            f"no scores of these rows on {held.episodes} storms of seed {held.seed} in {cells.results}; "
             "run without --table-only first"
         )
-    across = summary.across_cities([t for t in made if any(line.row.group != "ablations" for line in t.lines)])
-    tables.show(made, across, out)
+    return by_city
+
+
+def made_of(found: Found) -> list[summary.CityTable]:
+    """One table a city, of all rows but those that are drawn only."""
+    lines = {city: [pair for pair in pairs if pair[0].group != "frontier"] for city, pairs in found.items()}
+    return [summary.city_table(city, pairs) for city, pairs in lines.items() if pairs]
+
+
+def of_all_rows(made: Sequence[summary.CityTable]) -> list[summary.CityTable]:
+    """Tables of cities that have more than ablations."""
+    return [table for table in made if any(line.row.group != "ablations" for line in table.lines)]
+
+
+def frontiers_of(found: Found) -> dict[str, list[Score]]:
+    """The equity planner's scores at several limits, by city."""
+    return {
+        city: [score for row, scores in pairs if row.group == "frontier" for score in scores]
+        for city, pairs in found.items()
+    }
+
+
+def page_of(settings: Settings, placed: Placed) -> dict[str, Any]:
+    """What the page is made of, without folders of this machine: settings, and the cities as they were."""
+    cities = {_shown(place.name): {"slug": place.slug, "fingerprint": place.fingerprint} for _, place in placed}
+    shown = [_shown(city) for city in settings.cities]
+    return {"settings": {**settings.decisive(), "cities": shown}, "cities": cities}
+
+
+def write_pages(cells: Cells, docs: Path) -> None:
+    """Write the page, as it was last asked for; no folder of a city is needed."""
+    page = cells.find("page")
+    if page is None:
+        return
+    settings, cities = Settings.told(page.result["settings"]), page.result["cities"]
+    placed = placed_of(settings.cities, rows_of(settings), lambda name: Place(name, **cities[name]))
+    _write(settings, made_of(scores_of(settings, cells, placed)), docs)
+
+
+def _write(settings: Settings, made: Sequence[summary.CityTable], docs: Path) -> None:
+    """Write the page, every number of it as JSON beside it, and the front page's small table."""
+    across = summary.across_cities(of_all_rows(made))
+    file = PAGE.write(docs, tables.body(made, across, command(settings), f"{PICTURES}/{FIGURE}"))
     content: dict[str, Any] = plain(summary.as_json(made, across))
-    file = write_atomically(settings.results / "table.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
-    err.print(f"wrote {file}")
-    address = None
-    if settings.figure is not None:
-        frontiers = {
-            city: [score for row, scores in rows if row.group == "frontier" for score in scores]
-            for city, rows in found.items()
-        }
-        figure.write(figure.draw(made, frontiers), settings.figure)
-        err.print(f"wrote {settings.figure}")
-    if settings.docs is not None:
-        if settings.figure is not None:
-            address = Path(os.path.relpath(settings.figure, settings.docs.parent)).as_posix()
-        replace_block(settings.docs, BLOCK, tables.markdown(made, across, command(settings), address))
-        err.print(f"wrote {settings.docs}")
-    return content
+    write_atomically(file.with_suffix(".json"), json.dumps(content, indent=1, allow_nan=False) + "\n")
+    write_summary(docs, "restoration", tables.summary_table(made[0]))
 
 
 def command(settings: Settings) -> str:
-    """The command line that makes the whole table; folders of cities by their last part, no folders of this machine."""
-    plain_settings = Settings()
-    words = ["python benchmarks/restoration_table.py"]
-    for f in fields(settings):
-        value = getattr(settings, f.name)
-        if f.name in ("only", "table_only", "jobs", "runs_dir", "results", "docs", "figure"):
-            continue
-        if value == getattr(plain_settings, f.name) or (settings.small and value == SMALL_DEFAULTS.get(f.name)):
-            continue
-        option = f"--{f.name.replace('_', '-')}"
-        if isinstance(value, bool):
-            words.append(option)
-        elif isinstance(value, tuple):
-            words += [option, *(shlex.quote(Path(city).name) for city in value)]
-        else:
-            words += [option, str(value)]
-    return " ".join(words)
+    """The command line that makes the whole table."""
+    default = replace(Settings(), **SMALL_DEFAULTS) if settings.small else Settings()
+    return command_of("restoration.table", settings, default, shown=_shown)
 
 
-def _placed(settings: Settings, rows: Sequence[Row]) -> list[tuple[Place, list[Row]]]:
-    """Cities with their rows: those of the command line first, then the rows' own."""
-    names = dict.fromkeys((*settings.cities, *(row.city for row in rows if row.city is not None)))
-    named = [
-        (name, [row for row in rows if row.city == name or (row.city is None and name in settings.cities)])
-        for name in names
-    ]
-    return [(Place.of(name), members) for name, members in named if members]
+def _shown(value: Any) -> str:
+    """A city as readers are shown it: a folder by its last part, no folders of this machine."""
+    return Path(value).name if isinstance(value, str) else str(value)
 
 
 def _absolute(city: str) -> str:
     """A city as train.py, which may run elsewhere, finds it."""
     return city if city == "default" or city.startswith("synthetic:") else str(Path(city).resolve())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

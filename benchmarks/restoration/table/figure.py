@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from results_table.rows import ROWS, Row
-from results_table.scores import Score
-from results_table.summary import GAP, OUTAGE, CityTable, Line
 
+from benchmarks.restoration.table.rows import ROWS, Row
+from benchmarks.restoration.table.scores import Score
+from benchmarks.restoration.table.summary import GAP, OUTAGE, CityTable, Line
 from stormgym.agents.evaluation.figures import place_labels, save_png
 
 if TYPE_CHECKING:

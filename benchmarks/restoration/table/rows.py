@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
+from benchmarks.kit.cells import digest
+from benchmarks.kit.seeds import Training
 from stormgym.agents.registry import AGENTS, agent_spec
 
 ENV_ID = "Restoration-v0"
@@ -75,8 +76,7 @@ class Row:
 
     def digest(self, city_fingerprint: str) -> str:
         """Name of these settings on a city: a changed setting is a new name, and so a new run."""
-        text = json.dumps([self.settings(), city_fingerprint], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:10]
+        return digest(json.dumps([self.settings(), city_fingerprint], sort_keys=True))
 
     def lacking(self) -> str | None:
         """Why this installation cannot play the row (an agent or option it does not have); None when it can."""
@@ -89,24 +89,16 @@ class Row:
                 return f"{self.agent} has no option {', '.join(unknown)}"
         return None
 
-    def options(self) -> list[str]:
-        """The row's options of train.py, but for city, seed and folders."""
-        words = ["--env", ENV_ID, "--agent", self.agent, "--timesteps", str(self.timesteps)]
-        for name, value in self.run.items():
-            words += _option(f"--{name}", value)
-        for name, value in self.train.items():
-            words += _option(f"--{self.agent}.{name}", value)
-        return words
-
-
-def _option(name: str, value: Any) -> list[str]:
-    name = name.replace("_", "-")
-    if isinstance(value, bool):
-        head, dot, tail = name.rpartition(".")
-        return [name] if value else [f"{head}.no-{tail}" if dot else f"--no-{name[2:]}"]
-    if isinstance(value, (list, tuple)):
-        return [name, *map(str, value)]
-    return [name, str(value)]
+    def training(self, city: str) -> Training:
+        """How the row's seeds are trained in a city."""
+        return Training(
+            env_id=ENV_ID,
+            agent=self.agent,
+            timesteps=self.timesteps,
+            env={"city": city, **self.env},
+            train=self.train,
+            run=self.run,
+        )
 
 
 def _policy(label: str, agent: str, group: Group, **kwargs: Any) -> Row:

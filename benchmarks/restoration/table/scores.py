@@ -1,16 +1,13 @@
-"""Scores of one seed: played on held-out storms, and kept in two small files that are meant to be committed.
+"""Scores of one seed: played on held-out storms, and kept as a cell.
 
-`SEED.json` holds means, intervals, times, settings and versions; `SEED.npz` the episodes, as whole hundredths of an
-hour, for paired differences: `numpy.load(file)["mean_outage_h"] / 100`.
+A cell holds means, intervals, times, settings and versions, and the episodes, as whole hundredths of an hour, for
+paired differences.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,22 +15,24 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from results_table.rows import ENV_ID, SPLIT, Row
-from results_table.training import TrainingTime, changed_settings, settings_today
 
+from benchmarks.kit.cells import STAMPED, Cells, Kept
+from benchmarks.kit.seeds import changed_settings
+from benchmarks.restoration.table.rows import ENV_ID, SPLIT, Row
 from stormgym.agents.evaluation.rollouts import evaluate
-from stormgym.agents.evaluation.summary import OVER_LIMIT_TOLERANCE, plain
-from stormgym.agents.files import write_atomically
+from stormgym.agents.evaluation.summary import OVER_LIMIT_TOLERANCE
 from stormgym.agents.lineup import resolve_agents
 from stormgym.agents.runs import VERSIONS, Run, versions
 from stormgym.agents.statistics import mean_estimate, wilson_interval
+from stormgym.agents.training.pool import TrainingTime
 from stormgym.envs.data import City, resolve_city
 from stormgym.envs.making import episode_seeds, make_batch
 
 Floats = NDArray[np.float64]
 EPISODE_KEYS = ("mean_outage_h", "gap_h")
 _PER_HOUR = 100
-_KEPT_VERSIONS = ("python", "stormgym", "numpy", "torch", "stable-baselines3", "commit")
+_DECIDES = ("agent", "env", "revision", "train", "run", "timesteps", "lookahead", "seed", "city", "held_out")
+"""Facts that decide the others."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Score:
 
     seed: int
     facts: dict[str, Any]
-    """What `SEED.json` holds."""
+    """Settings, means, intervals, times, versions."""
     episodes: dict[str, Floats]
     """Metric -> `[E]`, hours to two decimals."""
 
@@ -79,40 +78,40 @@ class Score:
         return str(self.facts["held_out"]["scenarios"])
 
 
-def score_file(results: Path, row: Row, place: Place, seed: int) -> Path:
-    """Where a seed's facts are kept; its episodes lie beside them."""
-    return results / place.slug / f"{row.agent}-{row.digest(place.fingerprint)}" / f"{seed}.json"
+def cell_folder(row: Row, place: Place, held: Held) -> str:
+    """What the keys of a row's seeds begin with: city, agent and settings, storms."""
+    return f"{place.slug}/{row.agent}-{row.digest(place.fingerprint)}/{held.episodes}-{held.seed}"
 
 
-def load_score(file: Path, row: Row, held: Held) -> Score | None:
-    """Read a seed; None when it is not there, or of other storms or of settings that are no longer today's."""
-    if not file.is_file():
+def key_of(row: Row, place: Place, held: Held, seed: int) -> str:
+    """Name of a seed's cell."""
+    return f"{cell_folder(row, place, held)}/{seed}"
+
+
+def load_score(cells: Cells, key: str, row: Row) -> Score | None:
+    """Read a seed; None when it is not there, or of settings that are no longer today's."""
+    kept = cells.find(key)
+    if kept is None or changed_since(kept, row):
         return None
-    facts = json.loads(file.read_text(encoding="utf-8"))
-    kept = facts["held_out"]
-    if (kept["episodes"], kept["seed"]) != (held.episodes, held.seed):
-        return None
-    if changed_since(file, row):
-        return None
-    with np.load(file.with_suffix(".npz"), allow_pickle=False) as stored:
-        episodes = {key: stored[key] / _PER_HOUR for key in EPISODE_KEYS}
+    facts = {**kept.cell, **kept.result, "versions": kept.made}
+    hundredths = facts.pop("hundredths")
+    episodes = {key: np.array(hundredths[key], dtype=np.int32) / _PER_HOUR for key in EPISODE_KEYS}
     return Score(int(facts["seed"]), facts, episodes)
 
 
-def changed_since(file: Path, row: Row) -> list[str]:
+def changed_since(kept: Kept | None, row: Row) -> list[str]:
     """Names of the learner's settings that were others when the seed was trained: defaults changed since."""
-    if row.kind == "policy" or row.lacking() is not None or not file.is_file():
+    if kept is None or row.kind == "policy" or row.lacking() is not None:
         return []
-    return changed_settings(json.loads(file.read_text(encoding="utf-8"))["learner"], settings_today(row))
+    return changed_settings(kept.result["learner"], row.training("").settings_today())
 
 
-def write_score(file: Path, facts: Mapping[str, Any], episodes: Mapping[str, Floats]) -> None:
-    """Keep a seed: the episodes first, so that facts never lack them."""
+def keep_score(cells: Cells, key: str, facts: Mapping[str, Any], episodes: Mapping[str, Floats]) -> None:
+    """Keep a seed."""
     hundredths = {key: np.rint(_PER_HOUR * episodes[key]).astype(np.int32) for key in EPISODE_KEYS}
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **hundredths)  # type: ignore[arg-type]  # the stubs take the names for options
-    _write_bytes(file.with_suffix(".npz"), buffer.getvalue())
-    write_atomically(file, json.dumps(plain(dict(facts)), indent=1, sort_keys=True, allow_nan=False) + "\n")
+    cell = {name: facts[name] for name in _DECIDES if name in facts}
+    others = {name: value for name, value in facts.items() if name not in (*_DECIDES, "versions")}
+    cells.keep(key, cell, {**others, "hundredths": hundredths}, facts["versions"])
 
 
 def play(
@@ -128,7 +127,7 @@ def play(
         time: how long it trained.
 
     Returns:
-        The facts and the episodes that `write_score` keeps.
+        The facts and the episodes that `keep_score` keeps.
     """
     env_kwargs = {"city": place.name, "split": SPLIT, **row.env}
     ahead = f"@{row.lookahead}" if row.lookahead else ""
@@ -158,7 +157,7 @@ def play(
         made_by = json.loads((run.folder / VERSIONS).read_text(encoding="utf-8"))
         facts["learner"] = run.settings.learner
         facts["training"] = None if time is None else asdict(time)
-    facts["versions"] = {name: made_by.get(name) for name in _KEPT_VERSIONS}
+    facts["versions"] = {name: made_by.get(name) for name in STAMPED}
     return facts, {key: record.metrics[key] for key in EPISODE_KEYS}
 
 
@@ -172,12 +171,3 @@ def scenario_hash(city: str, env: Mapping[str, Any], held: Held) -> str:
     finally:
         envs.close()
     return hashlib.sha256(hours.tobytes()).hexdigest()[:16]
-
-
-def _write_bytes(file: Path, data: bytes) -> None:
-    """Write by way of a temporary file beside it, so that a reader never meets half of it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("wb", dir=file.parent, suffix=".tmp", delete=False) as temporary:
-        temporary.write(data)
-    os.chmod(temporary.name, 0o644)
-    os.replace(temporary.name, file)

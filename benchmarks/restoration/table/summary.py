@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from results_table.rows import GROUPS, Row
-from results_table.scores import Score
 
+from benchmarks.restoration.table.rows import GROUPS, Row
+from benchmarks.restoration.table.scores import Score
 from stormgym.agents.evaluation.bootstrap import iqm_estimate, probability_of_improvement, relative_difference
 from stormgym.agents.statistics import Estimate, mean_estimate
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from results_table.rows import GROUPS
-from results_table.summary import EPOPR_MARGINS, AcrossLine, CityTable, Line
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.kit.tables import bracket, markdown, percent
+from benchmarks.restoration.table.rows import GROUPS
+from benchmarks.restoration.table.summary import EPOPR_MARGINS, AcrossLine, CityTable, Line
 from stormgym.agents.statistics import Estimate
 from stormgym.agents.terminal import PRIVILEGED_MARK, simple_table
 
@@ -30,7 +31,7 @@ _HEADS = (
 )
 
 
-def markdown(tables: Sequence[CityTable], across: Sequence[AcrossLine], command: str, figure: str | None) -> str:
+def body(tables: Sequence[CityTable], across: Sequence[AcrossLine], command: str, figure: str | None) -> str:
     """Everything for the docs.
 
     Args:
@@ -46,15 +47,44 @@ def markdown(tables: Sequence[CityTable], across: Sequence[AcrossLine], command:
         parts += [f"**City `{table.city}`**, {_storms(table)}", _markdown_table(table), *_notes(table)]
     if across:
         rows = [
-            [line.label, f"{line.relative_iqm.value:.3f}{_bracket(line.relative_iqm, 3)}", _share(line.improvement)]
+            [line.label, f"{line.relative_iqm.value:.3f}{bracket(line.relative_iqm, 3)}", _share(line.improvement)]
             for line in across
         ]
         parts += [
             "**All cities**: mean outage relative to the equity planner's in the same city; strata of the bootstrap "
             "are the cities.",
-            _grid(["agent", "IQM of relative outage", "P(shorter than STA-SAC)"], rows),
+            markdown(["agent", "IQM of relative outage", "P(shorter than STA-SAC)"], rows),
         ]
     return "\n\n".join(parts)
+
+
+SUMMARY = (
+    "status quo",
+    "ROPU",
+    "EPOPR as printed",
+    "equity planner",
+    "STA-SAC",
+    "STA-SAC, looking ahead",
+    "clairvoyant, fair",
+)
+
+
+def summary_table(table: CityTable) -> str:
+    """The small table of the front page: some rows of one city."""
+    lines = {line.row.label: line for line in table.lines}
+    rows = [
+        [
+            _label(line),
+            f"{line.outage_h.value:.2f}",
+            f"{line.gap_h.value:.2f}",
+            line.holds,
+            percent(line.versus_planner),
+        ]
+        for line in (lines[label] for label in SUMMARY if label in lines)
+    ]
+    head = ["agent", "mean outage (h)", "mean gap (h)", "limit held", "outage against the equity planner"]
+    note = f"City `{table.city}`, {_storms(table)[:-1]}. {PRIVILEGED_MARK} knows the true durations."
+    return f"{markdown(head, rows)}\n\n{note}"
 
 
 def _legend() -> str:
@@ -82,7 +112,7 @@ def _markdown_table(table: CityTable) -> str:
         if lines:
             rows.append([f"*{group}*", *[""] * (len(heads) - 1)])
         rows += [[cell for head, cell in zip(_HEADS, _cells(line), strict=True) if head in heads] for line in lines]
-    return _grid(heads, rows)
+    return markdown(heads, rows)
 
 
 def _cells(line: Line) -> list[str]:
@@ -92,12 +122,12 @@ def _cells(line: Line) -> list[str]:
         _label(line),
         "" if printed is None else f"{printed[0]:.2f}, {printed[1]:.2f}",
         str(line.n_seeds) if line.row.kind == "learner" else "",
-        f"{line.outage_h.value:.2f}{_bracket(line.outage_h)}",
-        "" if one else f"{line.outage_iqm_h.value:.2f}{_bracket(line.outage_iqm_h)}",
-        f"{line.gap_h.value:.2f}{_bracket(line.gap_h)}",
-        "" if one else f"{line.gap_iqm_h.value:.2f}{_bracket(line.gap_iqm_h)}",
+        f"{line.outage_h.value:.2f}{bracket(line.outage_h)}",
+        "" if one else f"{line.outage_iqm_h.value:.2f}{bracket(line.outage_iqm_h)}",
+        f"{line.gap_h.value:.2f}{bracket(line.gap_h)}",
+        "" if one else f"{line.gap_iqm_h.value:.2f}{bracket(line.gap_iqm_h)}",
         line.holds,
-        _percent(line.versus_planner),
+        percent(line.versus_planner),
         _share(line.improvement),
         _ms(line),
         _minutes(line),
@@ -110,7 +140,7 @@ def _notes(table: CityTable) -> list[str]:
     if table.margins:
         outage, gap = (f"{100 * share:.2f} %" for share in EPOPR_MARGINS)
         ours = "; ".join(
-            f"{m.label} against {m.baseline}: outage {_percent(m.outage)}, gap {_percent(m.gap)}" for m in table.margins
+            f"{m.label} against {m.baseline}: outage {percent(m.outage)}, gap {percent(m.gap)}" for m in table.margins
         )
         notes.append(
             f"EPOPR reports {outage} shorter outages and a {gap} smaller gap than its best baseline, ROPU, on data "
@@ -135,7 +165,7 @@ def show(tables: Sequence[CityTable], across: Sequence[AcrossLine], console: Con
             "all cities", ["IQM of outage\nrelative to planner", "P(shorter\nthan STA-SAC)"], first="agent"
         )
         for line in across:
-            relative = f"{line.relative_iqm.value:.3f}{_bracket(line.relative_iqm, 3)}"
+            relative = f"{line.relative_iqm.value:.3f}{bracket(line.relative_iqm, 3)}"
             grid.add_row(line.label, relative, _share(line.improvement))
         console.print(grid)
 
@@ -169,23 +199,12 @@ def _label(line: Line) -> str:
     return f"{line.row.label} {PRIVILEGED_MARK}" if line.row.privileged else line.row.label
 
 
-def _bracket(e: Estimate, decimals: int = 2) -> str:
-    return "" if math.isnan(e.low) else f" [{e.low:.{decimals}f}, {e.high:.{decimals}f}]"
-
-
 def _half(e: Estimate) -> str:
     return f"{e.value:.2f}" if math.isnan(e.low) else f"{e.value:.2f} ± {e.half_width:.2f}"
 
 
-def _percent(e: Estimate | None) -> str:
-    if e is None:
-        return ""
-    ends = "" if math.isnan(e.low) else f" [{100 * e.low:+.1f}, {100 * e.high:+.1f}]"
-    return f"{100 * e.value:+.1f} %{ends}"
-
-
 def _share(e: Estimate | None) -> str:
-    return "" if e is None else f"{e.value:.2f}{_bracket(e)}"
+    return "" if e is None else f"{e.value:.2f}{bracket(e)}"
 
 
 def _ms(line: Line) -> str:
@@ -201,7 +220,3 @@ def _minutes(line: Line) -> str:
 def _short(commit: str) -> str:
     head, *rest = commit.split(" ", 1)
     return " ".join([head[:10], *rest])
-
-
-def _grid(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (heads, ["---"] * len(heads), *rows))

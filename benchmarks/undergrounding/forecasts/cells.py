@@ -1,16 +1,16 @@
-"""What one seed of `undergrounding_learning.py` measures: regions, costs, what forecasters see; every plan's SAIDI."""
+"""What one seed measures: regions, costs, what forecasters see; every plan's SAIDI."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from learning_cells import Result, key_of
 from numpy.typing import NDArray
 
+from benchmarks.kit.cells import Cell
 from stormgym.agents.dfl.learner import DecisionLoss, fine_tune
 from stormgym.agents.undergrounding.decision import TUNING, KnapsackProblem, SAIDIModel, SeasonEvents, simulated_seasons
 from stormgym.envs.undergrounding.profiles import resolve_profile
@@ -26,16 +26,17 @@ LITTLE_NOISE = 0.02
 WITHHELD = ("", "temperature_c", "wind_ms")
 """What forecasters do not see; temperature moves the outage most and wind next."""
 FIT_WEIGHTS = (0.0, 0.01, 0.1, 1.0, 10.0)
-_FORMAT = 1
-"""Raise it when what is measured changes, `TUNING` included."""
 
 TUNED: dict[str, DecisionLoss] = {"gdf": "qp", "spo+": "spo+"}
 ALL = ("static", "two-stage", *TUNED, "floor")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class ForecastCell(Cell):
     """One seed of one setting."""
+
+    FORMAT: ClassVar[int] = 1
+    """Raise it when what is measured changes, `TUNING` included."""
 
     seed: int
     profile: str = "ten"
@@ -73,9 +74,9 @@ class Cell:
         return tuple(name for name in FEATURE_NAMES if name != self.withheld)
 
     @property
-    def key(self) -> str:
-        """Name of its file."""
-        return key_of(self, f"{self.profile}-{self.seed}", _FORMAT)
+    def title(self) -> str:
+        """What a reader looks for in the key."""
+        return f"{self.profile}-{self.seed}"
 
 
 @lru_cache(maxsize=8)
@@ -84,7 +85,7 @@ def _place(name: str, little_noise: bool) -> UndergroundingProfile:
     return replace(profile, restoration_noise=LITTLE_NOISE) if little_noise else profile
 
 
-def measured(cell: Cell) -> Result:
+def measure(cell: ForecastCell) -> dict[str, Any]:
     """Mean SAIDI that the cell's agents leave on its test seasons, and the errors of their forecasts."""
     problem, test = cell.problem, events(cell, "test")
     optimum = problem.cost(problem.decide(test.outcomes[None]), test.outcomes)
@@ -95,10 +96,12 @@ def measured(cell: Cell) -> Result:
         hours = _forecasts(cell, agent, problem, test, epochs)
         cost[agent] = float(problem.cost(problem.decide(hours[None]), test.outcomes).mean())
         error[agent] = float(((hours - test.outcomes) ** 2).mean())
-    return Result(float(optimum.mean()), cost, epochs, error)
+    return {"optimum": float(optimum.mean()), "cost": cost, "best_epoch": epochs, "error": error}
 
 
-def _forecasts(cell: Cell, agent: str, problem: KnapsackProblem, test: SeasonEvents, epochs: dict[str, int]) -> Floats:
+def _forecasts(
+    cell: ForecastCell, agent: str, problem: KnapsackProblem, test: SeasonEvents, epochs: dict[str, int]
+) -> Floats:
     """Hours `[E, K]` that an agent plans on."""
     if agent == "static":
         return np.repeat(events(cell, "fit").outcomes.mean(axis=0)[None], len(test), axis=0)
@@ -121,7 +124,7 @@ def _first(part: str) -> int:
     return {"fit": 1_000, "validation": 2_000, "test": 3_000}[part]
 
 
-def events(cell: Cell, part: str) -> SeasonEvents:
+def events(cell: ForecastCell, part: str) -> SeasonEvents:
     """Seasons of a cell: `fit`, `validation` or `test`, each seed's own."""
     number = {"fit": cell.n_fit, "validation": cell.n_validation, "test": cell.n_test}[part]
     return _events(cell.place, number, _first(part) + cell.seed, cell.features)
@@ -146,22 +149,22 @@ def _mean_given(profile: UndergroundingProfile, number: int, seed: int) -> Float
     return profile.period_h * total / profile.population
 
 
-def fitted(cell: Cell) -> SAIDIModel:
+def fitted(cell: ForecastCell) -> SAIDIModel:
     """The forecaster before any plan is looked at: the same for all costs."""
     return _fitted(replace(cell, costed=False, fit_weight=None, agents=(), n_epochs=1, n_test=1, n_validation=1))
 
 
 @lru_cache(maxsize=8)
-def _fitted(cell: Cell) -> SAIDIModel:
+def _fitted(cell: ForecastCell) -> SAIDIModel:
     train = events(cell, "fit")
     model = SAIDIModel(cell.features, n_steps=cell.n_steps, random_state=cell.seed)
     return model.fit(train.X, train.outage_h)
 
 
-def setting_cells(profiles: tuple[str, ...], seeds: int, **others: Any) -> list[Cell]:
+def setting_cells(profiles: tuple[str, ...], seeds: int, **others: Any) -> list[ForecastCell]:
     """Every covariate known or one withheld, much noise and little, equal costs and the profile's."""
     return [
-        Cell(seed=seed, profile=profile, little_noise=little, costed=costed, withheld=withheld, **others)
+        ForecastCell(seed=seed, profile=profile, little_noise=little, costed=costed, withheld=withheld, **others)
         for profile in profiles
         for little in (False, True)
         for costed in (False, True)
@@ -170,17 +173,17 @@ def setting_cells(profiles: tuple[str, ...], seeds: int, **others: Any) -> list[
     ]
 
 
-def weight_cells(profile: str, seeds: int, **others: Any) -> list[Cell]:
+def weight_cells(profile: str, seeds: int, **others: Any) -> list[ForecastCell]:
     """Weights of the fit beside the decision, where there is most to gain."""
     base: dict[str, Any] = {"profile": profile, "little_noise": True, "withheld": "temperature_c"}
     agents = ("two-stage", *TUNED)
     return [
-        Cell(seed=seed, fit_weight=weight, **{**base, "agents": agents, **others})
+        ForecastCell(seed=seed, fit_weight=weight, **{**base, "agents": agents, **others})
         for weight in FIT_WEIGHTS
         for seed in range(seeds)
     ]
 
 
-def order(cell: Cell) -> tuple[Any, ...]:
+def order(cell: ForecastCell) -> tuple[Any, ...]:
     """Sorts cells so that those of the same seasons, and then of one forecaster, are in a row."""
     return cell.profile, cell.little_noise, cell.seed, cell.withheld

@@ -1,1 +1,1 @@
-"""Parts of `undergrounding_table.py`: what one seed measures, and the tables and figures made of it."""
+"""Which plan buries lines best? One-, two- and three-level plans in storms that come and in the worst of a set."""

@@ -1,37 +1,38 @@
-"""What one seed measures: cities, costs and storms of its own; every method's plans, and what they cost.
-
-A cell's numbers go to one small JSON file that is meant to be committed; a cell that is there is not measured again.
-"""
+"""What one seed measures: cities, costs and storms of its own; every method's plans, and what they cost."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
-from undergrounding_results.plans import KNOWN, METHODS, OURS, SWEPT, Outlook, forecasters, plan_known, plans_of
-from undergrounding_results.scores import loss, score, worst_loss
 
-from stormgym.agents.files import write_atomically
+from benchmarks.kit.cells import Cell
+from benchmarks.undergrounding.plans.methods import (
+    KNOWN,
+    METHODS,
+    OURS,
+    SWEPT,
+    Outlook,
+    forecasters,
+    plan_known,
+    plans_of,
+)
+from benchmarks.undergrounding.plans.scores import loss, score, worst_loss
 from stormgym.envs.undergrounding.profiles import APPENDIX_G, synthetic_profile
 from stormgym.envs.undergrounding.regions import Seasons, UndergroundingProfile
 from stormgym.predictors.uncertainty import ConformalPolytope
 
 Floats = NDArray[np.float64]
 PROFILES = ("appendix-g", "ten")
-_FORMAT = 1
 _STREAM = 9_001
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class PlanCell(Cell):
     """One seed of one setting; 200 storms, of which 160 are known, as in tri-level Table II."""
 
     seed: int
@@ -60,10 +61,9 @@ class Cell:
         return synthetic_profile(self.n_regions, self.seed, name=self.profile, **changes | own)
 
     @property
-    def key(self) -> str:
-        """Name of its file: what a reader looks for, and a digest of everything."""
-        digest = hashlib.sha256(json.dumps([_FORMAT, asdict(self)], sort_keys=True).encode()).hexdigest()[:10]
-        return f"{self.profile}-{self.n_regions}-{self.seed}-{digest}"
+    def title(self) -> str:
+        """What a reader looks for in the key."""
+        return f"{self.profile}-{self.n_regions}-{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,13 @@ class Result:
     coverage: dict[str, dict[str, float]]
     """Of each forecaster: shares of storms held, widths and squared errors."""
 
+    @classmethod
+    def read(cls, kept: dict[str, Any]) -> Result:
+        """A result as it is kept."""
+        return cls(**kept)
 
-def storms(cell: Cell, profile: UndergroundingProfile) -> Seasons:
+
+def storms(cell: PlanCell, profile: UndergroundingProfile) -> Seasons:
     """All storms of a cell: known ones, test ones, then those of coverage; each has a stream of its own."""
     n = cell.n_fit + cell.n_calibration + cell.n_test + cell.n_coverage
     return profile.seasons([np.random.default_rng([_STREAM, cell.seed, i]) for i in range(n)])
@@ -103,7 +108,7 @@ class Prepared:
     outlooks: dict[str, Outlook]
 
 
-def prepare(cell: Cell) -> Prepared:
+def prepare(cell: PlanCell) -> Prepared:
     """Draw a cell's storms and fit its forecasters, without planning anything."""
     profile = cell.place
     all_storms = storms(cell, profile)
@@ -125,19 +130,8 @@ def prepare(cell: Cell) -> Prepared:
     return Prepared(profile, past, test, part(all_storms, slice(known + cell.n_test, None)), models, outlooks)
 
 
-def measure(cell: Cell, folder: Path) -> Result:
-    """Read a cell's file, or measure the cell and write it."""
-    file = folder / f"{cell.key}.json"
-    if file.is_file():
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        return Result(**{name: kept[name] for name in Result.__dataclass_fields__})
-    result = _measured(cell)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, json.dumps(_rounded({"cell": asdict(cell), **asdict(result)}), indent=1) + "\n")
-    return measure(cell, folder)
-
-
-def _measured(cell: Cell) -> Result:
+def measure(cell: PlanCell) -> dict[str, Any]:
+    """Losses, promises and coverage of a cell's methods."""
     ready = prepare(cell)
     profile, outage_h, past_h = ready.profile, ready.test.outage_h, ready.past.outage_h
     h, crews, sets = profile.population, profile.n_crews, ready.outlooks["ncp"].sets
@@ -161,7 +155,8 @@ def _measured(cell: Cell) -> Result:
             came = columns[name]["mean"]
             promise[name] = {"ratio": float(value.mean() / came.mean()), "broken": float((came > value).mean())}
     covered = {name: coverage(model, ready.more, profile) for name, model in ready.models.items() if cell.n_coverage}
-    return Result(means, margin, promise, covered)
+    found = {"loss": means, "margin": margin, "promise": promise, "coverage": covered}
+    return {name: _rounded(value) for name, value in found.items()}
 
 
 def coverage(model: ConformalPolytope, seasons: Seasons, profile: UndergroundingProfile) -> dict[str, float]:
@@ -187,9 +182,9 @@ def _rounded(content: Any) -> Any:
     return float(f"{content:.9g}") if isinstance(content, float) else content
 
 
-def table_cells(seeds: int, **others: Any) -> list[Cell]:
+def table_cells(seeds: int, **others: Any) -> list[PlanCell]:
     """Both profiles (tri-level Tables II and IV)."""
-    return [Cell(seed=seed, profile=profile, **others) for profile in PROFILES for seed in range(seeds)]
+    return [PlanCell(seed=seed, profile=profile, **others) for profile in PROFILES for seed in range(seeds)]
 
 
 SWEEPS: dict[str, tuple[float, ...]] = {
@@ -201,7 +196,7 @@ SWEEPS: dict[str, tuple[float, ...]] = {
 """sigma, B, C and n of tri-level Fig. 3."""
 
 
-def swept(seeds: int, **others: Any) -> list[tuple[tuple[str, str, float], Cell]]:
+def swept(seeds: int, **others: Any) -> list[tuple[tuple[str, str, float], PlanCell]]:
     """One number after the other on both profiles, around the table's: (profile, number, value) and the cell.
 
     The usual value is left out of a cell, so that all sweeps share it. 20 storms are planned for, 8 where there are
@@ -217,15 +212,6 @@ def swept(seeds: int, **others: Any) -> list[tuple[tuple[str, str, float], Cell]
                 changes: dict[str, Any] = {"methods": SWEPT, "n_coverage": 0, "n_test": n_test, **others}
                 changes |= {} if value == usual[name] else {name: value}
                 found += [
-                    ((profile, name, value), Cell(seed=seed, profile=profile, **changes)) for seed in range(seeds)
+                    ((profile, name, value), PlanCell(seed=seed, profile=profile, **changes)) for seed in range(seeds)
                 ]
     return found
-
-
-def measure_all(cells: list[Cell], folder: Path, on_cell: Callable[[Cell], None]) -> dict[Cell, Result]:
-    """Every cell in turn; one that stands there twice is measured once."""
-    results = {}
-    for cell in dict.fromkeys(cells):
-        results[cell] = measure(cell, folder)
-        on_cell(cell)
-    return results

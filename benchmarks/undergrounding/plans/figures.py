@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from undergrounding_results.cells import SWEEPS, Cell, prepare
-from undergrounding_results.plans import OURS, WHOLE, plans_of
-from undergrounding_results.scores import worst_loss
-from undergrounding_results.tables import Swept, excess, name_of
 
+from benchmarks.undergrounding.plans.cells import SWEEPS, PlanCell, prepare
+from benchmarks.undergrounding.plans.methods import OURS, WHOLE, plans_of
+from benchmarks.undergrounding.plans.scores import worst_loss
+from benchmarks.undergrounding.plans.tables import Swept, excess, name_of
 from stormgym.agents.undergrounding.storm_map import MapPanel, draw_storm_map
 from stormgym.envs.undergrounding.regions import send_crews
 from stormgym.envs.undergrounding.worst import worst_storms
@@ -66,7 +66,7 @@ def draw_sweeps(results: Swept, profile: str) -> Figure:
     return figure
 
 
-def draw_map(cell: Cell) -> Figure:
+def draw_map(cell: PlanCell) -> Figure:
     """Tri-level beside the one-stage plan for the mean before one test storm, each against its worst storm.
 
     The storm is that at the 90th percentile of the difference between both plans' worst cases.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from learning_cells import markdown, number
-from undergrounding_results.cells import Cell, Result
-from undergrounding_results.plans import KNOWN, NOTHING, OURS, WHOLE
-from undergrounding_results.scores import COLUMNS
 
+from benchmarks.kit.tables import markdown, number
+from benchmarks.undergrounding.plans.cells import PlanCell, Result
+from benchmarks.undergrounding.plans.methods import KNOWN, NOTHING, OURS, WHOLE
+from benchmarks.undergrounding.plans.scores import COLUMNS
 from stormgym.agents.statistics import Estimate, mean_estimate
 
 FORECAST_NAMES = {
@@ -58,13 +58,13 @@ def excess(group: Sequence[Result], method: str, column: str) -> Estimate:
     return Estimate(found.value / unit, found.low / unit, found.high / unit, found.n)
 
 
-def profiles(results: dict[Cell, Result]) -> dict[str, list[Result]]:
+def profiles(results: dict[PlanCell, Result]) -> dict[str, list[Result]]:
     """Results of the seeds of each profile."""
     names = dict.fromkeys(cell.profile for cell in results)
     return {name: [result for cell, result in results.items() if cell.profile == name] for name in names}
 
 
-def loss_table(results: dict[Cell, Result]) -> str:
+def loss_table(results: dict[PlanCell, Result]) -> str:
     """Loss by method and column, and the paired difference to tri-level below it (tri-level Table II)."""
     texts = []
     for profile, group in profiles(results).items():
@@ -86,13 +86,28 @@ def loss_table(results: dict[Cell, Result]) -> str:
     return "\n\n".join([*texts, _promises(results), _seeds(results)])
 
 
+SUMMARY = ("nothing", "one-stage-mean ncp", "two-stage-mean ncp", "two-stage-whole ncp", OURS, KNOWN)
+SUMMARY_PROFILE = "ten"
+
+
+def summary_table(results: dict[PlanCell, Result]) -> str:
+    """The small table of the front page: mean losses of some methods, in the storms that came and in the worst ones."""
+    group = profiles(results)[SUMMARY_PROFILE]
+    rows = []
+    for method in SUMMARY:
+        losses = [[r.loss[method][c] for r in group if c in r.loss[method]] for c in ("mean", "both")]
+        rows.append([name_of(method), *(f"{np.mean(values) / 1e3:,.1f}" if values else "" for values in losses)])
+    head = ["plan", "in the storms that came", "in the worst storm of the set"]
+    return f"{markdown(head, rows)}\n\nThousand customer-hours, profile `{SUMMARY_PROFILE}`, {len(group)} seeds."
+
+
 def _scaled(estimate: Estimate) -> Estimate:
     """In thousands, and no negative zero."""
     value = estimate.value / 1e3
     return Estimate(0.0 if abs(value) < 0.05 else value, estimate.low / 1e3, estimate.high / 1e3, estimate.n)
 
 
-def _promises(results: dict[Cell, Result]) -> str:
+def _promises(results: dict[PlanCell, Result]) -> str:
     """How far above the losses that came the robust plans' own worst case was."""
     rows = []
     for profile, group in profiles(results).items():
@@ -103,7 +118,7 @@ def _promises(results: dict[Cell, Result]) -> str:
     return markdown(head, rows)
 
 
-def coverage_table(results: dict[Cell, Result]) -> str:
+def coverage_table(results: dict[PlanCell, Result]) -> str:
     """Shares of new storms that sets hold, widths and errors (tri-level Table IV)."""
     rows = []
     for profile, group in profiles(results).items():
@@ -138,7 +153,7 @@ def least_margin(results: Sequence[Result]) -> float:
     return min(result.margin for result in results)
 
 
-def _seeds(results: dict[Cell, Result]) -> str:
+def _seeds(results: dict[PlanCell, Result]) -> str:
     cell = next(iter(results))
     n, below = len({one.seed for one in results}), max(-least_margin(list(results.values())), 0.0)
     return (

@@ -10,7 +10,6 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-import export_pretrained as door
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ import tyro
 from rich.console import Console
 
 import stormgym
+from benchmarks.restoration import export_pretrained as door
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.learners.settings import MaskablePPOSettings
 from stormgym.agents.pretrained import load_card, load_pretrained
@@ -27,7 +27,7 @@ from stormgym.agents.sta_sac.settings import STASACPaperSettings, STASACSettings
 from stormgym.agents.training import command as training
 from stormgym.envs.data import resolve_city
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CITY = "synthetic:7:1"
 ENV_KWARGS: dict[str, Any] = {"city": CITY, "predictor": "none"}
 QUICK = STASACSettings(learning_starts=100, gradient_steps=1, width=16, n_layers=1, target_entropy=(0.2, 0.1))

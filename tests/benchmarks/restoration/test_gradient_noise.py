@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-import gradient_noise as door
 import pytest
 import torch
+
+from benchmarks.restoration import gradient_noise as door
 
 
 def test_signal_share__is_that_of_known_signal_and_noise() -> None:
@@ -22,9 +23,9 @@ def test_signal_share__is_that_of_known_signal_and_noise() -> None:
 def test_estimates__without_luck_and_beside_the_same_storm_are_the_least_noisy(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = tmp_path / "page.md"
+    page = tmp_path / "agents.md"
     page.write_text("<!-- gradient_noise:begin -->\n<!-- gradient_noise:end -->\n")
-    assert door.main(["--city", "synthetic:12:1", "--collections", "3", "--docs", str(page)]) == 0
+    assert door.main(["--city", "synthetic:12:1", "--collections", "3", "--docs", str(tmp_path)]) == 0
     assert "share of signal" in capsys.readouterr().out
     rows = [
         line.split("|")[1:-1] for line in page.read_text().splitlines() if line.startswith("| as") or "luck |" in line

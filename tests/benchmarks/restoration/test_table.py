@@ -14,20 +14,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-import restoration_table as door
 import tyro
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from numpy.testing import assert_allclose
-from results_table import figure, scores, summary, tables, training
-from results_table.rows import FRONTIER, ROWS, Row, choose, small
-from results_table.scores import Held, Place, Score
 from scipy import stats
 
+from benchmarks.kit.cells import Cells
+from benchmarks.kit.seeds import changed_settings
+from benchmarks.restoration.table import command as door
+from benchmarks.restoration.table import figure, scores, summary, tables
+from benchmarks.restoration.table.rows import FRONTIER, ROWS, Row, choose, small
+from benchmarks.restoration.table.scores import Held, Place, Score
 from stormgym.agents.evaluation.rollouts import evaluate
+from stormgym.agents.evaluation.summary import plain
 from stormgym.agents.registry import AGENTS
+from stormgym.agents.runs import RunSettings
+from stormgym.agents.training.pool import Stopping, Trainer, train_module, train_to_end
 from stormgym.envs.making import episode_seeds, make_batch
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FULL = os.environ.get("STORMGYM_FULL") == "1"
 HELD = Held(episodes=40, seed=7)
 CITY = "synthetic:8:1"
@@ -56,12 +61,12 @@ def test_row__is_an_agent_and_options_that_exist(row: Row) -> None:
         assert not row.train
         return
     for form in (row, small(row)):
-        asked = tyro.cli(training._train_module().Settings, args=form.options())
+        asked = tyro.cli(train_module().Settings, args=form.training(CITY).options())
         chosen = getattr(asked, row.agent.replace("-", "_"))
         assert asked.timesteps == form.timesteps
         for name, value in form.train.items():
             assert getattr(chosen, name) == value
-        assert json.loads(json.dumps(vars(chosen))) == training.settings_today(form)
+        assert json.loads(json.dumps(vars(chosen))) == form.training(CITY).settings_today()
     aims = getattr(chosen, "constrained", True)
     assert aims == row.constrained
 
@@ -135,19 +140,24 @@ def test_score__is_kept_small_and_read_back_unless_the_storms_changed(tmp_path: 
     row = next(row for row in ROWS if row.label == "nearest")
     place, held = Place.of(CITY), Held(1_000, 7)
     facts, episodes = scores.play(row, place, held)
-    file = scores.score_file(tmp_path, row, place, 0)
-    scores.write_score(file, facts, episodes)
-    read = scores.load_score(file, row, held)
+    cells = Cells("table", tmp_path / "results", tmp_path / "cells")
+    key = scores.key_of(row, place, held, 0)
+    scores.keep_score(cells, key, facts, episodes)
+    read = scores.load_score(cells, key, row)
     assert read is not None
+    assert read.facts == json.loads(json.dumps(plain(facts)))
     assert read.facts["mean_outage_h"] == episodes["mean_outage_h"].mean()
-    for key, values in episodes.items():
-        assert_allclose(read.episodes[key], values, atol=0.005 + 1e-9)
-    assert file.stat().st_size + file.with_suffix(".npz").stat().st_size < 7_000
-    assert scores.load_score(file, row, Held(1_000, 8)) is None
-    assert scores.load_score(file.with_name("9.json"), row, held) is None
-    data = file.with_suffix(".npz").read_bytes()
-    scores.write_score(file, facts, episodes)
-    assert file.with_suffix(".npz").read_bytes() == data
+    for name, values in episodes.items():
+        assert_allclose(read.episodes[name], values, atol=0.005 + 1e-9)
+    (file,) = cells.collect()
+    assert file.name == "table-synthetic-8-1.json"
+    assert file.stat().st_size < 13_000  # 2,000 numbers of four digits, and the facts
+    assert scores.load_score(cells, scores.key_of(row, place, Held(1_000, 8), 0), row) is None
+    assert scores.load_score(cells, scores.key_of(row, place, held, 9), row) is None
+    data = file.read_bytes()
+    scores.keep_score(cells, key, facts, episodes)
+    assert cells.collect() == []
+    assert file.read_bytes() == data
 
 
 def test_facts__name_no_folder_of_this_machine(tmp_path: Path) -> None:
@@ -158,15 +168,21 @@ def test_facts__name_no_folder_of_this_machine(tmp_path: Path) -> None:
     place = Place.of(str(tmp_path / "our_city"))
     facts, _ = scores.play(row, place, HELD)
     assert place.slug == "our_city"
-    assert str(tmp_path) not in json.dumps(scores.plain(facts))
+    assert str(tmp_path) not in json.dumps(plain(facts))
 
 
 def test_settings__added_later_change_no_old_run_but_a_changed_default_does() -> None:
-    today = training.settings_today(QUICK)
+    today = QUICK.training(CITY).settings_today()
     old = {name: value for name, value in today.items() if name != "width"}
-    assert training.same_settings(old, today)
-    assert not training.same_settings({**old, "learning_rate": 1.0}, today)
-    assert training.changed_settings({**old, "learning_rate": 1.0}, today) == ["learning_rate"]
+    assert changed_settings(old, today) == []
+    assert changed_settings({**old, "learning_rate": 1.0}, today) == ["learning_rate"]
+    is_own = QUICK.training(CITY).job("quick", Path("runs"), 0).is_own
+    run = RunSettings(
+        env_id="Restoration-v0", agent="maskable-ppo", seed=0, timesteps=256, num_envs=8, eval_freq=1, eval_episodes=1,
+        checkpoint_freq=1,
+    )  # fmt: skip
+    assert is_own(replace(run, learner=old))
+    assert not is_own(replace(run, learner={**old, "learning_rate": 1.0}))
 
 
 # numbers
@@ -250,7 +266,7 @@ def test_line__is_what_its_formulas_say() -> None:
     assert (sta_sac.on_gpu, ropu.on_gpu) == (False, False)
     on_gpu = next(line for line in example().lines if line.row.label == "EPOPR as printed")
     assert (on_gpu.training_min, on_gpu.on_gpu) == (10.0, True)  # by the clock: a processor that waits says nothing
-    assert "| 10.0 g |" in tables.markdown([example()], (), "command", None)
+    assert "| 10.0 g |" in tables.body([example()], (), "command", None)
     assert ropu.holds == "0 of 5, no aim"
     assert planner.holds == "yes"
     margin = next(m for m in table.margins if m.label == "STA-SAC")
@@ -293,7 +309,7 @@ def test_across__takes_rows_that_all_cities_have_relative_to_their_planners() ->
 
 def test_markdown__has_a_row_each_the_margins_of_epopr_and_the_figure() -> None:
     table = example()
-    text = tables.markdown([table], (), "python benchmarks/restoration_table.py", "img/results.png")
+    text = tables.body([table], (), "python -m benchmarks.restoration.table", "img/results.png")
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     assert len(lines) == 2 + 3 + len(table.lines)
     assert len({line.count("|") for line in lines}) == 1
@@ -331,38 +347,43 @@ def test_figure__shows_every_row_once_without_overlapping_names(tmp_path: Path) 
 
 
 def test_command__names_what_decides_the_table_only() -> None:
-    plain = door.Settings(
-        cities=("default", "/somewhere/our_city"), frontier=True, jobs=2, docs=Path("docs/results.md")
-    )
-    assert door.command(plain) == "python benchmarks/restoration_table.py --cities default our_city --frontier"
+    usual = door.Settings(cities=("default", "/somewhere/our_city"), frontier=True, jobs=2, docs=Path("docs"))
+    assert door.command(usual) == "python -m benchmarks.restoration.table --cities default our_city --frontier"
+    small = replace(usual, small=True, **door.SMALL_DEFAULTS)
+    assert door.command(small) == "python -m benchmarks.restoration.table --frontier --small"
 
 
 # whole runs
 
 
 def small_run(folder: Path, *words: str) -> list[str]:
-    return ["--small", "--runs-dir", str(folder / "runs"), "--results", str(folder / "results"), *words]
+    return ["--small", "--runs-dir", str(folder / "runs"), *kept_in(folder), *words]
+
+
+def kept_in(folder: Path) -> list[str]:
+    return ["--results", str(folder / "results"), "--cells", str(folder / "cells")]
 
 
 @pytest.mark.slow
-def test_small__trains_scores_writes_and_is_not_done_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = tmp_path / "docs" / "results.md"
-    page.parent.mkdir()
-    page.write_text("above\n<!-- restoration_table:begin -->\nold\n<!-- restoration_table:end -->\nbelow\n")
+def test_small__trains_scores_writes_and_is_not_done_twice(
+    tmp_path: Path, docs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     only = (
         ()
         if FULL
         else (*("--only", "nearest", "equity planner", "MaskablePPO-Lagrangian", "STA-SAC", "STA-SAC, looking ahead"),)
     )
-    words = small_run(tmp_path, *only, "--docs", str(page), "--figure", str(tmp_path / "docs" / "img" / "table.png"))
+    words = small_run(tmp_path, *only, "--docs", str(docs))
     assert door.main(words) == 0
     capsys.readouterr()
+    page = docs / "results" / "tables" / "restoration-table.md"
     text = page.read_text()
-    assert text.startswith(
-        "above\n<!-- restoration_table:begin -->\nMade by `python benchmarks/restoration_table.py --small`"
-    )
-    assert "![Mean outage against mean gap](img/table.png)" in text
-    content = json.loads((tmp_path / "results" / "table.json").read_text())
+    assert "\n# The main paper's table\n" in text
+    assert "\nMade by `python -m benchmarks.restoration.table --small`" in text
+    assert "![Mean outage against mean gap](../../img/results.png)" in text
+    assert (docs / "img" / "results.png").stat().st_size > 10_000
+    assert "<!-- restoration:begin -->\n| agent | mean outage (h) |" in (docs / "results" / "README.md").read_text()
+    content = json.loads(page.with_suffix(".json").read_text())
     found = content["cities"]["synthetic-8-1"]["rows"]
     assert set(found["STA-SAC"]["seeds"]) == {"0", "1"}
     assert found["STA-SAC"]["training_min"] > 0
@@ -371,27 +392,33 @@ def test_small__trains_scores_writes_and_is_not_done_twice(tmp_path: Path, capsy
     assert ahead["outage_h"] != found["STA-SAC"]["outage_h"]
     if FULL:
         assert set(found) == {row.label for row in ROWS if row.lacking() is None}
-    stamps = {file: file.stat().st_mtime_ns for file in (tmp_path / "results").rglob("*.npz")}
+    stamps = {file: file.stat().st_mtime_ns for file in (tmp_path / "cells").rglob("[0-9]*.json")}
+    assert stamps
     assert door.main([*words, "--table-only"]) == 0
     assert door.main(words) == 0
-    assert stamps == {file: file.stat().st_mtime_ns for file in (tmp_path / "results").rglob("*.npz")}
+    assert page.read_text() == text
+    assert stamps == {file: file.stat().st_mtime_ns for file in (tmp_path / "cells").rglob("[0-9]*.json")}
+    page.unlink()
+    door.write_pages(Cells(door.BENCHMARK, tmp_path / "results", tmp_path / "none"), docs)  # of what is collected
+    assert page.read_text() == text
     assert door.main([*words, "--table-only", "--eval-seed", "1"]) == 2
     assert "no scores of these rows on 64 storms of seed 1" in capsys.readouterr().err
 
 
 def test_seed__that_has_ended_is_found_and_one_of_other_settings_is_not(tmp_path: Path) -> None:
-    trainer = training.Trainer(in_process=True)
-    run, spent = training.train_seed(trainer, QUICK, CITY, tmp_path, 3)
+    trainer = Trainer(in_process=True)
+    job = QUICK.training(CITY).job("quick", tmp_path, 3)
+    run, spent = train_to_end(trainer, job)
     assert run.settings.seed == 3
     assert spent.cpu_s is not None
     assert spent.wall_s is not None
     assert spent.wall_s >= 0
-    assert training.steps_done(tmp_path) == 256
+    assert job.steps_done() == 256
     trainer.stop()  # from here on any training would raise
-    again, spent_again = training.train_seed(trainer, QUICK, CITY, tmp_path, 3)
+    again, spent_again = train_to_end(trainer, job)
     assert (again.folder, spent_again) == (run.folder, spent)
-    with pytest.raises(training.Stopping):
-        training.train_seed(trainer, replace(QUICK, train={"learning_rate": 0.1}), CITY, tmp_path, 3)
+    with pytest.raises(Stopping):
+        train_to_end(trainer, replace(QUICK, train={"learning_rate": 0.1}).training(CITY).job("quick", tmp_path, 3))
 
 
 def test_seeds_of_other_settings__are_left_out_and_named(
@@ -401,11 +428,11 @@ def test_seeds_of_other_settings__are_left_out_and_named(
     monkeypatch.setattr(door, "ROWS", (QUICK, nearest))
     held = Held(8, 12_345)
     facts, episodes = scores.play(nearest, place, held)
-    scores.write_score(scores.score_file(tmp_path, nearest, place, 0), facts, episodes)
-    old = {**training.settings_today(QUICK), "width": 7}
-    file = scores.score_file(tmp_path, QUICK, place, 0)
-    scores.write_score(file, {**facts, "learner": old}, episodes)
-    assert door.main(["--cities", CITY, "--episodes", "8", "--table-only", "--results", str(tmp_path)]) == 0
+    cells = Cells(door.BENCHMARK, tmp_path / "results", tmp_path / "cells")
+    scores.keep_score(cells, scores.key_of(nearest, place, held, 0), facts, episodes)
+    old = {**QUICK.training(CITY).settings_today(), "width": 7}
+    scores.keep_score(cells, scores.key_of(QUICK, place, held, 0), {**facts, "learner": old}, episodes)
+    assert door.main(["--cities", CITY, "--episodes", "8", "--table-only", *kept_in(tmp_path)]) == 0
     out, err = capsys.readouterr()
     assert "quick" not in out
     assert "left out: synthetic-8-1: quick seed 0 was trained with another width than today's" in err
@@ -425,8 +452,7 @@ def test_failure__is_told_at_the_end_and_keeps_nothing_back(
         "0",
         "--runs-dir",
         str(tmp_path),
-        "--results",
-        str(tmp_path),
+        *kept_in(tmp_path),
     ]
     assert door.main(words) == 1
     out, err = capsys.readouterr()
@@ -448,8 +474,8 @@ KILLED = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from dataclasses import replace
-import restoration_table as door
-from results_table.rows import Row
+from benchmarks.restoration.table import command as door
+from benchmarks.restoration.table.rows import Row
 row = Row(label="quick", agent="maskable-ppo", group="learners", kind="learner", timesteps=6_144, seeds=1,
           env={"predictor": "none"}, train={"n_steps": 16, "n_epochs": 1},
           run={"num_envs": 8, "eval_episodes": 8, "eval_freq": 2_048, "checkpoint_freq": 512})
@@ -460,8 +486,8 @@ sys.exit(door.main(sys.argv[2:]))
 
 def command_of(folder: Path) -> list[str]:
     words = ["--cities", CITY, "--episodes", "8", "--jobs", "1"]
-    words += ["--runs-dir", str(folder / "runs"), "--results", str(folder / "results")]
-    return [sys.executable, "-c", KILLED, str(ROOT / "benchmarks"), *words]
+    words += ["--runs-dir", str(folder / "runs"), *kept_in(folder)]
+    return [sys.executable, "-c", KILLED, str(ROOT), *words]
 
 
 @pytest.fixture(scope="module")
@@ -493,7 +519,12 @@ def test_kill__the_same_command_goes_on_to_the_same_numbers(how: str, whole: Pat
     assert len(list(killed.glob("runs/**/settings.json"))) == 1  # the run went on, none was begun anew
     log = (folder / "train.log").read_text()
     assert log.count("Trained maskable-ppo") == 1
-    facts = [json.loads(next(f.glob("results/synthetic-8-1/*/0.json")).read_text()) for f in (whole, killed)]
+    facts = [
+        next(iter(json.loads((f / "results" / "restoration" / "table-synthetic-8-1.json").read_text()).values()))[
+            "result"
+        ]
+        for f in (whole, killed)
+    ]
     for key in ("mean_outage_h", "gap_h", "violation_rate"):
         assert facts[0][key] == facts[1][key]
     assert (facts[1]["training"]["cpu_s"] is None) == (how != "stopped")

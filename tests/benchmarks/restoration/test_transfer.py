@@ -5,21 +5,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import transfer as door
+
+from benchmarks.kit.cells import Cells
+from benchmarks.restoration import transfer as door
 
 
 def run(tmp_path: Path, *options: str, cities: tuple[str, ...] = ("synthetic:5:1",)) -> int:
     place = () if "--cities" in options else ("--cities", *cities)
     limits = () if "--limits" in options else ("--limits", "3", "9")
     episodes = () if "--episodes" in options else ("--episodes", "3")
-    return door.main([*place, *limits, *episodes, "--results", str(tmp_path / "kept"), *options])
+    kept = ("--results", str(tmp_path / "results"), "--cells", str(tmp_path / "cells"))
+    return door.main([*place, *limits, *episodes, *kept, *options])
 
 
-def test_table__has_every_city_limit_and_agent_and_compares_on_the_same_storms(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("<!-- here:begin -->\n<!-- here:end -->\n")
-    figure = tmp_path / "img" / "limits.png"
-    options = ("--docs", str(page), "--block", "here", "--figure", str(figure))
+def cells_of(tmp_path: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in (tmp_path / "cells").rglob("*.json")}
+
+
+def test_table__has_every_city_limit_and_agent_and_compares_on_the_same_storms(tmp_path: Path, docs: Path) -> None:
+    page = docs / "results" / "tables" / "restoration-some-limits.md"
+    options = ("--docs", str(docs), "--table", "some-limits", "--figure")
     assert (
         run(tmp_path, "--agents", "nearest", "equity-planner", *options, cities=("synthetic:5:1", "synthetic:6:2")) == 0
     )
@@ -29,17 +34,21 @@ def test_table__has_every_city_limit_and_agent_and_compares_on_the_same_storms(t
     assert [line[2] for line in lines if line[2]] == ["3", "9"] * 2
     assert [line[1] for line in lines if line[1]] == ["5", "5", "6", "6"]
     assert all(line[-1].startswith("+0.0 % [+0.0, +0.0]") for line in lines[2::3])  # the planner against itself
-    assert "![Mean outage against mean gap at several limits](img/limits.png)" in page.read_text()
-    assert figure.stat().st_size > 10_000
+    text = page.read_text()
+    assert "![Mean outage against mean gap at several limits](../../img/some_limits.png)" in text
+    assert (docs / "img" / "some_limits.png").stat().st_size > 10_000
+    page.unlink()
+    door.write_pages(Cells(door.BENCHMARK, tmp_path / "results", tmp_path / "none"), docs)  # of what is collected
+    assert page.read_text() == text
 
 
 def test_play__reads_what_was_played_and_plays_anew_what_differs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(tmp_path, "--agents", "nearest") == 0
-    kept = {file: file.read_bytes() for file in (tmp_path / "kept").iterdir()}
+    kept = cells_of(tmp_path)
     assert len(kept) == 4
-    facts = json.loads(next(iter(kept.values())))
+    facts = json.loads(next(iter(kept.values())))["result"]
     assert len(facts["outage_h"]) == len(facts["gap_h"]) == 3
 
     def refuse(*args: object, **kwargs: object) -> None:
@@ -50,7 +59,12 @@ def test_play__reads_what_was_played_and_plays_anew_what_differs(
         assert run(tmp_path, "--agents", "nearest") == 0
         with pytest.raises(AssertionError, match="played again"):
             run(tmp_path, "--agents", "nearest", "--seed", "7")
-    assert {file: file.read_bytes() for file in (tmp_path / "kept").iterdir()} == kept
+    assert cells_of(tmp_path) == kept
+    for file in kept:
+        file.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(door, "evaluate", refuse)
+        assert run(tmp_path, "--agents", "nearest") == 0  # what is collected is found as well
 
 
 def test_weights_of__tell_two_states_of_an_agent_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,19 +85,20 @@ def test_weights_of__tell_two_states_of_an_agent_apart(tmp_path: Path, monkeypat
     assert door.weights_of("nearest") == ""
 
 
-def test_table__of_shocks_pools_the_seeds_of_an_agent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("<!-- here:begin -->\n<!-- here:end -->\n")
+def test_table__of_shocks_pools_the_seeds_of_an_agent(
+    tmp_path: Path, docs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = docs / "results" / "tables" / "restoration-here.md"
     agents = ("--agents", "mine=sta-sac:default", "mine=sta-sac:generalist", "equity-replanner")
-    where = ("--limits", "5", "--shocks", "0", "0.7", "--docs", str(page), "--block", "here")
+    where = ("--limits", "5", "--shocks", "0", "0.7", "--docs", str(docs), "--table", "here")
     assert run(tmp_path, *agents, *where) == 0
     lines = [[c.strip() for c in line.split("|")[1:-1]] for line in page.read_text().splitlines() if line[:1] == "|"]
     assert lines[0][2:5] == ["limit h", "shock", "agent"]
     assert [line[3] for line in lines[2::3]] == ["none", "0.7"]
     assert [line[4] for line in lines[3::3]] == ["mine (2 seeds)"] * 2
-    kept = [json.loads(file.read_text()) for file in (tmp_path / "kept").iterdir()]
+    kept = [json.loads(text) for file, text in cells_of(tmp_path).items() if file.stem != "here"]
     assert len(kept) == 8
-    mine = np.mean([k["outage_h"] for k in kept if k["agent"].startswith("mine")])
+    mine = np.mean([k["result"]["outage_h"] for k in kept if k["cell"]["agent"].startswith("mine")])
     shown = np.mean([float(line[5].split(" ")[0]) for line in lines[3::3]])
     assert shown == pytest.approx(mine, abs=0.01)
     assert run(tmp_path, "--agents", "mine=sta-sac:default", "mine=sta-sac:default") == 2
@@ -94,12 +109,10 @@ def test_table__of_shocks_pools_the_seeds_of_an_agent(tmp_path: Path, capsys: py
 
 
 def test_rows__say_by_how_much_a_limit_is_exceeded() -> None:
-    from stormgym.envs.data import resolve_city
-
     outage = np.array([[10.0, 12.0]])
     planner = door.Played("equity-planner", outage, np.array([[4.0, 4.0]]), 5.0)
     agent = door.Played("it", 1.1 * outage, np.array([[6.0, 6.0]]), 5.0)
-    first, second = door.rows([door.Place("here", resolve_city("synthetic:6:1"), planner, (agent,))])
+    first, second = door.rows([door.Place("here", 6, planner, (agent,))])
     assert first[6] == "yes"
     assert second[6] == "no, +20 %"
     assert second[7] == "+10.0 % [+10.0, +10.0]"
@@ -119,3 +132,11 @@ def test_door__tells_what_is_wrong(
 ) -> None:
     assert run(tmp_path, *options) == 2
     assert message in capsys.readouterr().err
+
+
+def test_key__is_that_of_the_published_cells() -> None:
+    city, settings = door.resolve_city("default"), door.Settings(agents=())
+    collected = Cells(door.BENCHMARK).all_keys()
+    for limit in (None, 4.0, 20.0):
+        assert door.key_of("equity-planner", "default", city, door.storms_of(limit, 0.0), settings) in collected
+    assert door.key_of("equity-replanner", "default", city, door.storms_of(None, 0.7), settings) in collected

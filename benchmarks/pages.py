@@ -1,0 +1,62 @@
+"""Write every generated page of the docs again, from the collected results alone; nothing is measured.
+
+    python -m benchmarks.pages
+
+Each benchmark keeps what its pages are made of (see `benchmarks.kit.cells`). A test holds the committed pages to this.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import tyro
+
+from benchmarks.dispatch import storms
+from benchmarks.dispatch.forecasts import command as dispatch_forecasts
+from benchmarks.kit.cells import LOCAL, RESULTS, Cells
+from benchmarks.restoration import lookahead, transfer
+from benchmarks.restoration.table import command as table
+from benchmarks.undergrounding import learners, trilevel_speed
+from benchmarks.undergrounding.forecasts import command as undergrounding_forecasts
+from benchmarks.undergrounding.plans import command as plans
+
+BENCHMARKS: tuple[ModuleType, ...] = (
+    table,
+    transfer,
+    lookahead,
+    dispatch_forecasts,
+    storms,
+    plans,
+    undergrounding_forecasts,
+    learners,
+    trilevel_speed,
+)
+"""Benchmarks with pages. Each has `BENCHMARK`, the name of its cells, and `write_pages(cells, docs)`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Write every generated page again."""
+
+    docs: Path = Path("docs")
+    """Folder of the docs."""
+    results: Path = RESULTS
+    """Folder of the collected results."""
+    cells: Path = LOCAL
+    """Folder of results that are not collected yet; of one key they win."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line."""
+    settings = tyro.cli(Settings, args=arguments, description=__doc__)
+    for benchmark in BENCHMARKS:
+        benchmark.write_pages(Cells(benchmark.BENCHMARK, settings.results, settings.cells), settings.docs)
+        print(benchmark.BENCHMARK)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
