@@ -72,7 +72,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "training.maskable_dqn": ("learners.maskable_dqn",),
         "training.mixed": ("envs.adapters.sb3_mixed", "mixed"),
         "training.networks": ("attention.heads", "restoration.network.extractor"),
-        "training.runs": ("runs", "files"),
+        "training.runs": ("runs", "files", "versions"),
         "training.settings": ("learners.settings", "sta_sac.settings", "attention_pg.settings"),
         "training.undergrounding_networks": ("undergrounding.network",),
         "training.vec_env": ("envs.adapters.sb3",),
@@ -88,7 +88,7 @@ NAMES: dict[str, tuple[str, ...]] = {
 }
 """Modules that exist, and where names that left them are now."""
 
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {f"{_AGENTS}.training.runs:versions": "run_versions"}
 """New names of what is called otherwise now, by "old module:old name"."""
 
 

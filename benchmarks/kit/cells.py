@@ -23,7 +23,7 @@ from typing import Any, ClassVar, TypeVar
 
 from stormgym.agents.evaluation.summary import plain
 from stormgym.agents.files import write_atomically
-from stormgym.agents.runs import versions
+from stormgym.agents.versions import run_versions
 
 RESULTS = Path("benchmarks/results")
 LOCAL = Path("runs/cells")
@@ -184,5 +184,5 @@ def _read(file: Path) -> Kept:
 @lru_cache(maxsize=1)
 def stamp() -> dict[str, Any]:
     """What measures today: versions, and the commit of the source tree."""
-    found = versions()
+    found = run_versions()
     return {name: found.get(name) for name in STAMPED}

@@ -22,9 +22,10 @@ from benchmarks.restoration.table.rows import ENV_ID, SPLIT, Row
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.evaluation.summary import OVER_LIMIT_TOLERANCE
 from stormgym.agents.lineup import resolve_agents
-from stormgym.agents.runs import VERSIONS, Run, versions
+from stormgym.agents.runs import VERSIONS, Run
 from stormgym.agents.statistics import mean_estimate, wilson_interval
 from stormgym.agents.training.pool import TrainingTime
+from stormgym.agents.versions import run_versions
 from stormgym.envs.data import City, resolve_city
 from stormgym.envs.making import episode_seeds, make_batch
 
@@ -152,7 +153,7 @@ def play(
         facts[key], facts[f"{key}_ci"] = estimate.value, [estimate.low, estimate.high]
     share = wilson_interval(over, held.episodes)
     facts["violation_rate"], facts["violation_rate_ci"] = share.value, [share.low, share.high]
-    made_by = versions()
+    made_by = run_versions()
     if run is not None:
         made_by = json.loads((run.folder / VERSIONS).read_text(encoding="utf-8"))
         facts["learner"] = run.settings.learner
