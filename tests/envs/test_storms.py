@@ -1,4 +1,4 @@
-"""Storms over counties: their weather and rates, seeds, profiles, and the limit that each profile has."""
+"""Storms over counties: weather, waves, and errors that name the number."""
 
 from dataclasses import replace
 from itertools import product
@@ -10,8 +10,7 @@ import pytest
 from scipy.optimize import least_squares
 
 from stormgym.envs.dispatch.generators import StormProfile
-from stormgym.envs.dispatch.profiles import half_of_doing_nothing, resolve_profile, unserved_gap
-from stormgym.envs.equity import group_means
+from stormgym.envs.dispatch.profiles import resolve_profile
 from stormgym.envs.storms import AMPLITUDE, COVARIATES
 
 NAMES = ("A", "B", "ten", "synthetic:12:3")
@@ -72,29 +71,6 @@ def test_draw__has_the_spread_that_the_profile_says() -> None:
     np.testing.assert_allclose(calm.transmission, 0.3 * profile.rate)
     np.testing.assert_allclose(calm.restoration, 0.1 * profile.rate)
     np.testing.assert_allclose(calm.covariates[..., :3], np.broadcast_to([20.0, 10.0, 0.5], (3, 3, 3)))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_profiles__have_three_groups_and_a_limit_of_half_of_doing_nothing(name: str) -> None:
-    profile = resolve_profile(name)
-    assert set(profile.group.tolist()) == {0, 1, 2}
-    assert profile.cost_limit == half_of_doing_nothing(profile)
-    unserved = profile.draw(streams(2_000, seed=1)).out[:, 1:].sum(axis=1)
-    assert 0.5 * unserved_gap(unserved, profile).mean() == pytest.approx(profile.cost_limit, rel=0.1)
-
-
-def test_unserved_gap__of_one_county_a_group_is_the_largest_difference() -> None:
-    profile = resolve_profile("A")
-    unserved = np.array([[3_200.0, 4_000.0, 700.0], [0.0, 0.0, 0.0]])
-    means = group_means(unserved / profile.population, profile.group, 3)
-    np.testing.assert_allclose(unserved_gap(unserved, profile), np.ptp(means, axis=1))
-    np.testing.assert_allclose(unserved_gap(unserved, profile), [1.5, 0.0])
-
-
-@pytest.mark.parametrize("name", ["C", "", "synthetic:2:0", "synthetic:5", "synthetic:401:0"])
-def test_resolve_profile__unknown_names_say_what_there_is(name: str) -> None:
-    with pytest.raises(ValueError, match=r"profile .*synthetic:K:SEED"):
-        resolve_profile(name)
 
 
 @pytest.mark.parametrize(

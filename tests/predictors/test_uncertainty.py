@@ -1,4 +1,4 @@
-"""Sets of storms: life cycle, coverage at stated false-alarm rates, maximum against a solver, samples, messages."""
+"""Conformal sets of storms: life cycle, hand-computed bounds, coverage, who takes them, and errors."""
 
 import pickle
 import warnings
@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
-from scipy.optimize import linprog
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
@@ -43,30 +42,6 @@ def made(n_calibration: int = 120, **kwargs: Any) -> ConformalPolytope:
     return model.conformalize(*storms(n_calibration, rng))
 
 
-def random_set(rng: np.random.Generator, k: int) -> UncertaintySet:
-    low = rng.uniform(-1, 2, k)
-    high = low + rng.uniform(0, 3, k) * (rng.random(k) < 0.9)
-    ends = low.sum() + np.sort(rng.uniform(0, 1, 2)) * (high - low).sum()
-    return UncertaintySet(low, high, np.asarray(ends[0]), np.asarray(ends[1]))
-
-
-# The set
-
-
-def test_maximise__is_the_linear_program() -> None:
-    rng = np.random.default_rng(1)
-    for _ in range(60):
-        k = int(rng.integers(1, 8))
-        one, w = random_set(rng, k), rng.normal(size=k)
-        rows, right = np.stack([np.ones(k), -np.ones(k)]), [float(one.total_upper), -float(one.total_lower)]
-        exact = linprog(-w, A_ub=rows, b_ub=right, bounds=np.stack([one.lower, one.upper], axis=1))
-        value, storm = one.maximise(w)
-        assert value == pytest.approx(-exact.fun, abs=1e-9)
-        assert w @ storm == pytest.approx(value)
-        slack = UncertaintySet(one.lower - 1e-9, one.upper + 1e-9, one.total_lower - 1e-9, one.total_upper + 1e-9)
-        assert slack.contains(storm)
-
-
 def test_maximise__many_sets_at_once_and_infinite_ends() -> None:
     sets = made().predict_set(storms(5, np.random.default_rng(2))[0])
     values, found = sets.maximise(SIZE)
@@ -76,35 +51,6 @@ def test_maximise__many_sets_at_once_and_infinite_ends() -> None:
         assert sets[e].maximise(SIZE)[0] == pytest.approx(values[e])
     one = UncertaintySet(np.array([1.0, 2.0]), np.array([np.inf, 5.0]), np.asarray(0.0), np.asarray(10.0))
     assert one.maximise([3.0, 1.0])[1].tolist() == [8.0, 2.0]
-
-
-def test_sample__is_inside_and_even() -> None:
-    rng = np.random.default_rng(3)
-    for seed in range(6):
-        one = random_set(rng, 5)
-        drawn = one.sample(200, random_state=seed)
-        slack = UncertaintySet(one.lower - 1e-9, one.upper + 1e-9, one.total_lower - 1e-9, one.total_upper + 1e-9)
-        assert slack.contains(drawn).all()
-    one = UncertaintySet(np.zeros(2), np.array([1.0, 2.0]), np.asarray(0.5), np.asarray(1.5))
-    drawn = one.sample(4000, random_state=0)
-    even = np.random.default_rng(0).uniform(size=(40000, 2)) * [1.0, 2.0]
-    even = even[one.contains(even)][:4000]
-    for column in range(2):  # false alarms: 1e-4 each
-        assert stats.ks_2samp(drawn[:, column], even[:, column]).pvalue > 1e-4
-    assert stats.ks_2samp(drawn.sum(axis=1), even.sum(axis=1)).pvalue > 1e-4
-
-
-def test_sample__a_point_and_a_fixed_total() -> None:
-    point = UncertaintySet(np.ones(3), np.ones(3), np.asarray(3.0), np.asarray(3.0))
-    assert (point.sample(4, random_state=0) == 1.0).all()
-    flat = UncertaintySet(np.zeros(3), np.ones(3), np.asarray(1.0), np.asarray(1.0))
-    drawn = flat.sample(50, random_state=0)
-    assert drawn.sum(axis=1) == pytest.approx(1.0)
-    assert drawn.std(axis=0).min() > 0.1  # pairs move where single regions cannot
-    np.testing.assert_array_equal(drawn, flat.sample(50, random_state=0))
-
-
-# Life cycle
 
 
 @pytest.mark.parametrize("method", ["ncp", "cp", "empirical"])
@@ -172,9 +118,6 @@ def test_default_network__has_the_papers_layers() -> None:
     assert default_network(3).regressor[-1].random_state == 3
 
 
-# Coverage
-
-
 def repeated(n_calibration: int, rounds: int, **kwargs: Any) -> tuple[np.ndarray, np.ndarray]:
     """Whether a fresh storm is in each region's bounds `[R, K]` and in the sum's `[R]`, R independent times."""
     rng = np.random.default_rng(9)
@@ -235,9 +178,6 @@ def test_coverage__report_counts() -> None:
     assert report.mean_width == pytest.approx((sets.upper - sets.lower).mean())
 
 
-# To the planner, and messages
-
-
 def test_planner__takes_a_set_as_it_is() -> None:
     one = made().predict_set(storms(1, np.random.default_rng(12))[0])[0]
     plan = solve_trilevel(SIZE, 1.0, 1.0, *one.bounds, budget=1.0, crew_budget=1.0)
@@ -294,22 +234,3 @@ def test_errors__of_arrays() -> None:
         model.predict_set(x)
     with pytest.raises(ValueError, match=r"X must have the 4 regions and 3 features of fit; got \(3, 3\)"):
         model.predict(x[:, :3])
-
-
-def test_errors__of_sets() -> None:
-    one, two = np.ones(2), np.full(2, 2.0)
-    with pytest.raises(ValueError, match=r"no storm fits: .*sum of lower 2 <= total_upper 1"):
-        UncertaintySet(one, two, np.asarray(0.0), np.asarray(1.0))
-    with pytest.raises(ValueError, match=r"no storm fits in set \(1,\)"):
-        UncertaintySet(np.stack([one, two]), np.stack([two, one]), np.zeros(2), np.full(2, 9.0))
-    with pytest.raises(ValueError, match=r"lower and upper must be \[..., K\]"):
-        UncertaintySet(one, np.ones(3), np.asarray(0.0), np.asarray(1.0))
-    wide = UncertaintySet(one, np.full(2, np.inf), np.asarray(0.0), np.asarray(np.inf))
-    with pytest.raises(ValueError, match=r"unbounded: region \[0\] and the total have no upper end"):
-        wide.maximise(one)
-    sets = UncertaintySet(np.stack([one, one]), np.stack([two, two]), np.zeros(2), np.full(2, 9.0))
-    assert len(sets) == 2
-    with pytest.raises(ValueError, match="sample takes one set; choose one of these 2"):
-        sets.sample(3)
-    with pytest.raises(ValueError, match="n_samples must be at least 1"):
-        sets[0].sample(0)

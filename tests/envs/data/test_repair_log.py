@@ -1,17 +1,16 @@
-"""RepairLog: the record, and reading a utility's outage export."""
+"""Past repairs: the record, and a utility's export with its times."""
 
 import copy
 import dataclasses
 import gzip
 import pickle
-import re
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from stormgym.envs.data import City, DataError, RepairLog
+from stormgym.envs.data import DataError, RepairLog
 
 CSV = """outage,region,start_time,duration_h,crew
 1,North,2020-01-05 10:00:00,2.0,3
@@ -37,9 +36,6 @@ def log(**change: object) -> RepairLog:
         "region_ids": ("a", "b", "c"),
     }
     return RepairLog(**(fields | change))  # type: ignore[arg-type]
-
-
-# -------------------- the record
 
 
 def test_log__counts_take_select_busiest() -> None:
@@ -106,9 +102,6 @@ def test_log__wrong_selection_is_an_error() -> None:
         log().select(["a", "z"])
     with pytest.raises(ValueError, match="n must be from 1 to 3, the number of regions with records; got 4"):
         log().busiest(4)
-
-
-# -------------------- the export
 
 
 def test_read__sorts_by_time_and_turns_local_times_into_utc(tmp_path: Path) -> None:
@@ -280,118 +273,3 @@ def test_read__missing_or_broken_file_is_an_error(tmp_path: Path) -> None:
     broken.write_bytes(gzip.compress(CSV.encode())[:-12])
     with pytest.raises(DataError, match="not a whole gzip file"):
         RepairLog.read_outage_log(broken, tz="UTC")
-
-
-# -------------------- a city from a log
-
-TOWNS = """town,lat,lon,income,people,note
-South,42.1,-72.5,40000,900,low
-North,42.3,-72.5,60000,100,
-East,42.2,-72.3,80000,100,x
-West,42.2,-72.7,90000,1,unused
-"""
-
-
-def three(tmp_path: Path) -> RepairLog:
-    return RepairLog.read_outage_log(
-        export(tmp_path, CSV + "4,East,2020-02-01,1.5,1\n"), tz="UTC", feature_columns=["crew"]
-    )
-
-
-def towns(tmp_path: Path, text: str = TOWNS) -> Path:
-    path = tmp_path / "towns.csv"
-    path.write_text(text)
-    return path
-
-
-def test_from_log__joins_terciles_depot_and_features(tmp_path: Path) -> None:
-    city = City.from_log(
-        three(tmp_path),
-        towns(tmp_path),
-        region_column="town",
-        income_column="income",
-        customers_column="people",
-    )
-    assert city.region_ids == ("East", "North", "South")
-    assert city.group.tolist() == [2, 1, 0]
-    assert city.customers is not None
-    assert city.customers.tolist() == [100.0, 100.0, 900.0]
-    np.testing.assert_allclose(city.depot_km, city.customers @ city.xy_km / 1100)
-    assert city.log.feature_names == ("x_km", "y_km", "depot_km", "people", "crew")
-    assert city.requests.tolist() == [1.0, 2.0, 1.0]
-    assert set(city.context) == {"income"}
-
-
-def test_from_log__depot_and_features_may_be_given(tmp_path: Path) -> None:
-    names = {"region_column": "town", "income_column": "income"}
-    city = City.from_log(
-        three(tmp_path),
-        towns(tmp_path),
-        depot=(42.3, -72.5),
-        features=["crew", "income"],
-        **names,  # type: ignore[arg-type]
-    )
-    np.testing.assert_allclose(city.depot_km, city.xy_km[1], atol=1e-9)
-    assert city.log.feature_names == ("crew", "income")
-    assert city.customers is None
-    default = City.from_log(three(tmp_path), towns(tmp_path), **names)  # type: ignore[arg-type]
-    np.testing.assert_allclose(default.depot_km, city.log.counts() @ city.xy_km / 4)  # centre of the records
-
-
-@pytest.mark.parametrize(
-    ("text", "what"),
-    [
-        (
-            TOWNS.replace("North", "Nord"),
-            "1 region.s. of the log have no row, the first is 'North'. Add the row",
-        ),
-        (TOWNS.replace("West", "East"), "line 5, column 'town'.*line 4 has it too; got 'East'"),
-        (TOWNS.replace("42.3,-72.5", "42.3,-272.5"), "line 3, column 'lon'.*in .-180, 180.; got '-272.5'"),
-        (
-            TOWNS.replace("42.3,-72.5", "142.3,-72.5"),
-            "line 3, column 'lat'.*in .-90, 90.; got '142.3'.*exchanged",
-        ),
-        (TOWNS.replace("42.3,-72.5", "nan,-72.5"), "line 3, column 'lat'.*got 'nan'"),
-        (TOWNS.replace("lon", "long"), "column 'lon' is missing.*Did you mean 'long'"),
-        (TOWNS.replace("60000", ""), "line 3, column 'income'.*got ''"),
-        (TOWNS.replace("income", "inc"), "column 'income' is missing.*column 'group'"),
-    ],
-)
-def test_from_log__bad_attributes_are_errors(tmp_path: Path, text: str, what: str) -> None:
-    with pytest.raises(DataError, match=what):
-        City.from_log(three(tmp_path), towns(tmp_path, text), region_column="town", income_column="income")
-
-
-def test_from_log__massachusetts(shared_data: Path, tmp_path: Path) -> None:
-    csv = shared_data / "ma_dpu_west_outage_log_2013_2023.csv.gz"
-    names = {"tz": "America/New_York", "region_column": "town", "time_column": "time_out"}
-    zero = re.escape(csv.name) + ".*must be above 0; got '0.0'.*drop_zero=True"
-    with pytest.warns(UserWarning, match="repeats"), pytest.raises(DataError, match=zero):
-        RepairLog.read_outage_log(csv, **names)  # type: ignore[arg-type]
-    with pytest.warns(UserWarning, match="repeats in autumn"):
-        whole = RepairLog.read_outage_log(
-            csv,
-            since="2017-01-01",
-            drop_zero=True,
-            time_features=("hour", "month", "requests_24h"),
-            **names,  # type: ignore[arg-type]
-        )
-    busy = whole.busiest(55)
-    assert (len(busy.region_ids), len(busy), int(busy.counts().min())) == (55, 17807, 179)
-    assert busy.time is not None
-    assert busy.time.min() >= np.datetime64("2017-01-01T05:00:00")  # local midnight
-    assert 2.0 < np.median(busy.repair_h) < 3.0
-    city = City.from_log(
-        busy,
-        shared_data / "ma_town_attributes.csv",
-        name="western Massachusetts",
-        region_column="town",
-        income_column="median_income_usd",
-        features=("x_km", "y_km", "depot_km", "aland_sqmi", "hour", "month", "requests_24h"),
-    )
-    assert np.bincount(city.group).tolist() == [18, 19, 18]
-    assert city.distance_km.max() < 200
-    city.save(tmp_path / "west")
-    again = City.load(tmp_path / "west")
-    assert again.fingerprint() == city.fingerprint()
-    np.testing.assert_array_equal(again.log.time, city.log.time)
