@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ import torch
 from stormgym.agents.policy import make_policy
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.settings import STASACSettings
-from stormgym.agents.sta_sac.teacher import teacher_of
+from stormgym.agents.sta_sac.teacher import Teacher, teacher_of
 from stormgym.envs.adapters.sb3 import make_vec_env
 
 CITY = "synthetic:7:1"
@@ -107,3 +109,36 @@ def test_teacher__has_at_most_half_of_the_training_and_imitation_moves_to_its_la
     assert model._stage().imitation_weight == 1.0
     for left, weight in ((0.5, 2.0), (0.25, 1.5)):
         assert model.teacher.imitation_weight(left, 224) == pytest.approx(weight)
+
+
+def test_teacher__is_made_of_the_settings_and_a_file_says_who_it_is(tmp_path: Path) -> None:
+    env = make_vec_env("Restoration-v0", 8, seed=0, city=CITY)
+    settings = STASACSettings(teacher="equity-planner", teacher_margin=0.2, teacher_steps=112, gradient_steps=1)
+    model = STASAC("STASACPolicy", env, settings, seed=0, device="cpu")
+    assert (model.teacher.policy.name, model.teacher.policy.margin) == ("equity-planner", 0.2)  # type: ignore[union-attr]
+    model.save(tmp_path / "begun")
+    assert STASAC.load(tmp_path / "begun", device="cpu").teacher.policy is None  # it acts, and needs no teacher
+    assert STASAC.load(tmp_path / "begun", env=env, device="cpu").teacher.policy.margin == 0.2  # type: ignore[union-attr]
+    model.learn(280)
+    model.save(tmp_path / "over")
+    again = STASAC.load(tmp_path / "over", env=env, device="cpu")
+    assert (again.teacher.policy, again.teacher.until) == (None, 112)  # its time is over
+
+
+def test_teacher__of_ones_own_is_handed_to_load_again(tmp_path: Path) -> None:
+    env = make_vec_env("Restoration-v0", 8, seed=0, city=CITY)
+    own = make_policy("nearest", env)
+    model = STASAC("STASACPolicy", env, STASACSettings(), teacher=own, seed=0, device="cpu")
+    assert model.teacher.policy is own
+    model.save(tmp_path / "model")
+    assert STASAC.load(tmp_path / "model", env=env, device="cpu").teacher.policy is None
+    assert STASAC.load(tmp_path / "model", env=env, device="cpu", own_teacher=own).teacher.policy is own
+
+
+def test_teacher__nobody_has_no_time() -> None:
+    teacher = Teacher(STASACSettings(), 4)
+    teacher.schedule(1_000, 28)
+    assert teacher.until == 0
+    teacher.take_rows(0, np.full(4, 7), np.ones(4, dtype=bool))
+    assert not teacher.plays
+    assert not teacher.rows.any()
