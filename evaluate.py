@@ -15,8 +15,10 @@ from typing import Annotated
 
 import tyro
 
-from stormgym.agents.evaluation.command import UsageError, run_evaluation, run_list, run_plan
-from stormgym.agents.evaluation.options import EnvOptions, shown_as
+from stormgym.agents.domain import PlanRequest
+from stormgym.agents.evaluation.command import run_evaluation, run_list, run_plan
+from stormgym.agents.evaluation.options import EnvOptions, shown_as, with_options
+from stormgym.agents.usage import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +28,8 @@ class Settings:
     env: str = "Restoration-v0"
     """Environment id."""
     agents: Annotated[str | None, shown_as("A,B,RUN_DIR")] = None
-    """Names (--list shows them), run folders or LABEL=RUN_DIR. Left out: all that need no training (--plan:
-    equity-planner)."""
+    """Names (--list shows them), run folders or LABEL=RUN_DIR. Left out: all that need no training (--plan: the
+    environment's planner)."""
     episodes: int = 500
     """Number of scenarios; all agents meet the same ones."""
     seed: int = 0
@@ -43,7 +45,7 @@ class Settings:
     list: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
     """List the agents that fit the environment, pretrained ones among them, and stop."""
     plan: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
-    """Plan instead of scoring: for the open jobs of today, or (Undergrounding-v0) which regions to bury."""
+    """Plan instead of scoring: the order of today's open jobs, or what to bury before the season."""
     jobs: Annotated[Path | None, shown_as("FILE")] = None
     """With --plan: CSV of open jobs. Left out: the city's jobs.csv, else the last record of every region."""
     csv: Annotated[Path | None, shown_as("FILE")] = None
@@ -60,8 +62,9 @@ NOT_LISTING = ("agents", "seed", "plan", *ONLY_PLAN, *ONLY_SCORING)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code (2 for a wrong name, path or option)."""
-    settings = tyro.cli(Settings, args=arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
+        settings = tyro.cli(with_options(Settings, words), args=words)
         kwargs = settings.environment.env_kwargs()
         _refuse_idle_options(settings)
         if settings.list:
@@ -70,11 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run_plan(
                 env_id=settings.env,
                 agents=settings.agents,
-                env_kwargs=kwargs,
-                jobs_file=settings.jobs,
+                request=PlanRequest(
+                    env_kwargs=kwargs, seed=settings.seed, jobs_file=settings.jobs, start=settings.start
+                ),
                 csv_file=settings.csv,
-                start=settings.start,
-                seed=settings.seed,
             )
         else:
             run_evaluation(
@@ -100,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _refuse_idle_options(settings: Settings) -> None:
     """Raise `UsageError` for an option that only another mode reads: a file left unwritten is no surprise then."""
     idle = NOT_LISTING if settings.list else ONLY_SCORING if settings.plan else ONLY_PLAN
-    default = Settings()
+    default = type(settings)()
     given = [name for name in idle if getattr(settings, name) != getattr(default, name)]
     given += settings.environment.env_kwargs() if settings.list else {}
     if given:

@@ -2,6 +2,7 @@
 
 python train.py --env Restoration-v0
 python train.py --env Restoration-v0 --agent ppo --timesteps 500000 --city FOLDER
+python train.py --env Restoration-v0 --seeds 5 --jobs 2
 python train.py --resume runs/Restoration-v0/sta-sac/RUN
 """
 
@@ -9,31 +10,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
-from stormgym.agents.attention_pg.settings import AttentionPGSettings
 from stormgym.agents.evaluation.options import EnvOptions, shown_as
-from stormgym.agents.sta_sac.settings import STASACPaperSettings, STASACSettings
-from stormgym.agents.training.settings import (
-    DQNSettings,
-    HRLDPDPSettings,
-    MaskableDQNSettings,
-    MaskablePPOSettings,
-    PPOSettings,
-    STAPPOSettings,
-)
+from stormgym.agents.runs import RunRequest
+from stormgym.agents.training.options import settings_asked, with_learners
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Train an agent on an environment, or (--resume) go on with a run."""
+    """Train an agent on an environment, or (--resume) go on with a run.
+
+    Options of an agent: python train.py --agent NAME --help. Agents that learn: python evaluate.py --list.
+    """
 
     env: str = "Restoration-v0"
-    """Environment id: one of this suite, or any registered one for ppo and dqn."""
+    """Environment id: one of this suite, or any registered one (module:Name-v0) for ppo and dqn."""
     agent: Annotated[str | None, shown_as("NAME")] = None
     """An agent that learns: sta-sac, maskable-ppo, attention-pg, ... (a wrong name lists all). Left out: the agent that
     fits the environment."""
@@ -41,6 +37,10 @@ class Settings:
     """Environment steps of the whole run. Left out: a small budget of the agent's own."""
     seed: int = 0
     """Decides networks, exploration and training scenarios."""
+    seeds: Annotated[int | None, shown_as("N")] = None
+    """Train N seeds, from --seed on, each a run of its own; the same command goes on with those that were stopped."""
+    jobs: int = 1
+    """With --seeds: runs side by side, one process each."""
     resume: Annotated[Path | None, shown_as("RUN")] = None
     """Run folder to go on with, with its own settings; --timesteps may name a larger total."""
     num_envs: Annotated[int | None, shown_as("N")] = None
@@ -64,15 +64,6 @@ class Settings:
     progress: bool = True
     """Show a progress bar (on a terminal)."""
     environment: tyro.conf.OmitArgPrefixes[EnvOptions] = field(default_factory=EnvOptions)
-    sta_sac: STASACSettings = field(default_factory=STASACSettings)
-    sta_sac_paper: STASACPaperSettings = field(default_factory=STASACPaperSettings)
-    sta_ppo: STAPPOSettings = field(default_factory=STAPPOSettings)
-    ppo: PPOSettings = field(default_factory=PPOSettings)
-    dqn: DQNSettings = field(default_factory=DQNSettings)
-    maskable_ppo: MaskablePPOSettings = field(default_factory=MaskablePPOSettings)
-    maskable_dqn: MaskableDQNSettings = field(default_factory=MaskableDQNSettings)
-    hrl_dpdp: HRLDPDPSettings = field(default_factory=HRLDPDPSettings)
-    attention_pg: AttentionPGSettings = field(default_factory=AttentionPGSettings)
 
 
 FREE_ON_RESUME = ("resume", "timesteps", "final_episodes", "compare", "progress")
@@ -80,9 +71,10 @@ FREE_ON_RESUME = ("resume", "timesteps", "final_episodes", "compare", "progress"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code (2 for a wrong name, path or option; 130 after Ctrl-C)."""
-    settings = tyro.cli(Settings, args=arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    settings = tyro.cli(with_learners(Settings, words), args=words)
     try:
-        return _run(settings)
+        return _run(settings) if settings.seeds is None else _run_seeds(settings, words)
     except KeyboardInterrupt:
         print(
             "train.py: stopped at once; --resume goes on from the last checkpoint, if there is one",
@@ -91,79 +83,105 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(settings: Settings) -> int:
-    from rich.console import Console
+def _run(settings: Any) -> int:
+    from stormgym.agents.terminal import make_console, status_console
+    from stormgym.agents.training import command
+    from stormgym.agents.usage import UsageError
 
-    from stormgym.agents.training import command as door
-
-    out, err = door.make_console(), Console(stderr=True, emoji=False)
+    out, err = make_console(), status_console()
     try:
-        if settings.resume is not None:
-            plain = Settings()
-            names = [f.name for f in fields(settings) if f.name not in FREE_ON_RESUME]
-            changed = [name for name in names if getattr(settings, name) != getattr(plain, name)]
-            if changed:
-                options = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
-                raise door.UsageError(f"--resume goes on with the run's own settings; leave out {options}")
-            training = door.resume(
-                settings.resume,
-                settings.timesteps,
-                err,
-                final_episodes=settings.final_episodes,
-                compare=settings.compare,
-            )
-        else:
-            with door.usage_errors():
-                env_kwargs = settings.environment.env_kwargs()
-            training = door.start_run(
-                env_id=settings.env,
-                agent=settings.agent,
-                learner_settings={
-                    "sta-sac": settings.sta_sac,
-                    "sta-sac-paper": settings.sta_sac_paper,
-                    "sta-ppo": settings.sta_ppo,
-                    "ppo": settings.ppo,
-                    "dqn": settings.dqn,
-                    "maskable-ppo": settings.maskable_ppo,
-                    "maskable-dqn": settings.maskable_dqn,
-                    "hrl-dpdp": settings.hrl_dpdp,
-                    "attention-pg": settings.attention_pg,
-                },
-                timesteps=settings.timesteps,
-                seed=settings.seed,
-                num_envs=settings.num_envs,
-                env_kwargs=env_kwargs,
-                eval_freq=settings.eval_freq,
-                eval_episodes=settings.eval_episodes,
-                checkpoint_freq=settings.checkpoint_freq,
-                runs_dir=settings.runs_dir,
-                device=settings.device,
-                torch_threads=settings.torch_threads,
-                console=err,
-                final_episodes=settings.final_episodes,
-                compare=settings.compare,
-            )
+        training = _prepare(settings, err)
         run = training.run
         left = run.settings.timesteps - training.model.num_timesteps
         small = "" if settings.resume or settings.timesteps else " (a small default budget; --timesteps sets another)"
-        out.print(f"Training {run.settings.agent} on {run.settings.env_id}: {left:,} steps{small}", highlight=False)
+        out.print(f"Training {run.settings.agent} on {run.settings.env_id}: {left:,} steps{small}")
         warm_up = getattr(training.settings, "learning_starts", 0)
         if run.settings.timesteps <= warm_up:
             option = f"--{run.settings.agent}.learning-starts"
-            out.print(
-                f"Note: the first {warm_up:,} steps are random ({option}), so this run may learn nothing",
-                highlight=False,
-            )
-        out.print(f"Run folder: {run.folder}", soft_wrap=True, highlight=False)
-        door.train(training, err, progress=settings.progress)
-        door.show_result(run, out, episodes=settings.final_episodes, compare=settings.compare)
-    except door.Stopped as stopped:
+            out.print(f"Note: the first {warm_up:,} steps are random ({option}), so this run may learn nothing")
+        out.print(f"Run folder: {run.folder}", soft_wrap=True)
+        command.train(training, err, progress=settings.progress)
+        command.show_result(run, out, command.FinalTable(settings.final_episodes, settings.compare))
+    except command.Stopped as stopped:
         print(f"train.py: {stopped}", file=sys.stderr)
         return 128 + stopped.signum
-    except door.UsageError as error:
+    except UsageError as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _run_seeds(settings: Any, words: Sequence[str]) -> int:
+    from stormgym.agents.terminal import make_console, status_console
+    from stormgym.agents.training import seeds
+    from stormgym.agents.usage import UsageError, usage_errors
+
+    out, table = make_console(), seeds.FinalTable(settings.final_episodes, settings.compare)
+    try:
+        if settings.resume is not None:
+            raise UsageError("--resume goes on with one run; to go on with seeds, give their command again")
+        with usage_errors():
+            jobs = seeds.jobs_of(_request(settings), settings.seeds, words, settings.runs_dir)
+        job = jobs[0]
+        out.print(f"Training {len(jobs)} seeds of {job.agent} on {job.env_id}: {job.timesteps:,} steps each")
+        out.print(f"Logs: {job.folder.parent}/SEED/train.log", soft_wrap=True)
+        outcome = seeds.train_seeds(
+            jobs,
+            n_jobs=settings.jobs,
+            device=settings.device,
+            threads=settings.torch_threads,
+            script=Path(__file__).resolve(),
+            console=status_console(),
+        )
+        if outcome.stopped:
+            print("train.py: stopped; the same command goes on", file=sys.stderr)
+        elif outcome.done:
+            runs = sorted((run for _, (run, _) in outcome.done), key=lambda run: run.settings.seed)
+            seeds.show_seeds(runs, out, table, job.folder.parent)
+        return outcome.exit_code
+    except UsageError as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 2
+
+
+def _prepare(settings: Any, console: Any) -> Any:
+    """The run that is asked for, new or resumed, ready to learn."""
+    from stormgym.agents.training import command
+    from stormgym.agents.usage import UsageError, usage_errors
+
+    table = command.FinalTable(settings.final_episodes, settings.compare)
+    if settings.resume is not None:
+        default = type(settings)()
+        names = [f.name for f in fields(settings) if f.name not in FREE_ON_RESUME]
+        changed = [name for name in names if getattr(settings, name) != getattr(default, name)]
+        if changed:
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+            raise UsageError(f"--resume goes on with the run's own settings; leave out {options}")
+        return command.resume(settings.resume, settings.timesteps, console=console, table=table)
+    with usage_errors():
+        request = _request(settings)
+    return command.start_run(request, runs_dir=settings.runs_dir, console=console, table=table)
+
+
+def _request(settings: Any) -> RunRequest:
+    """What the command line asks for."""
+    from stormgym.agents.training import command
+
+    spec = command.choose_agent(command.check_env_id(settings.env), settings.agent)
+    return RunRequest(
+        env_id=settings.env,
+        agent=spec.name,
+        seed=settings.seed,
+        timesteps=settings.timesteps,
+        num_envs=settings.num_envs,
+        env_kwargs=settings.environment.env_kwargs(),
+        learner=asdict(settings_asked(settings, spec.name)),
+        eval_freq=settings.eval_freq,
+        eval_episodes=settings.eval_episodes,
+        checkpoint_freq=settings.checkpoint_freq,
+        device=settings.device,
+        torch_threads=settings.torch_threads,
+    )
 
 
 if __name__ == "__main__":

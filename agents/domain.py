@@ -1,13 +1,51 @@
-"""Which metrics of an environment lead its report, by id; every other metric is shown generically."""
+"""What agents, tables and command lines know of an environment: one record a domain, and what it is made of.
+
+An environment of another package brings its own `Domain` to `stormgym.agents.registry.register_domain`
+(docs/your_own_environment.md).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def load_entry(entry_point: str) -> Any:
+    """Import and return what "module:name" names."""
+    module, _, name = entry_point.partition(":")
+    return getattr(import_module(module), name)
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """One agent's name: where its code lives, whether it learns, what it may see. Entry points are "module:name"."""
+
+    name: str
+    entry_point: str
+    """A policy class with `for_env`, or a `stormgym.agents.learners.base.Learner` for one that learns."""
+    summary: str
+    """One line for `evaluate.py --list`."""
+    trainable: bool = False
+    privileged: bool = False
+    """Whether it looks at what nobody can know (`env.truth`)."""
+    usual: bool = True
+    """Whether it plays where no agent is named."""
+    settings: str | None = None
+    """Of a learner: the frozen dataclass of its settings, which become options of train.py."""
+    pretrained: str | None = None
+    """Of a learner with agents in `stormgym.agents.pretrained`: the policy class that acts with their weights."""
+    look_ahead: str | None = None
+    """Of a learner whose trained agents can look ahead (AGENT:NAME@K): function (policy, env, **kwargs) -> policy."""
+
+    def load(self) -> Any:
+        """Import and return the class or learner behind the name."""
+        return load_entry(self.entry_point)
 
 
 @dataclass(frozen=True)
@@ -32,6 +70,10 @@ class Column:
         """Name and unit, as a figure writes them."""
         return f"{self.name} ({self.unit})" if self.unit else self.name
 
+    def sentence(self, value: float) -> str:
+        """Name, number and unit, as a line of text has them."""
+        return " ".join(part for part in (self.name, self.text(value), self.unit) if part)
+
     def text(self, value: float | None, sign: bool = False) -> str:
         """Write a number; a missing one is a dash."""
         if value is None:
@@ -43,7 +85,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Headline:
-    """What a report of one environment puts first."""
+    """Which metrics of an environment lead its tables, curves, logs and progress lines; others follow generically."""
 
     objective: Column
     """What agents are ranked by."""
@@ -52,14 +94,14 @@ class Headline:
     others: tuple[Column, ...] = ()
     further: tuple[Column, ...] = ()
     """Columns of the last table; empty shows every metric that the main table does not."""
+    flaws: tuple[Column, ...] = ()
+    """Counts that a good policy keeps at zero; a progress line shows those that are not."""
     lower_is_better: bool = True
     bound: str | None = None
     """The privileged agent that the distance to a bound is measured from."""
     excess_key: str = "excess_over_bound"
     group_mean_prefix: str | None = None
     """Metrics `prefix + index` hold the mean of each group."""
-    times: Callable[[Any], NDArray[np.float64] | None] | None = None
-    """Reads hours until power `[B, N]` from a vector environment whose rows have just ended."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -67,81 +109,77 @@ class Headline:
         return (self.objective, self.constraint, *self.others)
 
 
-def _restoration_times(env: Any) -> NDArray[np.float64] | None:
-    """Hours until each region had power `[B, N]`; None for an environment without the native process."""
-    process = getattr(env.unwrapped, "process", None)
-    times = getattr(process, "outage_h", None)
-    return None if times is None else np.array(times, dtype=np.float64)
-
-
-HEADLINES: dict[str, Headline] = {
-    "Restoration-v0": Headline(
-        objective=Column("mean_outage_h", "mean outage", "h", 2, interval=True),
-        constraint=Column("gap_h", "gap", "h", 2, interval=True),
-        others=(
-            Column("worst_group_mean_h", "worst group", "h"),
-            Column("p95_h", "95th pct.", "h"),
-            Column("gini", "Gini", decimals=3),
-        ),
-        further=(
-            Column("saidi_h", "SAIDI", "h"),
-            Column("customer_hours", "customer-hours", decimals=0),
-            Column("customers_out_24h", "customers\nout 24 h", percent=True),
-            Column("customers_out_48h", "customers\nout 48 h", percent=True),
-            Column("share_out_24h", "regions\nout 24 h", percent=True),
-            Column("share_out_48h", "regions\nout 48 h", percent=True),
-            Column("makespan_h", "last region", "h"),
-        ),
-        bound="clairvoyant",
-        excess_key="excess_over_clairvoyant_h",
-        group_mean_prefix="group_mean_h_",
-        times=_restoration_times,
-    ),
-    "GeneratorDispatch-v0": Headline(
-        objective=Column("total_cost", "total cost", "", 0, interval=True),
-        constraint=Column("gap", "gap", "", 3, interval=True),
-        others=(
-            Column("transport_cost", "transport", decimals=0),
-            Column("operating_cost", "operation", decimals=0),
-            Column("interruption_cost", "interruption", decimals=0),
-        ),
-        further=(
-            Column("share_served", "served", percent=True),
-            Column("saidi", "SAIDI", "periods", 3),
-            Column("unserved", "customer-periods\nunserved", decimals=0),
-            Column("scaled_days", "days\nscaled down", decimals=1),
-        ),
-        bound="oracle-dispatch",
-        excess_key="regret",
-    ),
-    "Undergrounding-v0": Headline(
-        objective=Column("saidi_h", "SAIDI", "h", 3, interval=True),
-        constraint=Column("gap_h", "gap", "h", 3, interval=True),
-        others=(
-            Column("worst_saidi_h", "worst storm", "h", 3),
-            Column("share_averted", "averted", percent=True),
-            Column("n_protected", "buried"),
-        ),
-        further=(
-            Column("spent", "spent", decimals=0),
-            Column("crews_sent", "crews\nsent"),
-            Column("unserved_customer_h", "customer-hours", decimals=0),
-            Column("storm_saidi_h", "storm alone", "h", 3),
-        ),
-        bound="oracle-hardening",
-        excess_key="regret",
-    ),
-}
-"""Headlines by environment id."""
-
-_GENERIC = Headline(
+GENERIC_HEADLINE = Headline(
     objective=Column("return", "return", decimals=3, interval=True),
     constraint=Column("cost", "cost", decimals=3, interval=True),
     others=(Column("steps", "steps"),),
     lower_is_better=False,
 )
+"""Return and cost lead, where an environment has no headline of its own."""
 
 
-def headline_for(env_id: str) -> Headline:
-    """Return the headline of an environment id; for one not in the table, its return and cost lead."""
-    return HEADLINES.get(env_id, _GENERIC)
+@dataclass(frozen=True, kw_only=True)
+class PlanRequest:
+    """What `evaluate.py --plan` is asked for."""
+
+    env_kwargs: Mapping[str, Any]
+    """Arguments of the environment."""
+    seed: int = 0
+    jobs_file: Path | None = None
+    """--jobs: a CSV of open jobs."""
+    start: str | None = None
+    """--start: when crews leave, as text."""
+    env_id: str = ""
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """A plan to print and to write."""
+
+    table: RenderableType
+    write_csv: Callable[[Path], Path]
+
+
+@dataclass(frozen=True)
+class Many:
+    """An argument that can name many instances to train on at once, such as many cities."""
+
+    argument: str
+    """Of the environment; what one value of it names is called by this word too."""
+    expand: str
+    """"module:function" that takes a value and returns the instances it names, or None where it names one."""
+
+    def of(self, env_kwargs: Mapping[str, Any]) -> list[Any] | None:
+        """The instances that these arguments of the environment name; None for one."""
+        found = load_entry(self.expand)(env_kwargs.get(self.argument))
+        return None if found is None else list(found)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """All that agents, tables and command lines know of one environment. Entry points are "module:name"."""
+
+    env_id: str
+    agents: tuple[AgentSpec, ...] = ()
+    """In the order in which they are listed; learners of `stormgym.agents.general` among them."""
+    headline: Headline = GENERIC_HEADLINE
+    default_learner: str | None = None
+    """The agent that train.py takes when none is named."""
+    extractor: str | None = None
+    """Class of features for Stable-Baselines3's learners (a `BaseFeaturesExtractor`); None: the observation, flat."""
+    plan: str | None = None
+    """Function behind `evaluate.py --plan`: (name, entrant, `PlanRequest`) -> `PlanReport`."""
+    plan_agent: str | None = None
+    """The agent that plans when none is named."""
+    options: tuple[str, ...] = ()
+    """Arguments of the environment that command lines name (`--city`); their help is the environment's docstring."""
+    agent_files: Mapping[str, str] = field(default_factory=dict)
+    """Files that are agents, by suffix (".npz"): function (file, env) -> policy."""
+    many: Many | None = None
+    """How one run trains on many instances; None: it does not."""
+    small: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments with which tests play it: seconds, not minutes."""
+
+    def agent(self, name: str) -> AgentSpec | None:
+        """The agent of that name, if it fits this environment."""
+        return next((spec for spec in self.agents if spec.name == name), None)

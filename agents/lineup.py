@@ -1,28 +1,90 @@
-"""From what a user names (registry names, pretrained agents, run folders) to agents that can be evaluated."""
+"""The one grammar of agent names: NAME, AGENT:NAME, RUN, FILE, LABEL=..., and @K behind what looks ahead.
+
+`make_policy` binds one name to an environment; `resolve_agents` turns what a command line lists into entrants.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stormgym.agents.evaluation.rollouts import Entrant
-from stormgym.agents.policy import AGENTS, ONLY_TRAINED, Policy, agent_spec, make_policy, split_lookahead
+from stormgym.agents.domain import load_entry
+from stormgym.agents.policy import Entrant, Policy
 from stormgym.agents.pretrained import known_pretrained, load_card, load_pretrained
+from stormgym.agents.registry import AGENTS, agent_spec, domain_of, known_agents
+from stormgym.agents.runs import load_policy, open_run
 
-DISPATCH = "GeneratorDispatch-v0"
-"""The environment whose agents can be a forecaster's file."""
+
+def split_lookahead(name: str) -> tuple[str, int]:
+    """Take `AGENT@K`, a trained agent that looks ahead with K orders, apart; K is 0 for a plain name.
+
+    An `@` within a folder's name, with a separator behind it, is part of the path.
+
+    Raises `ValueError` for a K that is no whole number above 0, and for a K without an agent.
+    """
+    agent, at, orders = name.rpartition("@")
+    if not at or "/" in orders or os.sep in orders:
+        return name, 0
+    if not agent:
+        raise ValueError(f"{name!r} names no agent before @; write AGENT:NAME@K or RUN_FOLDER@K")
+    if not (orders.isascii() and orders.isdigit() and int(orders) > 0):
+        raise ValueError(
+            f"{name!r}: after @ comes the number of orders that the agent draws when it looks ahead, as in "
+            f"{agent or 'AGENT'}@32; got {orders!r}"
+        )
+    return agent, int(orders)
 
 
-def known_agents(env_id: str, *, trainable: bool | None = None) -> tuple[str, ...]:
-    """Names of the registry's agents that fit an environment id, all or only those that learn (or do not)."""
-    return tuple(
-        name
-        for name, spec in AGENTS.items()
-        if env_id in spec.envs and (trainable is None or spec.trainable == trainable)
+def _cannot_look_ahead(name: str) -> ValueError:
+    able = [spec.name for spec in AGENTS.values() if spec.look_ahead is not None]
+    return ValueError(
+        f"{name!r} cannot look ahead: only a trained agent of {', '.join(able)} does (AGENT:NAME@K or RUN_FOLDER@K)"
     )
+
+
+def look_ahead(policy: Policy, env: Any, agent: str, n_orders: int, **kwargs: Any) -> Policy:
+    """Make a trained agent look ahead in `env` with K orders; further arguments go to what its learner names for it.
+
+    Args:
+        policy: trained, pretrained or of a run.
+        env: the environment that it will play.
+        agent: registry name of its learner.
+        n_orders: K.
+
+    Raises:
+        ValueError: agents of this learner cannot look ahead.
+    """
+    spec = agent_spec(agent)
+    if spec.look_ahead is None:
+        raise _cannot_look_ahead(str(getattr(policy, "name", agent)))
+    ahead: Policy = load_entry(spec.look_ahead)(policy, env, n_orders=n_orders, **kwargs)
+    return ahead
+
+
+def make_policy(name: str, env: Any, **kwargs: Any) -> Policy:
+    """Make a policy by name, bound to `env`: a rule, a planner, or a pretrained agent (`AGENT:NAME`).
+
+    `AGENT:NAME@K` looks ahead with K orders; further arguments go to it.
+
+    Raises `KeyError` for an unknown name and `ValueError` for a learner, which must be trained first.
+    """
+    plain, n_orders = split_lookahead(name)
+    if ":" in plain:
+        if n_orders:
+            return look_ahead(load_pretrained(plain, env), env, plain.partition(":")[0], n_orders, **kwargs)
+        return load_pretrained(name, env, **kwargs)
+    if n_orders and plain in AGENTS:
+        raise _cannot_look_ahead(name)
+    spec = agent_spec(name)
+    if spec.trainable:
+        raise ValueError(
+            f"agent {name!r} learns: train it first (python train.py --agent {name}) and pass its run folder"
+        )
+    factory: Callable[..., Policy] = spec.load().for_env
+    return factory(env, **kwargs)
 
 
 def resolve_agents(items: Sequence[str] | str | None, env_id: str) -> dict[str, Entrant]:
@@ -30,8 +92,8 @@ def resolve_agents(items: Sequence[str] | str | None, env_id: str) -> dict[str, 
 
     Args:
         items: a sequence or a comma-separated string; an item is a registry name, a pretrained agent (`AGENT:NAME`),
-            a run folder, the .npz file of a wave forecaster (GeneratorDispatch-v0), or one of the last three as
-            `LABEL=ITEM`. `@K` behind a pretrained agent or a run folder of STA-SAC makes it look ahead with K orders.
+            a run folder, a file that the environment takes for an agent (`Domain.agent_files`), or one of the last
+            three as `LABEL=ITEM`. `@K` behind a pretrained agent or a run folder makes it look ahead with K orders.
             None or an empty string takes every agent of `env_id` that needs no training.
         env_id: a registered environment id.
 
@@ -64,17 +126,18 @@ def _resolve(item: str, env_id: str) -> tuple[str, Entrant]:
         return item, _from_registry(item, env_id)
     plain, n_orders = (path, 0) if Path(path).expanduser().exists() else split_lookahead(path)
     if plain.partition(":")[0] in AGENTS and ":" in plain:
-        return label or path, _looking(_from_pretrained(plain, env_id), n_orders)
+        return label or path, _looking(_from_pretrained(plain, env_id), plain.partition(":")[0], n_orders)
     folder = Path(plain).expanduser()
-    if folder.suffix == ".npz" and folder.is_file() and env_id == DISPATCH:
+    maker = domain_of(env_id).agent_files.get(folder.suffix)
+    if maker is not None and folder.is_file():
         if n_orders:
-            raise ValueError(ONLY_TRAINED.format(item))
-        return label or folder.stem, _from_forecaster(folder)
+            raise _cannot_look_ahead(item)
+        return label or folder.stem, _from_file(folder, maker)
     if folder.is_dir():
         ahead = f"@{n_orders}" if n_orders else ""
-        return label or _run_name(folder) + ahead, _looking(_from_run(folder), n_orders)
+        return label or _run_name(folder) + ahead, _from_run(folder, n_orders)
     if n_orders and plain in AGENTS:
-        raise ValueError(ONLY_TRAINED.format(item))
+        raise _cannot_look_ahead(item)
     if label or _looks_like_path(item):
         raise FileNotFoundError(
             f"run folder {str(folder)!r} does not exist. Name a folder that train.py wrote "
@@ -95,7 +158,7 @@ def _run_name(folder: Path) -> str:
 
 def _from_registry(name: str, env_id: str) -> Entrant:
     spec = agent_spec(name)
-    if env_id not in spec.envs:
+    if domain_of(env_id).agent(name) is None:
         raise KeyError(f"agent {name!r} does not fit {env_id}; known agents: {', '.join(known_agents(env_id))}")
     if spec.trainable:
         ready = [full for full, card in known_pretrained(env_id).items() if card.agent == name]
@@ -121,30 +184,29 @@ def _from_pretrained(full_name: str, env_id: str) -> Entrant:
     return Entrant(lambda env: load_pretrained(full_name, env), learned=True, summary=f"pretrained, {card.summary}")
 
 
-def _looking(entrant: Entrant, n_orders: int) -> Entrant:
-    """The same agent, looking ahead with `n_orders` orders; 0 leaves it as it is."""
+def _looking(entrant: Entrant, agent: str, n_orders: int) -> Entrant:
+    """The same agent, looking ahead with `n_orders` orders; 0 leaves it as it is. `agent` is its learner's name."""
     if not n_orders:
         return entrant
 
     def make(env: Any) -> Policy:
-        from stormgym.agents.restoration.network.lookahead import look_ahead
-
-        return look_ahead(entrant.make(env), env, n_orders=n_orders)
+        return look_ahead(entrant.make(env), env, agent, n_orders)
 
     return replace(entrant, make=make, summary=f"{entrant.summary}, looks ahead with {n_orders} orders")
 
 
-def _from_forecaster(file: Path) -> Entrant:
-    from stormgym.agents.dispatch.forecasters import policy_of
-
-    return Entrant(lambda env: policy_of(file, env), learned=True, summary=f"plans on the forecaster {file}")
-
-
-def _from_run(folder: Path) -> Entrant:
+def _from_file(file: Path, maker: str) -> Entrant:
     def make(env: Any) -> Policy:
-        from stormgym.agents.runs import load_policy
-
-        policy: Policy = load_policy(folder, env)
+        policy: Policy = load_entry(maker)(file, env)
         return policy
 
-    return Entrant(make, learned=True, summary=f"trained, {folder}")
+    return Entrant(make, learned=True, summary=f"plans on the forecaster {file}")
+
+
+def _from_run(folder: Path, n_orders: int) -> Entrant:
+    def make(env: Any) -> Policy:
+        policy: Policy = load_policy(folder, env)
+        return look_ahead(policy, env, open_run(folder).settings.agent, n_orders) if n_orders else policy
+
+    ahead = f", looks ahead with {n_orders} orders" if n_orders else ""
+    return Entrant(make, learned=True, summary=f"trained, {folder}{ahead}")

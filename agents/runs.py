@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import shutil
-import subprocess
-import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from stormgym.agents.evaluation.summary import write_atomically
-from stormgym.agents.policy import agent_spec
+from stormgym.agents.files import write_atomically
+from stormgym.agents.registry import agent_spec, plain_id
+from stormgym.agents.versions import run_versions
 
 SETTINGS, VERSIONS, BEST, CHECKPOINTS, MODEL = (
     "settings.json",
@@ -25,38 +20,42 @@ SETTINGS, VERSIONS, BEST, CHECKPOINTS, MODEL = (
     "checkpoints",
     "model.zip",
 )
-PACKAGES = (
-    "stormgym",
-    "gymnasium",
-    "numpy",
-    "torch",
-    "stable-baselines3",
-    "sb3-contrib",
-    "scikit-learn",
-    "quantile-forest",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """All that decides a run; kept as settings.json."""
+class RunRequest:
+    """A run that is asked for; what is None takes the learner's default."""
 
     env_id: str
-    agent: str
-    seed: int
-    timesteps: int
+    agent: str | None = None
+    """Registry name of the learner; None: the one that fits the environment."""
+    seed: int = 0
+    timesteps: int | None = None
     """Budget: environment steps of the whole run."""
-    num_envs: int
+    num_envs: int | None = None
+    """Environments that collect side by side."""
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     learner: dict[str, Any] = field(default_factory=dict)
-    """The agent's own settings."""
-    eval_freq: int
-    """Steps between evaluations."""
-    eval_episodes: int
-    checkpoint_freq: int
-    """Steps between checkpoints."""
+    """The agent's own settings; those left out are its defaults."""
+    eval_freq: int | None = None
+    """Steps between evaluations; None: a twentieth of the run."""
+    eval_episodes: int = 256
+    """Fixed scenarios of each evaluation."""
+    checkpoint_freq: int | None = None
+    """Steps between checkpoints; None: a tenth of the run."""
     device: str = "cpu"
     torch_threads: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(RunRequest):
+    """All that decides a run, nothing left out; kept as settings.json."""
+
+    agent: str
+    timesteps: int
+    num_envs: int
+    eval_freq: int
+    checkpoint_freq: int
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class Run:
 
 def create_run(runs_dir: str | os.PathLike[str], settings: RunSettings) -> Run:
     """Make the folder of a new run, with its settings and the versions that run it."""
-    parent = Path(runs_dir) / settings.env_id.replace("/", "_") / settings.agent
+    parent = Path(runs_dir) / plain_id(settings.env_id).replace("/", "_") / settings.agent
     parent.mkdir(parents=True, exist_ok=True)
     name = f"{settings.seed}-{time.strftime('%Y%m%d-%H%M%S')}"
     for suffix in ("", *(f"-{n}" for n in range(2, 1000))):  # two runs in one second
@@ -103,7 +102,7 @@ def create_run(runs_dir: str | os.PathLike[str], settings: RunSettings) -> Run:
         raise FileExistsError(f"no free folder name for {parent / name}")
     run = Run(folder, settings)
     _write_settings(run)
-    write_atomically(folder / VERSIONS, json.dumps(versions(), indent=1) + "\n")
+    write_atomically(folder / VERSIONS, json.dumps(run_versions(), indent=1) + "\n")
     return run
 
 
@@ -153,7 +152,7 @@ def load_policy(folder: str | os.PathLike[str], env: Any = None, *, device: str 
     Args:
         folder: a run folder.
         env: the environment (Env, VectorEnv or VecEnv) that it will act in; its spaces must be those of the
-            training, but for the number of regions where the learner's network takes any (`Learner.any_regions`).
+            training, but for the number of regions where the learner's network takes any (`Learner.fits`).
         device: torch device.
 
     Raises:
@@ -167,66 +166,14 @@ def load_policy(folder: str | os.PathLike[str], env: Any = None, *, device: str 
     if env is not None:
         for kind in ("observation_space", "action_space"):
             space = getattr(env, f"single_{kind}", None) or getattr(env, kind)
-            if not (space == getattr(model, kind) or (learner.any_regions and _same_but_regions(model, env))):
+            if space != getattr(model, kind) and not learner.fits(model, env):
                 raise ValueError(
                     f"run {str(run.folder)!r} was trained with "
                     f"{run.settings.env_kwargs or 'default arguments'} and fits {kind} "
                     f"{_short(getattr(model, kind))}; this environment has {_short(space)}. "
-                    f"Use a city with the same number of {'groups' if learner.any_regions else 'regions and groups'}, "
-                    "or train on this one"
+                    f"Use an environment of the same {learner.must_match}, or train on this one"
                 )
     return learner.policy(model)
-
-
-def write_folder(target: Path, fill: Callable[[Path], None]) -> Path:
-    """Make a folder whole or not at all: `fill` writes into a temporary one, which then takes the name."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
-    try:
-        fill(temporary)
-        temporary.chmod(0o755)
-        if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=".old-", dir=target.parent))
-            os.replace(target, old / target.name)
-            os.replace(temporary, target)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.replace(temporary, target)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    return target
-
-
-def versions() -> dict[str, str | None]:
-    """Versions of what runs, the platform, and the commit of the source tree where there is one."""
-    result: dict[str, str | None] = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in PACKAGES:
-        try:
-            result[package] = version(package)
-        except PackageNotFoundError:
-            result[package] = None
-    result["commit"] = _commit()
-    return result
-
-
-def _commit() -> str | None:
-    here = Path(__file__).resolve().parent
-    try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return f"{commit}{' with changes' if changed else ''}"
 
 
 def _write_settings(run: Run) -> None:
@@ -236,14 +183,6 @@ def _write_settings(run: Run) -> None:
 def _last_checkpoint(folder: Path) -> Path | None:
     found = [p for p in (folder / CHECKPOINTS).glob("[0-9]*") if (p / MODEL).is_file()]
     return max(found, key=lambda p: int(p.name), default=None)
-
-
-def _same_but_regions(model: Any, env: Any) -> bool:
-    """Whether observations differ in the number of regions only: a network over regions takes any number of them."""
-    space, known = getattr(env, "single_observation_space", None) or env.observation_space, model.observation_space
-    if not isinstance(getattr(space, "spaces", None), dict) or not isinstance(getattr(known, "spaces", None), dict):
-        return False
-    return set(space.spaces) == set(known.spaces) and space["crew"] == known["crew"]
 
 
 def _short(space: Any) -> str:

@@ -1,20 +1,62 @@
-"""Where benchmarks put their tables: between two markers of a Markdown page."""
+"""Write every generated page of the docs again, from the collected results alone; nothing is measured.
+
+    python -m benchmarks.pages
+
+Each benchmark keeps what its pages are made of (see `benchmarks.kit.cells`). A test holds the committed pages to this.
+"""
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+
+import tyro
+
+from benchmarks.dispatch import storms
+from benchmarks.dispatch.forecasts import command as dispatch_forecasts
+from benchmarks.kit.cells import LOCAL, RESULTS, Cells
+from benchmarks.restoration import lookahead, transfer
+from benchmarks.restoration.table import command as table
+from benchmarks.undergrounding import learners, trilevel_speed
+from benchmarks.undergrounding.forecasts import command as undergrounding_forecasts
+from benchmarks.undergrounding.plans import command as plans
+
+BENCHMARKS: tuple[ModuleType, ...] = (
+    table,
+    transfer,
+    lookahead,
+    dispatch_forecasts,
+    storms,
+    plans,
+    undergrounding_forecasts,
+    learners,
+    trilevel_speed,
+)
+"""Benchmarks with pages. Each has `BENCHMARK`, the name of its cells, and `write_pages(cells, docs)`."""
 
 
-def replace_block(page: Path, name: str, text: str) -> None:
-    """Put `text` between `<!-- name:begin -->` and `<!-- name:end -->` of a page.
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Write every generated page again."""
 
-    Raises:
-        SystemExit: the page lacks a marker.
-    """
-    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    old = page.read_text(encoding="utf-8")
-    head, found_begin, rest = old.partition(begin)
-    _, found_end, tail = rest.partition(end)
-    if not (found_begin and found_end):
-        raise SystemExit(f"{page} needs the lines {begin} and {end}, in this order, where the table belongs")
-    page.write_text(f"{head}{begin}\n{text.strip()}\n{end}{tail}", encoding="utf-8")
+    docs: Path = Path("docs")
+    """Folder of the docs."""
+    results: Path = RESULTS
+    """Folder of the collected results."""
+    cells: Path = LOCAL
+    """Folder of results that are not collected yet; of one key they win."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line."""
+    settings = tyro.cli(Settings, args=arguments, description=__doc__)
+    for benchmark in BENCHMARKS:
+        benchmark.write_pages(Cells(benchmark.BENCHMARK, settings.results, settings.cells), settings.docs)
+        print(benchmark.BENCHMARK)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

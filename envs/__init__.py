@@ -1,4 +1,15 @@
-"""Everything that happens: storms, repairs, data in, equity out."""
+"""Everything that happens: storms, repairs, data in, equity out.
+
+An environment is read in this order: `env.py` (its docstring is the reference: spaces, rewards, costs, arguments),
+`core.py` (arguments, observations, infos), `process.py` (the dynamics, batched, without Gymnasium), `knowledge.py`
+(what planners may know beside the observation). `core.py` of this folder says what every core keeps, `doors.py` makes a
+single and a vector environment of one.
+
+Sources that docstrings cite: EPOPR is "Uncertainty-aware Predict-Then-Optimize Framework for Equitable Post-Disaster
+Power Restoration" (Jiang et al., IJCAI 2025); GDF is "Global-Decision-Focused Neural ODEs for Proactive Grid Resilience
+Management" (Chen et al.); tri-level is "Adaptive Robust Optimization with Data-Driven Uncertainty for Enhancing
+Distribution System Resilience" (Chen et al.). Equations are theirs, put right where they are misprinted.
+"""
 
 import pettingzoo
 from gymnasium.envs.registration import register, registry

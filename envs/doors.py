@@ -1,124 +1,171 @@
-"""The doors of the suite: one environment, or B of one core advanced by the same array operations."""
+"""The single and the native vector environment over a core, written once for every environment of the suite."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol
+from functools import lru_cache
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-Observation = dict[str, NDArray[Any]]
+from stormgym.envs.arrays import Bools, Floats, Ints, Observation
+from stormgym.envs.core import Core, Groups
 
 
-class Step(NamedTuple):
-    """What one step of B episodes gives."""
-
-    reward: NDArray[np.float64]  # [B]
-    cost: NDArray[np.float64]  # [B] of the step
-    terminated: NDArray[np.bool_]  # [B]
-    truncated: NDArray[np.bool_]  # [B]
-    any_ended: bool
-
-
-class Core(Protocol):
-    """B episodes of an environment without Gymnasium's signatures: what its doors share."""
-
-    observation_space: spaces.Dict
-    action_space: Any
-
-    def reset(
-        self, rngs: list[np.random.Generator], rows: NDArray[np.int64] | None = None, given: Any = None, /
-    ) -> None:
-        """Draw new instances for `rows` (all when None), one generator a row; `given` is what the options say."""
-        ...
-
-    def step(self, actions: NDArray[Any], live: NDArray[np.bool_] | None = None) -> Step:
-        """Advance all episodes; rows that are not `live` (all are when None) are about to be reset."""
-        ...
-
-    def checked(self, actions: Any, waiting: NDArray[np.bool_] | None) -> NDArray[np.int64]:
-        """Actions of all rows, in range; those of `waiting` rows do not count. Raises TypeError or ValueError."""
-        ...
-
-    def observation(self, row: int | None = None) -> Observation:
-        """Fresh copies of what the agents see, with a leading axis B, or of one row without it."""
-        ...
-
-    def shown(self) -> dict[str, NDArray[Any]]:
-        """What every info holds beside the cost, by name `[B, ...]`, as fresh copies."""
-        ...
-
-    def metrics(self, rows: Any) -> dict[str, NDArray[np.float64]]:
-        """Figures of finished episodes, name to `[len(rows)]`."""
-        ...
-
-    def action_masks(self) -> NDArray[np.bool_]:
-        """Which choices are open now, `[B, A]`."""
-        ...
-
-    def picture(self, row: int, mode: str) -> Any:
-        """One row, rendered."""
-        ...
-
-
-def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    """Raise `ValueError` unless an argument is one of a few names."""
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
-
-
-class SingleEnv(gym.Env[Observation, Any]):
-    """One environment of a core with B = 1.
-
-    Args:
-        core: makes and advances the episode.
-        render_mode: of the frames that `render` gives.
-    """
+class CoreFacts:
+    """The facts of a core, as both the single and the vector environment show them; `Core` says more of each."""
 
     core: Core
+
+    @property
+    def announced(self) -> Any:
+        """What any planner may know now: a frozen record of this moment. Read it again after a reset."""
+        return self.core.announced
+
+    @property
+    def truth(self) -> Any:
+        """What only policies with `privileged = True` may read: a frozen record. Reading it is counted."""
+        self.core.truth_reads += 1
+        return self.core.truth
+
+    @property
+    def process(self) -> Any:
+        """The state of the episodes, the truth included, for notebooks and tests. Reading it is counted, as `truth`."""
+        self.core.truth_reads += 1
+        return self.core.process
+
+    @property
+    def truth_reads(self) -> int:
+        """How often `truth` or `process` has been read."""
+        return self.core.truth_reads
+
+    @property
+    def return_unit(self) -> float:
+        """A natural unit of an episode's return, by which learners scale rewards."""
+        return self.core.return_unit
+
+    @property
+    def settles_when_truncated(self) -> bool:
+        """Whether a truncated episode's last step charges all that was left to come."""
+        return self.core.settles_when_truncated
+
+    @property
+    def cost_limit(self) -> float:
+        """Limit on the expected cost of an episode; the middle of the range where each draws its own.
+
+        Raises:
+            AttributeError: there is none, so that `hasattr` tells constrained environments from others.
+        """
+        if self.core.cost_limit is None:
+            raise AttributeError(f"{type(self).__name__} has no cost_limit: its core sets none")
+        return self.core.cost_limit
+
+    @property
+    def cost_limit_range(self) -> tuple[float, float] | None:
+        """Range (low, high) from which each episode draws its limit; None where all have the same."""
+        return self.core.cost_limit_range
+
+    @property
+    def groups(self) -> Groups | None:
+        """Groups of regions by which reports are broken down; None where there are none."""
+        return self.core.groups
+
+    def times_h(self, rows: Any = slice(None)) -> Floats | None:
+        """Hours until each region had power `[len(rows), N]` in episodes that have ended; None where it is not known.
+
+        Args:
+            rows: of the batch; all if left out (a single environment is a batch of one).
+        """
+        return self.core.times_h(rows)
+
+
+@lru_cache(maxsize=64)
+def core_signature(core_class: Callable[..., Core]) -> inspect.Signature:
+    """Arguments of an environment: those of its core but the batch size, by position or by name."""
+    own = list(inspect.signature(core_class).parameters.values())
+    return inspect.Signature([p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in own if p.name != "batch"])
+
+
+class SingleEnv(CoreFacts, gym.Env[Observation, Any]):
+    """One environment of a core with B = 1.
+
+    Subclasses name their `core_class`, and their docstring documents its arguments; they need no `__init__`.
+    `inspect.signature` of a subclass lists the arguments with their defaults.
+
+    Args:
+        *args, **kwargs: of the core; its `render_mode` is that of the frames that `render` gives.
+
+    Raises:
+        TypeError: the core has no such argument.
+    """
+
+    core_class: ClassVar[Callable[..., Core]]
     options: tuple[str, ...] = ()
     """Options of `reset`."""
+    __signature__: ClassVar[inspect.Signature | None]
 
-    def __init__(self, core: Core, render_mode: str | None = None) -> None:
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__signature__ = None  # a constructor of its own speaks for itself
+        elif "core_class" in vars(cls):
+            cls.__signature__ = core_signature(cls.core_class)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        core_class = type(self).core_class
+        try:
+            arguments = core_signature(core_class).bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__}.__init__() {error}") from None
+        core = core_class(1, **arguments)
         self.core = core
         self.observation_space = core.observation_space  # type: ignore[assignment]  # a Dict gives a dict
         self.action_space = core.action_space
-        self.render_mode = render_mode
+        self.render_mode = arguments.get("render_mode")
         self._running = False
         self._started = False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Draw a new instance."""
+        """Draw a new episode; see the class for what `options` may hold.
+
+        Raises:
+            ValueError: an unknown option, or one that does not fit.
+        """
         super().reset(seed=seed)
         unknown = set(options or {}) - set(self.options)
         if unknown:
             known = ", ".join(self.options) or "none"
             raise ValueError(f"unknown reset options {sorted(unknown)}; known: {known}")
-        self._draw({key: value for key, value in (options or {}).items() if value is not None})
+        self.core.reset([self.np_random], None, self.core.parse_options(_without_none(options)))
         self._running = self._started = True
-        return self.core.observation(0), self._info(0.0)
+        return self.core.observe(0), self._info(0.0)
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Make one choice."""
+        """Act once.
+
+        Raises:
+            ResetNeeded: no episode has begun, or the last one has ended.
+            TypeError, ValueError: an action outside the action space.
+        """
         if not self._running:
             raise ResetNeeded("the episode has not begun or has ended; call reset() before step()")
-        step = self.core.step(self._as_array(action))
+        step = self.core.step(self._validate_action(action))
         info = self._info(float(step.cost[0]))
         if step.any_ended:
             self._running = False
             info["metrics"] = {k: float(v[0]) for k, v in self.core.metrics(slice(None)).items()}
-        return self.core.observation(0), float(step.reward[0]), bool(step.terminated[0]), bool(step.truncated[0]), info
+        return self.core.observe(0), float(step.reward[0]), bool(step.terminated[0]), bool(step.truncated[0]), info
 
-    def action_masks(self) -> NDArray[np.bool_]:
+    def action_masks(self) -> Bools:
         """Which choices are open now, `[A]` (the method that sb3-contrib calls)."""
         return self.core.action_masks()[0]
 
@@ -131,26 +178,21 @@ class SingleEnv(gym.Env[Observation, Any]):
             return None
         if not self._started:
             raise ResetNeeded("nothing to render before reset()")
-        return self.core.picture(0, self.render_mode)
+        return self.core.render_row(0, self.render_mode)
 
-    def _draw(self, options: dict[str, Any]) -> None:
-        """Draw an instance, as the reset's options say."""
-        del options
-        self.core.reset([self.np_random])
-
-    def _as_array(self, action: Any) -> NDArray[np.int64]:
+    def _validate_action(self, action: Any) -> Ints:
         """The action as the core takes it, `[1, ...]`; raises `TypeError` or `ValueError` for a bad one."""
-        return self.core.checked(np.asarray(action)[None], None)
+        return self.core.validate_actions(np.asarray(action)[None], None)
 
     def _info(self, cost: float) -> dict[str, Any]:
-        shown = {name: values[0] for name, values in self.core.shown().items()}
-        return {"cost": cost, **{k: float(v) if np.ndim(v) == 0 else v for k, v in shown.items()}}
+        extra = {name: values[0] for name, values in self.core.extra_info().items()}
+        return {"cost": cost, **{k: float(v) if np.ndim(v) == 0 else v for k, v in extra.items()}}
 
 
-class BatchedVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
+class BatchedVectorEnv(CoreFacts, VectorEnv[Observation, Ints, NDArray[Any]]):
     """B environments of one core in one process; equal, episode by episode, to B single ones with the same seeds.
 
-    Observations, rewards, costs and infos are those of the single door with a leading axis B, in the layout of
+    Observations, rewards, costs and infos are those of the single environment with a leading axis B, in the layout of
     Gymnasium's `SyncVectorEnv`, and are fresh copies. `infos["cost"]` `[B]` is the step's cost. Under `SAME_STEP` the
     cost of an episode's last step is in `infos["final_info"]["cost"]`; `stormgym.envs.wrappers.VectorEpisodeCost`
     adds up either way.
@@ -160,11 +202,10 @@ class BatchedVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     Args:
         num_envs: B.
         autoreset_mode: `NEXT_STEP`, `SAME_STEP` or `DISABLED` (then `reset(options={"reset_mask": ...})`).
-        **kwargs: of the core, as for the single door; `render_mode` is that of the frames that `render` gives.
+        **kwargs: of the core, as for the single environment; `render_mode` is that of the frames that `render` gives.
     """
 
     core_class: ClassVar[Callable[..., Core]]
-    core: Core
     options: tuple[str, ...] = ()
     """Options of `reset` beside `reset_mask`."""
 
@@ -193,26 +234,29 @@ class BatchedVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[Observation, dict[str, Any]]:
-        """Draw new instances. An int seeds environment i with `seed + i`; a sequence gives one seed each.
+        """Draw new episodes. An int seeds environment i with `seed + i`; a sequence gives one seed each.
 
         `options={"reset_mask": bool [B]}` resets only some.
         """
         mask = self._reset_mask(options)
-        given = self._given(options or {}, mask)
+        parsed = self.core.parse_options(_without_none(options, "reset_mask"))
         rngs = self._seeded(seed, mask)
         rows = np.flatnonzero(mask)
         if rows.size == self.num_envs:
-            self.core.reset(rngs, None, given)
+            self.core.reset(rngs, None, parsed)
         else:
-            self.core.reset([rngs[i] for i in rows], rows, given)
+            self.core.reset([rngs[i] for i in rows], rows, parsed)
         self._ended = self._ended & ~mask
         self._any_ended = bool(self._ended.any())
-        return self.core.observation(), self._infos(np.zeros(self.num_envs), mask)
+        return self.core.observe(), self._infos(np.zeros(self.num_envs), mask)
 
-    def step(
-        self, actions: Any
-    ) -> tuple[Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """Advance every environment by one choice; those that ended before are reset first as the mode says."""
+    def step(self, actions: Any) -> tuple[Observation, Floats, Bools, Bools, dict[str, Any]]:
+        """Act once in every environment; those that ended in the last step are reset as the autoreset mode says.
+
+        Raises:
+            ResetNeeded: before the first reset, or (under `DISABLED`) while an environment that has ended waits for
+            its. TypeError, ValueError: an action outside the action space.
+        """
         if self._rngs is None:
             raise ResetNeeded("call reset() before step()")
         waiting = self._ended if self._any_ended else None
@@ -221,7 +265,7 @@ class BatchedVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
                 f"environments {np.flatnonzero(waiting).tolist()} have ended; "
                 'reset them with reset(options={"reset_mask": mask})'
             )
-        chosen = self.core.checked(actions, waiting)
+        chosen = self.core.validate_actions(actions, waiting)
         if waiting is None:
             reward, cost, terminated, truncated, any_ended = self.core.step(chosen)
             ended = terminated | truncated
@@ -234,25 +278,25 @@ class BatchedVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
             any_ended = bool(ended.any())
         self._ended, self._any_ended = ended, any_ended
         if not any_ended:
-            return self.core.observation(), reward, terminated, truncated, self._infos(cost)
+            return self.core.observe(), reward, terminated, truncated, self._infos(cost)
         metrics = self._metrics(ended)
         if self.autoreset_mode != AutoresetMode.SAME_STEP:
             infos = self._infos(cost)
             infos["metrics"], infos["_metrics"] = metrics, ended.copy()
-            return self.core.observation(), reward, terminated, truncated, infos
+            return self.core.observe(), reward, terminated, truncated, infos
         final_info = self._infos(np.where(ended, cost, 0.0), ended)
         final_info["metrics"], final_info["_metrics"] = metrics, ended.copy()
         final = np.full(self.num_envs, None, dtype=object)
         for row in np.flatnonzero(ended).tolist():
-            final[row] = self.core.observation(row)
+            final[row] = self.core.observe(row)
         self._reset_rows(np.flatnonzero(ended))
         self._ended, self._any_ended = np.zeros(self.num_envs, dtype=bool), False
         infos = self._infos(np.where(ended, 0.0, cost))
         infos["final_obs"], infos["_final_obs"] = final, ended.copy()
         infos["final_info"], infos["_final_info"] = final_info, ended.copy()
-        return self.core.observation(), reward, terminated, truncated, infos
+        return self.core.observe(), reward, terminated, truncated, infos
 
-    def action_masks(self) -> NDArray[np.bool_]:
+    def action_masks(self) -> Bools:
         """Which choices are open now, `[B, A]` bool."""
         return self.core.action_masks()
 
@@ -262,17 +306,13 @@ class BatchedVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
             return None
         if self._rngs is None:
             raise ResetNeeded("nothing to render before reset()")
-        return tuple(self.core.picture(row, self.render_mode) for row in range(self.num_envs))
+        return tuple(self.core.render_row(row, self.render_mode) for row in range(self.num_envs))
 
-    def _given(self, options: dict[str, Any], mask: NDArray[np.bool_]) -> Any:
-        """What the reset's options say, for the rows of `mask`, as the core's `reset` takes it; nothing here."""
-        del options, mask
-
-    def _reset_rows(self, rows: NDArray[np.int64]) -> None:
+    def _reset_rows(self, rows: Ints) -> None:
         assert self._rngs is not None
         self.core.reset([self._rngs[i] for i in rows], None if rows.size == self.num_envs else rows)
 
-    def _reset_mask(self, options: dict[str, Any] | None) -> NDArray[np.bool_]:
+    def _reset_mask(self, options: dict[str, Any] | None) -> Bools:
         unknown = set(options or {}) - {"reset_mask", *self.options}
         if unknown:
             known = ", ".join(("reset_mask", *self.options))
@@ -286,7 +326,7 @@ class BatchedVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
             )
         return mask
 
-    def _seeded(self, seed: Any, mask: NDArray[np.bool_]) -> list[np.random.Generator]:
+    def _seeded(self, seed: Any, mask: Bools) -> list[np.random.Generator]:
         if seed is None:
             seeds: list[int | None] = [None] * self.num_envs
         elif isinstance(seed, (int, np.integer)):
@@ -305,18 +345,18 @@ class BatchedVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
                     self._rngs[i] = seeding.np_random(s)[0]
         return self._rngs
 
-    def _infos(self, cost: NDArray[np.float64], present: NDArray[np.bool_] | None = None) -> dict[str, Any]:
+    def _infos(self, cost: Floats, present: Bools | None = None) -> dict[str, Any]:
         if present is None:
             present = np.ones(self.num_envs, dtype=bool)
         infos: dict[str, Any] = {"cost": cost, "_cost": present.copy()}
         all_present = present.all()
-        for name, values in self.core.shown().items():
+        for name, values in self.core.extra_info().items():
             if not all_present:
                 values[~present] = 0
             infos[name], infos[f"_{name}"] = values, present.copy()
         return infos
 
-    def _metrics(self, ended: NDArray[np.bool_]) -> dict[str, Any]:
+    def _metrics(self, ended: Bools) -> dict[str, Any]:
         rows = np.flatnonzero(ended)
         result: dict[str, Any] = {}
         for name, value in self.core.metrics(rows).items():
@@ -324,3 +364,8 @@ class BatchedVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
             full[rows] = value
             result[name], result[f"_{name}"] = full, ended.copy()
         return result
+
+
+def _without_none(options: dict[str, Any] | None, *names: str) -> dict[str, Any]:
+    """Options of a reset that have a value, but those of `names`."""
+    return {key: value for key, value in (options or {}).items() if value is not None and key not in names}

@@ -1,13 +1,17 @@
-"""The one place where inequity is computed: Wasserstein gaps between groups, group means, Gini. Batched, NumPy only."""
+"""The one place where inequity is computed: Wasserstein gaps between groups, group means, Gini. Batched, NumPy only.
+
+Groups are given as ids `[N]` of the regions, 0..G-1. Where groups are compared, each of the P = G (G - 1) / 2 pairs (a,
+b) with a < b has a place on a pair axis, everywhere in the order of `group_pairs`: (0, 1), (0, 2), ..., (1, 2), ...
+"""
 
 from __future__ import annotations
 
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from stormgym.envs.arrays import Floats, Ints
 
 
 def group_pairs(n_groups: int) -> tuple[tuple[int, int], ...]:
@@ -24,7 +28,7 @@ def pair_matrix(n_groups: int) -> Floats:
     return matrix
 
 
-def check_groups(group: ArrayLike, n_groups: int | None = None) -> tuple[NDArray[np.int64], int]:
+def check_groups(group: ArrayLike, n_groups: int | None = None) -> tuple[Ints, int]:
     """Return group ids `[N]` as int64 and their number G.
 
     Raises:
@@ -44,7 +48,7 @@ def check_groups(group: ArrayLike, n_groups: int | None = None) -> tuple[NDArray
     return ids, n
 
 
-def _weights(ids: NDArray[np.int64], n_groups: int) -> Floats:
+def _weights(ids: Ints, n_groups: int) -> Floats:
     """Return `[N, G]`: 1 / (size of the group) where the region belongs to it, else 0."""
     return np.eye(n_groups)[ids] / np.bincount(ids, minlength=n_groups)
 
@@ -71,9 +75,13 @@ def pairwise_w1(times: ArrayLike, group: ArrayLike, n_groups: int | None = None)
         raise ValueError(f"times must end in N = {ids.size} regions; got shape {t.shape}")
     if np.isnan(t).any():
         raise ValueError("times must not hold NaN; give every region a time")
+    # In one dimension W1 is the area between the two distribution functions. Both are steps that change only at the
+    # times of regions, so the area is a sum over the N - 1 intervals between neighbouring times; ties have length 0.
     order = np.argsort(t, axis=-1, kind="stable")
     ordered = np.sort(t, axis=-1)
-    steps = ordered[..., 1:] - ordered[..., :-1]  # [..., N-1]
+    steps = ordered[..., 1:] - ordered[..., :-1]  # [..., N-1] lengths of the intervals
+    # F_g on each interval: the share of group g restored by its beginning. Every region adds 1 / (size of its group) to
+    # its own group; the last region ends the last interval and is left out.
     shares = np.cumsum(_weights(ids, n).T.take(order[..., :-1], axis=1), axis=-1)  # [G, ..., N-1]
     result = np.empty((*t.shape[:-1], len(group_pairs(n))))
     for p, (a, b) in enumerate(group_pairs(n)):

@@ -1,4 +1,4 @@
-"""Environments from an id, arguments and seeds: one specification, a batch, and the seed of every scenario."""
+"""Environments from an id and arguments (a specification, a batch), and the seed of every scenario."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """Storms over counties: weather fields and the outage wave that follows.
 
-Weather over the unit square (tri-level paper, Appendix G): 20 + 5 sin cos degrees, wind 10 + 3 cos sin, humidity 0.5 +
-0.1 sin sin of a county's place. Taken literally it never changes, so each storm shifts the fields by (a, b) and scales
-their departure from the mean by its severity; counties have onsets of their own. The weather sets how fast an outage
-spreads, and restoration is fast or slow by chance, which no forecast knows.
+Weather over the unit square, from the tri-level paper's Appendix G: at a place (p, q) the temperature is 20 + 5 sin(p)
+cos(q) degrees, the wind 10 + 3 cos(p) sin(q) m/s, the humidity 0.5 + 0.1 sin(p) sin(q). As printed these fields never
+change. Here each storm shifts them by a random vector and scales their departure from the mean by its severity; in
+every county the wave begins in a period of its own (the onset). The weather sets how fast outages spread. How fast they
+are restored is left to chance, which no forecast knows.
 """
 
 from __future__ import annotations
@@ -13,14 +14,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stormgym.envs.arrays import Floats, Ints
 from stormgym.envs.data.assemble import terciles
-from stormgym.envs.data.tables import put
+from stormgym.envs.data.tables import set_frozen
 from stormgym.predictors.sir import simulate_sir
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 COVARIATES = ("temperature_c", "wind_ms", "humidity", "onset")
 """What is known of each county before a storm, the last axis of `Storms.covariates`."""
 MEAN_WEATHER = np.array([20.0, 10.0, 0.5])
@@ -54,13 +53,13 @@ class StormModel:
         place: `[K, 2]` in the unit square.
         income: `[K]` median income (any unit); its terciles are the groups.
         n_periods: T.
-        rate: factor of both rates, per period.
-        transmission: at mean weather, before `rate`.
-        weather_factor: of what weather does to the transmission.
-        restoration_noise: log-sd of the restoration rate's factor in each county and storm.
+        rate: factor of both rates of the wave (transmission and restoration), per period.
+        transmission: rate at which outages spread at mean weather, before `rate`.
+        weather_factor: factor of the weather's effect on the transmission.
+        restoration_noise: standard deviation of the logarithm of the restoration rate, by county and storm.
         severity: lowest and highest severity of a storm.
         latest_onset: last period in which a county's wave may begin.
-        steps_per_period: Euler steps.
+        steps_per_period: Euler steps a period.
         cost_limit: limit on the mean Wasserstein gap of an episode.
     """
 
@@ -85,7 +84,7 @@ class StormModel:
             if values.shape != shape or not np.isfinite(values).all():
                 raise ValueError(f"{name} must be finite and of shape {shape}; got shape {values.shape}")
             values.setflags(write=False)
-            put(self, **{name: values})
+            set_frozen(self, **{name: values})
         if k < 3 or not (self.population > 0).all():
             raise ValueError(f"a profile needs at least 3 counties, each with customers; got {self.population}")
         low, high = self.severity
@@ -103,7 +102,7 @@ class StormModel:
 
     @property
     def label(self) -> tuple[str, ...]:
-        """What texts call each county, K of them: its index."""
+        """Name of each county in tables and pictures, K of them; here its index."""
         return tuple(map(str, range(self.n_counties)))
 
     @property
@@ -113,7 +112,7 @@ class StormModel:
 
     @property
     def storm_key(self) -> tuple[Hashable, ...]:
-        """All that simulated storms depend on."""
+        """All that simulated storms depend on: models of equal keys simulate the same storms."""
         arrays = (self.population.tobytes(), self.place.tobytes())
         rates = (self.rate, self.transmission, self.weather_factor, self.restoration_noise, *self.severity)
         return (type(self).simulate, *arrays, *rates, self.n_periods, self.latest_onset, self.steps_per_period)
@@ -188,11 +187,13 @@ class StormModel:
 
 
 class Family:
-    """A model as caches see it: equal to any other of the same key, whatever else is in it.
+    """A model as argument of a cached function: models of one family have equal keys and share what is cached.
+
+    A forecaster that is fitted on simulated storms is the same for all profiles that differ in costs alone, say.
 
     Args:
-        profile: counties and storms.
-        key: all that what is cached depends on; None takes `storm_key`, for what depends on simulated storms alone.
+        profile: counties and storms; the function reads what it needs from the first profile of the family that asks.
+        key: all that the cached result depends on; None takes `storm_key`, for what depends on simulated storms alone.
     """
 
     def __init__(self, profile: StormModel, key: Hashable = None) -> None:

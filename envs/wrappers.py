@@ -7,7 +7,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
-from numpy.typing import NDArray
+
+from stormgym.envs.arrays import Floats
 
 
 def cost_of(info: dict[str, Any]) -> float:
@@ -25,7 +26,7 @@ def cost_of(info: dict[str, Any]) -> float:
         ) from None
 
 
-def vector_costs(infos: dict[str, Any], num_envs: int) -> NDArray[np.float64]:
+def vector_costs(infos: dict[str, Any], num_envs: int) -> Floats:
     """Return the cost `[B]` of the transitions that a vector step just made, in either autoreset mode.
 
     Under SAME_STEP the transition that ends an episode has its cost in `final_info`; `infos["cost"]` then belongs to
@@ -87,7 +88,7 @@ class CostInfo(gym.Wrapper[Any, Any, Any, Any]):
 class LagrangianReward(gym.Wrapper[Any, Any, Any, Any]):
     """Reward minus `multiplier` times cost; the plain reward stays in `info["reward"]`.
 
-    Set `multiplier` (>= 0) as it is learnt: `stormgym.agents.training.lagrangian` does.
+    Set `multiplier` (>= 0) as it is learnt: `stormgym.agents.learners.lagrangian` does.
     """
 
     def __init__(self, env: gym.Env[Any, Any], multiplier: float = 0.0) -> None:

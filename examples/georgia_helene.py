@@ -5,24 +5,25 @@
         --counties us_counties.csv
 
 The first file holds customers out by county and time: Georgia in Hurricane Helene (2024, 159 counties, EAGLE-I's
-layout, of any edition), or the counties of North Carolina as its electric co-operatives told them in Hurricane Dorian
-(2019, local Eastern time). The second has a row a county: fips, county_name, state_name, latitude, longitude,
-pop_acs2017, median_hh_income_acs2017. A folder for `GeneratorDispatch-v0` is written from them, and policies play it.
+layout, of any edition), or the counties of North Carolina as its electric co-operatives reported them in Hurricane
+Dorian (2019, local Eastern time). The second has a row a county: fips, county_name, state_name, latitude, longitude,
+pop_acs2017, median_hh_income_acs2017. A folder for `GeneratorDispatch-v0` is written from them, and policies are scored
+on it.
 
 Customers of Georgia's counties come with the file if it has `total_customers`, else from `--customers` (EAGLE-I's
 MCC.csv). Those of the co-operatives in a county are not known. Here a county's customers are all of its people by
 `--people-per-customer`: an upper bound, so shares out and periods unserved per customer are too small, by more where
-the co-operatives serve fewer. Nothing of the storm goes into that number.
+the co-operatives serve fewer. That number does not depend on the storm.
 
 What is assumed, all of it by an argument: a generator of 2 MW serves 2,000 customers at 1 kW each; a trip costs 10,000
 USD, an hour of operation 600 USD (fuel and crew), an hour of a customer without power 2 USD; there are 100 generators
 in Helene and 10 in Dorian.
 
-The family of waves that forecasts and planners know is told one thing of real storms: how long it takes from a wave's
+Forecasts and planners know simulated waves, whose model takes one number from real storms: the hours from a wave's
 peak to a tenth of it. The default of 100 h is not taken from these two. After Michael (2018) Tallahassee took some
-95 h, after Ian (2022) two counties of Florida 95 and 128 h. (Helene took 216 h, Dorian 35 h.) In this family every
-county is struck to the same depth and its wave rises about as slowly as it falls, which no hurricane does: a plan on it
-is a plan for another storm.
+95 h, after Ian (2022) two counties of Florida 95 and 128 h. (Helene took 216 h, Dorian 35 h.) In the model about the
+same share of every county's customers goes out, and a wave rises about as slowly as it falls, unlike in a hurricane:
+plans on simulated waves are plans for another kind of storm.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ from rich.console import Console
 from rich.table import Table
 
 import stormgym  # noqa: F401  (registers the environment)
-from stormgym.agents.policy import make_policy
+from stormgym.agents.episodes import play_episode
+from stormgym.agents.lineup import make_policy
 from stormgym.envs.data import OutageRecord, read_eaglei, read_outage_counts
 from stormgym.envs.data.tables import write_table
 from stormgym.envs.dispatch.profiles import resolve_profile
@@ -62,12 +64,12 @@ PLAYED = (
     "replanning-dispatch",
     "oracle-dispatch",
 )
-"""Policies that need no fitted forecaster: one that sees 159 counties takes minutes to fit and more to tune."""
+"""Policies that need no fitted forecaster: one over 159 counties takes minutes to fit and more to tune."""
 
 
 @dataclass(frozen=True)
 class Storm:
-    """One of the two hurricanes: where, when (UTC), and with what it is met."""
+    """One of the two hurricanes: where, when (UTC), and the generators that respond to it."""
 
     title: str
     state: str
@@ -127,7 +129,7 @@ def periods_to_a_tenth() -> float:
 
 
 def served(record: OutageRecord, counties: pd.DataFrame, settings: Settings) -> NDArray[np.float64]:
-    """Customers of each county of the table, from the record or from its people."""
+    """Customers of each county of the table, from the record or from its population."""
     if settings.storm == "dorian":
         return (counties.pop_acs2017 / settings.people_per_customer).round().to_numpy(dtype=np.float64)
     known = dict(zip(record.county, record.customers.tolist(), strict=True))
@@ -215,20 +217,15 @@ def _columns(path: Path) -> list[str]:
 
 
 def play(folder: Path, agent: str) -> tuple[dict[str, float], float]:
-    """Metrics of the one storm that the folder has, and the seconds that all decisions took."""
+    """Metrics of an agent on the folder's one storm, and the seconds that all its decisions took."""
     env = gym.make(ENV_ID, profile=str(folder))
-    observation, info = env.reset(seed=0)
     began = time.perf_counter()
-    policy = make_policy(agent, env)
-    state, ended = None, False
-    while not ended:
-        action, state = policy.predict(observation, state=state, deterministic=True)
-        observation, _, ended, _, info = env.step(action)
-    return info["metrics"], time.perf_counter() - began
+    *_, last = play_episode(env, make_policy(agent, env), seed=0)
+    return last.info["metrics"], time.perf_counter() - began
 
 
 def describe(folder: Path, console: Console) -> None:
-    """Show the storm as the environment replays it."""
+    """Print the storm as the environment replays it."""
     profile = resolve_profile(str(folder))
     assert isinstance(profile, RecordedProfile)
     period_h = json.loads((folder / "profile.json").read_text(encoding="utf-8"))["period_hours"]
@@ -252,7 +249,7 @@ def describe(folder: Path, console: Console) -> None:
 
 
 def main() -> int:
-    """Write the folder, play the policies, print the table."""
+    """Write the folder, score the policies, print the table."""
     settings = tyro.cli(Settings, description=__doc__)
     console = Console(emoji=False)
     folder = settings.out or Path("runs") / settings.storm

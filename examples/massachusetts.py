@@ -7,9 +7,9 @@ The log is the Massachusetts Department of Public Utilities' public record of si
 median_income_usd, lat, lon). Outages from 2017 on are used (the coverage changed before), durations of zero are
 dropped, and the 55 towns with most records become the regions of a city.
 
-What the numbers mean: the log's end is the restoration, so its durations hold the wait for a crew as well as the
-repair. They stand in for repair times here. The table shows how policies compare on durations that are as skewed as
-real ones; it says nothing about how long these towns really wait, nor that income lengthens their outages.
+What the numbers mean: an outage of the log ends when power is back, so its duration includes the wait for a crew as
+well as the repair. Durations stand in for repair times here. The table compares policies on durations that are as
+skewed as real ones; it says nothing about how long these towns really wait, nor that income lengthens their outages.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def make_city(settings: Settings) -> City:
 
 
 def describe(city: City, console: Console) -> None:
-    """Show what the log says of each income group."""
+    """Print the durations of each income group in the log."""
     table = Table("income group", "towns", "records", "median h", "mean h", title=f"{city.name}: outage durations")
     group = city.group[city.log.region]
     for g, name in enumerate(city.group_names):

@@ -20,8 +20,9 @@ a mean of 300, a stand-in for the length of lines. The budget pays for about a t
 crew.
 
 Lines are buried once, years ahead: a plan is made once, from what is known at the end of 2020 (storms of 2017 and 2018
-to fit on, those of 2019 and 2020 to calibrate on), and meets the storms of 2021 to 2023, which nothing has looked at.
-No weather is in the forecast. Fourteen calibration storms allow a level of 14/15 at most, so that 90 % is asked for.
+to fit on, those of 2019 and 2020 to calibrate on), and scored on the storms of 2021 to 2023, which are used for nothing
+else. No weather is in the forecast. Fourteen calibration storms allow a level of 14/15 at most, so that 90 % is asked
+for.
 """
 
 from __future__ import annotations
@@ -43,14 +44,14 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from sklearn.exceptions import ConvergenceWarning
 
 from stormgym.agents.evaluation.figures import save_png
-from stormgym.agents.evaluation.statistics import mean_estimate
+from stormgym.agents.statistics import mean_estimate
 from stormgym.agents.undergrounding.storm_map import MapPanel, draw_storm_map
 from stormgym.agents.undergrounding.trilevel.baselines import solve_baseline
 from stormgym.agents.undergrounding.trilevel.solve import solve_trilevel, worst_case
 from stormgym.envs.data import RepairLog
 from stormgym.envs.data.assemble import terciles
 from stormgym.envs.equity import gap
-from stormgym.envs.undergrounding.profiles import send_crews
+from stormgym.envs.undergrounding.regions import send_crews
 from stormgym.predictors.uncertainty import ConformalPolytope
 from stormgym.predictors.uncertainty_set import UncertaintySet
 
@@ -147,7 +148,7 @@ class Split(NamedTuple):
 
     @property
     def past(self) -> Floats:
-        """All storms that a planner may look at."""
+        """All storms that a planner may use."""
         return np.concatenate([self.fit, self.calibration])
 
 
@@ -164,7 +165,7 @@ def split_storms(region: Region, settings: Settings) -> Split:
 
 
 class Outlook(NamedTuple):
-    """A forecaster's view of the storms to come; the same for each, as lines are buried once."""
+    """A forecast of the storms to come, and its sets; the same for every storm, as lines are buried once."""
 
     mean: Floats
     sets: UncertaintySet

@@ -1,7 +1,8 @@
 """Everything that forecasts: conformal intervals, cross-fitted forecasts, outage waves, coverage reports.
 
-Arrays in, arrays out; nothing here knows an environment. Names are imported on first use, so that importing
-the package loads no scikit-learn and no torch.
+Arrays in, arrays out; nothing here knows an environment. Names are imported on first use, so that importing the package
+loads no scikit-learn and no torch. The papers that docstrings cite (EPOPR, GDF, tri-level) are named in
+`stormgym.envs`.
 """
 
 from __future__ import annotations

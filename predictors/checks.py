@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from stormgym.predictors.arrays import Floats
+
 
 def check_confidence_level(confidence_level: Any, name: str = "confidence_level") -> float:
     """Return the level as a float; raise `ValueError` unless it lies strictly between 0 and 1."""
@@ -20,7 +22,7 @@ def check_confidence_level(confidence_level: Any, name: str = "confidence_level"
     return level
 
 
-def _finite(name: str, values: NDArray[np.float64]) -> None:
+def _finite(name: str, values: Floats) -> None:
     bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     if bad.any():
         raise ValueError(
@@ -29,7 +31,7 @@ def _finite(name: str, values: NDArray[np.float64]) -> None:
         )
 
 
-def check_features(X: ArrayLike, n_features: int | None = None) -> NDArray[np.float64]:
+def check_features(X: ArrayLike, n_features: int | None = None) -> Floats:
     """Return `X` as float64 `[M, F]`; raise `ValueError` on a wrong shape, no rows, NaN or infinity."""
     features = np.asarray(X, dtype=np.float64)
     if features.ndim != 2:
@@ -48,7 +50,7 @@ def check_features(X: ArrayLike, n_features: int | None = None) -> NDArray[np.fl
     return features
 
 
-def check_target(y: ArrayLike, n_records: int) -> NDArray[np.float64]:
+def check_target(y: ArrayLike, n_records: int) -> Floats:
     """Return `y` as float64 `[M]`; raise `ValueError` on a wrong shape, NaN or infinity."""
     target = np.asarray(y, dtype=np.float64)
     if target.ndim != 1:

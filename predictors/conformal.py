@@ -19,10 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 
+from stormgym.predictors.arrays import Floats
 from stormgym.predictors.checks import check_confidence_level, check_features, check_groups, check_target
 from stormgym.predictors.quantile_models import QuantileModel, predict_mean, prepare
-
-Array = NDArray[np.float64]
 
 
 def conformal_rank(n_records: int, confidence_level: float) -> int:
@@ -121,11 +120,11 @@ class _Conformal(RegressorMixin, BaseEstimator):
         self._calibrate(scores, groups)
         return self
 
-    def predict(self, X: ArrayLike) -> Array:
+    def predict(self, X: ArrayLike) -> Floats:
         """Return the point forecast `[M]`: the mean (the median for models fitted one quantile each)."""
         return self._centre(self._features(X))
 
-    def predict_interval(self, X: ArrayLike, groups: ArrayLike | None = None) -> Array:
+    def predict_interval(self, X: ArrayLike, groups: ArrayLike | None = None) -> Floats:
         """Return intervals `[M, 2]`, lower and upper end in the unit of `y`.
 
         Args:
@@ -150,12 +149,12 @@ class _Conformal(RegressorMixin, BaseEstimator):
             np.maximum(ends, float(self.lower_bound), out=ends)
         return ends
 
-    def _features(self, X: ArrayLike) -> Array:
+    def _features(self, X: ArrayLike) -> Floats:
         if not hasattr(self, "n_features_in_"):
             raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit(X, y) first.")
         return check_features(X, self.n_features_in_)
 
-    def _calibrate(self, scores: Array, groups: ArrayLike | None) -> None:
+    def _calibrate(self, scores: Floats, groups: ArrayLike | None) -> None:
         del groups
         self.scores_ = scores
         self.n_calibration_ = len(scores)
@@ -163,7 +162,7 @@ class _Conformal(RegressorMixin, BaseEstimator):
         if math.isinf(self.quantile_):
             warnings.warn(self._too_few("the calibration set", len(scores)), UserWarning, stacklevel=3)
 
-    def _correction(self, groups: ArrayLike | None, n_records: int) -> Array:
+    def _correction(self, groups: ArrayLike | None, n_records: int) -> Floats:
         del groups
         return np.full(n_records, self.quantile_)
 
@@ -174,16 +173,16 @@ class _Conformal(RegressorMixin, BaseEstimator):
             "Add calibration records or lower confidence_level."
         )
 
-    def _fit(self, X: Array, y: Array) -> None:
+    def _fit(self, X: Floats, y: Floats) -> None:
         raise NotImplementedError
 
-    def _centre(self, X: Array) -> Array:
+    def _centre(self, X: Floats) -> Floats:
         raise NotImplementedError
 
-    def _scores(self, X: Array, y: Array) -> Array:
+    def _scores(self, X: Floats, y: Floats) -> Floats:
         raise NotImplementedError
 
-    def _interval(self, X: Array, correction: Array) -> Array:
+    def _interval(self, X: Floats, correction: Floats) -> Floats:
         raise NotImplementedError
 
 
@@ -227,16 +226,16 @@ class SplitConformal(_Conformal):
         self.random_state = random_state
         self.lower_bound = lower_bound
 
-    def _fit(self, X: Array, y: Array) -> None:
+    def _fit(self, X: Floats, y: Floats) -> None:
         self.estimator_ = prepare(self.estimator, self.random_state).fit(X, y)
 
-    def _centre(self, X: Array) -> Array:
+    def _centre(self, X: Floats) -> Floats:
         return predict_mean(self.estimator_, X)
 
-    def _scores(self, X: Array, y: Array) -> Array:
+    def _scores(self, X: Floats, y: Floats) -> Floats:
         return np.abs(y - self._centre(X))
 
-    def _interval(self, X: Array, correction: Array) -> Array:
+    def _interval(self, X: Floats, correction: Floats) -> Floats:
         centre = self._centre(X)
         return np.column_stack([centre - correction, centre + correction])
 
@@ -278,7 +277,7 @@ class NormalizedConformal(_Conformal):
         self.random_state = random_state
         self.lower_bound = lower_bound
 
-    def _fit(self, X: Array, y: Array) -> None:
+    def _fit(self, X: Floats, y: Floats) -> None:
         from sklearn.model_selection import KFold
 
         if not 2 <= self.n_folds <= len(X):
@@ -295,16 +294,16 @@ class NormalizedConformal(_Conformal):
         # All residuals zero: any positive floor gives the same, zero-width, intervals.
         self.scale_floor_ = self.scale_floor * float(residual.mean()) or 1.0
 
-    def _scale(self, X: Array) -> Array:
+    def _scale(self, X: Floats) -> Floats:
         return np.maximum(predict_mean(self.scale_estimator_, X), self.scale_floor_)
 
-    def _centre(self, X: Array) -> Array:
+    def _centre(self, X: Floats) -> Floats:
         return predict_mean(self.estimator_, X)
 
-    def _scores(self, X: Array, y: Array) -> Array:
+    def _scores(self, X: Floats, y: Floats) -> Floats:
         return np.abs(y - self._centre(X)) / self._scale(X)
 
-    def _interval(self, X: Array, correction: Array) -> Array:
+    def _interval(self, X: Floats, correction: Floats) -> Floats:
         centre, half = self._centre(X), self._scale(X) * correction
         return np.column_stack([centre - half, centre + half])
 
@@ -349,20 +348,20 @@ class CQR(_Conformal):
         self.random_state = random_state
         self.lower_bound = lower_bound
 
-    def _fit(self, X: Array, y: Array) -> None:
+    def _fit(self, X: Floats, y: Floats) -> None:
         level = check_confidence_level(self.confidence_level)
         model = QuantileModel(prepare(self.estimator, self.random_state), [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
         self.quantile_model_ = model.fit(X, y)
         self.estimators_ = model.models
 
-    def _centre(self, X: Array) -> Array:
+    def _centre(self, X: Floats) -> Floats:
         return self.quantile_model_.centre(X)
 
-    def _scores(self, X: Array, y: Array) -> Array:
+    def _scores(self, X: Floats, y: Floats) -> Floats:
         q = self.quantile_model_.quantiles(X)  # [M, 2]
         return np.maximum(q[:, 0] - y, y - q[:, 1])  # eq. 8
 
-    def _interval(self, X: Array, correction: Array) -> Array:
+    def _interval(self, X: Floats, correction: Floats) -> Floats:
         q = self.quantile_model_.quantiles(X)
         return np.column_stack([q[:, 0] - correction, q[:, 1] + correction])  # eq. 10, 12
 
@@ -414,7 +413,7 @@ class ECQR(CQR):
         self.unseen_group = unseen_group
         self.small_group = small_group
 
-    def _calibrate(self, scores: Array, groups: ArrayLike | None) -> None:
+    def _calibrate(self, scores: Floats, groups: ArrayLike | None) -> None:
         for name, rules in (
             ("unseen_group", ("raise", "marginal")),
             ("small_group", ("infinite", "marginal")),
@@ -442,7 +441,7 @@ class ECQR(CQR):
             self.quantiles_[label] = q
             self.group_n_calibration_[label] = len(own)
 
-    def _correction(self, groups: ArrayLike | None, n_records: int) -> Array:
+    def _correction(self, groups: ArrayLike | None, n_records: int) -> Floats:
         labels = self._groups(groups, n_records, "predict_interval")
         seen, index = np.unique(labels, return_inverse=True)
         unseen = [label for label in seen.tolist() if label not in self.quantiles_]

@@ -7,15 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from stormgym.predictors.arrays import Bools, Floats
 from stormgym.predictors.checks import check_confidence_level, check_groups, check_target
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class CoverageReport:
         return table
 
 
-def interval_score(y: ArrayLike, interval: ArrayLike, confidence_level: float) -> Array:
+def interval_score(y: ArrayLike, interval: ArrayLike, confidence_level: float) -> Floats:
     """Return the interval score of each record `[M]`: width, plus 2 / (1 - c) times the distance by which y
     is missed.
 
@@ -150,7 +149,7 @@ def coverage_report(
     width = ends[:, 1] - ends[:, 0]
     score = interval_score(truth, ends, level)
 
-    def row(name: str, mask: NDArray[np.bool_]) -> GroupCoverage:
+    def row(name: str, mask: Bools) -> GroupCoverage:
         n, hits = int(mask.sum()), int(covered[mask].sum())
         low, high = binomial_interval(hits, n)
         return GroupCoverage(name, n, hits, hits / n, low, high, float(width[mask].mean()), float(score[mask].mean()))
@@ -174,7 +173,7 @@ def _name(label: Any, names: Mapping[Any, str] | Sequence[str] | None) -> str:
         raise ValueError(f"group_names must name every group; {label!r} has no name. Known names: {names}.") from None
 
 
-def _truth_and_ends(y: ArrayLike, interval: ArrayLike) -> tuple[Array, Array]:
+def _truth_and_ends(y: ArrayLike, interval: ArrayLike) -> tuple[Floats, Floats]:
     ends = np.asarray(interval, dtype=np.float64)
     if ends.ndim != 2 or ends.shape[1] != 2:
         raise ValueError(f"interval must hold lower and upper ends [M, 2]; got shape {ends.shape}.")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from stormgym.predictors.arrays import Bools, Floats, Ints
 from stormgym.predictors.checks import check_confidence_level, check_features, check_groups, check_target
 
 PREDICTORS = ("ecqr", "cqr", "cp", "ncp", "point", "none")
@@ -17,6 +20,8 @@ PREDICTORS = ("ecqr", "cqr", "cp", "ncp", "point", "none")
 
 N_LEVELS = 20
 CALIBRATION_SHARE = 0.4
+SOURCES = ("arrays", "checks", "conformal", "cross_fit", "quantile_models")
+"""Modules of this package on which the forecasts depend: this one, and all that it imports, directly or not."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +41,18 @@ class CrossFit:
         calibration_mask: `[n_folds, M]`, records of the fold's conformal step; never in `interval_fit_mask`.
     """
 
-    lower_h: NDArray[np.float64]
-    upper_h: NDArray[np.float64]
-    point_h: NDArray[np.float64]
-    quantile_levels: NDArray[np.float64]
-    quantile_h: NDArray[np.float64]
-    fold: NDArray[np.int64]
-    fit_mask: NDArray[np.bool_]
-    interval_fit_mask: NDArray[np.bool_]
-    calibration_mask: NDArray[np.bool_]
+    lower_h: Floats
+    upper_h: Floats
+    point_h: Floats
+    quantile_levels: Floats
+    quantile_h: Floats
+    fold: Ints
+    fit_mask: Bools
+    interval_fit_mask: Bools
+    calibration_mask: Bools
 
     @property
-    def interval_h(self) -> NDArray[np.float64]:
+    def interval_h(self) -> Floats:
         """Intervals as one array `[M, 2]`."""
         return np.column_stack([self.lower_h, self.upper_h])
 
@@ -163,7 +168,16 @@ def cross_fit(
     )
 
 
-def _deal(labels: NDArray[Any], n_hands: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def source_digest(folder: Path = Path(__file__).parent) -> str:
+    """Hash (64 hex digits) of the source behind `cross_fit`: caches keep no forecasts of another version.
+
+    Args:
+        folder: where the modules are.
+    """
+    return hashlib.sha256(b"\0".join((folder / f"{name}.py").read_bytes() for name in SOURCES)).hexdigest()
+
+
+def _deal(labels: NDArray[Any], n_hands: int, rng: np.random.Generator) -> Ints:
     """Deal records to hands 0..n_hands-1 at random, evenly within each group; returns their hands `[M]`."""
     hand = np.empty(len(labels), dtype=np.int64)
     _, index = np.unique(labels, return_inverse=True)
@@ -174,12 +188,12 @@ def _deal(labels: NDArray[Any], n_hands: int, rng: np.random.Generator) -> NDArr
 
 
 def _forest_forecast(
-    X: NDArray[np.float64],
-    y: NDArray[np.float64],
-    X_new: NDArray[np.float64],
-    levels: NDArray[np.float64],
+    X: Floats,
+    y: Floats,
+    X_new: Floats,
+    levels: Floats,
     seed: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Floats, Floats]:
     """Return mean `[M]` and quantiles `[M, Q]` of new records, the quantiles averaging to the mean."""
     from stormgym.predictors.quantile_models import default_forest, predict_mean
 

@@ -17,15 +17,15 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
+from stormgym.predictors.arrays import Floats, Ints
 from stormgym.predictors.checks import check_confidence_level
 from stormgym.predictors.conformal import conformal_quantile
 from stormgym.predictors.sir import simulate_sir
 
-Floats = NDArray[np.float64]
 Loss = Literal["mse", "crps"]
 N_SAMPLES = 10
 """Waves a storm in the CRPS."""
@@ -292,7 +292,7 @@ class OutageODE:
         other.widths_ = other.total_widths_ = None
         return other
 
-    def _centre_and_scales(self, features: Floats, begins: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+    def _centre_and_scales(self, features: Floats, begins: Ints) -> tuple[Floats, Floats, Floats]:
         floor = _FLOOR * self.population
         if self.loss == "mse":
             centre = self.predict(features, begins)
@@ -305,7 +305,7 @@ class OutageODE:
             samples.sum(axis=-1).std(axis=0) + floor.sum(),
         )
 
-    def _best_constants(self, begins: NDArray[np.int64], out: Floats) -> tuple[float, float]:
+    def _best_constants(self, begins: Ints, out: Floats) -> tuple[float, float]:
         """The pair of constant rates on a grid that comes nearest to the waves: where the networks start."""
         grid = _GRID[_GRID < _LARGEST_STEP * self.steps_per_period]
         beta, rho = (g.ravel() for g in np.meshgrid(grid, grid))
@@ -324,7 +324,7 @@ class OutageODE:
         best = int(np.argmin(errors))
         return float(beta[best]), float(rho[best])
 
-    def _checked(self, X: ArrayLike, onset: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:
+    def _checked(self, X: ArrayLike, onset: ArrayLike) -> tuple[Floats, Ints]:
         features = np.asarray(X, dtype=np.float64)
         k, f = len(self.population), len(self.feature_names)
         if features.ndim != 3 or features.shape[1:] != (k, f) or not len(features):

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from stormgym.predictors.arrays import Floats
 
 
 def default_forest(random_state: int | None = None, n_estimators: int = 100) -> Any:
@@ -91,7 +90,7 @@ class QuantileModel:
         self._template = model
         self.models: tuple[Any, ...] = ()
 
-    def fit(self, X: Array, y: Array) -> QuantileModel:
+    def fit(self, X: Floats, y: Floats) -> QuantileModel:
         """Fit on features `X` `[M, F]` and target `y` `[M]`; return self."""
         from sklearn.base import clone
 
@@ -104,7 +103,7 @@ class QuantileModel:
             )
         return self
 
-    def quantiles(self, X: Array) -> Array:
+    def quantiles(self, X: Floats) -> Floats:
         """Return the quantiles `[M, Q]`, sorted along Q (quantiles fitted apart can cross)."""
         if self.joint:
             q = np.asarray(self.models[0].predict(X, quantiles=list(self.levels)), dtype=np.float64)
@@ -112,12 +111,12 @@ class QuantileModel:
             q = np.column_stack([model.predict(X) for model in self.models[:-1]])
         return np.sort(q.reshape(len(X), len(self.levels)), axis=1)
 
-    def centre(self, X: Array) -> Array:
+    def centre(self, X: Floats) -> Floats:
         """Return the mean `[M]` (a joint model) or the median (clones, which have no mean)."""
         return predict_mean(self.models[-1], X)
 
 
-def predict_mean(model: Any, X: Array) -> Array:
+def predict_mean(model: Any, X: Floats) -> Floats:
     """Return a fitted model's point forecast `[M]`: a quantile forest's mean, else what `predict` gives."""
     out = model.predict(X, quantiles="mean") if predicts_quantiles(model) else model.predict(X)
     return np.asarray(out, dtype=np.float64).reshape(len(X))

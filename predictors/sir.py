@@ -34,7 +34,7 @@ def sir_step(state: SIRState, transmission: Any, restoration: Any, population: A
         transmission: beta = phi N `[..., K]`, per period.
         restoration: rho `[..., K]`, per period.
         population: N `[..., K]`, above 0.
-        dt: length of the step in periods; `check_step` says whether Euler carries it.
+        dt: length of the step in periods; `check_step` says whether it is short enough.
     """
     struck = (dt * transmission) * state.out * (state.unaffected / population)
     mended = (dt * restoration) * state.out
@@ -42,7 +42,7 @@ def sir_step(state: SIRState, transmission: Any, restoration: Any, population: A
 
 
 def check_step(transmission: Any, restoration: Any, dt: float) -> None:
-    """Raise `ValueError` unless Euler carries the step: dt * max(beta, rho) < 1.
+    """Raise `ValueError` unless an explicit Euler step of `dt` stays in range: dt * max(beta, rho) < 1.
 
     A larger step restores more customers than are out, or strikes more than there are.
     """

@@ -17,18 +17,18 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import norm
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from stormgym.predictors.arrays import Floats
 from stormgym.predictors.checks import check_confidence_level, check_features
 from stormgym.predictors.conformal import conformal_quantile, records_needed
 from stormgym.predictors.coverage import binomial_interval
 from stormgym.predictors.quantile_models import predict_mean, prepare
 from stormgym.predictors.uncertainty_set import UncertaintySet
 
-Array = NDArray[np.float64]
 Method = Literal["ncp", "cp", "empirical"]
 Calibration = Literal["marginal", "joint"]
 
@@ -61,7 +61,7 @@ class SetCoverage:
     """How often sets hold the storms that came, each share with its exact 95 % interval."""
 
     n_storms: int
-    region: Array
+    region: Floats
     """`[K]` share of storms in which each region keeps its bounds."""
     marginal: float
     """Mean of `region`: what a local level promises."""
@@ -165,7 +165,7 @@ class ConformalPolytope(BaseEstimator):
             self._fit_models(features, outages)
         return self
 
-    def _fit_models(self, features: Array, outages: Array) -> None:
+    def _fit_models(self, features: Floats, outages: Floats) -> None:
         rows, target = _rows(features), outages.ravel()
         if self.method == "ncp":
             from sklearn.model_selection import KFold
@@ -239,7 +239,7 @@ class ConformalPolytope(BaseEstimator):
                 )
         return self
 
-    def predict(self, X: ArrayLike) -> Array:
+    def predict(self, X: ArrayLike) -> Floats:
         """Forecast outages `[E, K]`, at least `lower_bound`."""
         self._need_fit()
         return self._forecast(self._checked(X, None, (self.n_regions_in_, self.n_features_in_))[0])[0]
@@ -295,7 +295,7 @@ class ConformalPolytope(BaseEstimator):
         """The level of each part if K regions and the sum are to hold at once (Bonferroni), for `empirical`."""
         return level if self.calibration == "marginal" else 1.0 - (1.0 - level) / (self.n_regions_in_ + 1)
 
-    def _typical(self) -> Array:
+    def _typical(self) -> Floats:
         """Typical score of each region and of the sum `[K + 1]`, known before calibration: its order does not bias it.
 
         With a learnt scale it is 1. Plain residuals are compared in standard deviations of the training storms.
@@ -305,7 +305,7 @@ class ConformalPolytope(BaseEstimator):
         size = np.append(self.sd_, self.total_sd_)
         return np.maximum(size, 1e-9 * max(float(size.max()), 1e-300))
 
-    def _forecast(self, features: Array) -> tuple[Array, Array, Array]:
+    def _forecast(self, features: Floats) -> tuple[Floats, Floats, Floats]:
         """Centre and scale `[E, K]`, and the scale of the sum `[E]`."""
         shape = features.shape[:2]
         if self.method == "empirical":
@@ -319,7 +319,7 @@ class ConformalPolytope(BaseEstimator):
         scale = np.maximum(predict_mean(self.scale_estimator_, rows).reshape(shape), self.scale_floor_)
         return centre, scale, self.total_share_ * scale.sum(axis=1)
 
-    def _checked(self, X: ArrayLike, y: ArrayLike | None, size: tuple[int, int] | None) -> tuple[Array, Array]:
+    def _checked(self, X: ArrayLike, y: ArrayLike | None, size: tuple[int, int] | None) -> tuple[Floats, Floats]:
         features = np.asarray(X, dtype=np.float64)
         if features.ndim != 3 or not features.size:
             raise ValueError(f"X must be [E storms, K regions, F features], not empty; got shape {features.shape}")
@@ -343,6 +343,6 @@ class ConformalPolytope(BaseEstimator):
             raise NotFittedError("this ConformalPolytope is not fitted; call fit(X, y) first")
 
 
-def _rows(features: Array) -> Array:
+def _rows(features: Floats) -> Floats:
     """Pairs of storm and region as records, `[E * K, F]`."""
     return features.reshape(-1, features.shape[-1])

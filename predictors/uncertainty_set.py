@@ -11,22 +11,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.float64]
+from stormgym.predictors.arrays import Bools, Floats
 
 
 @dataclass(frozen=True)
 class UncertaintySet:
     """Box and total of the outages of K regions."""
 
-    lower: Array
+    lower: Floats
     """`[..., K]` L."""
-    upper: Array
+    upper: Floats
     """`[..., K]` T; infinite where nothing bounds a region."""
-    total_lower: Array
+    total_lower: Floats
     """`[...]` L_0."""
-    total_upper: Array
+    total_upper: Floats
     """`[...]` T_0; may be infinite."""
 
     def __post_init__(self) -> None:
@@ -55,7 +55,7 @@ class UncertaintySet:
             object.__setattr__(self, name, part)
 
     @property
-    def bounds(self) -> tuple[Array, Array, Any, Any]:
+    def bounds(self) -> tuple[Floats, Floats, Any, Any]:
         """L, T, L_0 and T_0, in the order in which the planners take them."""
         return self.lower, self.upper, self.total_lower, self.total_upper
 
@@ -76,21 +76,21 @@ class UncertaintySet:
             np.asarray(self.total_upper[index]),
         )
 
-    def in_box(self, storm: ArrayLike) -> NDArray[np.bool_]:
+    def in_box(self, storm: ArrayLike) -> Bools:
         """Whether each region `[..., K]` of a storm `[..., K]` keeps its bounds, ends included."""
         u = np.asarray(storm, dtype=np.float64)
         return np.asarray((u >= self.lower) & (u <= self.upper))
 
-    def in_total(self, storm: ArrayLike) -> NDArray[np.bool_]:
+    def in_total(self, storm: ArrayLike) -> Bools:
         """Whether the sum of a storm `[..., K]` keeps its bounds `[...]`."""
         total = np.asarray(storm, dtype=np.float64).sum(axis=-1)
         return np.asarray((total >= self.total_lower) & (total <= self.total_upper))
 
-    def contains(self, storm: ArrayLike) -> NDArray[np.bool_]:
+    def contains(self, storm: ArrayLike) -> Bools:
         """Whether storms `[..., K]` are in the set `[...]`."""
         return np.asarray(self.in_box(storm).all(axis=-1) & self.in_total(storm))
 
-    def maximise(self, weights: ArrayLike) -> tuple[Array, Array]:
+    def maximise(self, weights: ArrayLike) -> tuple[Floats, Floats]:
         """The largest weighted outage `[...]` and a storm `[..., K]` that has it, exact and without a solver.
 
         Regions are filled from L to T in the order of their weights, until the total that is best: all of T where the
@@ -114,7 +114,7 @@ class UncertaintySet:
         np.put_along_axis(storm, order, np.take_along_axis(self.lower, order, axis=-1) + filled, axis=-1)
         return np.asarray((w * storm).sum(axis=-1)), storm
 
-    def sample(self, n_samples: int, *, random_state: int | None = None, n_steps: int | None = None) -> Array:
+    def sample(self, n_samples: int, *, random_state: int | None = None, n_steps: int | None = None) -> Floats:
         """Storms spread evenly over one set, `[n_samples, K]`, by hit-and-run.
 
         Each sample is the end of its own chain, which starts inside. A step takes one region, or moves outage from one
@@ -150,10 +150,10 @@ class UncertaintySet:
             step = rng.random(n_samples) * (down + up) - down
             u[row, i] += step
             u[row, j] -= np.where(single, 0.0, step)
-        clipped: Array = np.clip(u, low, high)
+        clipped: Floats = np.clip(u, low, high)
         return clipped
 
-    def finite_upper(self) -> Array:
+    def finite_upper(self) -> Floats:
         """T, lowered to what the total leaves."""
         left = self.total_upper[..., None] - (self.lower.sum(axis=-1, keepdims=True) - self.lower)
         high = np.maximum(np.minimum(self.upper, left), self.lower)

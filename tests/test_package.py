@@ -12,7 +12,8 @@ import gymnasium as gym
 import pytest
 
 import stormgym
-from stormgym.agents.policy import AGENTS, DEFAULT_AGENT, agent_spec, make_policy
+from stormgym.agents.lineup import make_policy
+from stormgym.agents.registry import AGENTS, DOMAINS, agent_spec
 from stormgym.envs import register_envs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,18 +66,6 @@ def test_import__loads_neither_torch_nor_pandas_nor_matplotlib() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT.parent)
 
 
-def test_import__floors_only_look_down() -> None:
-    above = {"predictors": ("stormgym.envs", "stormgym.agents"), "envs": ("stormgym.agents",), "agents": ()}
-    for floor, banned in above.items():
-        for file in (ROOT / floor).rglob("*.py"):
-            text = file.read_text(encoding="utf-8")
-            for name in banned:
-                assert f"from {name}" not in text, f"{file} climbs to {name}"
-                assert f"import {name}" not in text, f"{file} climbs to {name}"
-            for plain in FLOORS:
-                assert f"\nfrom {plain}" not in text, f"{file} must write from stormgym.{plain}"
-
-
 def test_register__twice_changes_nothing() -> None:
     before = gym.spec("Restoration-v0")
     register_envs()
@@ -90,7 +79,7 @@ def test_registry__every_name_leads_somewhere(name: str) -> None:
 
 
 def test_registry__default_agents_are_known_learners() -> None:
-    assert all(AGENTS[name].trainable for name in DEFAULT_AGENT.values())
+    assert all(AGENTS[domain.default_learner or ""].trainable for domain in DOMAINS.values())
 
 
 def test_registry__wrong_names_list_the_known_ones() -> None:

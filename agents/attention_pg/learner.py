@@ -8,14 +8,15 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from stormgym.agents.attention_pg.algorithm import AttentionPG
 from stormgym.agents.attention_pg.settings import AttentionPGSettings
+from stormgym.agents.learners.base import Learner
 from stormgym.agents.restoration.network.features import check_regions
-from stormgym.agents.training.learners import Learner
 
 
 class AttentionPGLearner(Learner):
     """Attention model by policy gradient: it knows the constraint itself."""
 
     any_regions = True
+    must_match = "number of groups"
 
     def check(self, venv: VecEnv) -> None:
         """It needs regions, and environments enough for a baseline."""
@@ -26,9 +27,9 @@ class AttentionPGLearner(Learner):
                 "Raise --num-envs"
             )
 
-    def arguments(self, venv: VecEnv, settings: AttentionPGSettings) -> tuple[Any, dict[str, Any]]:
+    def arguments(self, venv: VecEnv, settings: AttentionPGSettings, extractor: Any) -> tuple[Any, dict[str, Any]]:
         """The settings as they are."""
-        del venv
+        del venv, extractor
         return "AttentionPolicy", {"settings": settings}
 
 

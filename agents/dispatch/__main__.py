@@ -1,6 +1,6 @@
 """Fit a forecaster of outage waves on simulated storms, tune it on plans if asked, and keep it in a file.
 
-python -m stormgym.agents.dfl --profile A --out forecaster.npz
+python -m stormgym.agents.dispatch --profile A --out forecaster.npz
 python train.py --env GeneratorDispatch-v0 --profile A --option forecast=forecaster.npz
 python evaluate.py --env GeneratorDispatch-v0 --profile A --agents oracle-dispatch,mine=forecaster.npz
 """
@@ -21,9 +21,9 @@ from stormgym.agents.dfl.learner import FineTuning, fine_tune
 from stormgym.agents.dfl.problem import regret
 from stormgym.agents.dispatch.decision import WEATHER, DispatchProblem, WaveModel, simulated_events
 from stormgym.agents.dispatch.forecasters import N_PLANNED
-from stormgym.agents.evaluation.command import check_writable
-from stormgym.agents.evaluation.report import make_console
-from stormgym.agents.evaluation.statistics import mean_estimate
+from stormgym.agents.statistics import mean_estimate
+from stormgym.agents.terminal import make_console
+from stormgym.agents.usage import check_writable
 from stormgym.envs.dispatch.profiles import resolve_profile
 from stormgym.envs.storms import FEATURES
 from stormgym.predictors.outage_ode import Loss, OutageODE

@@ -11,13 +11,11 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stormgym.agents.dfl.learner import DecisionLoss, FineTuning, fine_tune
 from stormgym.agents.dispatch.decision import WEATHER, DispatchProblem, Events, WaveModel, simulated_events
-from stormgym.agents.dispatch.flow import Floats, Ints
 from stormgym.agents.dispatch.planners import DispatchPolicy, day_of, kernel_weights, plan
-from stormgym.agents.policy import Observation
+from stormgym.envs.arrays import Bools, Floats, Ints, Observation
 from stormgym.envs.dispatch.forecasts import check_forecaster
 from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.storms import COVARIATES, Family, features
@@ -117,7 +115,7 @@ class ForecastDispatch(DispatchPolicy):
             return self.forecaster.predict(X, onset)[None, :, 1:]
         return self.forecaster.sample(X, onset, n_samples=self.n_samples)[:, :, 1:]
 
-    def targets(self, observation: Observation, state: Any, episode_start: NDArray[np.bool_]) -> tuple[Ints, Any]:
+    def targets(self, observation: Observation, state: Any, episode_start: Bools) -> tuple[Ints, Any]:
         """Today's stock of the plan; the state holds plans `[B, T, K]`."""
         day, p = day_of(observation), self.profile
         plans = np.zeros((len(day), p.n_periods, p.n_counties), dtype=np.int64) if state is None else np.array(state)
@@ -212,7 +210,7 @@ class AdaptiveDispatch(SampledDispatch):
         super().__init__(profile, forecaster)
         self.effective = effective
 
-    def targets(self, observation: Observation, state: Any, episode_start: NDArray[np.bool_]) -> tuple[Ints, Any]:
+    def targets(self, observation: Observation, state: Any, episode_start: Bools) -> tuple[Ints, Any]:
         """Today's stock of a plan for the rest; the state holds the samples and what has been seen of each row."""
         day, p = day_of(observation), self.profile
         out = np.asarray(observation["out"], dtype=np.float64)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.dispatch.flow import Floats, Ints, OnlineRule, in_order, solve_dispatch
-from stormgym.agents.policy import BasePolicy, Observation
-from stormgym.agents.restoration.situation import base_envs
+from stormgym.agents.binding import base_envs, truth_of
+from stormgym.agents.dispatch.flow import OnlineRule, in_order, solve_dispatch
+from stormgym.agents.policy import BasePolicy
+from stormgym.envs.arrays import Bools, Floats, Ints, Observation
 from stormgym.envs.dispatch.core import STATE
 from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.dispatch.profiles import resolve_profile
@@ -25,7 +26,7 @@ _DAY = STATE.index("day")
 
 def profile_of(env: Any) -> StormProfile:
     """Return the profile of a dispatch environment (single, batched or wrapped)."""
-    profile: StormProfile = base_envs(env, "profile", StormProfile, ENV_ID)[0].profile
+    profile: StormProfile = base_envs(env, "profile", StormProfile, ENV_ID)[0].announced.profile
     return profile
 
 
@@ -81,13 +82,11 @@ class DispatchPolicy(BasePolicy):
         """Bind to the profile of `env`."""
         return cls(profile_of(env), **kwargs)
 
-    def targets(self, observation: Observation, state: Any, episode_start: NDArray[np.bool_]) -> tuple[Ints, Any]:
+    def targets(self, observation: Observation, state: Any, episode_start: Bools) -> tuple[Ints, Any]:
         """Generators wanted in each county `[B, K]`, and the next state."""
         raise NotImplementedError(f"{type(self).__name__} must write targets()")
 
-    def act(
-        self, observation: Observation, state: Any, episode_start: NDArray[np.bool_], deterministic: bool
-    ) -> tuple[NDArray[np.int64], Any]:
+    def act(self, observation: Observation, state: Any, episode_start: Bools, deterministic: bool) -> tuple[Ints, Any]:
         """The targets, within the action space."""
         del deterministic
         day_of(observation)  # is it an observation that this policy can read?
@@ -103,7 +102,7 @@ class DoNothing(DispatchPolicy):
 
     name = "do-nothing"
 
-    def targets(self, observation: Observation, state: Any, episode_start: NDArray[np.bool_]) -> tuple[Ints, Any]:
+    def targets(self, observation: Observation, state: Any, episode_start: Bools) -> tuple[Ints, Any]:
         """Zeros."""
         del episode_start
         return np.zeros((len(day_of(observation)), self.profile.n_counties), dtype=np.int64), state
@@ -132,7 +131,7 @@ class OnlineGreedy(DispatchPolicy):
         self.lag = lag
         self.rule: OnlineRule = rule
 
-    def targets(self, observation: Observation, state: Any, episode_start: NDArray[np.bool_]) -> tuple[Ints, Any]:
+    def targets(self, observation: Observation, state: Any, episode_start: Bools) -> tuple[Ints, Any]:
         """The rule on the outages of `lag` days ago; what was seen since waits in the state."""
         out = np.asarray(observation["out"], dtype=np.float64)
         seen = np.zeros((self.lag, *out.shape)) if state is None else state
@@ -161,7 +160,7 @@ class StaticDispatch(DispatchPolicy):
         mean: Floats = typical_storms(self.profile)[:, 1:].mean(axis=0)
         return mean
 
-    def targets(self, observation: Observation, state: Any, episode_start: NDArray[np.bool_]) -> tuple[Ints, Any]:
+    def targets(self, observation: Observation, state: Any, episode_start: Bools) -> tuple[Ints, Any]:
         """The plan's stock of today."""
         del episode_start
         return self._plan[np.minimum(day_of(observation), len(self._plan) - 1)], state
@@ -201,7 +200,7 @@ class ReplanningDispatch(DispatchPolicy):
         super().__init__(profile)
         self.effective = effective
 
-    def targets(self, observation: Observation, state: Any, episode_start: NDArray[np.bool_]) -> tuple[Ints, Any]:
+    def targets(self, observation: Observation, state: Any, episode_start: Bools) -> tuple[Ints, Any]:
         """Today's stock of a plan for the rest of the horizon; the state holds what has been seen."""
         day, p = day_of(observation), self.profile
         out = np.asarray(observation["out"], dtype=np.float64)
@@ -254,18 +253,18 @@ class OracleDispatch(DispatchPolicy):
     privileged = True
 
     def __init__(self, env: Any) -> None:
-        self._bases = base_envs(env, "profile", StormProfile, ENV_ID)
-        super().__init__(self._bases[0].profile)
+        super().__init__(profile_of(env))
+        self._env = env
 
     @classmethod
     def for_env(cls, env: Any, **kwargs: Any) -> OracleDispatch:
         """Bind to `env` and its waves."""
         return cls(env, **kwargs)
 
-    def targets(self, observation: Observation, state: Any, episode_start: NDArray[np.bool_]) -> tuple[Ints, Any]:
+    def targets(self, observation: Observation, state: Any, episode_start: Bools) -> tuple[Ints, Any]:
         """Today's stock of the plan that was made at the start; the state holds plans `[B, T, K]`."""
         day, p = day_of(observation), self.profile
-        waves = np.concatenate([base.process.out for base in self._bases])
+        waves = np.concatenate([truth.out for truth in truth_of(self._env, self)])
         if len(waves) != len(day):
             raise ValueError(f"the policy is bound to {len(waves)} episodes but the observation has {len(day)}")
         plans = np.zeros((len(day), p.n_periods, p.n_counties), dtype=np.int64) if state is None else np.array(state)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stormgym.agents.evaluation.statistics import Estimate, check_level, finite_sample
+from stormgym.agents.statistics import Estimate, check_level, finite_sample
 
 __all__ = ["interquartile_mean", "iqm_estimate", "probability_of_improvement", "relative_difference"]
 

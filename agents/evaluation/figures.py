@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.domain import headline_for
 from stormgym.agents.evaluation.report import sorted_agents
 from stormgym.agents.evaluation.rollouts import Evaluation
+from stormgym.agents.registry import domain_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +42,7 @@ _LEADER_PT = 10
 def draw_all(evaluation: Evaluation, summary: dict[str, Any], sort: str | None = None) -> list[tuple[str, Figure]]:
     """Every figure that the evaluation has data for, as (caption, figure)."""
     names = sorted_agents(summary, sort)
-    headline = headline_for(evaluation.env_id)
+    headline = domain_of(evaluation.env_id).headline
     drawn = [
         (
             f"Means over the scenarios with their intervals: {headline.objective.name} against "
@@ -78,7 +78,7 @@ def _colour(agent: dict[str, Any]) -> str:
 
 def draw_tradeoff(summary: dict[str, Any], names: Sequence[str]) -> Figure:
     """Objective against constraint, one point an agent with both intervals, and the limit as a line."""
-    headline = headline_for(summary["env"])
+    headline = domain_of(summary["env"]).headline
     x_key, y_key = headline.constraint.key, headline.objective.key
     figure, (ax,) = _new(7.6, 4.8)
     for name in names:
@@ -232,7 +232,7 @@ def _cdf(times: NDArray[np.float64], hours: NDArray[np.float64]) -> NDArray[np.f
 
 def draw_group_means(summary: dict[str, Any], names: Sequence[str]) -> Figure:
     """Bars of group means with intervals, one cluster an agent."""
-    prefix = headline_for(summary["env"]).group_mean_prefix
+    prefix = domain_of(summary["env"]).headline.group_mean_prefix
     assert prefix is not None
     labels = summary["group_names"] or [k.removeprefix(prefix) for k in _group_keys(summary, names, prefix)]
     figure, (ax,) = _new(max(5.0, 1.0 + 0.95 * len(names)), 4.2)

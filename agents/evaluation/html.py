@@ -12,7 +12,6 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from stormgym.agents.domain import headline_for
 from stormgym.agents.evaluation.figures import draw_all, svg_data_uri
 from stormgym.agents.evaluation.report import (
     all_columns,
@@ -23,7 +22,8 @@ from stormgym.agents.evaluation.report import (
     title,
 )
 from stormgym.agents.evaluation.rollouts import Evaluation
-from stormgym.agents.evaluation.summary import write_atomically
+from stormgym.agents.files import write_atomically
+from stormgym.agents.registry import domain_of
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -46,7 +46,7 @@ pre { background: #f6f6f3; padding: .8rem 1rem; overflow-x: auto; font-size: .82
 
 def render_html(evaluation: Evaluation, summary: dict[str, Any], sort: str | None = None) -> str:
     """Return the page as text."""
-    headline = headline_for(evaluation.env_id)
+    headline = domain_of(evaluation.env_id).headline
     names = sorted_agents(summary, sort)
     parts = [
         f"<h1>Evaluation on {escape(evaluation.env_id)}</h1>",

@@ -6,10 +6,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stormgym.agents.evaluation.report import PRIVILEGED_MARK, simple_table
-from stormgym.agents.lineup import known_agents
-from stormgym.agents.policy import agent_spec
 from stormgym.agents.pretrained import Card, known_pretrained
+from stormgym.agents.registry import agent_spec, known_agents
+from stormgym.agents.terminal import PRIVILEGED_MARK, simple_table
 
 
 def render_agents(env_id: str) -> RenderableType:

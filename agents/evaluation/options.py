@@ -1,4 +1,7 @@
-"""Options of an environment on a command line: what is left out keeps the environment's own default."""
+"""Options of environments on a command line: named by their domains, explained by their docstrings.
+
+What is left out keeps the environment's own default.
+"""
 
 from __future__ import annotations
 
@@ -6,49 +9,30 @@ import inspect
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, make_dataclass
+from functools import cache
 from importlib import import_module
 from typing import Annotated, Any
 
 import gymnasium as gym
 import tyro
 
+from stormgym.agents.registry import DOMAINS, domain_of, has_domain
 from stormgym.envs.making import spec_of
 
 
-def shown_as(metavar: str) -> Any:
+def shown_as(metavar: str, text: str | None = None) -> Any:
     """How the help shows an option that may be left out: a word for its value, and no default."""
-    return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint="", help=text)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnvOptions:
     """Arguments of the environment; those left out keep its defaults."""
 
-    city: Annotated[str | None, shown_as("CITY")] = None
-    """City: "default", "synthetic:N:SEED", or a folder with regions.csv, log.csv and city.json. Training also takes
-    "synthetic:LOW-HIGH:SEED:COUNT", COUNT cities of LOW to HIGH regions."""
-    predictor: Annotated[str | None, shown_as("NAME")] = None
-    """Source of the forecast interval: ecqr, cqr, cp, point or none."""
-    confidence_level: Annotated[float | None, shown_as("SHARE")] = None
-    """Nominal coverage of the interval, in (0, 1)."""
-    cost_limit: Annotated[str | None, shown_as("NUMBER|LOW-HIGH")] = None
-    """Limit on the mean cost of an episode (Restoration-v0: gap in hours); a range such as 4-20 draws one for each."""
-    shock: Annotated[str | None, shown_as("NAME")] = None
-    """Factor shared by all durations or by those of a group: none, common or group."""
-    max_travel_km: Annotated[float | None, shown_as("KM")] = None
-    """Regions farther than this (road km) are closed while a nearer one is open."""
-    income_effect: Annotated[float | None, shown_as("NUMBER")] = None
-    """Link from income to repair hours in the generator (1 as calibrated, 0 none); synthetic cities only."""
-    profile: Annotated[str | None, shown_as("NAME")] = None
-    """Counties, storms and costs. GeneratorDispatch-v0: A, B, ten, synthetic:K:SEED, or a folder with counties.csv,
-    profile.json and outages*.csv. Undergrounding-v0: ten, appendix-g, synthetic:K:SEED, or a folder with
-    regions.csv, storms.csv and profile.json."""
-    split: Annotated[str | None, shown_as("NAME")] = None
-    """Records that are drawn: all, or one half of each region's, train or test (train.py takes train, and scores on
-    test)."""
     option: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, shown_as("KEY=VALUE")] = ()
-    """Any further argument of the environment as KEY=VALUE, e.g. shock_log_sd=0.5; may be repeated."""
+    """Any further argument of the environment as KEY=VALUE, e.g. render_mode=ansi; may be repeated."""
 
     def env_kwargs(self) -> dict[str, Any]:
         """Return the arguments that were given.
@@ -58,17 +42,56 @@ class EnvOptions:
                 range.
         """
         named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "option"}
-        kwargs = {name: value for name, value in named.items() if value is not None}
-        if "cost_limit" in kwargs:
-            kwargs["cost_limit"] = limit_of(kwargs["cost_limit"])
+        kwargs = {name: read_value(name, text) for name, text in named.items() if text is not None}
         for item in self.option:
             key, equals, text = item.partition("=")
             if not equals or not key.isidentifier():
-                raise ValueError(f"--option takes KEY=VALUE, e.g. shock_log_sd=0.5; got {item!r}")
+                raise ValueError(f"--option takes KEY=VALUE, e.g. render_mode=ansi; got {item!r}")
             if key in kwargs:
                 raise ValueError(f"argument {key!r} is given twice; keep one")
-            kwargs[key] = _value(text)
+            kwargs[key] = _json_or_text(text)
         return kwargs
+
+
+def options_of(env_ids: Sequence[str] | None = None) -> type[EnvOptions]:
+    """The options class of some environments, a field for each argument that their domains name.
+
+    Args:
+        env_ids: ids whose options are there and explained; None takes those of every domain, so that one which an
+            environment does not take is told so by `check_env_kwargs`, with the arguments that it takes.
+    """
+    names: dict[str, str] = {}
+    for env_id in DOMAINS if env_ids is None else env_ids:
+        for name in domain_of(env_id).options:
+            names.setdefault(name, env_id)
+    added: list[Any] = []
+    for name, env_id in names.items():
+        word = "NUMBER|LOW-HIGH" if name == "cost_limit" else name.rpartition("_")[2].upper()
+        text = argument_help(env_id).get(name, "See the environment's docstring.")
+        added.append((name, Annotated[str | None, shown_as(word, text)], None))
+    return extended(EnvOptions, added)
+
+
+def extended(base: type[Any], added: Sequence[Any]) -> type[Any]:
+    """A frozen dataclass like `base`, with fields `(name, type, default)` behind its own."""
+    told = {"__module__": base.__module__, "__doc__": base.__doc__}
+    return make_dataclass(base.__name__, added, bases=(base,), frozen=True, kw_only=True, namespace=told)
+
+
+def read_value(name: str, text: str) -> Any:
+    """Read an argument of an environment as a command line gives it.
+
+    `cost_limit` is a number or a range; what the environments take as text (their default says so) stays text; anything
+    else is JSON where it can be, such as a number.
+    """
+    if name == "cost_limit":
+        return limit_of(text)
+    for env_id in DOMAINS:
+        if name in domain_of(env_id).options:
+            parameter = (_parameters(env_id) or {}).get(name)
+            if parameter is not None and isinstance(parameter.default, str):
+                return text
+    return _json_or_text(text)
 
 
 def limit_of(text: str) -> float | tuple[float, float]:
@@ -85,7 +108,7 @@ def limit_of(text: str) -> float | tuple[float, float]:
         raise ValueError(f"--cost-limit must be a number (8) or a range (4-20); got {text!r}") from None
 
 
-def _value(text: str) -> Any:
+def _json_or_text(text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -93,20 +116,24 @@ def _value(text: str) -> Any:
 
 
 def known_ids() -> tuple[str, ...]:
-    """Ids of the environments that this suite registers."""
+    """Ids of the environments that this suite registers, and of those of other packages with a domain."""
     import stormgym  # noqa: F401  (registers the ids)
 
-    return tuple(sorted(i for i, s in gym.registry.items() if str(s.entry_point).startswith("stormgym.")))
+    ours = {i for i, s in gym.registry.items() if str(s.entry_point).startswith("stormgym.")}
+    return tuple(sorted(ours | {*DOMAINS}))
 
 
 def check_env_id(env_id: str) -> str:
-    """Return the plain id of a registered environment (`stormgym:Restoration-v0` loses its prefix).
+    """Return the id of a registered environment; `stormgym:Restoration-v0` loses its prefix, others keep theirs.
+
+    A prefix `module:` is imported first, and may register environment and domain. It stays in the id, so that a run can
+    be resumed and scored in another process.
 
     Raises:
         KeyError: no such environment; the message lists those of this suite.
     """
     try:
-        return spec_of(env_id).id
+        plain = spec_of(env_id).id
     except (gym.error.Error, ImportError):
         import pettingzoo
 
@@ -114,6 +141,8 @@ def check_env_id(env_id: str) -> str:
         if env_id.removeprefix("stormgym:") in pettingzoo.aec_registry:
             text = f"{env_id!r} is a game: make it with pettingzoo.make; environments: {', '.join(known_ids())}"
         raise KeyError(text) from None
+    module = env_id.rpartition(":")[0]
+    return plain if module in ("", "stormgym") else f"{module}:{plain}"
 
 
 def takes(env_id: str, argument: str) -> bool:
@@ -127,12 +156,39 @@ def held_out(env_kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return {**env_kwargs, **({"split": "test"} if env_kwargs.get("split") == "train" else {})}
 
 
-def _parameters(env_id: str) -> Mapping[str, inspect.Parameter] | None:
-    """Arguments of an environment; None where it takes any."""
-    entry = spec_of(env_id).entry_point
+def argument_help(env_id: str) -> dict[str, str]:
+    """What the docstring of an environment says of each argument, from its "Args:" section."""
+    return dict(_argument_help(_entry(env_id)))
+
+
+@cache
+def _argument_help(entry: Any) -> dict[str, str]:
+    lines = (inspect.getdoc(entry) or "").partition("Args:\n")[2].splitlines()
+    texts: dict[str, str] = {}
+    names: list[str] = []
+    for line in lines:
+        if line.strip() == "" or not line.startswith(" "):
+            break
+        begin = re.match(r" {2,4}(\w+(?:, \w+)*): (.*)", line)
+        if begin is not None:
+            names = begin[1].split(", ")
+        text = (line.strip() if begin is None else begin[2]).replace("`", "")
+        for name in names:
+            texts[name] = f"{texts[name]} {text}" if name in texts and begin is None else text
+    return {name: f"{text[:1].upper()}{text[1:]}" for name, text in texts.items()}
+
+
+def _entry(env_id: str) -> Any:
+    entry: Any = spec_of(env_id).entry_point
     if isinstance(entry, str):
         module, _, name = entry.partition(":")
         entry = getattr(import_module(module), name)
+    return entry
+
+
+def _parameters(env_id: str) -> Mapping[str, inspect.Parameter] | None:
+    """Arguments of an environment; None where it takes any."""
+    entry = _entry(env_id)
     parameters = inspect.signature(entry).parameters if callable(entry) else {}
     return None if any(p.kind is p.VAR_KEYWORD for p in parameters.values()) else parameters
 
@@ -146,3 +202,40 @@ def check_env_kwargs(env_id: str, kwargs: Mapping[str, Any]) -> None:
     if unknown:
         known: Sequence[str] = [k for k in parameters if k not in ("self", "render_mode")]
         raise ValueError(f"{env_id} takes no argument {unknown[0]!r}; it takes {', '.join(known)}")
+
+
+def with_options(settings: type[Any], words: Sequence[str]) -> type[Any]:
+    """A command line's dataclass with the options of environments in its field `environment`.
+
+    Help shows those of the environment that is asked for. Otherwise every domain's are read, so that an option that
+    this environment does not take gets an error which says what it takes.
+
+    Args:
+        settings: the dataclass.
+        words: the command line.
+
+    Raises:
+        ValueError: help on an unknown environment.
+    """
+    asked = word_behind("--env", words) or next(f.default for f in fields(settings) if f.name == "env")
+    with suppress(gym.error.Error, ImportError):
+        spec_of(str(asked))  # the module of a prefix may bring a domain
+    options = options_of([str(asked)] if asks_for_help(words) and has_domain(str(asked)) else None)
+    kind = tyro.conf.OmitArgPrefixes[options]  # type: ignore[valid-type]  # made at run time
+    added = [("environment", kind, field(default_factory=options))]
+    return extended(settings, added)
+
+
+def word_behind(option: str, words: Sequence[str]) -> str | None:
+    """The value of an option on a command line that is not read yet; None where it is left out."""
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        if word == option:
+            return following
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
+    return None
+
+
+def asks_for_help(words: Sequence[str]) -> bool:
+    """Whether a command line asks for help."""
+    return bool({"-h", "--help"} & {*words})

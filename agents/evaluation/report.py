@@ -5,28 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stormgym.agents.domain import Column, Headline, headline_for
+from stormgym.agents.domain import Column, Headline
+from stormgym.agents.moved import forward
+from stormgym.agents.registry import domain_of
+from stormgym.agents.terminal import PRIVILEGED_MARK, simple_table
 
-WIDTH = 120
-"""Columns that the tables need; also the width when the output is no terminal."""
+__getattr__ = forward(__name__)
 
-PRIVILEGED_MARK = "†"
 _PER_TABLE = 7
-
-
-def make_console(**kwargs: Any) -> Console:
-    """A console that is at least `WIDTH` wide when its output is a file or a pipe.
-
-    It leaves names as they are: rich would show the city `synthetic:100:1` with a picture in place of `:100:`.
-    """
-    plain: dict[str, Any] = {"highlight": False, "emoji": False, **kwargs}
-    console = Console(**plain)
-    return console if console.is_terminal else Console(**{"width": WIDTH, **plain})
 
 
 def sorted_agents(summary: dict[str, Any], sort: str | None = None) -> list[str]:
@@ -41,7 +31,7 @@ def sorted_agents(summary: dict[str, Any], sort: str | None = None) -> list[str]
         KeyError: no agent has a figure of that name; the message lists those there are.
     """
     agents: dict[str, dict[str, Any]] = summary["agents"]
-    headline = headline_for(summary["env"])
+    headline = domain_of(summary["env"]).headline
     key = headline.objective.key if sort is None else sort
     names = list(agents)
     if key == "name":
@@ -63,13 +53,9 @@ def _order(value: float | None, falling: bool) -> float:
     return float("inf") if value is None else -value if falling else value
 
 
-NAME_WIDTH = 18
-"""Characters of an agent's name, at most, that are kept together."""
-
-
 def render_report(summary: dict[str, Any], sort: str | None = None) -> RenderableType:
     """All tables of an evaluation and the notes that explain them."""
-    headline = headline_for(summary["env"])
+    headline = domain_of(summary["env"]).headline
     names = sorted_agents(summary, sort)
     parts: list[RenderableType] = [
         Text(title(summary), style="bold"),
@@ -85,7 +71,7 @@ def render_report(summary: dict[str, Any], sort: str | None = None) -> Renderabl
 
 def title(summary: dict[str, Any]) -> str:
     """One line: environment, number of scenarios, seed, limit."""
-    headline = headline_for(summary["env"])
+    headline = domain_of(summary["env"]).headline
     n, seed = summary["episodes"], summary["settings"].get("seed")
     limit = summary["cost_limit"]
     text = f"{summary['env']}: {n:,} common scenario{'s' if n != 1 else ''} (seed {seed})"
@@ -230,27 +216,6 @@ def further_tables(summary: dict[str, Any], headline: Headline, names: Sequence[
             agent = summary["agents"][name]
             table.add_row(_name(name, agent), *(c.text(agent.get(c.key)) for c in part))
         yield table
-
-
-def simple_table(caption: str | None, heads: Sequence[str], first: str = "agent", names: Sequence[str] = ()) -> Table:
-    """A table without a frame: the first column to the left, the others to the right.
-
-    The first column has room for `names`, up to `NAME_WIDTH`, before the others get theirs.
-    """
-    table = Table(
-        title=caption,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        padding=(0, 0, 0, 1),
-        pad_edge=False,
-    )
-    width = min(max(map(len, names), default=0), NAME_WIDTH)
-    table.add_column(first, overflow="fold", vertical="top", min_width=width or None)
-    for head in heads:
-        table.add_column(head, justify="right", no_wrap="\n" in head)
-    return table
 
 
 def _name(name: str, agent: dict[str, Any]) -> str:

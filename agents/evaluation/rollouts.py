@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
-from stormgym.agents.domain import headline_for
-from stormgym.agents.policy import Policy
+from stormgym.agents.binding import PrivilegeError, truth_reads
+from stormgym.agents.moved import forward
+from stormgym.agents.policy import Entrant, Maker, Policy
 from stormgym.envs.making import episode_seeds, make_batch, spec_of
 
+__getattr__ = forward(__name__)
+
 Floats = NDArray[np.float64]
-Maker = Callable[[Any], Policy]
-"""Makes a policy bound to an environment, as `Policy.for_env` does."""
-
-
-@dataclass(frozen=True)
-class Entrant:
-    """One agent that takes part: how it is made for an environment, and what kind it is."""
-
-    make: Maker
-    learned: bool = False
-    privileged: bool = False
-    """True when it looks at what no crew can know; a policy's own `privileged = True` counts as well."""
-    summary: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +47,8 @@ class AgentRecord:
     summary: str = ""
     times: Floats | None = None
     """`[E, N]` hours until each region had power, where the environment tells; else None."""
+    limits: Floats | None = None
+    """`[E]` limit of each episode on its cost, where the environment tells; else None."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +64,7 @@ class Evaluation:
     agents: dict[str, AgentRecord]
     group: NDArray[np.int64] | None = None
     group_names: tuple[str, ...] = ()
-    """Group of each region `[N]` and the groups' names, where the environment has a city."""
+    """Group of each region `[N]` and the groups' names, where the environment has groups (`Core.groups`)."""
     cost_limit_range: tuple[float, float] | None = None
     """Range from which each episode drew its limit (`cost_limit` is its middle); None where all have the same."""
 
@@ -87,7 +79,7 @@ class Evaluation:
             return None
         if self.cost_limit_range is None:
             return np.full(self.episodes, self.cost_limit)
-        return record.metrics["cost_limit_h"]
+        return record.limits
 
 
 def evaluate(
@@ -120,6 +112,7 @@ def evaluate(
     Raises:
         ValueError: fewer than one episode, batch row or agent.
         KeyError: the environment gives no `cost`, or no `metrics` at the end of an episode.
+        PrivilegeError: an agent read `env.truth` without saying `privileged = True`.
     """
     for name, value in {
         "episodes": episodes,
@@ -139,7 +132,7 @@ def evaluate(
             name: _record(name, _entrant(agent), env, alone, seeds, latency_episodes, on_progress)
             for name, agent in agents.items()
         }
-        limit, city = _attribute(env, "cost_limit"), _attribute(env, "city")
+        limit, groups = _attribute(env, "cost_limit"), _attribute(env, "groups")
         limit_range = _attribute(env, "cost_limit_range")
         return Evaluation(
             env_id=spec_of(env_id).id,
@@ -147,8 +140,8 @@ def evaluate(
             settings={"seed": seed, "episodes": episodes, "env_kwargs": kwargs, "batch_size": rows},
             cost_limit=None if limit is None else float(limit),
             agents=records,
-            group=None if city is None else np.asarray(city.group),
-            group_names=() if city is None else tuple(city.group_names),
+            group=None if groups is None else np.asarray(groups.ids),
+            group_names=() if groups is None else tuple(groups.names),
             cost_limit_range=limit_range,
         )
 
@@ -195,11 +188,18 @@ def _record(
     latency_episodes: int,
     on_progress: Callable[[str, int], None] | None,
 ) -> AgentRecord:
+    before = truth_reads(env)
     policy = entrant.make(env)
+    allowed = entrant.privileged or bool(getattr(policy, "privileged", False))
     batches: list[_Played] = []
     for first in range(0, len(seeds), env.num_envs):
         batch = list(seeds[first : first + env.num_envs])
         batches.append(_play(env, policy, batch))
+        if not allowed and truth_reads(env) != before:
+            raise PrivilegeError(
+                f"agent {name!r} read what nobody can know (env.truth, or env.process, which holds it) and does not "
+                "say so. Give its class `privileged = True`, so that tables mark it, or plan on env.announced"
+            )
         if on_progress is not None:
             on_progress(name, len(batch))
     solo = entrant.make(alone)
@@ -214,14 +214,16 @@ def _record(
     )
     keys = batches[0].metrics.keys()
     times = [b.times for b in batches if b.times is not None]
+    limits = [b.limits for b in batches if b.limits is not None]
     return AgentRecord(
         name=name,
         metrics={key: np.concatenate([b.metrics[key] for b in batches]) for key in keys},
         latency=latency,
         learned=entrant.learned,
-        privileged=entrant.privileged or bool(getattr(policy, "privileged", False)),
+        privileged=allowed,
         summary=entrant.summary,
         times=np.concatenate(times) if len(times) == len(batches) else None,
+        limits=np.concatenate(limits) if len(limits) == len(batches) else None,
     )
 
 
@@ -233,7 +235,8 @@ class _Played:
     decisions: NDArray[np.int64]
     """Decisions taken in each row of the batch, also in those that only fill it: they cost time too."""
     decision_s: Floats
-    times: Floats | None = field(default=None)
+    times: Floats | None = None
+    limits: Floats | None = None
 
 
 def _play(env: VectorEnv[Any, Any, Any], policy: Policy, seeds: list[int]) -> _Played:
@@ -246,7 +249,7 @@ def _play(env: VectorEnv[Any, Any, Any], policy: Policy, seeds: list[int]) -> _P
     total: dict[str, Floats] = {"return": np.zeros(n), "cost": np.zeros(n), "steps": np.zeros(n)}
     metrics: dict[str, Floats] = {}
     times: Floats | None = None
-    probe = headline_for(_spec_id(env)).times
+    limits: Floats | None = None
     seconds: list[float] = []
     while running.any():
         begin = time.perf_counter()
@@ -261,10 +264,14 @@ def _play(env: VectorEnv[Any, Any, Any], policy: Policy, seeds: list[int]) -> _P
         if last.any():
             for key, values in _final_metrics(infos, last).items():
                 metrics.setdefault(key, np.full(n, np.nan))[last] = values[last]
-            hours = probe(env) if probe is not None else None
+            rows = np.flatnonzero(last)
+            hours = _times_h(env, rows)
             if hours is not None:
-                times = np.full(hours.shape, np.nan) if times is None else times
-                times[last] = hours[last]
+                times = np.full((n, hours.shape[1]), np.nan) if times is None else times
+                times[rows] = hours
+            if "cost_limit" in infos:
+                limits = np.full(n, np.nan) if limits is None else limits
+                limits[rows] = np.asarray(infos["cost_limit"], dtype=np.float64)[rows]
         start = just_ended  # NEXT_STEP: a row that ended one step ago was reset in this one
         just_ended = ended
         running &= ~ended
@@ -274,11 +281,14 @@ def _play(env: VectorEnv[Any, Any, Any], policy: Policy, seeds: list[int]) -> _P
         decisions=total["steps"].astype(np.int64),
         decision_s=np.asarray(seconds),
         times=None if times is None else times[:wanted],
+        limits=None if limits is None else limits[:wanted],
     )
 
 
-def _spec_id(env: VectorEnv[Any, Any, Any]) -> str:
-    return env.spec.id if env.spec is not None else ""
+def _times_h(env: VectorEnv[Any, Any, Any], rows: NDArray[np.int64]) -> Floats | None:
+    """Hours until each region had power `[len(rows), N]` of rows that have just ended, where the environment tells."""
+    read = getattr(env.unwrapped, "times_h", None)
+    return None if read is None else read(rows)
 
 
 def _costs(infos: Mapping[str, Any], running: NDArray[np.bool_]) -> Floats:

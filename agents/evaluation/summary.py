@@ -5,28 +5,21 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
-import tempfile
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stormgym.agents.domain import Headline, headline_for
+from stormgym.agents.domain import Headline
 from stormgym.agents.evaluation.rollouts import AgentRecord, Evaluation
-from stormgym.agents.evaluation.statistics import Estimate, mean_estimate, paired_difference, wilson_interval
+from stormgym.agents.files import write_atomically
+from stormgym.agents.moved import forward
+from stormgym.agents.registry import domain_of
+from stormgym.agents.statistics import Estimate, mean_estimate, paired_difference, wilson_interval
+from stormgym.agents.versions import package_versions
 
-VERSIONS_OF = (
-    "stormgym",
-    "gymnasium",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "quantile-forest",
-    "torch",
-    "stable-baselines3",
-)
+__getattr__ = forward(__name__)
 
 OVER_LIMIT_TOLERANCE = 1e-6
 """An episode is over the limit when its cost exceeds it by more than this: sums of steps carry rounding."""
@@ -44,7 +37,7 @@ def summarise(evaluation: Evaluation, confidence_level: float = 0.95) -> dict[st
     (`excess_over_clairvoyant_h` for Restoration-v0); `paired` (differences to the best heuristic, `versus`);
     and `episodes`, a list with one dict an episode.
     """
-    headline = headline_for(evaluation.env_id)
+    headline = domain_of(evaluation.env_id).headline
     best = best_heuristic(evaluation)
     agents = {
         name: _agent(record, evaluation, headline, best, confidence_level) for name, record in evaluation.agents.items()
@@ -53,7 +46,7 @@ def summarise(evaluation: Evaluation, confidence_level: float = 0.95) -> dict[st
         "env": evaluation.env_id,
         "episodes": evaluation.episodes,
         "settings": {**evaluation.settings, "confidence_level": confidence_level},
-        "versions": _versions(),
+        "versions": package_versions(),
         "cost_limit": evaluation.cost_limit,
         "cost_limit_range": evaluation.cost_limit_range,
         "group_names": list(evaluation.group_names),
@@ -71,7 +64,7 @@ def best_heuristic(evaluation: Evaluation) -> str | None:
     Among agents that neither learn nor look at the future: the best mean objective of those whose mean cost (of cost /
     limit, where episodes have limits of their own) holds the limit; when none holds it, the lowest mean cost.
     """
-    headline = headline_for(evaluation.env_id)
+    headline = domain_of(evaluation.env_id).headline
     sign = 1.0 if headline.lower_is_better else -1.0
     field = {n: r for n, r in evaluation.agents.items() if not (r.learned or r.privileged)}
     if not field:
@@ -79,12 +72,19 @@ def best_heuristic(evaluation: Evaluation) -> str | None:
     cost = {n: float(r.metrics["cost"].mean()) for n, r in field.items()}
     limit = math.inf if evaluation.cost_limit is None else evaluation.cost_limit
     if evaluation.cost_limit_range is not None:
-        cost = {n: float((r.metrics["cost"] / r.metrics["cost_limit_h"]).mean()) for n, r in field.items()}
+        cost = {n: float(_in_limits(r).mean()) for n, r in field.items()}
         limit = 1.0
     feasible = [n for n in field if cost[n] <= limit]
     if not feasible:
         return min(cost, key=cost.__getitem__)
     return min(feasible, key=lambda n: sign * float(field[n].metrics[headline.objective.key].mean()))
+
+
+def _in_limits(record: AgentRecord) -> NDArray[np.float64]:
+    """Cost of each episode as a share of its own limit `[E]`."""
+    assert record.limits is not None, "an environment that draws limits tells them in info['cost_limit']"
+    share: NDArray[np.float64] = record.metrics["cost"] / record.limits
+    return share
 
 
 def _agent(
@@ -100,7 +100,7 @@ def _agent(
     limits = evaluation.limits_of(record)
     if limits is not None:
         if evaluation.cost_limit_range is not None:
-            _put(out, "cost_in_limits", mean_estimate(record.metrics["cost"] / limits, confidence_level))
+            _put(out, "cost_in_limits", mean_estimate(_in_limits(record), confidence_level))
         over = int((record.metrics["cost"] > limits + OVER_LIMIT_TOLERANCE).sum())
         _put(out, "violation_rate", wilson_interval(over, evaluation.episodes, confidence_level))
     out["decision_ms"] = record.latency.mean_ms
@@ -134,16 +134,6 @@ def _put(out: dict[str, Any], key: str, estimate: Estimate) -> None:
     out[f"{key}_ci"] = [estimate.low, estimate.high]
 
 
-def _versions() -> dict[str, str | None]:
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in VERSIONS_OF:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found
-
-
 def plain(value: Any) -> Any:
     """Return `value` as JSON takes it: arrays as lists, NaN and infinity as None."""
     if isinstance(value, dict):
@@ -164,18 +154,3 @@ def plain(value: Any) -> Any:
 def write_json(summary: dict[str, Any], file: str | os.PathLike[str]) -> Path:
     """Write a summary; a reader never meets half a file, and the folder is made when it is missing."""
     return write_atomically(file, json.dumps(plain(summary), indent=1, allow_nan=False) + "\n")
-
-
-def write_atomically(file: str | os.PathLike[str], text: str) -> Path:
-    """Write text to a file by way of a temporary one beside it."""
-    path = Path(file)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".tmp", delete=False) as temporary:
-        temporary.write(text)
-    try:
-        os.chmod(temporary.name, 0o644)
-        os.replace(temporary.name, path)
-    except OSError:
-        os.unlink(temporary.name)
-        raise
-    return path

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from stormgym.agents.files import write_atomically
+
 FOLDER = Path(__file__).resolve().parent
 """Where the package keeps its pretrained agents."""
 
@@ -48,7 +50,7 @@ class Card:
     agent: str
     """Registry name of the learner."""
     name: str
-    """Name among the learner's pretrained agents; files are NAME.npz and NAME.json."""
+    """Name among the learner's pretrained agents; files are AGENT-NAME.npz and AGENT-NAME.json."""
     summary: str
     """One line."""
     network: dict[str, Any]
@@ -71,6 +73,11 @@ class Card:
     def full_name(self) -> str:
         """AGENT:NAME, by which it is loaded."""
         return f"{self.agent}:{self.name}"
+
+    @property
+    def stem(self) -> str:
+        """AGENT-NAME, the name of its two files without the ending."""
+        return file_stem(self.agent, self.name)
 
 
 def known_pretrained(env_id: str | None = None, folder: str | os.PathLike[str] | None = None) -> dict[str, Card]:
@@ -114,17 +121,20 @@ def read_card(file: Path) -> Card:
             f"{file} cannot be read as the card of a pretrained agent: {error!r}. "
             "Write it anew with benchmarks/export_pretrained.py"
         ) from error
-    if card.name != file.stem:
-        raise ValueError(f"{file} is the card of {card.name!r}; name the file {card.name}.json")
+    if card.stem != file.stem:
+        raise ValueError(f"{file} is the card of {card.full_name!r}; name the file {card.stem}.json")
     return card
 
 
 def write_card(card: Card, folder: Path) -> Path:
-    """Write `NAME.json`; see `check_name`."""
-    from stormgym.agents.evaluation.summary import write_atomically
-
+    """Write `AGENT-NAME.json`; see `check_name`."""
     text = json.dumps(asdict(card), indent=1, ensure_ascii=False)
-    return write_atomically(folder / f"{check_name(card.name)}.json", text + "\n")
+    return write_atomically(folder / f"{card.stem}.json", text + "\n")
+
+
+def file_stem(agent: str, name: str) -> str:
+    """AGENT-NAME: two learners may each have an agent of one name; see `check_name`."""
+    return f"{agent}-{check_name(name)}"
 
 
 def check_name(name: str) -> str:
@@ -138,7 +148,7 @@ def check_name(name: str) -> str:
 
 def weights_file(card: Card, folder: str | os.PathLike[str] | None = None) -> Path:
     """Where the weights of an agent are."""
-    return _folder(folder) / f"{card.name}.npz"
+    return _folder(folder) / f"{card.stem}.npz"
 
 
 def _folder(folder: str | os.PathLike[str] | None) -> Path:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, runtime_checkable
 
-from stormgym.agents.pretrained.cards import load_card, weights_file
+from stormgym.agents.domain import load_entry
+from stormgym.agents.policy import Policy
+from stormgym.agents.pretrained.cards import Card, load_card, weights_file
+from stormgym.agents.registry import agent_spec
 
-if TYPE_CHECKING:
-    from stormgym.agents.pretrained.sta_sac import PretrainedSTASAC
+
+@runtime_checkable
+class Pretrained(Policy, Protocol):
+    """A policy that comes with the package: it knows its card, and can tell whether an environment fits."""
+
+    card: Card
+    name: str
+
+    def check(self, env: Any) -> None:
+        """Raise `ValueError` unless it can act in the environment (Env, VectorEnv or VecEnv)."""
+        ...
 
 
 def load_pretrained(
@@ -18,8 +30,8 @@ def load_pretrained(
     device: str = "cpu",
     seed: int = 0,
     folder: str | os.PathLike[str] | None = None,
-) -> PretrainedSTASAC:
-    """Return a pretrained agent: a policy that acts on single and batched observations of any number of regions.
+) -> Pretrained:
+    """Return a pretrained agent: a policy that acts on single and batched observations.
 
     Args:
         full_name: AGENT:NAME, such as `"sta-sac:default"`; `known_pretrained()` lists them.
@@ -35,9 +47,10 @@ def load_pretrained(
         ValueError: the environment does not fit, or the weights do not fit the network of the card.
     """
     card = load_card(full_name, folder)
-    from stormgym.agents.pretrained.sta_sac import PretrainedSTASAC  # loads torch
-
-    policy = PretrainedSTASAC(card, weights_file(card, folder), device=device, seed=seed)
+    entry_point = agent_spec(card.agent).pretrained
+    if entry_point is None:
+        raise ValueError(f"{full_name!r} has a card, but agents of {card.agent!r} have no class that loads weights")
+    policy: Pretrained = load_entry(entry_point)(card, weights_file(card, folder), device=device, seed=seed)
     if env is not None:
         policy.check(env)
     return policy

@@ -12,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from stormgym.agents.attention.networks import SHAPES, EpisodeNet, PaperNet
-from stormgym.agents.policy import BasePolicy, Observation
+from stormgym.agents.policy import BasePolicy
 from stormgym.agents.pretrained.cards import Card
 from stormgym.agents.restoration.network.acting import choose, step_probs
 from stormgym.agents.restoration.network.features import N_STATIC, check_observation_space, n_crew_features
+from stormgym.envs.arrays import Observation
 from stormgym.envs.restoration.layout import n_groups_of
 
 NETWORK = ("shape", "width", "n_layers", "n_heads", "step_width", "balance")
@@ -30,7 +31,7 @@ class PretrainedSTASAC(BasePolicy):
 
     Args:
         card: what it is.
-        weights: its `NAME.npz`.
+        weights: its `AGENT-NAME.npz`.
         device: torch device.
         seed: of the draws, where `deterministic` is False.
     """

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from stormgym.agents.policy import Observation
+from stormgym.agents.binding import announced_of
 from stormgym.agents.restoration.search.expected_gap import sample_lognormal, sample_quantiles, uniform_scenarios
-from stormgym.agents.restoration.search.orders import Floats
-from stormgym.agents.restoration.situation import Part, base_envs, process_rows
+from stormgym.agents.restoration.situation import Part, restoration_envs, rows_of_part
+from stormgym.envs.arrays import Floats, Observation
 from stormgym.envs.data import City
 from stormgym.envs.restoration.layout import crew_columns
 
@@ -41,10 +41,9 @@ def shock_posterior(
 class Outlook:
     """Repair hours that may come, as scenarios of the open regions.
 
-    They are drawn from the predictive quantiles of the episode's jobs, with the shock that the environment announces
-    (its strength, not its value); the hours of an episode's own repairs to come are never read. Bias and noise of
-    forecasts are means over the records that the environment draws from. Without an environment at hand scenarios are
-    lognormals through mean and upper end of the interval; with forecasts that are single numbers, these numbers.
+    They are drawn from what the environment announces: the predictive quantiles of the episode's jobs, the shock (its
+    strength, not its value), bias and noise of forecasts. Without an environment at hand scenarios are lognormals
+    through mean and upper end of the interval; with forecasts that are single numbers, these numbers.
 
     Args:
         city: the city.
@@ -57,15 +56,18 @@ class Outlook:
         if n_scenarios < 1:
             raise ValueError(f"n_scenarios must be at least 1; got {n_scenarios!r}")
         self.city = city
-        self.bases: list[Any] = [] if env is None else base_envs(env)
-        core = self.bases[0].core if self.bases else None
-        self.shock: str = "none" if core is None else core.shock
-        self._log_sd = 0.0 if core is None or self.shock == "none" else float(core.shock_log_sd)
+        if env is not None:
+            restoration_envs(env)  # is it one?
+        self._env = env
+        announced = None if env is None else announced_of(env)[0]
+        self.shock: str = "none" if announced is None else announced.shock
+        self._log_sd = 0.0 if announced is None or self.shock == "none" else float(announced.shock_log_sd)
         rng = np.random.default_rng([seed, 1])
         self._uniform = uniform_scenarios(n_scenarios, city.n_regions, rng)
         self._factor = self._unseen(rng, n_scenarios)
         if self.foretells:
-            self._learn_noise()
+            assert announced is not None, "without an environment there is no shock"
+            self._noise = announced.noise
             width = 1 if self.shock == "common" else city.n_groups
             score = np.random.default_rng([seed, 2]).standard_normal((n_scenarios, width))
             self._score = np.broadcast_to(score, (n_scenarios, city.n_groups))
@@ -99,7 +101,9 @@ class Outlook:
         mean_log = crew[:, [columns[f"log_ratio_{g}"] for g in groups]]
         shares = crew[:, [columns[f"share_restored_{g}"] for g in groups]]
         n_seen = np.rint(shares * np.bincount(self.city.group, minlength=self.city.n_groups))
-        mean, sd = shock_posterior(mean_log, n_seen, self._bias, self._noise_var, self._log_sd, self.shock == "common")
+        mean, sd = shock_posterior(
+            mean_log, n_seen, self._noise.bias, self._noise.variance, self._log_sd, self.shock == "common"
+        )
         factor = np.exp(mean[:, None] + sd[:, None] * self._score)  # [R, S, G]
         expected = np.exp(mean + 0.5 * sd**2)  # [R, G]
         factor *= (expected / factor.mean(axis=1))[:, None]
@@ -108,13 +112,14 @@ class Outlook:
 
     def _scenarios(self, part: Part, n_rows: int, factor: Floats | float) -> Floats:
         """Repair hours `[R, S, n]` of the open regions; `factor` `[S, N]` as in `sample_quantiles`."""
+        announced = [] if self._env is None else announced_of(self._env)
         quantile = None
-        if self.bases:
-            quantile = process_rows(self.bases, part, n_rows, lambda p: p.quantile_h())
+        if announced:
+            quantile = rows_of_part(announced, part, n_rows, [record.quantile_h for record in announced])
         if quantile is None:
             hours = sample_lognormal(self._uniform, part.point_h, part.upper_h, factor)
         else:
-            levels = self.bases[0].process.quantile_levels
+            levels = announced[0].quantile_levels
             hours = sample_quantiles(self._uniform, levels, quantile, part.point_h, factor)
         return part.local(hours)
 
@@ -124,16 +129,4 @@ class Outlook:
             return np.ones((n_scenarios, self.city.n_regions))
         score = rng.standard_normal((n_scenarios, self.city.n_groups))
         score = score[:, self.city.group if self.shock == "group" else np.zeros_like(self.city.group)]
-        return np.exp(self.bases[0].core.shock_log_sd * score)
-
-    def _learn_noise(self) -> None:
-        """Mean and variance of log(realised / forecast) in each group's log."""
-        tables = self.bases[0].core.tables
-        log = np.log(np.maximum(tables.repair_h, 1e-9) / tables.point_h)
-        by_region = np.repeat(np.arange(tables.n_regions), tables.count)
-        weight = 1.0 / tables.count[by_region]  # every region draws one of its records
-        group = tables.group[by_region]
-        total = np.bincount(group, weights=weight)
-        self._bias = np.bincount(group, weights=weight * log) / total
-        spread = np.bincount(group, weights=weight * (log - self._bias[group]) ** 2) / total
-        self._noise_var = np.maximum(spread, 1e-6)
+        return np.exp(self._log_sd * score)

@@ -7,15 +7,15 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stormgym.agents.policy import BasePolicy, Observation
+from stormgym.agents.binding import announced_of, truth_of
+from stormgym.agents.policy import BasePolicy
 from stormgym.agents.restoration.outlook import Outlook
 from stormgym.agents.restoration.search.expected_gap import plan_expected_gap
 from stormgym.agents.restoration.search.local_search import plan_orders, search_orders
-from stormgym.agents.restoration.search.orders import Floats, Ints
 from stormgym.agents.restoration.search.routing import plan_route
-from stormgym.agents.restoration.situation import Part, base_envs, city_of, parts, process_rows
+from stormgym.agents.restoration.situation import Part, city_of, parts, rows_of_part
+from stormgym.envs.arrays import Bools, Floats, Ints, Observation
 from stormgym.envs.data import City
 
 ROWS_AT_ONCE = 256
@@ -47,7 +47,7 @@ def city_order(city: City, gap_limit: float | None, seed: int) -> tuple[int, ...
     return tuple(int(r) for r in plan.order[best])
 
 
-def orders_at_hand(state: Any, mask: NDArray[np.bool_]) -> Ints:
+def orders_at_hand(state: Any, mask: Bools) -> Ints:
     """The orders `[B, N]` that a policy keeps as its state; any order where it has none yet.
 
     Raises `ValueError` for a state of another batch than that of the mask `[B, N]`.
@@ -60,7 +60,7 @@ def orders_at_hand(state: Any, mask: NDArray[np.bool_]) -> Ints:
     return order
 
 
-def next_regions(order: Ints, mask: NDArray[np.bool_]) -> Ints:
+def next_regions(order: Ints, mask: Bools) -> Ints:
     """The first region `[B]` of each order `[B, N]` that the mask `[B, N]` leaves open."""
     first = np.take_along_axis(mask, order, axis=1).argmax(axis=1)
     return np.asarray(order[np.arange(len(order)), first])
@@ -93,9 +93,7 @@ class PlanningPolicy(BasePolicy):
         """Return orders `[R, n]` (numbered as in `part`) for R of the observation's `n_rows` episodes."""
         raise NotImplementedError(f"{type(self).__name__} must write plan()")
 
-    def act(
-        self, observation: Observation, state: Any, episode_start: NDArray[np.bool_], deterministic: bool
-    ) -> tuple[NDArray[np.int64], Any]:
+    def act(self, observation: Observation, state: Any, episode_start: Bools, deterministic: bool) -> tuple[Ints, Any]:
         """Plan for the rows that begin, and return each row's next region and all orders."""
         mask = np.asarray(observation["action_mask"]) > 0
         n_rows = len(mask)
@@ -217,8 +215,8 @@ class EquityPlanner(SearchPolicy):
             raise ValueError(f"need 0 <= margin < 1 and n_scenarios >= 1; got {margin} and {n_scenarios}")
         self.margin = margin
         self.outlook = Outlook(city, env, seed=seed, n_scenarios=n_scenarios)
-        bases = self.outlook.bases
-        limit = bases[0].cost_limit if bases else city.cost_limit_h  # where a search begins, no more
+        # where a search begins, no more: each episode's own limit is in its observation
+        limit = city.cost_limit_h if env is None else announced_of(env)[0].cost_limit_h
         super().__init__(city, seed=seed, iterations=iterations, gap_limit=limit)
 
     @classmethod
@@ -256,9 +254,10 @@ class ClairvoyantPolicy(SearchPolicy):
     keeps_limit = False
 
     def __init__(self, env: Any, *, seed: int = 0, iterations: int = 600) -> None:
-        self._bases = base_envs(env)
-        limit = self._bases[0].cost_limit if self.keeps_limit else None
-        super().__init__(city_of(env), seed=seed, iterations=iterations, gap_limit=limit)
+        city = city_of(env)
+        self._env = env
+        limit = announced_of(env)[0].cost_limit_h if self.keeps_limit else None
+        super().__init__(city, seed=seed, iterations=iterations, gap_limit=limit)
 
     @classmethod
     def for_env(cls, env: Any, **kwargs: Any) -> ClairvoyantPolicy:
@@ -267,8 +266,9 @@ class ClairvoyantPolicy(SearchPolicy):
 
     def plan(self, part: Part, n_rows: int) -> Ints:
         """Search on the true durations."""
-        duration = process_rows(self._bases, part, n_rows, lambda p: p.duration_h)
-        assert duration is not None
+        hours = [truth.duration_h for truth in truth_of(self._env, self)]
+        duration = rows_of_part(announced_of(self._env), part, n_rows, hours)
+        assert duration is not None, "every environment knows its durations"
         plan = search_orders(
             replace(part.problem, repair_h=part.local(duration)),
             gap_limit=part.limit_h if self.keeps_limit else None,

@@ -6,13 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stormgym.agents.policy import Observation
 from stormgym.agents.restoration.planners import ROWS_AT_ONCE, EquityPlanner, next_regions
 from stormgym.agents.restoration.search.expected_gap import plan_expected_gap
-from stormgym.agents.restoration.search.orders import Ints
 from stormgym.agents.restoration.situation import city_of, parts
+from stormgym.envs.arrays import Bools, Ints, Observation
 
 
 class EquityReplanner(EquityPlanner):
@@ -55,9 +53,7 @@ class EquityReplanner(EquityPlanner):
         """Bind to `env`."""
         return cls(env, **kwargs)
 
-    def act(
-        self, observation: Observation, state: Any, episode_start: NDArray[np.bool_], deterministic: bool
-    ) -> tuple[NDArray[np.int64], Any]:
+    def act(self, observation: Observation, state: Any, episode_start: Bools, deterministic: bool) -> tuple[Ints, Any]:
         """Plan for the rows that begin, and again for those that have restored `every` more regions."""
         _, order = super().act(observation, state, episode_start, deterministic)
         mask = np.asarray(observation["action_mask"]) > 0

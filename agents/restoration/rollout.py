@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stormgym.agents.policy import BasePolicy, Observation
-from stormgym.agents.restoration.search.orders import Floats, Ints, OrderProblem
+from stormgym.agents.policy import BasePolicy
+from stormgym.agents.restoration.search.orders import OrderProblem
 from stormgym.agents.restoration.situation import Part, city_of, parts
+from stormgym.envs.arrays import Bools, Floats, Ints, Observation
 from stormgym.envs.data import City
 
 BALANCES = (0.0, 0.5, 1.0, 2.0, 4.0)
@@ -104,9 +104,7 @@ class RolloutPolicy(BasePolicy):
         """Bind to the city of `env`."""
         return cls(city_of(env), **kwargs)
 
-    def act(
-        self, observation: Observation, state: Any, episode_start: NDArray[np.bool_], deterministic: bool
-    ) -> tuple[NDArray[np.int64], Any]:
+    def act(self, observation: Observation, state: Any, episode_start: Bools, deterministic: bool) -> tuple[Ints, Any]:
         """Return each row's next region, and the best orders so far `[B, N]` as state."""
         mask = np.asarray(observation["action_mask"]) > 0
         n_rows, n = mask.shape
@@ -125,7 +123,7 @@ class RolloutPolicy(BasePolicy):
                 action[part.rows] = kept[part.rows, 0]
         return action, kept
 
-    def _best(self, part: Part, mask: NDArray[np.bool_], kept: Ints) -> Ints:
+    def _best(self, part: Part, mask: Bools, kept: Ints) -> Ints:
         """Best orders `[R, n]` (numbered as in `part`) that begin where `mask` `[R, n]` allows."""
         problem = part.problem
         r, n = problem.repair_h.shape

@@ -1,4 +1,4 @@
-"""Rules of thumb that need neither planning nor training. They choose among what the mask leaves open."""
+"""Rules of thumb for Restoration-v0, without planning or training. They choose among what the mask leaves open."""
 
 from __future__ import annotations
 
@@ -7,48 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.policy import BasePolicy, Observation
-
-
-class RulePolicy(BasePolicy):
-    """Sends the crew where a key is least; ties go to the lower region number. Subclasses write `key`."""
-
-    def key(self, observation: Observation) -> NDArray[Any]:
-        """Return what is minimised, `[B, N]` or `[N]`."""
-        raise NotImplementedError(f"{type(self).__name__} must write key()")
-
-    def act(
-        self, observation: Observation, state: Any, episode_start: NDArray[np.bool_], deterministic: bool
-    ) -> tuple[NDArray[np.int64], Any]:
-        """Return the open region of least key in each row; rules keep no state."""
-        mask = np.asarray(observation["action_mask"]) > 0
-        return np.where(mask, self.key(observation), np.inf).argmin(axis=1), state
+from stormgym.agents.restoration.situation import city_of
+from stormgym.agents.rules import RulePolicy
+from stormgym.envs.arrays import Ints, Observation
 
 
 def _column(observation: Observation, name: str) -> NDArray[Any]:
     if name not in observation:
         raise ValueError(f"this rule reads Restoration-v0's observation ({name}, ...); got {sorted(observation)}")
     return observation[name]
-
-
-class RandomPolicy(RulePolicy):
-    """An open region at random, all equally likely.
-
-    Idea: the floor that any method should beat. Cost: none. Source: none needed.
-
-    Args:
-        seed: of its own generator. The same sequence of calls gives the same actions; `deterministic`
-            changes nothing.
-    """
-
-    name = "random"
-
-    def __init__(self, *, seed: int = 0) -> None:
-        self._rng = np.random.default_rng(seed)
-
-    def key(self, observation: Observation) -> NDArray[Any]:
-        """Random numbers."""
-        return self._rng.random(observation["action_mask"].shape)
 
 
 class NearestPolicy(RulePolicy):
@@ -93,15 +60,13 @@ class RequestVolumePolicy(RulePolicy):
 
     name = "request-volume"
 
-    def __init__(self, order: NDArray[np.int64]) -> None:
+    def __init__(self, order: Ints) -> None:
         self._rank = np.empty(len(order))
         self._rank[np.asarray(order)] = np.arange(len(order))
 
     @classmethod
     def for_env(cls, env: Any, **kwargs: Any) -> RequestVolumePolicy:
         """Take the order from the city of `env`."""
-        from stormgym.agents.restoration.situation import city_of
-
         city = city_of(env)
         order = city.orders.get("status_quo")
         return cls(np.argsort(-city.requests, kind="stable") if order is None else order, **kwargs)

@@ -2,79 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.restoration.search.orders import Floats, Ints, OrderProblem
+from stormgym.agents.binding import base_envs
+from stormgym.agents.restoration.search.orders import OrderProblem
+from stormgym.envs.arrays import Bools, Floats, Ints, Observation
 from stormgym.envs.data import City
 from stormgym.envs.equity import group_pairs, pair_matrix
+from stormgym.envs.restoration.knowledge import RestorationAnnounced
 from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, crew_columns, regions_of
 
+ENV_ID = "Restoration-v0"
 
-def base_envs(env: Any, attribute: str = "city", kind: type = City, env_id: str = "Restoration-v0") -> list[Any]:
-    """Return the environments behind `env`: one (single or batched), or those that a vector form loops over.
 
-    Sees through Gymnasium's and Stable-Baselines3's wrappers.
-
-    Args:
-        env: any of them.
-        attribute, kind: what tells them: they have this attribute, of this class.
-        env_id: what they are called, for the message.
-
-    Raises:
-        TypeError: `env` is another environment, or runs in other processes.
-    """
-    seen, layer = 0, env
-    while layer is not None and seen < 20:
-        layer = getattr(layer, "unwrapped", layer)
-        if isinstance(getattr(layer, attribute, None), kind):
-            return [layer]
-        if getattr(layer, "envs", None):
-            return [base for e in layer.envs for base in base_envs(e, attribute, kind, env_id)]
-        layer, seen = getattr(layer, "env", None) or getattr(layer, "venv", None), seen + 1
-    raise TypeError(
-        f"this agent needs {env_id}, whose environment has a `{attribute}`, in this process; got {env!r}. "
-        f'Make it with gym.make("stormgym:{env_id}") or gym.make_vec; it cannot read other processes.'
-    )
+def restoration_envs(env: Any) -> list[Any]:
+    """Return the restoration environments behind `env` (see `stormgym.agents.binding.base_envs`)."""
+    return base_envs(env, "city", City, ENV_ID)
 
 
 def city_of(env: Any) -> City:
     """Return the city of a restoration environment (single, batched or wrapped)."""
-    city: City = base_envs(env)[0].city
+    city: City = restoration_envs(env)[0].announced.city
     return city
 
 
-def process_rows(
-    bases: list[Any], part: Part, n_rows: int, read: Callable[[Any], NDArray[Any] | None]
+def rows_of_part(
+    announced: Sequence[RestorationAnnounced], part: Part, n_rows: int, values: Sequence[NDArray[Any] | None]
 ) -> NDArray[Any] | None:
-    """Read `[R, ...]` values of a part's episodes from the processes of the bound environments.
+    """Values `[R, ...]` of a part's episodes, out of those of all episodes; None where an environment has none.
 
-    `read(process)` gives `[B, ...]` or None; None from any of them gives None.
+    Args:
+        announced: by each of the environments that the policy is bound to.
+        part: R episodes.
+        n_rows: B, of the observation.
+        values: `[B_i, ...]` of each environment's episodes, whose B_i add up to B.
 
     Raises:
         ValueError: the observation does not come from these environments.
     """
-    processes = [base.process for base in bases]
-    held = sum(int(p.batch) for p in processes)
+    held = sum(len(record.point_h) for record in announced)
     if held != n_rows:
         raise ValueError(
             f"the policy is bound to {held} episodes but the observation has {n_rows}; "
             "bind it to the environment that it plays, with for_env(env)"
         )
-    point = np.concatenate([p.regions[:, COLUMN["point_h"]] for p in processes])[part.rows]
+    point = np.concatenate([record.point_h for record in announced])[part.rows]
     if not np.array_equal(point, part.point_h):
         raise ValueError(
             "the observation shows other jobs than the environment that the policy is bound to; "
             "bind it to the environment that it plays, with for_env(env)"
         )
-    values = [read(p) for p in processes]
-    if any(v is None for v in values):
-        return None
-    return np.asarray(np.concatenate(values)[part.rows])  # type: ignore[arg-type]  # None was ruled out
+    known = [value for value in values if value is not None]
+    return None if len(known) < len(values) else np.asarray(np.concatenate(known)[part.rows])
 
 
 @dataclass(frozen=True)
@@ -112,7 +96,7 @@ class Part:
         return np.concatenate([np.take_along_axis(self.regions, order, axis=1), self.closed], axis=1)
 
 
-def parts(observation: dict[str, NDArray[Any]], city: City, rows: Ints) -> Iterator[Part]:
+def parts(observation: Observation, city: City, rows: Ints) -> Iterator[Part]:
     """Split episodes `rows` of a batched observation into planning problems, one a number of open regions.
 
     Raises:
@@ -128,7 +112,7 @@ def parts(observation: dict[str, NDArray[Any]], city: City, rows: Ints) -> Itera
             yield _part(city, rows[at], regions[at], crew[at], is_open[at])
 
 
-def _checked(observation: dict[str, NDArray[Any]], city: City) -> tuple[NDArray[Any], NDArray[Any]]:
+def _checked(observation: Observation, city: City) -> tuple[NDArray[Any], NDArray[Any]]:
     wanted = (city.n_regions, len(REGION_COLUMNS)), (len(crew_columns(city.n_groups)),)
     if not {*REGION_COLUMNS, "crew", "action_mask"} <= set(observation):
         raise ValueError(f"a planner reads the observation of Restoration-v0; got {sorted(observation)}")
@@ -142,7 +126,7 @@ def _checked(observation: dict[str, NDArray[Any]], city: City) -> tuple[NDArray[
     return regions, crew
 
 
-def _part(city: City, rows: Ints, regions: Floats, crew: Floats, is_open: NDArray[np.bool_]) -> Part:
+def _part(city: City, rows: Ints, regions: Floats, crew: Floats, is_open: Bools) -> Part:
     columns = {name: i for i, name in enumerate(crew_columns(city.n_groups))}
     n = int(is_open[0].sum())
     ids = np.argsort(~is_open, axis=1, kind="stable")

@@ -16,17 +16,21 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stormgym.agents.evaluation.report import simple_table
-from stormgym.agents.evaluation.rollouts import Entrant
-from stormgym.agents.evaluation.summary import write_atomically
+from stormgym.agents.domain import PlanReport, PlanRequest
+from stormgym.agents.episodes import play_episode
+from stormgym.agents.files import write_atomically
+from stormgym.agents.policy import Entrant
 from stormgym.agents.restoration.todays_jobs import JobForecast, forecast_jobs, sub_city, todays_jobs
+from stormgym.agents.terminal import simple_table
 from stormgym.envs import equity
-from stormgym.envs.data import City
+from stormgym.envs.data import City, resolve_city
 
 Floats = NDArray[np.float64]
 N_DRAWS = 4000
 N_RECORDS = 10
 """The fewest records that an environment takes (it has ten folds)."""
+OPTIONS = frozenset({"city", "predictor", "confidence_level", "cost_limit", "max_travel_km", "income_effect"})
+"""Arguments of the environment that a plan for today has a use for."""
 _DAY_FORMAT = "%a %d %b "
 _DAY = len("Mon 01 Jan ")
 
@@ -65,6 +69,40 @@ class Plan:
     source: str
     """Where the open jobs come from."""
     start: datetime | None = None
+
+
+def plan_today(name: str, entrant: Entrant, request: PlanRequest) -> PlanReport:
+    """The plan of one agent for the open jobs of today: what `evaluate.py --plan` prints.
+
+    Raises:
+        ValueError: an option without a use here, a range of limits, a start that is no time, or as `make_plan`.
+    """
+    kwargs = dict(request.env_kwargs)
+    useless = sorted(set(kwargs) - OPTIONS)
+    if useless:
+        raise ValueError(f"--plan has no use for {', '.join(useless)}; it takes {', '.join(sorted(OPTIONS))}")
+    if isinstance(kwargs.get("cost_limit"), tuple | list):
+        raise ValueError(f"--plan takes one limit; got the range {kwargs['cost_limit']}")
+    place = kwargs.pop("city", "default")
+    city = resolve_city(place, income_effect=kwargs.pop("income_effect", 1.0))
+    plan = make_plan(
+        city,
+        name,
+        entrant,
+        jobs_file=request.jobs_file,
+        city_folder=place if Path(place).is_dir() else None,
+        seed=request.seed,
+        start=None if request.start is None else _moment(request.start),
+        **kwargs,
+    )
+    return PlanReport(render_plan(plan), lambda file: write_plan_csv(plan, file))
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f'--start must be a date and time such as "2026-09-27 06:00"; got {text!r}') from None
 
 
 def make_plan(
@@ -177,20 +215,12 @@ def _play(
         "upper_h": forecast.upper_h,
         "quantile_h": forecast.quantile_h,
     }
-    observation, _ = env.reset(seed=seed, options={"jobs": jobs})
-    state: Any = None
     order: list[int] = []
     elapsed: list[float] = []
-    start, over = np.ones(1, dtype=bool), False
-    while not over:
-        still_open = env.action_masks()
-        action, state = policy.predict(observation, state=state, episode_start=start, deterministic=True)
-        choice = int(np.asarray(action).reshape(()))
-        observation, _, terminated, truncated, _ = env.step(choice)
-        if still_open[choice]:
-            order.append(choice)
+    for step in play_episode(env, policy, seed=seed, options={"jobs": jobs}):
+        if step.observation["action_mask"][step.action] > 0:  # else a trip in vain
+            order.append(int(step.action))
             elapsed.append(float(env.process.elapsed_h[0]))
-        start, over = np.zeros(1, dtype=bool), terminated or truncated
     if len(order) < city.n_regions:
         raise ValueError(
             f"agent {name!r} left {city.n_regions - len(order)} of {city.n_regions} regions unrestored; "

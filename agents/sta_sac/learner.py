@@ -7,10 +7,10 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
+from stormgym.agents.learners.base import Learner
 from stormgym.agents.restoration.network.features import check_regions
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.settings import STASACPaperSettings, STASACSettings
-from stormgym.agents.training.learners import Learner
 
 
 class STASACLearner(Learner):
@@ -18,15 +18,16 @@ class STASACLearner(Learner):
 
     many_cities = True
     any_regions = True
+    must_match = "number of groups"
     any_limit = True
 
     def check(self, venv: VecEnv) -> None:
         """STA-SAC needs regions."""
         check_regions("sta-sac", venv.observation_space)
 
-    def arguments(self, venv: VecEnv, settings: STASACSettings) -> tuple[Any, dict[str, Any]]:
+    def arguments(self, venv: VecEnv, settings: STASACSettings, extractor: Any) -> tuple[Any, dict[str, Any]]:
         """The settings as they are; what the environments decide, the algorithm asks them itself."""
-        del venv
+        del venv, extractor
         return "STASACPolicy", {"settings": settings}
 
     def rebind(self, model: BaseAlgorithm, venv: VecEnv, settings: STASACSettings) -> None:

@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from stormgym.agents.policy import AGENTS, Policy, agent_spec
+from stormgym.agents.mixed import policy_for
+from stormgym.agents.policy import Policy
+from stormgym.agents.registry import AGENTS, agent_spec
 from stormgym.agents.sta_sac.buffer import EpisodeBatch, EpisodeReplayBuffer
 from stormgym.agents.sta_sac.losses import cooling_factor
 from stormgym.agents.sta_sac.policy import STASACPolicy
 from stormgym.agents.sta_sac.settings import STASACSettings
-from stormgym.envs.adapters.sb3_mixed import policy_for
 
 OWN_START = 2 / 3
 """Share of the teacher's later episodes that the learner begins."""
@@ -25,7 +26,9 @@ WHOLE_EPISODES = 1 / 3
 
 def has_shock(venv: VecEnv | None) -> bool:
     """Whether repair durations of a storm share a factor, so that those seen so far tell about those to come."""
-    return venv is not None and venv.has_attr("core") and any(core.shock != "none" for core in venv.get_attr("core"))
+    if venv is None or not venv.has_attr("announced"):
+        return False
+    return any(getattr(announced, "shock", "none") != "none" for announced in venv.get_attr("announced"))
 
 
 def teacher_of(name: str, venv: VecEnv, margin: float = 0.0) -> Policy | None:

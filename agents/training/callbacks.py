@@ -14,11 +14,12 @@ from typing import Any
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from stormgym.agents.evaluation.summary import write_atomically
-from stormgym.agents.runs import BEST, MODEL, Run, write_folder
+from stormgym.agents.files import write_atomically, write_folder
+from stormgym.agents.learners.base import Learner
+from stormgym.agents.learners.lagrangian import record_episode_costs
+from stormgym.agents.registry import domain_of
+from stormgym.agents.runs import BEST, MODEL, Run
 from stormgym.agents.training.checkpoints import save_checkpoint
-from stormgym.agents.training.lagrangian import record_episode_costs
-from stormgym.agents.training.learners import Learner
 from stormgym.agents.training.play import SPARED_FOR_NEW_RECORDS, Score, play
 
 SCORE = "score.json"
@@ -74,6 +75,7 @@ class Evaluation(BaseCallback):
         self.venv = venv
         self.learner = learner
         self.stop = stop
+        self.headline = domain_of(run.settings.env_id).headline
         self.freq = run.settings.eval_freq
         self.constrained = bool(run.settings.learner.get("constrained", True))
         self.on_result = on_result
@@ -115,7 +117,7 @@ class Evaluation(BaseCallback):
         if best:
             self.best_rank = rank
             self._keep(score)
-        for key, value in score.logged().items():
+        for key, value in score.logged(self.headline).items():
             self.logger.record(f"eval/{key}", value)
         self.logger.record("eval/is_best", float(best))
         self.logger.dump(self.num_timesteps)
@@ -131,7 +133,7 @@ class Evaluation(BaseCallback):
             "timesteps": self.num_timesteps,
             "feasible": score.excess == 0.0,
             "rank": self._rank(score),
-            **score.logged(),
+            **score.logged(self.headline),
         }
 
         def fill(folder: Path) -> None:

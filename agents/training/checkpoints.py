@@ -15,13 +15,16 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from stormgym.agents.runs import MODEL, Run, write_folder
-from stormgym.agents.training.lagrangian import VecLagrangianReward
-from stormgym.agents.training.learners import Learner
+from stormgym.agents.files import write_folder
+from stormgym.agents.learners.base import Learner
+from stormgym.agents.learners.lagrangian import VecLagrangianReward
+from stormgym.agents.runs import MODEL, Run
 
 BUFFER, STATE = "replay_buffer.pkl", "state.pkl"
 KEPT = 2
 """Checkpoints that stay; older ones are deleted."""
+FORMAT = 2
+"""What a checkpoint's state holds; 1, without a number, is that of environments before they had facts and a truth."""
 
 
 def save_checkpoint(run: Run, model: BaseAlgorithm, progress: dict[str, Any]) -> Path:
@@ -37,6 +40,7 @@ def save_checkpoint(run: Run, model: BaseAlgorithm, progress: dict[str, Any]) ->
     venv = model.get_env()
     assert venv is not None
     state = {
+        "format": FORMAT,
         "num_timesteps": model.num_timesteps,
         "random": _random_state(model),
         "env": _pickled(venv.unwrapped),
@@ -74,11 +78,18 @@ def load_checkpoint(
 
     Raises:
         FileNotFoundError: the checkpoint is not complete.
+        ValueError: it was written by another version, whose environments are not those of this one.
     """
     for name in (MODEL, STATE):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"checkpoint {folder} lacks {name}; delete the folder to resume from an older one")
     state = pickle.loads((folder / STATE).read_bytes())
+    if state.get("format", 1) != FORMAT:
+        raise ValueError(
+            f"checkpoint {folder} was written by another version of stormgym (format {state.get('format', 1)}, not "
+            f"{FORMAT}), and holds its environments in the middle of episodes; the run still scores "
+            "(evaluate.py --agents RUN), and the same options train it again from the start"
+        )
     stored: VecEnv | None = None if state["env"] is None else pickle.loads(state["env"])
     if stored is not None:
         venv.close()

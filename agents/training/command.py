@@ -5,35 +5,35 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import torch
 from rich.console import Console
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.vec_env import VecEnv
 
-from stormgym.agents.evaluation.command import UsageError, check_runs, usage_errors
-from stormgym.agents.evaluation.options import EnvOptions, check_env_id, check_env_kwargs, held_out, takes
-from stormgym.agents.evaluation.report import make_console, render_report
-from stormgym.agents.evaluation.rollouts import Entrant, evaluate
+from stormgym.agents.domain import AgentSpec
+from stormgym.agents.evaluation.command import check_runs
+from stormgym.agents.evaluation.options import check_env_id, check_env_kwargs, held_out, options_of, takes
+from stormgym.agents.evaluation.report import render_report
+from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.evaluation.summary import summarise, write_json
-from stormgym.agents.lineup import known_agents, resolve_agents
-from stormgym.agents.policy import AGENTS, DEFAULT_AGENT, AgentSpec, agent_spec
-from stormgym.agents.runs import Run, RunSettings, create_run, open_run
+from stormgym.agents.learners.base import Learner
+from stormgym.agents.lineup import resolve_agents
+from stormgym.agents.policy import Entrant
+from stormgym.agents.registry import AGENTS, agent_spec, domain_of, has_domain, known_agents
+from stormgym.agents.runs import Run, RunRequest, RunSettings, create_run, open_run
+from stormgym.agents.terminal import status_console
 from stormgym.agents.training.callbacks import Checkpoints, EpisodeCosts, Evaluation, stop_on_signals
 from stormgym.agents.training.checkpoints import load_checkpoint
-from stormgym.agents.training.learners import Learner
 from stormgym.agents.training.logs import make_logger
 from stormgym.agents.training.play import make_training_env
 from stormgym.agents.training.progress import ProgressBar
-from stormgym.envs.data.resolve import many_cities
+from stormgym.agents.usage import usage_errors
 
-ANYWHERE = ("ppo", "dqn", "maskable-ppo")
-"""Learners that also take environments of others, when the spaces fit."""
 SIZES = ("batch_size", "buffer_size", "n_steps", "n_epochs", "train_freq", "width", "step_width", "n_layers", "n_heads")
 """Settings of the learners that count something; those a learner lacks are passed over."""
 EVAL_ENVS = 64
@@ -63,6 +63,16 @@ class Training:
     """What callbacks go on from; None for a new run."""
 
 
+@dataclass(frozen=True)
+class FinalTable:
+    """The table that ends a run."""
+
+    episodes: int = 0
+    """Held-out scenarios; 0 for no table."""
+    compare: str | None = None
+    """Agents beside the trained one, or "none"; None: all that need no training."""
+
+
 def choose_agent(env_id: str, agent: str | None) -> AgentSpec:
     """Return the learner's entry in the registry; None takes the environment's default.
 
@@ -70,121 +80,129 @@ def choose_agent(env_id: str, agent: str | None) -> AgentSpec:
         KeyError: an unknown name.
         ValueError: a rule (nothing to train), a learner that does not fit, or no default.
     """
-    learners = [name for name, spec in AGENTS.items() if spec.trainable]
+    domain = domain_of(env_id)
+    fitting = ", ".join(spec.name for spec in domain.agents if spec.trainable)
+    learners = ", ".join(name for name, spec in AGENTS.items() if spec.trainable)
+    agent = agent or domain.default_learner
     if agent is None:
-        agent = DEFAULT_AGENT.get(env_id)
-        if agent is None:
-            fitting = list(known_agents(env_id, trainable=True)) or list(ANYWHERE)
-            raise ValueError(f"{env_id} has no default agent; name one with --agent: {', '.join(fitting)}")
-    try:
-        spec = agent_spec(agent)
-    except KeyError:
-        raise KeyError(f"unknown agent {agent!r}; agents that learn: {', '.join(learners)}") from None
+        raise ValueError(f"{env_id} has no default agent; name one with --agent: {fitting}")
+    spec = domain.agent(agent) or AGENTS.get(agent)
+    if spec is None:
+        raise KeyError(f"unknown agent {agent!r}; agents that learn: {learners}")
     if not spec.trainable:
         raise ValueError(
             f"agent {agent!r} is a rule or a planner and needs no training; score it with "
-            f"python evaluate.py --env {env_id} --agents {agent}. Agents that learn: {', '.join(learners)}"
+            f"python evaluate.py --env {env_id} --agents {agent}. Agents that learn: {learners}"
         )
-    if env_id not in spec.envs and (_is_ours(env_id) or agent not in ANYWHERE):
-        fitting = list(known_agents(env_id, trainable=True)) or list(ANYWHERE)
-        raise ValueError(f"agent {agent!r} does not fit {env_id}; agents that do: {', '.join(fitting)}")
+    if domain.agent(agent) is None:
+        raise ValueError(f"agent {agent!r} does not fit {env_id}; agents that do: {fitting}")
     return spec
 
 
-def start_run(
-    *,
-    env_id: str,
-    agent: str | None,
-    learner_settings: Mapping[str, Any],
-    timesteps: int | None,
-    seed: int,
-    num_envs: int | None,
-    env_kwargs: Mapping[str, Any],
-    eval_freq: int | None,
-    eval_episodes: int,
-    checkpoint_freq: int | None,
-    runs_dir: Path,
-    device: str,
-    torch_threads: int | None,
-    console: Console,
-    final_episodes: int = 0,
-    compare: str | None = None,
-) -> Training:
-    """Check what was asked for; make environments, model and run folder.
+def complete(request: RunRequest, table: FinalTable = FinalTable()) -> tuple[Learner, Any, RunSettings]:
+    """Check what was asked for, and fill in what was left out, before anything is made.
 
-    An environment that can draw one half of its records draws that for training, unless `env_kwargs` says otherwise;
+    An environment that can draw one half of its records draws that for training, unless the arguments say otherwise;
     `show_result` scores on the other half.
 
+    Returns:
+        The learner, its settings, and all that decides the run.
+
+    Raises:
+        KeyError, ValueError, TypeError: an unknown name or option, or a value out of range.
+    """
+    env_id = check_env_id(request.env_id)
+    spec = choose_agent(env_id, request.agent)
+    env_kwargs = dict(request.env_kwargs)
+    check_env_kwargs(env_id, env_kwargs)
+    if takes(env_id, "split"):
+        env_kwargs = {**env_kwargs, "split": env_kwargs.get("split", "train")}
+    numbers = {
+        "--timesteps": request.timesteps,
+        "--num-envs": request.num_envs,
+        "--eval-freq": request.eval_freq,
+        "--eval-episodes": request.eval_episodes,
+        "--checkpoint-freq": request.checkpoint_freq,
+        "--torch-threads": request.torch_threads,
+    }
+    for option, value in numbers.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{option} must be at least 1; got {value}")
+    if request.seed < 0:
+        raise ValueError(f"--seed must be at least 0; got {request.seed}")
+    _check_device(request.device)
+    learner: Learner = spec.load()
+    chosen = learner.settings(**request.learner)
+    for name in SIZES:
+        size = getattr(chosen, name, None)
+        if size is not None and size < 1:
+            raise ValueError(f"--{spec.name}.{name.replace('_', '-')} must be at least 1; got {size}")
+    _check_one(learner, env_id, env_kwargs)
+    _check_limit(learner, env_id, chosen, env_kwargs)
+    _check_table(env_id, env_kwargs, table)
+    budget = request.timesteps or learner.default_timesteps
+    settings = RunSettings(
+        env_id=env_id,
+        agent=spec.name,
+        seed=request.seed,
+        timesteps=budget,
+        num_envs=request.num_envs or learner.default_num_envs,
+        env_kwargs=env_kwargs,
+        learner=asdict(chosen),
+        eval_freq=request.eval_freq or max(budget // 20, 1),
+        eval_episodes=request.eval_episodes,
+        checkpoint_freq=request.checkpoint_freq or max(budget // 10, 1),
+        device=request.device,
+        torch_threads=request.torch_threads,
+    )
+    return learner, chosen, settings
+
+
+def start_run(
+    request: RunRequest,
+    *,
+    runs_dir: Path = Path("runs"),
+    console: Console | None = None,
+    table: FinalTable = FinalTable(),
+) -> Training:
+    """Check what was asked for (see `complete`); make environments, model and run folder.
+
     Args:
-        learner_settings: settings dataclass of each learner, by agent name.
-        timesteps, num_envs, eval_freq, checkpoint_freq: None takes the learner's defaults (a twentieth
-            and a tenth of the run for the last two).
-        final_episodes, compare: what `show_result` will be asked for, checked now rather than after hours.
+        request: what to train; what it leaves out takes the learner's defaults.
+        runs_dir: where the run's folder is made.
+        console: for the status while environments are prepared.
+        table: what `show_result` will be asked for, checked now rather than after hours.
 
     Raises:
         UsageError: an unknown name or option, or a value out of range.
     """
     with usage_errors():
-        env_id = check_env_id(env_id)
-        spec = choose_agent(env_id, agent)
-        check_env_kwargs(env_id, env_kwargs)
-        if takes(env_id, "split"):
-            env_kwargs = {**env_kwargs, "split": env_kwargs.get("split", "train")}
-        chosen = learner_settings[spec.name]
-        for name, settings in learner_settings.items():
-            if name != spec.name and settings != type(settings)():
-                raise ValueError(f"options of --{name}.* are set, but the agent is {spec.name}; leave them out")
-        numbers = {
-            "--timesteps": timesteps,
-            "--num-envs": num_envs,
-            "--eval-freq": eval_freq,
-            "--eval-episodes": eval_episodes,
-            "--checkpoint-freq": checkpoint_freq,
-            "--torch-threads": torch_threads,
-        }
-        for option, value in numbers.items():
-            if value is not None and value < 1:
-                raise ValueError(f"{option} must be at least 1; got {value}")
-        if seed < 0:
-            raise ValueError(f"--seed must be at least 0; got {seed}")
-        _check_device(device)
-        for name in SIZES:
-            size = getattr(chosen, name, None)
-            if size is not None and size < 1:
-                raise ValueError(f"--{spec.name}.{name.replace('_', '-')} must be at least 1; got {size}")
-        learner: Learner = spec.load()
-        _check_cities(learner, env_kwargs)
-        _check_limit(learner, env_id, chosen, env_kwargs)
-        _check_table(env_id, env_kwargs, final_episodes, compare)
-        budget = timesteps or learner.default_timesteps
-        venv = _prepared(env_id, num_envs or learner.default_num_envs, env_kwargs, console)
+        learner, chosen, s = complete(request, table)
+        venv = _prepared(s.env_id, s.num_envs, s.env_kwargs, console or status_console())
         learner.check(venv)
         wrapped = learner.wrap(venv, chosen)
+        extractor = domain_of(s.env_id).extractor
         try:
-            model = learner.build(wrapped, chosen, seed=seed, device=device)
+            model = learner.build(wrapped, chosen, seed=s.seed, device=s.device, extractor=extractor)
         except AssertionError as error:  # how Stable-Baselines3 and torch state some of their rules
-            raise ValueError(f"options of --{spec.name}.* do not go together: {error}") from error
-        run_settings = RunSettings(
-            env_id=env_id,
-            agent=spec.name,
-            seed=seed,
-            timesteps=budget,
-            num_envs=venv.num_envs,
-            env_kwargs=dict(env_kwargs),
-            learner=asdict(chosen),
-            eval_freq=eval_freq or max(budget // 20, 1),
-            eval_episodes=eval_episodes,
-            checkpoint_freq=checkpoint_freq or max(budget // 10, 1),
-            device=device,
-            torch_threads=torch_threads,
-        )
-        return Training(create_run(runs_dir, run_settings), learner, chosen, model, wrapped)
+            raise ValueError(f"options of --{s.agent}.* do not go together: {error}") from error
+        run = create_run(runs_dir, replace(s, num_envs=venv.num_envs))  # many cities may have raised it
+        return Training(run, learner, chosen, model, wrapped)
 
 
 def resume(
-    folder: Path, timesteps: int | None, console: Console, *, final_episodes: int = 0, compare: str | None = None
+    folder: Path,
+    timesteps: int | None = None,
+    *,
+    console: Console | None = None,
+    table: FinalTable = FinalTable(),
 ) -> Training:
     """Open a run at its last checkpoint, to go on to its budget or to a new one.
+
+    Args:
+        folder: of the run.
+        timesteps: the new budget; None keeps the run's own.
+        console, table: as for `start_run`.
 
     Raises:
         UsageError: not a run, no checkpoint, nothing left to do, or a table at the end that cannot be made.
@@ -194,7 +212,7 @@ def resume(
         checkpoint = run.last_checkpoint()
         if checkpoint is None:
             raise ValueError(f"run {str(folder)!r} has no checkpoint to resume from; start it again without --resume")
-        _check_table(run.settings.env_id, run.settings.env_kwargs, final_episodes, compare)
+        _check_table(run.settings.env_id, run.settings.env_kwargs, table)
         done = int(checkpoint.name)
         if timesteps is not None and timesteps != run.settings.timesteps:
             if timesteps < 1:
@@ -206,8 +224,9 @@ def resume(
                 f"name a larger total with --timesteps, e.g. {2 * done}"
             )
         learner, settings = _learner_of(run)
-        fresh = _prepared(run.settings.env_id, run.settings.num_envs, run.settings.env_kwargs, console)
-        model, venv, state = load_checkpoint(checkpoint, learner, settings, fresh, device=run.settings.device)
+        s = run.settings
+        fresh = _prepared(s.env_id, s.num_envs, s.env_kwargs, console or status_console())
+        model, venv, state = load_checkpoint(checkpoint, learner, settings, fresh, device=s.device)
     return Training(run, learner, settings, model, venv, state)
 
 
@@ -222,7 +241,8 @@ def train(training: Training, console: Console, *, progress: bool = True) -> Non
     if s.torch_threads is not None:
         torch.set_num_threads(s.torch_threads)
     resumed = training.progress is not None
-    bar = ProgressBar(s.timesteps, console if progress else Console(stderr=True, force_terminal=False, emoji=False))
+    quiet = Console(stderr=True, force_terminal=False, emoji=False)
+    bar = ProgressBar(s.timesteps, console if progress else quiet, domain_of(s.env_id).headline)
     logger = make_logger(run.folder, model.num_timesteps if resumed else None)
     model.set_logger(logger)
     eval_venv = make_training_env(s.env_id, min(EVAL_ENVS, s.eval_episodes), s.env_kwargs)
@@ -261,7 +281,7 @@ def resume_command(folder: Path) -> str:
 
 def env_options(env_kwargs: Mapping[str, Any]) -> str:
     """The options that give an environment these arguments on a command line, with a space before each."""
-    named = {f.name for f in fields(EnvOptions)}
+    named = {f.name for f in fields(options_of())}
     parts = []
     for key, value in env_kwargs.items():
         if key in named:
@@ -273,20 +293,19 @@ def env_options(env_kwargs: Mapping[str, Any]) -> str:
     return "".join(parts)
 
 
-def show_result(run: Run, console: Console, *, episodes: int, compare: str | None) -> None:
+def show_result(run: Run, console: Console, table: FinalTable) -> None:
     """Print the agent beside the rules on held-out scenarios, write evaluation.json, name what is next."""
     s = run.settings
-    costs = _is_ours(s.env_id)
-    many = many_cities(s.env_kwargs.get("city"))
-    if episodes and costs and not many:
+    costs, many = has_domain(s.env_id), names_many(s.env_id, s.env_kwargs)
+    if table.episodes and costs and many is None:
         with usage_errors():
-            others = _others(compare, s.env_id)
+            others = _others(table.compare, s.env_id)
             entrants = {**resolve_agents([f"{s.agent}={run.folder}"], s.env_id), **others}
-        with Console(stderr=True, emoji=False).status("playing held-out scenarios") as status:
+        with status_console().status("playing held-out scenarios") as status:
             evaluation = evaluate(
                 s.env_id,
                 entrants,
-                episodes=episodes,
+                episodes=table.episodes,
                 seed=HELD_OUT_SEED,
                 env_kwargs=held_out(s.env_kwargs),
                 on_progress=lambda name, n: status.update(f"playing held-out scenarios: {name}"),
@@ -298,8 +317,8 @@ def show_result(run: Run, console: Console, *, episodes: int, compare: str | Non
     console.print(f"Run folder: {run.folder}", soft_wrap=True, highlight=False)
     quoted = shlex.quote(str(run.folder))
     if costs:
-        kwargs = held_out(s.env_kwargs) | ({"city": "CITY"} if many else {})
-        where = " (CITY: any one city)" if many else ""
+        kwargs = held_out(s.env_kwargs) | ({} if many is None else {many: many.upper()})
+        where = "" if many is None else f" ({many.upper()}: any one {many})"
         command = f"python evaluate.py --env {s.env_id}{env_options(kwargs)} --agents {quoted}{where}"
         console.print(f"Score it:   {command}", soft_wrap=True, highlight=False)
     console.print(f"Curves:     tensorboard --logdir {quoted}", soft_wrap=True, highlight=False)
@@ -310,19 +329,21 @@ def show_result(run: Run, console: Console, *, episodes: int, compare: str | Non
     )
 
 
-def _is_ours(env_id: str) -> bool:
-    return str(gym.spec(env_id).entry_point).startswith("stormgym.")
+def names_many(env_id: str, env_kwargs: Mapping[str, Any]) -> str | None:
+    """The argument of the environment that names many instances to train on; None where one instance is meant."""
+    many = domain_of(env_id).many
+    return None if many is None or many.of(env_kwargs) is None else many.argument
 
 
 def _others(compare: str | None, env_id: str) -> dict[str, Entrant]:
     return {} if compare == "none" else resolve_agents(compare, env_id)
 
 
-def _check_table(env_id: str, env_kwargs: Mapping[str, Any], episodes: int, compare: str | None) -> None:
-    if episodes < 0:
-        raise ValueError(f"--final-episodes must be at least 0 (no table); got {episodes}")
-    if episodes and _is_ours(env_id) and not many_cities(env_kwargs.get("city")):
-        others = _others(compare, env_id)
+def _check_table(env_id: str, env_kwargs: Mapping[str, Any], table: FinalTable) -> None:
+    if table.episodes < 0:
+        raise ValueError(f"--final-episodes must be at least 0 (no table); got {table.episodes}")
+    if table.episodes and has_domain(env_id) and names_many(env_id, env_kwargs) is None:
+        others = _others(table.compare, env_id)
         if any(entrant.learned for entrant in others.values()):
             check_runs(others, env_id, env_kwargs)
 
@@ -338,14 +359,16 @@ def _check_limit(learner: Learner, env_id: str, settings: Any, env_kwargs: Mappi
         )
 
 
-def _check_cities(learner: Learner, env_kwargs: Mapping[str, Any]) -> None:
-    city = env_kwargs.get("city")
-    if many_cities(city) and not learner.many_cities:
-        fitting = [name for name, spec in AGENTS.items() if spec.trainable and spec.load().many_cities]
-        raise ValueError(
-            f"agent {learner.name!r} fits one city, and {city!r} names many; name one city, or train "
-            f"{' or '.join(fitting)}"
-        )
+def _check_one(learner: Learner, env_id: str, env_kwargs: Mapping[str, Any]) -> None:
+    """Raise `ValueError` where many instances are named and the learner takes one."""
+    argument = names_many(env_id, env_kwargs)
+    if argument is None or learner.many_cities:
+        return
+    fitting = [name for name in known_agents(env_id, trainable=True) if agent_spec(name).load().many_cities]
+    raise ValueError(
+        f"agent {learner.name!r} fits one {argument}, and {env_kwargs[argument]!r} names many; name one {argument}, or "
+        f"train {' or '.join(fitting)}"
+    )
 
 
 def _prepared(env_id: str, num_envs: int, env_kwargs: Mapping[str, Any], console: Console) -> VecEnv:
@@ -373,16 +396,3 @@ def _check_device(device: str) -> None:
         raise ValueError(f"--device must be cpu, cuda or auto; got {device!r}") from None
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda: this machine has no CUDA device that torch can use; take cpu or auto")
-
-
-__all__ = [
-    "Stopped",
-    "Training",
-    "UsageError",
-    "make_console",
-    "resume",
-    "show_result",
-    "start_run",
-    "train",
-    "usage_errors",
-]

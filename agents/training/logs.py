@@ -16,7 +16,7 @@ from stable_baselines3.common.logger import (
 )
 from torch.utils.tensorboard import SummaryWriter
 
-from stormgym.agents.evaluation.summary import write_atomically
+from stormgym.agents.files import write_atomically
 
 STEP = "time/total_timesteps"
 """Column that says when a row was written; always the first."""

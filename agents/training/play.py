@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from stable_baselines3.common.env_util import make_vec_env as make_dummy_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 
+from stormgym.agents.domain import Headline
 from stormgym.agents.evaluation.summary import OVER_LIMIT_TOLERANCE
 from stormgym.agents.policy import Policy
+from stormgym.agents.registry import domain_of, has_domain
 from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.adapters.sb3_mixed import make_mixed_vec_env
-from stormgym.envs.data.resolve import many_cities
-from stormgym.envs.making import episode_seeds
+from stormgym.envs.making import episode_seeds, spec_of
 
 ONE_SIDED_95 = 1.645
 """Standard normal quantile of a one-sided 95 % bound."""
@@ -36,7 +37,7 @@ EVALUATION_SEED = 20_061
 
 def gives_cost(env_id: str, env_kwargs: dict[str, Any]) -> bool:
     """Whether the environment's infos hold a `cost`."""
-    if str(gym.spec(env_id).entry_point).startswith("stormgym."):
+    if has_domain(env_id):
         return True
     env = gym.make(env_id, **env_kwargs)
     try:
@@ -53,15 +54,16 @@ def make_training_env(
 ) -> VecEnv:
     """B environments for Stable-Baselines3: batched where there are costs, else a `DummyVecEnv`.
 
-    A `city` that names many ("synthetic:20-100:SEED:COUNT") gives a `MixedVecEnv` with the B rows shared among them, at
-    least one each; `on_city` is called with the index of the city that is prepared next and their number.
+    An argument that names many instances, such as a `city` "synthetic:20-100:SEED:COUNT", gives a `MixedVecEnv` with
+    the B rows shared among them, at least one each; `on_city` is called with the index of the instance that is prepared
+    next and their number.
     """
-    import stormgym  # noqa: F401  (registers the ids)
-
-    cities = many_cities(env_kwargs.get("city"))
-    if cities is not None:
-        others = {key: value for key, value in env_kwargs.items() if key != "city"}
-        return make_mixed_vec_env(env_id, num_envs, cities, on_city=on_city, **others)
+    spec_of(env_id)  # imports the module of a prefix, which registers environment and domain
+    many = domain_of(env_id).many
+    instances = None if many is None else many.of(env_kwargs)
+    if many is not None and instances is not None:
+        others = {key: value for key, value in env_kwargs.items() if key != many.argument}
+        return make_mixed_vec_env(env_id, num_envs, instances, on_city=on_city, **others)
     if gives_cost(env_id, env_kwargs):
         return make_vec_env(env_id, num_envs, **env_kwargs)
     return make_dummy_vec_env(env_id, n_envs=num_envs, env_kwargs=env_kwargs)
@@ -138,8 +140,8 @@ class Score:
         """What is compared: feasible first, then the return; of infeasible ones the smaller excess wins."""
         return -self.excess, self.mean_return
 
-    def logged(self) -> dict[str, float]:
-        """The figures that go into the log, under `eval/`."""
+    def logged(self, headline: Headline) -> dict[str, float]:
+        """The figures that go into the log, under `eval/`; of the metrics those of the environment's headline."""
         result = {"return": self.mean_return}
         if self.mean_cost is not None:
             result["cost"] = self.mean_cost
@@ -147,9 +149,7 @@ class Score:
             result["cost_in_limits"] = self.cost_in_limits
         if self.violation_rate is not None:
             result["violation_rate"] = self.violation_rate
-        for key in ("mean_outage_h", "gap_h", "worst_group_mean_h"):
-            if key in self.metrics:
-                result[key] = self.metrics[key]
+        result |= {c.key: self.metrics[c.key] for c in headline.columns if c.key in self.metrics}
         return result
 
 

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from stable_baselines3.common.callbacks import BaseCallback
 
-from stormgym.agents.training.lagrangian import VecLagrangianReward
+from stormgym.agents.domain import Headline
+from stormgym.agents.learners.lagrangian import VecLagrangianReward
 from stormgym.agents.training.play import Score
 
 REFRESH_S = 0.2
@@ -22,12 +23,14 @@ class ProgressBar(BaseCallback):
     Args:
         total: steps of the whole run.
         console: where it is drawn (standard error).
+        headline: what the lines on evaluations lead with.
     """
 
-    def __init__(self, total: int, console: Console) -> None:
+    def __init__(self, total: int, console: Console, headline: Headline) -> None:
         super().__init__()
         self.total = total
         self.console = console
+        self.headline = headline
         self.bar: Progress | None = None
         self._task: Any = None
         self._drawn = 0.0
@@ -38,7 +41,7 @@ class ProgressBar(BaseCallback):
 
     def show_score(self, step: int, score: Score, best: bool) -> None:
         """Print the result of an evaluation."""
-        self.say(describe(step, score, best))
+        self.say(describe(step, score, best, self.headline))
 
     def close(self) -> None:
         """Remove the bar."""
@@ -85,24 +88,21 @@ class ProgressBar(BaseCallback):
         return "  ".join(parts)
 
 
-def describe(step: int, score: Score, best: bool) -> str:
-    """One line on an evaluation."""
-    metrics = score.metrics
+def describe(step: int, score: Score, best: bool, headline: Headline) -> str:
+    """One line on an evaluation: objective, cost and limit, what went wrong."""
+    metrics, objective, constraint = score.metrics, headline.objective, headline.constraint
     parts = [f"return {score.mean_return:.2f}"]
-    if "mean_outage_h" in metrics:
-        parts = [f"mean outage {metrics['mean_outage_h']:.2f} h"]
-    elif "total_cost" in metrics:
-        parts = [f"total cost {metrics['total_cost']:,.0f}"]
+    if objective.key in metrics:
+        parts = [objective.sentence(metrics[objective.key])]
     if score.mean_cost is not None:
-        gap = f"gap {score.mean_cost:.2f} h" if "gap_h" in metrics else f"cost {score.mean_cost:.3g}"
+        cost = constraint.sentence(score.mean_cost)
         if score.limits is not None:
-            gap += f" ({score.cost_in_limits:.2f} of the episode's limit)"
+            cost += f" ({score.cost_in_limits:.2f} of the episode's limit)"
         elif score.cost_limit is not None:
-            gap += f" (limit {score.cost_limit:g})"
-        parts.append(gap)
+            cost += f" (limit {score.cost_limit:g})"
+        parts.append(cost)
     if score.violation_rate is not None:
         parts.append(f"over the limit in {100 * score.violation_rate:.0f} % of episodes")
-    if metrics.get("wasted_trips", 0.0) > 0:
-        parts.append(f"{metrics['wasted_trips']:.1f} wasted trips")
+    parts += [f"{metrics[c.key]:.1f} {c.name}" for c in headline.flaws if metrics.get(c.key, 0.0) > 0]
     mark = "  best so far" if best else ""
     return f"step {step:,}: {', '.join(parts)} ({len(score.returns)} episodes){mark}"

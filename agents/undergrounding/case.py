@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stormgym.agents.policy import Observation
 from stormgym.agents.undergrounding.trilevel.problem import list_patterns
+from stormgym.envs.arrays import Bools, Floats, Observation
 from stormgym.envs.storms import COVARIATES
 from stormgym.envs.undergrounding.core import OF_REGIONS, STATE
-from stormgym.envs.undergrounding.profiles import UndergroundingProfile, send_crews
+from stormgym.envs.undergrounding.regions import UndergroundingProfile, send_crews
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 ENV_ID = "Undergrounding-v0"
 MAX_LISTED = 2_000
 """Most plans that are compared one by one; beyond, a local search looks at some of them."""

@@ -25,7 +25,7 @@ from stormgym.agents.dfl.constraints import DenseConstraints
 from stormgym.agents.dfl.learner import DecisionLoss, FineTuning, fine_tune
 from stormgym.agents.undergrounding.trilevel.problem import affordable, knapsack
 from stormgym.envs.storms import Family, features
-from stormgym.envs.undergrounding.profiles import SEEN, Seasons, UndergroundingProfile
+from stormgym.envs.undergrounding.regions import FEATURE_NAMES, Seasons, UndergroundingProfile
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -72,7 +72,7 @@ def simulated_seasons(
         profile: regions and storms.
         n_events: E.
         seed: of the streams.
-        names: what the network sees, of `stormgym.envs.storms.FEATURES`; None takes `profile.seen`.
+        names: what the network sees, of `stormgym.envs.storms.FEATURES`; None takes `profile.feature_names`.
     """
     seasons = profile.seasons([np.random.default_rng([seed, i]) for i in range(n_events)])
     return events_of(seasons, profile, names)
@@ -175,7 +175,7 @@ class SAIDIModel:
 
     def __init__(
         self,
-        feature_names: Sequence[str] = SEEN,
+        feature_names: Sequence[str] = FEATURE_NAMES,
         *,
         hidden: Sequence[int] = (64, 32),
         n_steps: int = 300,
@@ -293,7 +293,7 @@ def fit_saidi_forecaster(profile: UndergroundingProfile, loss: ForecastLoss = "m
 @lru_cache(maxsize=32)
 def _fitted(family: Family) -> SAIDIModel:
     train = simulated_seasons(family.profile, N_FIT, _FIT_SEED)
-    return SAIDIModel(family.profile.seen).fit(train.X, train.outage_h)
+    return SAIDIModel(family.profile.feature_names).fit(train.X, train.outage_h)
 
 
 @lru_cache(maxsize=32)

@@ -13,7 +13,7 @@ from stormgym.agents.undergrounding.case import Bools, Case
 from stormgym.agents.undergrounding.decision import ForecastLoss, SAIDIModel, fit_saidi_forecaster
 from stormgym.agents.undergrounding.planners import HardeningPolicy
 from stormgym.agents.undergrounding.trilevel.problem import knapsack
-from stormgym.envs.undergrounding.profiles import UndergroundingProfile
+from stormgym.envs.undergrounding.regions import UndergroundingProfile
 
 
 class TwoStageKnapsack(HardeningPolicy):
@@ -32,9 +32,9 @@ class TwoStageKnapsack(HardeningPolicy):
     def __init__(self, profile: UndergroundingProfile, *, forecaster: SAIDIModel | None = None) -> None:
         super().__init__(profile)
         self.forecaster = fit_saidi_forecaster(profile, self.loss) if forecaster is None else forecaster
-        if self.forecaster.feature_names != profile.seen:
+        if self.forecaster.feature_names != profile.feature_names:
             raise ValueError(
-                f"the forecaster must see {', '.join(profile.seen)} of each region; this one sees "
+                f"the forecaster must see {', '.join(profile.feature_names)} of each region; this one sees "
                 f"{', '.join(self.forecaster.feature_names)}. Fit one with fit_saidi_forecaster(profile)"
             )
 

@@ -1,15 +1,20 @@
-"""Networks over regions to bury: STA-SAC's attention network, or one without attention, on inputs without units."""
+"""Networks over regions to bury, with STA-SAC's attention or without, and the learner that uses attention."""
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 import torch
 from gymnasium import spaces
+from sb3_contrib import MaskablePPO
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
 from stormgym.agents.attention.networks import N_BALANCE, N_UPDATE, N_WAY, EpisodeNet, Inputs
+from stormgym.agents.learners.sb3 import MaskablePPOLearner
+from stormgym.agents.learners.settings import STAPPOSettings
 from stormgym.envs.storms import AMPLITUDE, MEAN_WEATHER
 from stormgym.envs.undergrounding.core import OF_REGIONS, STATE
 
@@ -142,7 +147,7 @@ class SeasonExtractor(BaseFeaturesExtractor):
     encodes_choices: ClassVar[bool] = True
     """The features are one encoding of `width` a choice, then a summary (see `agents.attention.heads`)."""
 
-    def __init__(self, observation_space: spaces.Dict, width: int = 64, attention: bool = True) -> None:
+    def __init__(self, observation_space: spaces.Dict, width: int = 64, attention: bool = False) -> None:
         choices = observation_space["action_mask"].shape
         assert choices is not None
         super().__init__(observation_space, features_dim=(choices[0] + 1) * width)
@@ -183,3 +188,20 @@ class SeasonExtractor(BaseFeaturesExtractor):
         pooled = (h * weight).sum(1) / weight.sum(1).clamp_min(1.0)
         result: Tensor = self.summary(torch.cat([pooled, x.overall], dim=-1))
         return result
+
+
+class STAPPOLearner(MaskablePPOLearner):
+    """MaskablePPO with STA-SAC's network over regions to bury."""
+
+    extractor_arguments = MappingProxyType({"attention": True})
+
+    def check(self, venv: VecEnv) -> None:
+        """It needs regions to bury."""
+        if not is_undergrounding(venv.observation_space):
+            raise ValueError(
+                f"{self.name} chooses regions to bury: it needs the observation of Undergrounding-v0. For "
+                "Restoration-v0 take sta-sac, for other environments ppo"
+            )
+
+
+sta_ppo = STAPPOLearner("sta-ppo", MaskablePPO, STAPPOSettings, default_timesteps=200_000, default_num_envs=64)

@@ -10,15 +10,12 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stormgym.agents.policy import BasePolicy, Observation
-from stormgym.agents.restoration.situation import base_envs
+from stormgym.agents.binding import announced_of, base_envs, truth_of
+from stormgym.agents.policy import BasePolicy
 from stormgym.agents.undergrounding.case import (
     ENV_ID,
-    Bools,
     Case,
-    Floats,
     best_plan,
     case_of,
     check_observation,
@@ -29,9 +26,10 @@ from stormgym.agents.undergrounding.case import (
 )
 from stormgym.agents.undergrounding.trilevel.baselines import Baseline, solve_baseline
 from stormgym.agents.undergrounding.trilevel.solve import solve_trilevel
+from stormgym.envs.arrays import Bools, Floats, Ints, Observation
 from stormgym.envs.storms import COVARIATES, Family
 from stormgym.envs.undergrounding.core import UndergroundingCore
-from stormgym.envs.undergrounding.profiles import UndergroundingProfile, send_crews
+from stormgym.envs.undergrounding.regions import UndergroundingProfile, send_crews
 
 N_SAMPLES = 100
 """Simulated storms of the season's weather that sampled plans are made for."""
@@ -44,7 +42,7 @@ _STREAM, _TUNING_STREAM = 7_008, 7_009
 
 def profile_of(env: Any) -> UndergroundingProfile:
     """Return the profile of an undergrounding environment (single, batched or wrapped) or of the game."""
-    profile: UndergroundingProfile = base_envs(env, "profile", UndergroundingProfile, ENV_ID)[0].profile
+    profile: UndergroundingProfile = base_envs(env, "profile", UndergroundingProfile, ENV_ID)[0].announced.profile
     return profile
 
 
@@ -63,9 +61,7 @@ class HardeningPolicy(BasePolicy):
         """Regions to bury `[K]` within what is left of the budget."""
         raise NotImplementedError(f"{type(self).__name__} must write plan()")
 
-    def act(
-        self, observation: Observation, state: Any, episode_start: NDArray[np.bool_], deterministic: bool
-    ) -> tuple[NDArray[np.int64], Any]:
+    def act(self, observation: Observation, state: Any, episode_start: Bools, deterministic: bool) -> tuple[Ints, Any]:
         """The next region of each plan, or the stop; the state holds plans `[B, K]`."""
         del deterministic
         n, k = check_observation(observation), self.profile.n_counties
@@ -357,8 +353,9 @@ class OracleHardening(HardeningPolicy):
     privileged = True
 
     def __init__(self, env: Any) -> None:
-        self._bases = base_envs(env, "core", UndergroundingCore, ENV_ID)
-        super().__init__(self._bases[0].profile)
+        base_envs(env, "core", UndergroundingCore, ENV_ID)  # the game will not do: nature has yet to choose
+        super().__init__(profile_of(env))
+        self._env = env
         self._against_worst = TriLevel(self.profile)
 
     @classmethod
@@ -368,10 +365,11 @@ class OracleHardening(HardeningPolicy):
 
     def plan(self, case: Case, row: int) -> Bools:
         """Two-stage with the true storm as the mean."""
-        if self._bases[0].core.adversarial:
+        announced = announced_of(self._env)
+        if announced[0].adversarial:
             return self._against_worst.plan(case, row)
-        storms = np.concatenate([base.process.outage_h for base in self._bases])
-        means = np.concatenate([base.process.outlook.mean for base in self._bases])
+        storms = np.concatenate([truth.outage_h for truth in truth_of(self._env, self)])
+        means = np.concatenate([record.forecast.mean for record in announced])
         if row >= len(means) or not np.allclose(means[row], case.mean, rtol=1e-4, atol=1e-4):
             raise ValueError(
                 "the policy is bound to other seasons; bind it to the environment that it plays, with for_env"

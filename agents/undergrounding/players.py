@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.policy import BasePolicy, Observation, Policy
+from stormgym.agents.policy import BasePolicy, Policy
 from stormgym.agents.undergrounding.case import case_of, check_observation
+from stormgym.envs.arrays import Bools, Floats, Ints, Observation
 from stormgym.envs.undergrounding.adversary import CREWS, NATURE, PLANNER, action_of
 from stormgym.envs.undergrounding.worst import worst_storms
 from stormgym.predictors.uncertainty_set import UncertaintySet
 
-Floats = NDArray[np.float64]
 GAME_ID = "DefenderAttacker-v0"
 
 
@@ -32,7 +32,7 @@ class Nature:
         self,
         observation: Any,
         state: Any = None,
-        episode_start: NDArray[np.bool_] | None = None,
+        episode_start: Bools | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[Any], Any]:
         """Stable-Baselines3's `predict`: takes one observation or a batch, gives `[K]` or `[B, K]` in [0, 1]."""
@@ -125,9 +125,7 @@ class BestCrews(BasePolicy):
 
     name = "best-crews"
 
-    def act(
-        self, observation: Observation, state: Any, episode_start: NDArray[np.bool_], deterministic: bool
-    ) -> tuple[NDArray[np.int64], Any]:
+    def act(self, observation: Observation, state: Any, episode_start: Bools, deterministic: bool) -> tuple[Ints, Any]:
         """A region, or K to stay."""
         del episode_start, deterministic
         loss = np.asarray(observation["population"]) * observation["storm"] * observation["action_mask"][:, :-1]
@@ -137,7 +135,7 @@ class BestCrews(BasePolicy):
         self,
         observation: Any,
         state: Any = None,
-        episode_start: NDArray[np.bool_] | None = None,
+        episode_start: Bools | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[Any], Any]:
         """As every policy; raises `ValueError` for another observation than that of crews."""

@@ -14,13 +14,16 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from stormgym.agents.evaluation.report import simple_table
-from stormgym.agents.evaluation.rollouts import Entrant
-from stormgym.agents.evaluation.summary import write_atomically
+from stormgym.agents.domain import PlanReport, PlanRequest
+from stormgym.agents.episodes import play_episode
+from stormgym.agents.files import write_atomically
+from stormgym.agents.policy import Entrant
+from stormgym.agents.terminal import simple_table
 from stormgym.agents.undergrounding.case import left_h
 from stormgym.agents.undergrounding.planners import N_SAMPLES, sampled_storms
 from stormgym.envs.data.assemble import default_group_names
 from stormgym.envs.undergrounding.env import UndergroundingEnv
+from stormgym.envs.undergrounding.regions import send_crews
 from stormgym.envs.undergrounding.worst import worst_storms
 
 MOST_SHOWN = 40
@@ -76,6 +79,20 @@ class HardeningPlan:
     """What the storms that may come are."""
 
 
+def plan_season(name: str, entrant: Entrant, request: PlanRequest) -> PlanReport:
+    """The plan of one agent for a season: what `evaluate.py --plan` prints.
+
+    Raises:
+        ValueError: an option without a use here, an argument that the environment does not take, or as
+            `make_hardening_plan`.
+    """
+    useless = [name for name, value in (("jobs", request.jobs_file), ("start", request.start)) if value is not None]
+    if useless:
+        raise ValueError(f"--plan of {request.env_id} has no use for {', '.join(f'--{name}' for name in useless)}")
+    plan = make_hardening_plan(name, entrant, env_kwargs=request.env_kwargs, seed=request.seed)
+    return PlanReport(render_hardening_plan(plan), lambda file: write_hardening_csv(plan, file))
+
+
 def make_hardening_plan(
     agent_name: str, agent: Entrant, *, env_kwargs: Mapping[str, Any], seed: int = 0
 ) -> HardeningPlan:
@@ -85,7 +102,7 @@ def make_hardening_plan(
         agent_name: for the title.
         agent: what plans.
         env_kwargs: arguments of the environment.
-        seed: of the season, whose outlook the agent sees; a folder's seasons have one outlook.
+        seed: of the season, whose forecast the agent sees; a folder's seasons have one forecast.
 
     Raises:
         ValueError: the agent looks at the storm to come, which nobody can.
@@ -94,26 +111,27 @@ def make_hardening_plan(
     policy = agent.make(env)
     if agent.privileged or getattr(policy, "privileged", False):
         raise ValueError(f"agent {agent_name!r} looks at the storm to come, which nobody can before it; take tri-level")
-    seen, _ = env.reset(seed=seed)
-    state, over = None, False
-    while not over:
-        action, state = policy.predict(seen, state, deterministic=True)
-        seen, _, over, _, _ = env.step(action)
-    process, profile = env.process, env.profile
-    storms = sampled_storms(profile, env.core.covariates[0])
-    plans = np.stack([process.protected[0], np.zeros(profile.n_counties, dtype=np.bool_)])
+    profile = env.profile
+    protected, spent = np.zeros(profile.n_counties, dtype=np.bool_), 0.0
+    for step in play_episode(env, policy, seed=seed):
+        new = (step.following["protected"] > 0) & ~protected
+        protected |= new
+        spent += float(profile.protect_cost[new].sum())
+    announced = env.announced
+    storms = sampled_storms(profile, announced.covariates[0])
+    plans = np.stack([protected, np.zeros_like(protected)])
     left = left_h(plans, storms, profile.population, profile.n_crews)  # [2, S, K]
     mean, gap = profile.loss_h(left).mean(axis=1), profile.gap_h(left).mean(axis=1)
-    sets = process.outlook.sets()
+    known = announced.forecast
+    sets = known.sets()
     worst = [worst_storms(plan[None], profile.population, sets, profile.n_crews) for plan in plans]  # [1, K] each
     at_worst = [
         float(profile.loss_h(left_h(plan[None], storm, profile.population, profile.n_crews))[0, 0])
         for plan, storm in zip(plans, worst, strict=True)
     ]
-    crews = process.best_crews(worst[0], slice(None))
+    crews = send_crews(profile.population * (worst[0] * ~protected), profile.n_crews)
     worth, nothing = (Worth(float(mean[i]), float(gap[i]), at_worst[i]) for i in range(2))
-    known = process.outlook
-    order = np.lexsort((-profile.population * known.mean[0], ~process.protected[0]))
+    order = np.lexsort((-profile.population * known.mean[0], ~protected))
     names = default_group_names(int(profile.group.max()) + 1)
     recorded = getattr(profile, "n_known", None)
     return HardeningPlan(
@@ -125,7 +143,7 @@ def make_hardening_plan(
                 group=names[int(profile.group[k])],
                 customers=float(profile.population[k]),
                 protect_cost=float(profile.protect_cost[k]),
-                bury=bool(process.protected[0, k]),
+                bury=bool(protected[k]),
                 mean_h=float(known.mean[0, k]),
                 lower_h=float(known.lower[0, k]),
                 upper_h=float(known.upper[0, k]),
@@ -134,7 +152,7 @@ def make_hardening_plan(
             )
             for k in order.tolist()
         ),
-        spent=float(process.spent[0]),
+        spent=spent,
         budget=profile.budget,
         n_crews=profile.n_crews,
         worth=worth,

@@ -1,4 +1,4 @@
-"""Typed records of a city and its past repairs, readers that complain clearly, and the synthetic default."""
+"""Typed records of a city, its repairs and outages; readers that check what they read; the synthetic default city."""
 
 from stormgym.envs.data.city import City
 from stormgym.envs.data.outage_record import OutageRecord, read_eaglei, read_outage_counts

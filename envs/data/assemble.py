@@ -1,4 +1,4 @@
-"""From a log and a table of region attributes to a `City`: coordinates, groups, depot, features."""
+"""From a log and a table of region attributes to the fields of a `City`: coordinates, groups, depot, features."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stormgym.envs.data.city import (
+from stormgym.envs.arrays import Floats, Ints
+from stormgym.envs.data.city_fields import (
     DEFAULT_COST_LIMIT_H,
     DEFAULT_DETOUR,
     DEFAULT_SPEED_KMH,
-    City,
+    CityFields,
     check_groups_have_members,
     straight_km,
 )
 from stormgym.envs.data.repair_log import RepairLog
-from stormgym.envs.data.tables import DataError, Floats, Table
+from stormgym.envs.data.tables import DataError, Table
 
 EARTH_RADIUS_KM = 6371.0088
 REQUEST_COLUMNS = ("quiet_requests", "storm_requests")
@@ -40,11 +40,11 @@ class Settings:
     detour: float = DEFAULT_DETOUR
     cost_limit_h: float = DEFAULT_COST_LIMIT_H
     group_names: tuple[str, ...] | None = None
-    orders: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    orders: Mapping[str, Ints] = field(default_factory=dict)
 
 
-def city_from_log(log: RepairLog, table: Table, settings: Settings) -> City:
-    """Make a city of the log's regions; rows of `table` for other regions are left out.
+def city_from_log(log: RepairLog, table: Table, settings: Settings) -> CityFields:
+    """Make the fields of a city of the log's regions; rows of `table` for other regions are left out.
 
     Raises:
         DataError: see `City.from_log`.
@@ -87,7 +87,7 @@ def city_from_log(log: RepairLog, table: Table, settings: Settings) -> City:
     if customers is not None:
         region_values[settings.customers_column] = customers
     default_names = _default_features(table, region_values, settings)
-    return City(
+    return CityFields(
         name=settings.name,
         region_ids=log.region_ids,
         xy_km=xy_km,
@@ -110,7 +110,7 @@ def default_group_names(n_groups: int) -> tuple[str, ...]:
     return ("low", "middle", "high") if n_groups == 3 else tuple(f"group {g}" for g in range(n_groups))
 
 
-def terciles(income: Floats) -> NDArray[np.int64]:
+def terciles(income: Floats) -> Ints:
     """Return the income tercile of each region, 0 = low; outer groups of round(N / 3); ties go by position.
 
     55 regions give 18, 19, 18.
@@ -123,7 +123,7 @@ def terciles(income: Floats) -> NDArray[np.int64]:
     return group
 
 
-def _groups(table: Table, settings: Settings) -> NDArray[np.int64]:
+def _groups(table: Table, settings: Settings) -> Ints:
     if "group" in table.columns:
         values = table.numbers(
             "group",

@@ -9,20 +9,22 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stormgym.envs.arrays import Floats, Ints
+from stormgym.envs.data.city_fields import (
+    DEFAULT_COST_LIMIT_H,
+    DEFAULT_DETOUR,
+    DEFAULT_SEED,
+    DEFAULT_SPEED_KMH,
+    CityFields,
+    check_groups_have_members,
+    straight_km,
+)
 from stormgym.envs.data.repair_log import RepairLog
-from stormgym.envs.data.tables import DataError, Floats, frozen_array, put
-
-DEFAULT_SEED = 76
-"""Seed of the default city: chosen, of the first few hundred, because its city is near EPOPR's figures."""
-
-DEFAULT_SPEED_KMH = 34.3
-DEFAULT_DETOUR = 1.3
-DEFAULT_COST_LIMIT_H = 8.0
+from stormgym.envs.data.tables import DataError, frozen_array, set_frozen
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +56,7 @@ class City:
     region_ids: tuple[str, ...]
     xy_km: Floats
     depot_km: Floats
-    group: NDArray[np.int64]
+    group: Ints
     group_names: tuple[str, ...]
     speed_kmh: float
     detour: float
@@ -62,32 +64,32 @@ class City:
     context: Mapping[str, Floats]
     customers: Floats | None
     requests: Floats
-    orders: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    orders: Mapping[str, Ints] = field(default_factory=dict)
     cost_limit_h: float = DEFAULT_COST_LIMIT_H
 
     def __post_init__(self) -> None:
-        put(self, region_ids=tuple(str(r) for r in self.region_ids))
-        put(self, group_names=tuple(str(g) for g in self.group_names))
+        set_frozen(self, region_ids=tuple(str(r) for r in self.region_ids))
+        set_frozen(self, group_names=tuple(str(g) for g in self.group_names))
         n = len(self.region_ids)
         if len(set(self.region_ids)) != n or n == 0:
             raise DataError(f"City.region_ids must be at least one name, all different; got {self.region_ids}.")
-        put(self, xy_km=frozen_array(self.xy_km, np.float64, (n, 2), "City.xy_km"))
-        put(self, depot_km=frozen_array(self.depot_km, np.float64, (2,), "City.depot_km"))
-        put(self, group=frozen_array(self.group, np.int64, (n,), "City.group"))
+        set_frozen(self, xy_km=frozen_array(self.xy_km, np.float64, (n, 2), "City.xy_km"))
+        set_frozen(self, depot_km=frozen_array(self.depot_km, np.float64, (2,), "City.depot_km"))
+        set_frozen(self, group=frozen_array(self.group, np.int64, (n,), "City.group"))
         if self.customers is not None:
-            put(self, customers=frozen_array(self.customers, np.float64, (n,), "City.customers"))
+            set_frozen(self, customers=frozen_array(self.customers, np.float64, (n,), "City.customers"))
             if (self.customers < 0).any() or self.customers.sum() == 0:
                 raise DataError("City.customers must be 0 or more, and not all 0. Correct them or leave them out.")
-        put(self, requests=frozen_array(self.requests, np.float64, (n,), "City.requests"))
-        put(self, context=MappingProxyType({k: _context(v, n, k) for k, v in self.context.items()}))
-        put(self, orders=MappingProxyType({k: _permutation(v, n, k) for k, v in self.orders.items()}))
+        set_frozen(self, requests=frozen_array(self.requests, np.float64, (n,), "City.requests"))
+        set_frozen(self, context=MappingProxyType({k: _context(v, n, k) for k, v in self.context.items()}))
+        set_frozen(self, orders=MappingProxyType({k: _permutation(v, n, k) for k, v in self.orders.items()}))
         check_groups_have_members(self.group, len(self.group_names))
         for name, low in (("speed_kmh", 0.0), ("detour", 1.0), ("cost_limit_h", 0.0)):
             value = float(getattr(self, name))
             if not (np.isfinite(value) and (value >= low if name == "detour" else value > low)):
                 rule = "at least 1" if name == "detour" else "above 0"
                 raise DataError(f"City.{name} must be {rule}; got {getattr(self, name)!r}.")
-            put(self, **{name: value})
+            set_frozen(self, **{name: value})
         if self.log.region_ids != self.region_ids:
             raise DataError("City.log must have the city's region_ids in the same order. Use log.select(region_ids).")
         empty = np.flatnonzero(self.log.counts() == 0)
@@ -158,15 +160,16 @@ class City:
         Raises:
             DataError: a file is missing or breaks a rule; the message names file, line, value and cure.
         """
-        from stormgym.envs.data.folder import load_city
+        from stormgym.envs.data.folder import read_city
 
-        return load_city(Path(folder))
+        return cls(**read_city(Path(folder)))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the three files that `City.load` reads; loading gives the same fingerprint."""
-        from stormgym.envs.data.folder import save_city
+        from stormgym.envs.data.folder import write_city
 
-        save_city(self, Path(folder))
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        write_city(Path(folder), cast(CityFields, own))
 
     @classmethod
     def synthetic(cls, seed: int = DEFAULT_SEED, n_regions: int = 55, income_effect: float = 1.0) -> City:
@@ -182,7 +185,7 @@ class City:
         """
         from stormgym.envs.data.synthetic import synthetic_city
 
-        return synthetic_city(seed, n_regions, income_effect)
+        return cls(**synthetic_city(seed, n_regions, income_effect))
 
     @classmethod
     def from_log(
@@ -239,21 +242,7 @@ class City:
             detour=detour,
             cost_limit_h=cost_limit_h,
         )
-        return city_from_log(log, read_table(regions), settings)
-
-
-def straight_km(a: Floats, b: Floats) -> Floats:
-    """Return straight-line distances (km) between points `[..., 2]`."""
-    return np.sqrt(((a - b) ** 2).sum(axis=-1))
-
-
-def check_groups_have_members(group: NDArray[np.int64], n_groups: int) -> None:
-    """Raise a `DataError` unless ids are 0..G-1 and each group has a region."""
-    if set(group.tolist()) != set(range(n_groups)):
-        raise DataError(
-            f"group ids must be 0..{n_groups - 1} and each group needs a region; got "
-            f"{sorted(set(group.tolist()))}. Number the groups from 0 without holes (0 = low income)."
-        )
+        return cls(**city_from_log(log, read_table(regions), settings))
 
 
 def _context(values: Floats, n: int, name: str) -> Floats:
@@ -264,7 +253,7 @@ def _context(values: Floats, n: int, name: str) -> Floats:
     return out
 
 
-def _permutation(values: NDArray[np.int64], n: int, name: str) -> NDArray[np.int64]:
+def _permutation(values: Ints, n: int, name: str) -> Ints:
     out = frozen_array(values, np.int64, (None,), f"City.orders[{name!r}]")
     if not np.array_equal(np.sort(out), np.arange(n)):
         raise DataError(f"City.orders[{name!r}] must hold each region index 0..{n - 1} once; got {out.tolist()}.")

@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stormgym.envs.arrays import Ints
 from stormgym.envs.data.assemble import POSITION_FEATURES, REQUEST_COLUMNS, Settings, city_from_log
-from stormgym.envs.data.city import DEFAULT_COST_LIMIT_H, DEFAULT_DETOUR, DEFAULT_SPEED_KMH, City
+from stormgym.envs.data.city_fields import (
+    DEFAULT_COST_LIMIT_H,
+    DEFAULT_DETOUR,
+    DEFAULT_SPEED_KMH,
+    CityFields,
+    straight_km,
+)
 from stormgym.envs.data.repair_log import RepairLog
 from stormgym.envs.data.tables import DataError, read_json, read_table, write_table
 from stormgym.envs.data.times import read_times, to_datetime64, zone
@@ -33,8 +39,8 @@ NO_FEATURE = frozenset({"record", "region", "storm", "repair_h", "outage_h"})
 TIME_COLUMNS = frozenset({"request_time", "repair_start", "repair_end"})
 
 
-def load_city(folder: Path) -> City:
-    """Read a city; see `City.load`."""
+def read_city(folder: Path) -> CityFields:
+    """Read the fields of a city; see `City.load`."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder. A city is a folder with regions.csv, log.csv and city.json.")
     options = _read_options(folder / "city.json")
@@ -133,7 +139,7 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
 
 
-def _order(value: Any, ids: Sequence[str], where: str) -> NDArray[np.int64]:
+def _order(value: Any, ids: Sequence[str], where: str) -> Ints:
     names = [str(v) for v in value] if isinstance(value, list) else []
     position = {name: i for i, name in enumerate(ids)}
     if sorted(names) != sorted(ids):
@@ -143,52 +149,52 @@ def _order(value: Any, ids: Sequence[str], where: str) -> NDArray[np.int64]:
     return np.array([position[n] for n in names], dtype=np.int64)
 
 
-def save_city(city: City, folder: Path) -> None:
-    """Write a city; see `City.save`."""
+def write_city(folder: Path, city: CityFields) -> None:
+    """Write the fields of a city; see `City.save`."""
     folder.mkdir(parents=True, exist_ok=True)
     regions: dict[str, Any] = {
-        "region": city.region_ids,
-        "x_km": city.xy_km[:, 0],
-        "y_km": city.xy_km[:, 1],
-        "group": city.group,
-        **city.context,
+        "region": city["region_ids"],
+        "x_km": city["xy_km"][:, 0],
+        "y_km": city["xy_km"][:, 1],
+        "group": city["group"],
+        **city["context"],
     }
-    if city.customers is not None:
-        regions["customers"] = city.customers
-    counted = [city.context[c] for c in REQUEST_COLUMNS if c in city.context]
-    if not np.array_equal(city.requests, sum(counted) if counted else city.log.counts()):
-        regions["requests"] = city.requests
+    if city["customers"] is not None:
+        regions["customers"] = city["customers"]
+    counted = [city["context"][c] for c in REQUEST_COLUMNS if c in city["context"]]
+    if not np.array_equal(city["requests"], sum(counted) if counted else city["log"].counts()):
+        regions["requests"] = city["requests"]
     write_table(folder / "regions.csv", regions)
 
-    log = city.log
+    log = city["log"]
     records: dict[str, Any] = {
         "record": np.arange(len(log)),
-        "region": [city.region_ids[i] for i in log.region],
+        "region": [city["region_ids"][i] for i in log.region],
     }
     if log.time is not None:
         stamps = np.datetime_as_string(log.time, unit="s")
         records["request_time"] = [f"{s}Z" for s in stamps] if log.timezone else [s.replace("T", " ") for s in stamps]
-    given = {**regions, "depot_km": city.distance_km[-1, :-1]}
+    of_regions = {**regions, "depot_km": city["detour"] * straight_km(city["xy_km"], city["depot_km"])}
     for i, name in enumerate(log.feature_names):
-        known = name in (*POSITION_FEATURES, "customers", *city.context) and name in given
-        if not (known and np.array_equal(np.asarray(given[name])[log.region], log.features[:, i])):
+        known = name in (*POSITION_FEATURES, "customers", *city["context"]) and name in of_regions
+        if not (known and np.array_equal(np.asarray(of_regions[name])[log.region], log.features[:, i])):
             records[name] = log.features[:, i]
     records["repair_h"] = log.repair_h
     write_table(folder / "log.csv", records)
 
-    numeric = all(r.isdecimal() and str(int(r)) == r for r in city.region_ids)
-    ids: list[Any] = [int(r) for r in city.region_ids] if numeric else list(city.region_ids)
+    numeric = all(r.isdecimal() and str(int(r)) == r for r in city["region_ids"])
+    ids: list[Any] = [int(r) for r in city["region_ids"]] if numeric else list(city["region_ids"])
     options: dict[str, Any] = {
-        "N": city.n_regions,
-        "name": city.name,
-        "depot": city.depot_km.tolist(),
-        "speed_kmh": city.speed_kmh,
-        "detour": city.detour,
-        "cost_limit_h": city.cost_limit_h,
-        "group_names": list(city.group_names),
+        "N": len(city["region_ids"]),
+        "name": city["name"],
+        "depot": city["depot_km"].tolist(),
+        "speed_kmh": city["speed_kmh"],
+        "detour": city["detour"],
+        "cost_limit_h": city["cost_limit_h"],
+        "group_names": list(city["group_names"]),
         "features": list(log.feature_names),
     }
     if log.timezone is not None:
         options["timezone"] = log.timezone
-    options |= {f"{name}{ORDER_SUFFIX}": [ids[i] for i in order] for name, order in city.orders.items()}
+    options |= {f"{name}{ORDER_SUFFIX}": [ids[i] for i in order] for name, order in city["orders"].items()}
     (folder / "city.json").write_text(json.dumps(options, indent=1) + "\n", encoding="utf-8")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stormgym.envs.data.tables import Floats
-
-Order = NDArray[np.int64]
+from stormgym.envs.arrays import Floats, Ints
 
 
-def nearest_order(distance: Floats) -> Order:
+def nearest_order(distance: Floats) -> Ints:
     """Return the order `[N]` that goes to the nearest open region each time.
 
     Args:
@@ -24,7 +21,7 @@ def nearest_order(distance: Floats) -> Order:
     return order
 
 
-def tsp_open_order(distance: Floats, kicks: int = 100) -> Order:
+def tsp_open_order(distance: Floats, kicks: int = 100) -> Ints:
     """Return a tour `[N]` from the depot that need not return, within a percent or so of the shortest.
 
     Nearest first, then 2-opt and or-opt, then `kicks` times: exchange two neighbouring stretches, improve
@@ -52,11 +49,11 @@ def tsp_open_order(distance: Floats, kicks: int = 100) -> Order:
     return tour[1:-1]
 
 
-def _length(tour: Order, d: Floats) -> float:
+def _length(tour: Ints, d: Floats) -> float:
     return float(d[tour[:-1], tour[1:]].sum())
 
 
-def _improve(tour: Order, d: Floats) -> Order:
+def _improve(tour: Ints, d: Floats) -> Ints:
     """Make the best 2-opt or or-opt move until none helps; both ends of `tour` stay."""
     n = len(tour) - 2
     row, column = np.arange(1, n + 1)[:, None], np.arange(n + 1)

@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stormgym.envs.data.tables import DataError, put
+from stormgym.envs.arrays import Bools, Floats
+from stormgym.envs.data.tables import DataError, set_frozen
 from stormgym.envs.data.times import zone
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 ABOVE_CUSTOMERS, DROP_OUT, LATE_START, DOUBLE = 1, 2, 4, 8
 FAULTS: dict[int, str] = {
@@ -66,7 +64,7 @@ class OutageRecord:
             if array.shape != shape:
                 raise DataError(f"{self.source}: {name} must have shape {list(shape)}; got {list(array.shape)}.")
             array.setflags(write=False)
-            put(self, **{name: array})
+            set_frozen(self, **{name: array})
         if np.nanmin(self.out, initial=0.0) < 0:
             raise DataError(f"{self.source}: customers out must be at least 0; got {np.nanmin(self.out):g}.")
         steps = np.unique(np.diff(self.time).astype(np.int64))

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stormgym.envs.data.tables import DataError, Floats, Table, frozen_array, put, read_table
+from stormgym.envs.arrays import Bools, Floats, Ints
+from stormgym.envs.data.tables import DataError, Table, frozen_array, read_table, set_frozen
 from stormgym.envs.data.times import (
     TIME_FEATURES,
     parse_moment,
@@ -42,7 +43,7 @@ class RepairLog:
         DataError: a wrong shape, a duration that is not above 0, a region index out of range, a double name.
     """
 
-    region: NDArray[np.int64]
+    region: Ints
     features: Floats
     feature_names: tuple[str, ...]
     repair_h: Floats
@@ -51,15 +52,15 @@ class RepairLog:
     region_ids: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        put(self, region_ids=tuple(str(r) for r in self.region_ids))
-        put(self, feature_names=tuple(str(f) for f in self.feature_names))
-        put(self, repair_h=frozen_array(self.repair_h, np.float64, (None,), "RepairLog.repair_h"))
+        set_frozen(self, region_ids=tuple(str(r) for r in self.region_ids))
+        set_frozen(self, feature_names=tuple(str(f) for f in self.feature_names))
+        set_frozen(self, repair_h=frozen_array(self.repair_h, np.float64, (None,), "RepairLog.repair_h"))
         m = len(self.repair_h)
-        put(self, region=frozen_array(self.region, np.int64, (m,), "RepairLog.region"))
+        set_frozen(self, region=frozen_array(self.region, np.int64, (m,), "RepairLog.region"))
         shape = (m, len(self.feature_names))
-        put(self, features=frozen_array(self.features, np.float64, shape, "RepairLog.features"))
+        set_frozen(self, features=frozen_array(self.features, np.float64, shape, "RepairLog.features"))
         if self.time is not None:
-            put(self, time=frozen_array(self.time, "datetime64[s]", (m,), "RepairLog.time"))
+            set_frozen(self, time=frozen_array(self.time, "datetime64[s]", (m,), "RepairLog.time"))
         for name in ("region_ids", "feature_names"):
             names = getattr(self, name)
             if len(set(names)) != len(names):
@@ -86,7 +87,7 @@ class RepairLog:
     def __deepcopy__(self, memo: dict[int, Any]) -> RepairLog:
         return self
 
-    def counts(self) -> NDArray[np.int64]:
+    def counts(self) -> Ints:
         """Return the number of records of each region `[N]`."""
         return np.bincount(self.region, minlength=len(self.region_ids))
 
@@ -243,7 +244,7 @@ class RepairLog:
         )
 
 
-def _check_durations(table: Table, column: str, hours: Floats, keep: NDArray[np.bool_], *, ends: bool) -> None:
+def _check_durations(table: Table, column: str, hours: Floats, keep: Bools, *, ends: bool) -> None:
     for row in np.flatnonzero(keep & (hours <= 0)):
         if hours[row] < 0:
             rule = "an outage must not end before it starts" if ends else "a duration must not be negative"

@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stormgym.envs.arrays import Floats, Ints
 from stormgym.envs.data.city import City
-from stormgym.envs.data.tables import Floats
 from stormgym.envs.equity import gap
 
 ORDERS = ("status_quo", "nearest", "tsp_open")
@@ -52,7 +51,7 @@ def draw_durations(city: City, n_scenarios: int, seed: int = 0) -> Floats:
     return city.log.repair_h[by_region][first + np.floor(draw * counts).astype(np.int64)]
 
 
-def outage_of_order(city: City, order: NDArray[np.int64], repair_h: Floats) -> Floats:
+def outage_of_order(city: City, order: Ints, repair_h: Floats) -> Floats:
     """Return outage times `[S, N]` (h) of one crew that serves the regions in `order` `[N]` (EPOPR eq. 3)."""
     travel_h = city.travel_h[np.concatenate([[city.n_regions], order[:-1]]), order]
     times = np.empty_like(repair_h)

@@ -15,14 +15,19 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from stormgym.envs.arrays import Floats, Ints
 from stormgym.envs.data.assemble import default_group_names, terciles
-from stormgym.envs.data.city import DEFAULT_DETOUR, DEFAULT_SEED, DEFAULT_SPEED_KMH, City, straight_km
+from stormgym.envs.data.city_fields import (
+    DEFAULT_COST_LIMIT_H,
+    DEFAULT_DETOUR,
+    DEFAULT_SEED,
+    DEFAULT_SPEED_KMH,
+    CityFields,
+    straight_km,
+)
 from stormgym.envs.data.orders import nearest_order, tsp_open_order
 from stormgym.envs.data.repair_log import RepairLog
-from stormgym.envs.data.tables import Floats
 from stormgym.envs.equity import gap
-
-Ints = NDArray[np.int64]
 
 MIN_REGIONS, MAX_REGIONS = 3, 200
 CANDIDATES, STATUS_QUO_CANDIDATES = 64, 512
@@ -64,8 +69,8 @@ YEAR_START, STORM_START = np.datetime64("2018-01-01T00:00"), np.datetime64("2018
 QUIET_HOUR_WEIGHT = np.repeat([1.0, 3.0, 2.0], [6, 14, 4])  # requests by hour of day
 
 
-def synthetic_city(seed: int = DEFAULT_SEED, n_regions: int = 55, income_effect: float = 1.0) -> City:
-    """Generate a city; see `City.synthetic`."""
+def synthetic_city(seed: int = DEFAULT_SEED, n_regions: int = 55, income_effect: float = 1.0) -> CityFields:
+    """Generate the fields of a city; see `City.synthetic`."""
     _check(seed, n_regions, income_effect)
     n = int(n_regions)
     # One stream a subject: more draws of one kind leave the others as they are.
@@ -117,7 +122,7 @@ def synthetic_city(seed: int = DEFAULT_SEED, n_regions: int = 55, income_effect:
         timezone=None,
         region_ids=ids,
     )
-    return City(
+    return CityFields(
         name=f"synthetic:{n}:{seed}" + ("" if income_effect == 1.0 else f" (income_effect={income_effect:g})"),
         region_ids=ids,
         xy_km=xy,
@@ -131,6 +136,7 @@ def synthetic_city(seed: int = DEFAULT_SEED, n_regions: int = 55, income_effect:
         customers=customers,
         requests=quiet + storm,
         orders=orders,
+        cost_limit_h=DEFAULT_COST_LIMIT_H,
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from stormgym.envs.arrays import Floats, Ints
 
 BLANKS = frozenset({"", "na", "n/a", "nan", "null", "none"})
 """Cells (in lower case) that count as blank."""
@@ -115,7 +115,7 @@ class Table:
             out[row] = value
         return out
 
-    def index(self, column: str, names: Sequence[str], *, what: str, cure: str) -> NDArray[np.int64]:
+    def index(self, column: str, names: Sequence[str], *, what: str, cure: str) -> Ints:
         """Return the position of each cell of a column in `names`, int64 `[R]`.
 
         Raises:
@@ -245,7 +245,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     return value
 
 
-def put(record: object, **values: Any) -> None:
+def set_frozen(record: object, **values: Any) -> None:
     """Set fields of a frozen dataclass while it is being made."""
     for name, value in values.items():
         object.__setattr__(record, name, value)
@@ -258,8 +258,8 @@ def frozen_array(values: ArrayLike, dtype: Any, shape: tuple[int | None, ...], n
         DataError: wrong type, shape, or a value that is not finite.
     """
     try:
-        given = np.asarray(values)
-        out = np.array(given, dtype=dtype)
+        array = np.asarray(values)
+        out = np.array(array, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise DataError(f"{name} must be an array of {np.dtype(dtype)}; {error}.") from error
     fits = out.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, out.shape, strict=True))
@@ -271,7 +271,7 @@ def frozen_array(values: ArrayLike, dtype: Any, shape: tuple[int | None, ...], n
     if out.dtype.kind in "fM" and not np.isfinite(out).all():
         where = np.argwhere(~np.isfinite(out))[0].tolist()
         raise DataError(f"{name} must be finite; got {out[tuple(where)]} at {where}. Replace it by a number.")
-    if out.dtype.kind == "i" and given.dtype.kind == "f" and not np.array_equal(out, given):
-        raise DataError(f"{name} must hold whole numbers; got {given[out != given][0]}.")
+    if out.dtype.kind == "i" and array.dtype.kind == "f" and not np.array_equal(out, array):
+        raise DataError(f"{name} must hold whole numbers; got {array[out != array][0]}.")
     out.setflags(write=False)
     return out

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 from numpy.typing import NDArray
 
+from stormgym.envs.arrays import Bools, Floats, Ints
 from stormgym.envs.data.tables import BLANKS, Table
 
 EPOCH = datetime(1970, 1, 1)
@@ -24,9 +25,9 @@ class Times(NamedTuple):
         repeated_s: `[R]` seconds between both readings of a time that the clock repeats, else 0.
     """
 
-    seconds: NDArray[np.int64]
-    zoned: NDArray[np.bool_]
-    repeated_s: NDArray[np.int64]
+    seconds: Ints
+    zoned: Bools
+    repeated_s: Ints
 
 
 def zone(tz: str) -> ZoneInfo:
@@ -130,7 +131,7 @@ TIME_FEATURES = ("hour", "weekday", "month", "requests_24h")
 """Features that the time of a request yields, see `time_feature`."""
 
 
-def time_feature(name: str, seconds: NDArray[np.int64], tz: str | None) -> NDArray[np.float64]:
+def time_feature(name: str, seconds: Ints, tz: str | None) -> Floats:
     """Return one of `TIME_FEATURES` for requests at `seconds` (UTC) `[R]`.
 
     `hour` 0..23, `weekday` 0 (Monday)..6 and `month` 1..12 are local to `tz` (None: UTC). `requests_24h`
@@ -147,7 +148,7 @@ def time_feature(name: str, seconds: NDArray[np.int64], tz: str | None) -> NDArr
     return np.array(values, dtype=np.float64)
 
 
-def to_datetime64(seconds: NDArray[np.int64]) -> NDArray[np.datetime64]:
+def to_datetime64(seconds: Ints) -> NDArray[np.datetime64]:
     """Return seconds since 1970 as `datetime64[s]`."""
     return seconds.astype("datetime64[s]")
 

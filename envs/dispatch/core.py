@@ -1,23 +1,25 @@
-"""What both doors of GeneratorDispatch share: arguments, spaces, observations, infos."""
+"""The core of GeneratorDispatch-v0: arguments, spaces, the draw of storms, observations, infos and facts."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
+from stormgym.envs.core import Core, Payment, Step, Timing, check_choice
 from stormgym.envs.dispatch.forecasts import LearntWave, WaveForecast, typical_wave
 from stormgym.envs.dispatch.generators import StormProfile
+from stormgym.envs.dispatch.knowledge import DispatchAnnounced, DispatchTruth
 from stormgym.envs.dispatch.process import DispatchProcess
 from stormgym.envs.dispatch.profiles import DEFAULT_PROFILE, resolve_profile
-from stormgym.envs.doors import Step, check_choice
 from stormgym.envs.storms import COVARIATES
 
-Timing = Literal["dense", "terminal"]
 RENDER_MODES = ("ansi", "rgb_array")
 ACTIONS = ("units", "box")
 FORECASTS = ("typical", "none")
@@ -38,8 +40,12 @@ STATE = (
 _LARGE = 1e9
 
 
-class DispatchCore:
-    """B episodes of GeneratorDispatch without Gymnasium's signatures; arguments as on `GeneratorDispatchEnv`."""
+class DispatchCore(Core):
+    """B episodes of GeneratorDispatch; arguments as on `GeneratorDispatchEnv`."""
+
+    process: DispatchProcess
+    settles_when_truncated = True
+    """Episodes are never truncated."""
 
     def __init__(
         self,
@@ -62,8 +68,7 @@ class DispatchCore:
         if not isinstance(forecast, str) or not (forecast in FORECASTS or forecast.endswith(".npz")):
             raise ValueError(f"forecast must be {', '.join(FORECASTS)} or a forecaster's .npz file; got {forecast!r}")
         check_choice("storms", storms, STORMS)
-        check_choice("reward", reward, ("dense", "terminal"))
-        check_choice("cost", cost, ("dense", "terminal"))
+        self._payment = Payment(batch, reward, cost)
         if render_mode is not None:
             check_choice("render_mode", render_mode, RENDER_MODES)
         if not isinstance(profile, str):
@@ -85,8 +90,6 @@ class DispatchCore:
         self.process = DispatchProcess(self.profile, batch)
         self.draw = self.profile.draw if storms == "drawn" else self.profile.simulate
         self.covariates = np.zeros((batch, self.profile.n_counties, len(COVARIATES)))
-        self.reward_dense, self.cost_dense = reward == "dense", cost == "dense"
-        self.reward_so_far = np.zeros(batch)
         self._learnt = None if forecast in FORECASTS else LearntWave(forecast, self.profile)
         # of each row; one period of zeros behind the end for each that is over, so that what is ahead is a window
         t, k = self.profile.n_periods, self.profile.n_counties
@@ -114,36 +117,43 @@ class DispatchCore:
         }
         return spaces.Dict({"action_mask": spaces.MultiBinary(int((self.most + 1).sum())), **parts})
 
-    def _expect(self, wave: WaveForecast, rows: NDArray[np.int64] | slice) -> None:
+    def _expect(self, wave: WaveForecast, rows: Ints | slice) -> None:
         """Keep the forecast of some rows."""
         for name, values in wave._asdict().items():
             self._forecast[name][rows, : self.profile.n_periods] = values
 
-    def reset(
-        self, rngs: list[np.random.Generator], rows: NDArray[np.int64] | None = None, given: Any = None, /
-    ) -> None:
+    @cached_property
+    def return_unit(self) -> float:
+        """A twentieth of what the typical wave costs if nothing is done."""
+        return float(self.profile.interruption_cost * typical_wave(self.profile).forecast.sum()) / 20.0
+
+    @property
+    def announced(self) -> DispatchAnnounced:
+        """What any planner may know."""
+        return DispatchAnnounced(self.profile, self.profile.cost_limit)
+
+    @property
+    def truth(self) -> DispatchTruth:
+        """The whole waves."""
+        return DispatchTruth(read_only(self.process.out))
+
+    def reset(self, rngs: list[np.random.Generator], rows: Ints | None = None, options: Any = None) -> None:
         """Draw new storms for `rows` (all when None), one generator a row."""
-        del given
+        del options
         at = slice(None) if rows is None else rows
         storms = self.draw(rngs)
         self.process.reset(storms.out, rows)
         self.covariates[at] = storms.covariates
         if self._learnt is not None:
             self._expect(self._learnt(storms.covariates), at)
-        self.reward_so_far[at] = 0.0
+        self._payment.begin(rows)
 
-    def step(self, actions: NDArray[np.int64], live: NDArray[np.bool_] | None = None) -> Step:
+    def step(self, actions: Ints, live: Bools | None = None) -> Step:
         """Play a day in all episodes."""
         del live
-        step = self.process.step(actions)
-        self.reward_so_far += step.reward
-        if not self.reward_dense:
-            step = step._replace(reward=np.where(step.terminated, self.reward_so_far, 0.0))
-        if not self.cost_dense:
-            step = step._replace(cost=np.where(step.terminated, self.process.gap, 0.0))
-        return step
+        return self._payment.pay(self.process.step(actions), self.process.gap)
 
-    def checked(self, actions: Any, waiting: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+    def validate_actions(self, actions: Any, waiting: Bools | None) -> Ints:
         """Targets `[B, K]` as whole generators in range; shares of a `Box` are rounded, halves up.
 
         Raises:
@@ -152,21 +162,23 @@ class DispatchCore:
         """
         del waiting  # their targets are looked at like the others: their episodes are over and do not move
         shape = (self.batch, self.profile.n_counties)
-        given = np.asarray(actions)
+        targets = np.asarray(actions)
         units = isinstance(self.action_space, spaces.MultiDiscrete)
-        if given.shape != shape or given.dtype.kind not in ("iu" if units else "iuf"):
+        if targets.shape != shape or targets.dtype.kind not in ("iu" if units else "iuf"):
             kind = "integers" if units else "numbers"
-            raise TypeError(f"actions must be {kind} of shape {shape}; got shape {given.shape}, dtype {given.dtype}")
-        bad = ~((given >= 0) & (given <= self.most))  # also what is no number
+            raise TypeError(
+                f"actions must be {kind} of shape {shape}; got shape {targets.shape}, dtype {targets.dtype}"
+            )
+        bad = ~((targets >= 0) & (targets <= self.most))  # also what is no number
         if bad.any():
             county = int(np.argwhere(bad)[0, 1])
             raise ValueError(
-                f"action must be from 0 to {self.most[county]} generators in county {county}; got {given[bad][0]}"
+                f"action must be from 0 to {self.most[county]} generators in county {county}; got {targets[bad][0]}"
             )
-        return given.astype(np.int64) if units else np.floor(given + 0.5).astype(np.int64)
+        return targets.astype(np.int64) if units else np.floor(targets + 0.5).astype(np.int64)
 
-    def observation(self, row: int | None = None) -> dict[str, NDArray[Any]]:
-        """Fresh copies of what the agents see, with a leading axis B, or of one row without it."""
+    def observe(self, row: int | None = None) -> Observation:
+        """Fresh copies of what agents see, with a leading axis B, or of one row without it."""
         rows = np.arange(self.batch) if row is None else np.array([row])
         p, process = self.profile, self.process
         day = process.day[rows]
@@ -183,7 +195,7 @@ class DispatchCore:
         state[:, 0], state[:, 1] = day, t - day
         state[:, 2] = p.generators - process.stock[rows].sum(axis=1)
         state[:, 3:9], state[:, 9] = constants, process.gap[rows]
-        seen = {
+        observation: dict[str, NDArray[Any]] = {
             "action_mask": np.ones((b, int((self.most + 1).sum())), dtype=np.int8),
             "stock": process.stock[rows],
             "out": process.observed[rows],
@@ -194,29 +206,29 @@ class DispatchCore:
             "state": state,
         }
         window = day[:, None] + np.arange(t)
-        seen |= {name: values[rows[:, None], window].reshape(b, -1) for name, values in self._forecast.items()}
-        seen = {
+        observation |= {name: values[rows[:, None], window].reshape(b, -1) for name, values in self._forecast.items()}
+        observation = {
             name: values if values.dtype == np.int8 else np.array(values, dtype=np.float32)
-            for name, values in seen.items()
+            for name, values in observation.items()
         }
-        return seen if row is None else {name: values[0] for name, values in seen.items()}
+        return observation if row is None else {name: values[0] for name, values in observation.items()}
 
-    def shown(self) -> dict[str, NDArray[Any]]:
+    def extra_info(self) -> dict[str, NDArray[Any]]:
         """What every info holds beside the cost: limits `[B]` and masks."""
         return {
             "cost_limit": np.full(self.batch, self.cost_limit),
             "action_mask": np.ones((self.batch, int((self.most + 1).sum())), dtype=np.int8),
         }
 
-    def metrics(self, rows: Any) -> dict[str, NDArray[np.float64]]:
+    def metrics(self, rows: Any) -> dict[str, Floats]:
         """Figures of finished episodes, name to `[len(rows)]`."""
         return self.process.metrics(rows)
 
-    def action_masks(self) -> NDArray[np.bool_]:
+    def action_masks(self) -> Bools:
         """All ones: numbers of generators that are of no use are not among the choices, `[B, sum of choices]`."""
         return np.ones((self.batch, int((self.most + 1).sum())), dtype=bool)
 
-    def picture(self, row: int, mode: str) -> Any:
+    def render_row(self, row: int, mode: str) -> Any:
         """Text or picture of one row."""
         from stormgym.envs.dispatch.render import render
 

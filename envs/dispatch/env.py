@@ -1,15 +1,24 @@
-"""Generator dispatch: the single-environment door to the dispatch process."""
+"""GeneratorDispatch-v0: the single environment."""
 
 from __future__ import annotations
 
-from stormgym.envs.dispatch.core import DispatchCore, Timing
+from stormgym.envs.dispatch.core import DispatchCore
 from stormgym.envs.dispatch.generators import StormProfile
-from stormgym.envs.dispatch.process import DispatchProcess
-from stormgym.envs.dispatch.profiles import DEFAULT_PROFILE
-from stormgym.envs.doors import SingleEnv
+from stormgym.envs.doors import CoreFacts, SingleEnv
 
 
-class GeneratorDispatchEnv(SingleEnv):
+class HasProfile(CoreFacts):
+    """What the single and the vector environment both show beside the facts of every environment."""
+
+    core: DispatchCore
+
+    @property
+    def profile(self) -> StormProfile:
+        """Counties, storms and costs of the episodes."""
+        return self.core.profile
+
+
+class GeneratorDispatchEnv(HasProfile, SingleEnv):
     """Mobile generators are where the outage wave of a storm will be (GDF, section IV).
 
     ## Description
@@ -68,52 +77,5 @@ class GeneratorDispatchEnv(SingleEnv):
         render_mode: `"ansi"` or `"rgb_array"`.
     """
 
-    core: DispatchCore
+    core_class = DispatchCore
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 2}  # noqa: RUF012 - as Gymnasium declares it
-
-    def __init__(
-        self,
-        profile: str = DEFAULT_PROFILE,
-        generators: int | None = None,
-        transport_cost: float | None = None,
-        interruption_cost: float | None = None,
-        operating_cost: float | None = None,
-        cost_limit: float | None = None,
-        action: str = "units",
-        forecast: str = "typical",
-        storms: str = "drawn",
-        reward: Timing = "dense",
-        cost: Timing = "dense",
-        render_mode: str | None = None,
-    ) -> None:
-        core = DispatchCore(
-            1,
-            profile=profile,
-            generators=generators,
-            transport_cost=transport_cost,
-            interruption_cost=interruption_cost,
-            operating_cost=operating_cost,
-            cost_limit=cost_limit,
-            action=action,
-            forecast=forecast,
-            storms=storms,
-            reward=reward,
-            cost=cost,
-            render_mode=render_mode,
-        )
-        super().__init__(core, render_mode)
-
-    @property
-    def profile(self) -> StormProfile:
-        """Counties, storms and costs of this environment."""
-        return self.core.profile
-
-    @property
-    def cost_limit(self) -> float:
-        """Limit of the expected gap (periods unserved per customer)."""
-        return self.core.cost_limit
-
-    @property
-    def process(self) -> DispatchProcess:
-        """The process behind the door; it holds the whole wave, so only privileged policies may look."""
-        return self.core.process

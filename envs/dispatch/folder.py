@@ -19,12 +19,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from stormgym.envs.arrays import Floats
 from stormgym.envs.data.assemble import project_km
 from stormgym.envs.data.outage_record import OutageRecord, read_eaglei
 from stormgym.envs.data.tables import DataError, Table, read_json, read_table
 from stormgym.envs.data.times import parse_moment
 from stormgym.envs.dispatch.recorded import RecordedProfile, first_periods, mean_weather
-from stormgym.envs.storms import COVARIATES, Floats
+from stormgym.envs.storms import COVARIATES
 
 COUNTIES, PROFILE, OUTAGES = "counties.csv", "profile.json", "outages*"
 _SUFFIXES = (".csv", ".csv.gz", ".parquet")
@@ -121,13 +122,13 @@ def load_profile(folder: str | os.PathLike[str]) -> tuple[RecordedProfile, float
     recorded = np.stack([part[0] for part in parts])  # [S, T + 1, K]
     if not recorded.any():
         raise DataError(f"{path}: nobody is out in any of the windows. Correct the windows or the outage files.")
-    given = {name: value for name, value in options.items() if name not in _OF_THE_READER}
+    arguments = {name: value for name, value in options.items() if name not in _OF_THE_READER}
     for name, value in (("name", folder.resolve().name), ("latest_onset", min(3, n_periods))):
-        given.setdefault(name, value)
-    given["severity"] = tuple(given.get("severity", RecordedProfile.severity))
+        arguments.setdefault(name, value)
+    arguments["severity"] = tuple(arguments.get("severity", RecordedProfile.severity))
     try:
         profile = RecordedProfile(
-            **given,
+            **arguments,
             population=population,
             place=_places(table),
             income=table.numbers("income_usd"),
@@ -136,7 +137,7 @@ def load_profile(folder: str | os.PathLike[str]) -> tuple[RecordedProfile, float
             county=county,
             window=tuple(window.name for window in windows),
             recorded=recorded,
-            known_before=_known_before(table, windows, recorded, population),
+            covariates=_covariates(table, windows, recorded, population),
             n_counts=sum(part[1] for part in parts),
             n_unknown=sum(part[2] for part in parts),
         )
@@ -178,26 +179,26 @@ def _windows(options: dict[str, Any], path: Path) -> tuple[list[Window], int]:
     windows: list[Window] = []
     period_s = 3600.0 * options["period_hours"]
     n_periods = 0
-    for i, given in enumerate(options["windows"]):
+    for i, window in enumerate(options["windows"]):
         keys = {"name", "start", "end"}
-        if not isinstance(given, dict) or set(given) != keys or not all(isinstance(v, str) for v in given.values()):
+        if not isinstance(window, dict) or set(window) != keys or not all(isinstance(v, str) for v in window.values()):
             raise DataError(
-                f"{path}: windows[{i}] must be an object of texts with name, start and end; got {json.dumps(given)}. "
+                f"{path}: windows[{i}] must be an object of texts with name, start and end; got {json.dumps(window)}. "
                 "Correct it."
             )
-        name = given["name"]
+        name = window["name"]
         where = f"{path}: window {name!r}"
-        if not name or name in [window.name for window in windows]:
+        if not name or name in [other.name for other in windows]:
             raise DataError(f"{where}: a window needs a name of its own. Rename it.")
         try:
-            start, end = (parse_moment(given[key], "UTC", key) for key in ("start", "end"))
+            start, end = (parse_moment(window[key], "UTC", key) for key in ("start", "end"))
         except ValueError as error:
             raise DataError(f"{where}: {error} Times are UTC unless they carry an offset.") from error
         n = (end - start) / period_s
         if n < 1 or abs(n - round(n)) > 1e-9:
             raise DataError(
-                f"{where} must last one or more whole periods of {options['period_hours']:g} h; got {given['start']} "
-                f"to {given['end']}, {(end - start) / 3600:g} h. Move its end."
+                f"{where} must last one or more whole periods of {options['period_hours']:g} h; got {window['start']} "
+                f"to {window['end']}, {(end - start) / 3600:g} h. Move its end."
             )
         n_periods = n_periods or round(n)
         if round(n) != n_periods:
@@ -325,7 +326,7 @@ def _complete(
     return whole.select(county)
 
 
-def _known_before(table: Table, windows: list[Window], recorded: Floats, population: Floats) -> Floats:
+def _covariates(table: Table, windows: list[Window], recorded: Floats, population: Floats) -> Floats:
     """What is known before each storm `[S, K, F]`: columns of the table, `NAME_WINDOW` before `NAME`; else defaults."""
     n_periods, k = recorded.shape[1] - 1, len(population)
     onset = first_periods(recorded, population)[..., None]

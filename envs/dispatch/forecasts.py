@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from stormgym.envs.arrays import Floats
 from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.dispatch.profiles import resolve_profile
-from stormgym.envs.storms import COVARIATES, Family, Floats, features
+from stormgym.envs.storms import COVARIATES, Family, features
 
 if TYPE_CHECKING:
     from stormgym.predictors.outage_ode import OutageODE

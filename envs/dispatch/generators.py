@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stormgym.envs.storms import Ints, StormModel, check_not_negative, check_positive
+from stormgym.envs.arrays import Ints
+from stormgym.envs.storms import StormModel, check_not_negative, check_positive
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

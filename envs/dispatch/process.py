@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from stormgym.envs.arrays import Floats, Ints
+from stormgym.envs.core import Step
 from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.dispatch.profiles import unserved_gap
-from stormgym.envs.doors import Step
-from stormgym.envs.storms import Floats, Ints
 
 
 def fit_to_stock(target: Ints, total: int) -> Ints:

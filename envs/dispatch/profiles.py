@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from stormgym.envs.arrays import Floats
 from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.equity import gap
-from stormgym.envs.storms import Floats
 
 KNOWN = (
     "'A', 'B', 'ten', 'synthetic:K:SEED' (K counties, e.g. 'synthetic:67:0'), or a folder with counties.csv, "

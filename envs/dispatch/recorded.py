@@ -1,4 +1,4 @@
-"""Storms that were: an episode replays a recorded storm, and forecasts and planners still know only simulated ones."""
+"""Recorded storms: an episode replays one of them, while forecasts and planners still know simulated ones alone."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stormgym.envs.data.tables import DataError, put
+from stormgym.envs.arrays import Floats, Ints
+from stormgym.envs.data.tables import DataError, set_frozen
 from stormgym.envs.dispatch.generators import StormProfile
-from stormgym.envs.storms import COVARIATES, MEAN_WEATHER, Floats, Ints, Storms
+from stormgym.envs.storms import COVARIATES, MEAN_WEATHER, Storms
 from stormgym.predictors.sir import FIRST_OUT
 
 
@@ -25,7 +26,7 @@ class RecordedProfile(StormProfile):
         window: S names of storms.
         recorded: `[S, T + 1, K]` customers out: `[:, 0]` at the moment when a storm's first period begins (see
             `stormgym.envs.dispatch.folder`), then means over periods.
-        known_before: `[S, K, F]` what is known before each storm, see `COVARIATES`.
+        covariates: `[S, K, F]` what is known before each storm, see `COVARIATES`.
         n_counts: counts behind `recorded`.
         n_unknown: how many of them were missing or faulty, and were read off the line between known ones.
     """
@@ -33,20 +34,20 @@ class RecordedProfile(StormProfile):
     county: tuple[str, ...]
     window: tuple[str, ...]
     recorded: Floats
-    known_before: Floats = field(repr=False)
+    covariates: Floats = field(repr=False)
     n_counts: int = 0
     n_unknown: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         s, k = len(self.window), self.n_counties
-        shapes = {"recorded": (s, self.n_periods + 1, k), "known_before": (s, k, len(COVARIATES))}
+        shapes = {"recorded": (s, self.n_periods + 1, k), "covariates": (s, k, len(COVARIATES))}
         for name, shape in shapes.items():
             values = np.array(getattr(self, name), dtype=np.float64)
             if values.shape != shape or s == 0 or not np.isfinite(values).all():
                 raise DataError(f"{name} must be finite and of shape {shape}, S >= 1; got shape {values.shape}.")
             values.setflags(write=False)
-            put(self, **{name: values})
+            set_frozen(self, **{name: values})
         if len(self.county) != k:
             raise DataError(f"county must name each of the {k} counties; got {len(self.county)} names.")
         out = self.recorded
@@ -73,7 +74,7 @@ class RecordedProfile(StormProfile):
 
     def _picked(self, pick: Ints) -> Storms:
         nobody_knows = np.full((len(pick), self.n_counties), np.nan)
-        return Storms(self.recorded[pick], self.known_before[pick], nobody_knows, nobody_knows.copy())
+        return Storms(self.recorded[pick], self.covariates[pick], nobody_knows, nobody_knows.copy())
 
 
 def first_periods(recorded: Floats, population: Floats) -> Floats:

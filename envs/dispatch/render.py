@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stormgym.envs.arrays import Floats
 from stormgym.envs.dispatch.process import DispatchProcess
 
 COLOURS = ("#D55E00", "#009E73", "#0072B2")  # Okabe-Ito, low to high income
@@ -18,7 +19,7 @@ N_RINGS = 40
 _DARK, _SERVED, _FORECAST = "#3f4a5a", "#E69F00", "#8a8a8a"
 
 
-def render(process: DispatchProcess, row: int, mode: str, forecast: NDArray[np.float64]) -> str | NDArray[np.uint8]:
+def render(process: DispatchProcess, row: int, mode: str, forecast: Floats) -> str | NDArray[np.uint8]:
     """Return a picture of episode `row`.
 
     Args:
@@ -73,7 +74,7 @@ def render_text(process: DispatchProcess, row: int) -> str:
     return "\n".join(lines)
 
 
-def render_frame(process: DispatchProcess, row: int, forecast: NDArray[np.float64]) -> NDArray[np.uint8]:
+def render_frame(process: DispatchProcess, row: int, forecast: Floats) -> NDArray[np.uint8]:
     """The wave above, counties on the map below with what is out and what serves, `[560, 1000, 3]` uint8."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -1,26 +1,41 @@
-"""What both doors of Restoration-v0 share: arguments, spaces, seeding of instances, rewards and infos."""
+"""The core of Restoration-v0: arguments, spaces, the draw of episodes, rewards, infos and facts."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from functools import cached_property
 from numbers import Real
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
+from stormgym.envs.core import Core, Groups, Payment, Step, Timing, check_choice
 from stormgym.envs.data import City, resolve_city
-from stormgym.envs.doors import Step, check_choice
 from stormgym.envs.restoration.forecasts import check_predictor
-from stormgym.envs.restoration.layout import observation_space
-from stormgym.envs.restoration.limits import CostLimit, EpisodeLimits
+from stormgym.envs.restoration.knowledge import (
+    ForecastNoise,
+    RestorationAnnounced,
+    RestorationTruth,
+    forecast_noise,
+)
+from stormgym.envs.restoration.layout import COLUMN, observation_space
+from stormgym.envs.restoration.limits import CostLimit, EpisodeLimits, fixed_limits
 from stormgym.envs.restoration.metrics import restoration_metrics
 from stormgym.envs.restoration.process import RestorationProcess
 from stormgym.envs.restoration.tables import SHOCKS, SPLITS, Jobs, city_tables
 
-Timing = Literal["dense", "terminal"]
 RENDER_MODES = ("ansi", "rgb_array")
+
+
+class ResetOptions(NamedTuple):
+    """What `reset(options=...)` fixes; None is drawn."""
+
+    cost_limit_h: Floats | None  # [B] limits
+    jobs: Jobs | None  # of one episode
 
 
 def _number(name: str, value: Any) -> None:
@@ -28,8 +43,12 @@ def _number(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be a number; got {value!r}")
 
 
-class RestorationCore:
-    """B episodes of Restoration-v0 without Gymnasium's signatures; arguments as on `RestorationEnv`."""
+class RestorationCore(Core):
+    """B episodes of Restoration-v0; arguments as on `RestorationEnv`."""
+
+    process: RestorationProcess
+    settles_when_truncated = True
+    """The regions that are left are restored nearest-first inside the last step."""
 
     def __init__(
         self,
@@ -49,8 +68,7 @@ class RestorationCore:
         on_invalid: str = "waste",
         render_mode: str | None = None,
     ) -> None:
-        check_choice("reward", reward, ("dense", "terminal"))
-        check_choice("cost", cost, ("dense", "terminal"))
+        self._payment = Payment(batch, reward, cost)
         check_choice("shock", shock, SHOCKS)
         check_choice("split", split, SPLITS)
         check_choice("on_invalid", on_invalid, ("waste", "raise"))
@@ -79,46 +97,81 @@ class RestorationCore:
         self.n_regions = self.city.n_regions
         self.raise_on_invalid = on_invalid == "raise"
         self.shock, self.shock_log_sd = shock, shock_log_sd
-        self.reward_dense, self.cost_dense = reward == "dense", cost == "dense"
-        self.reward_so_far = np.zeros(batch)
+        self.groups = Groups(self.city.group, self.city.group_names)
         self.observation_space: spaces.Dict = observation_space(self.n_regions, self.city.n_groups)
         self.action_space: spaces.Discrete = spaces.Discrete(self.n_regions)
 
+    @cached_property
+    def return_unit(self) -> float:
+        """Mean repair hours times N / 20 (h)."""
+        return float(self.city.log.repair_h.mean()) * self.city.n_regions / 20.0
+
+    def times_h(self, rows: Any = slice(None)) -> Floats:
+        """Hours from the storm's end to each region's restoration, `[len(rows), N]`, in episodes that have ended."""
+        return np.array(self.process.outage_h[rows], dtype=np.float64)
+
+    @cached_property
+    def _noise(self) -> ForecastNoise:
+        return forecast_noise(self.tables)
+
+    @property
+    def announced(self) -> RestorationAnnounced:
+        """What any planner may know now."""
+        quantile_h = self.quantile_h()
+        return RestorationAnnounced(
+            city=self.city,
+            shock=self.shock,
+            shock_log_sd=self.shock_log_sd,
+            max_travel_km=self.process.max_travel_km,
+            cost_limit_h=self.limits.middle_h,
+            cost_limit_range_h=self.limits.range_h,
+            noise=self._noise,
+            point_h=read_only(self.process.regions[:, COLUMN["point_h"]]),
+            quantile_levels=read_only(self.tables.quantile_levels),
+            quantile_h=None if quantile_h is None else read_only(quantile_h),
+        )
+
+    @property
+    def truth(self) -> RestorationTruth:
+        """The true durations."""
+        return RestorationTruth(read_only(self.process.duration_h))
+
+    def quantile_h(self) -> Floats | None:
+        """Predictive quantiles of the running episodes' repair hours, `[B, N, Q]`; None for given jobs without them."""
+        process = self.process
+        return process.fixed_quantile_h if process.row is None else self.tables.quantile_h[process.row]
+
+    def parse_options(self, options: Mapping[str, Any]) -> ResetOptions:
+        """`cost_limit`, a number of hours or B of them, and `jobs`, arrays of one episode (see `Jobs.from_arrays`)."""
+        limit, jobs = options.get("cost_limit"), options.get("jobs")
+        return ResetOptions(
+            None if limit is None else fixed_limits(limit, self.batch),
+            None if jobs is None else Jobs.from_arrays(self.n_regions, jobs),
+        )
+
     def reset(
-        self,
-        rngs: list[np.random.Generator],
-        rows: NDArray[np.int64] | None = None,
-        cost_limit_h: NDArray[np.float64] | None = None,
+        self, rngs: list[np.random.Generator], rows: Ints | None = None, options: ResetOptions | None = None
     ) -> None:
-        """Draw new instances for `rows` (all when None), one generator a row; `cost_limit_h` gives their limits.
+        """Draw new episodes for `rows` (all when None), one generator a row.
 
-        A limit that is given is drawn all the same, so that it changes no later one.
+        Limits and jobs that the options fix are drawn all the same, so that they change no later episode.
         """
-        drawn_h = self.limits.draw(rngs, rows)
+        limit_h: float | Floats = self.limits.draw(rngs, rows)
         jobs = Jobs.draw(self.tables, rngs, self.shock, self.shock_log_sd)
-        self.process.reset(jobs, rows, drawn_h if cost_limit_h is None else cost_limit_h)
-        self.reward_so_far[slice(None) if rows is None else rows] = 0.0
+        if options is not None:
+            if options.cost_limit_h is not None:
+                limit_h = options.cost_limit_h if rows is None else options.cost_limit_h[rows]
+            jobs = jobs if options.jobs is None else options.jobs
+        self.process.reset(jobs, rows, limit_h)
+        self._payment.begin(rows)
 
-    def step(self, actions: NDArray[np.int64], live: NDArray[np.bool_] | None = None) -> Step:
-        """Advance all episodes; return reward, cost, terminated, truncated, each `[B]`, and whether any ended.
-
-        The caller has checked 0 <= action < N (see `out_of_range`). `live` marks rows whose action counts for
-        `on_invalid="raise"` (those about to be reset do not).
-        """
+    def step(self, actions: Ints, live: Bools | None = None) -> Step:
+        """Advance all episodes; rows that are not `live` may choose what is masked also under `on_invalid="raise"`."""
         if self.raise_on_invalid:
             self._check_masks(actions, live)
-        step = self.process.step(actions)
-        if self.reward_dense and self.cost_dense:
-            return step
-        ended = step.terminated | step.truncated
-        self.reward_so_far += step.reward
-        if not self.reward_dense:
-            step = step._replace(reward=np.where(ended, self.reward_so_far, 0.0))
-        if not self.cost_dense:
-            step = step._replace(cost=np.where(ended, self.process.gap_h, 0.0))
-        return step
+        return self._payment.pay(self.process.step(actions), self.process.gap_h)
 
-    def checked(self, actions: Any, waiting: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+    def validate_actions(self, actions: Any, waiting: Bools | None) -> Ints:
         """Actions `[B]` as integers in 0..N-1; `waiting` rows get 0.
 
         Raises:
@@ -139,19 +192,19 @@ class RestorationCore:
             raise self.out_of_range(int(chosen[outside.argmax()]))
         return chosen
 
-    def observation(self, row: int | None = None) -> dict[str, NDArray[Any]]:
-        """Fresh copies of what the agents see, with a leading axis B, or of one row without it."""
-        return self.process.observation(row)
+    def observe(self, row: int | None = None) -> Observation:
+        """Fresh copies of what agents see, with a leading axis B, or of one row without it."""
+        return self.process.observe(row)
 
-    def shown(self) -> dict[str, NDArray[Any]]:
+    def extra_info(self) -> dict[str, NDArray[Any]]:
         """What every info holds beside the cost: limits `[B]` and masks `[B, N]`."""
         return {"cost_limit": self.process.cost_limit_h.copy(), "action_mask": self.process.action_mask.copy()}
 
-    def action_masks(self) -> NDArray[np.bool_]:
+    def action_masks(self) -> Bools:
         """Which regions may be chosen now, `[B, N]` bool."""
         return self.process.action_mask.astype(bool)
 
-    def picture(self, row: int, mode: str) -> Any:
+    def render_row(self, row: int, mode: str) -> Any:
         """Text or picture of one row."""
         from stormgym.envs.restoration.render import render
 
@@ -161,7 +214,7 @@ class RestorationCore:
         """The error for an action outside 0..N-1."""
         return ValueError(f"action must be a region 0..{self.n_regions - 1}; got {action}")
 
-    def _check_masks(self, actions: NDArray[np.int64], live: NDArray[np.bool_] | None) -> None:
+    def _check_masks(self, actions: Ints, live: Bools | None) -> None:
         """Raise `ValueError` for a masked action."""
         masked = self.process.action_mask[np.arange(self.batch), actions] == 0
         if live is not None:
@@ -174,7 +227,7 @@ class RestorationCore:
                 'or make the environment with on_invalid="waste"'
             )
 
-    def metrics(self, rows: NDArray[np.int64] | slice) -> dict[str, NDArray[np.float64]]:
+    def metrics(self, rows: Ints | slice) -> dict[str, Floats]:
         """Figures of finished episodes, name to `[len(rows)]`."""
         p = self.process
         result = restoration_metrics(self.city, p.outage_h[rows], p.cost_limit_h[rows], p.gap_h[rows])

@@ -1,22 +1,29 @@
-"""Restoration-v0: the single-environment door to the restoration process."""
+"""Restoration-v0: the single environment."""
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stormgym.envs.arrays import Ints
 from stormgym.envs.data import City
-from stormgym.envs.doors import SingleEnv
-from stormgym.envs.restoration.core import RestorationCore, Timing
-from stormgym.envs.restoration.limits import CostLimit, given_limits
-from stormgym.envs.restoration.process import RestorationProcess
-from stormgym.envs.restoration.tables import Jobs
+from stormgym.envs.doors import CoreFacts, SingleEnv
+from stormgym.envs.restoration.core import RestorationCore
 
 
-class RestorationEnv(SingleEnv):
+class HasCity(CoreFacts):
+    """What the single and the vector environment both show beside the facts of every environment."""
+
+    core: RestorationCore
+
+    @property
+    def city(self) -> City:
+        """The city of the episodes."""
+        return self.core.city
+
+
+class RestorationEnv(HasCity, SingleEnv):
     """One crew brings power back to the regions of a city after a storm, quickly and fairly (EPOPR).
 
     ## Description
@@ -67,7 +74,7 @@ class RestorationEnv(SingleEnv):
 
     ## Costs
     `info["cost"]`, hours; its sum over the episode is the largest Wasserstein-1 distance between the outage
-    distributions of two groups (eq. 14). `cost="dense"` gives the change of the running gap (it can be negative);
+    distributions of two groups (eq. 14). `cost="dense"` gives the growth of the running gap (never negative);
     `cost="terminal"` gives the total at the last step and 0.0 before. The limit `cost_limit` is on the expected
     total. `info["cost_limit"]` is the limit of the episode.
 
@@ -105,79 +112,19 @@ class RestorationEnv(SingleEnv):
     - v0: first version.
     """
 
-    core: RestorationCore
+    core_class = RestorationCore
     options = ("jobs", "cost_limit")
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012 - as Gymnasium declares it
 
-    def __init__(
-        self,
-        city: str | os.PathLike[str] | City = "default",
-        predictor: str = "ecqr",
-        confidence_level: float = 0.9,
-        cost_limit: CostLimit = None,
-        reward: Timing = "dense",
-        cost: Timing = "dense",
-        shock: str = "none",
-        shock_log_sd: float = 0.35,
-        max_travel_km: float | None = None,
-        income_effect: float = 1.0,
-        split: str = "all",
-        on_invalid: str = "waste",
-        render_mode: str | None = None,
-    ) -> None:
-        core = RestorationCore(
-            1,
-            city=city,
-            predictor=predictor,
-            confidence_level=confidence_level,
-            cost_limit=cost_limit,
-            reward=reward,
-            cost=cost,
-            shock=shock,
-            shock_log_sd=shock_log_sd,
-            max_travel_km=max_travel_km,
-            income_effect=income_effect,
-            split=split,
-            on_invalid=on_invalid,
-            render_mode=render_mode,
-        )
-        super().__init__(core, render_mode)
-
-    @property
-    def city(self) -> City:
-        """The city of this environment."""
-        return self.core.city
-
-    @property
-    def cost_limit(self) -> float:
-        """Limit d of the expected gap (h); the middle of the range where each episode draws its own."""
-        return self.core.cost_limit
-
-    @property
-    def cost_limit_range(self) -> tuple[float, float] | None:
-        """Range (low, high) from which each episode draws its limit (h); None where all have the same."""
-        return self.core.cost_limit_range
-
-    @property
-    def process(self) -> RestorationProcess:
-        """The process behind the door; it holds the true durations, so only privileged policies may look."""
-        return self.core.process
-
-    def _draw(self, options: dict[str, Any]) -> None:
-        limit_h = given_limits(options["cost_limit"], 1) if "cost_limit" in options else None
-        self.core.reset([self.np_random], None, limit_h)
-        if "jobs" in options:
-            self.process.reset(Jobs.given(self.core.tables, options["jobs"]))
-
     def _info(self, cost: float) -> dict[str, Any]:
-        process = self.process
+        process = self.core.process
         return {
             "cost": cost,
             "cost_limit": float(process.cost_limit_h[0]),
             "action_mask": process.action_mask[0].copy(),
         }
 
-    def _as_array(self, action: Any) -> NDArray[np.int64]:
+    def _validate_action(self, action: Any) -> Ints:
         try:
             index = action.__index__()
         except (AttributeError, TypeError):

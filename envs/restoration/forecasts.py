@@ -40,14 +40,13 @@ def check_predictor(predictor: str, confidence_level: float) -> None:
 
 
 def _key(city: City, predictor: str, confidence_level: float) -> str:
-    import stormgym.predictors as predictors
+    from stormgym.predictors.cross_fit import source_digest
 
-    source = b"".join(file.read_bytes() for file in sorted(Path(predictors.__path__[0]).glob("*.py")))
     parts = (
         city.fingerprint(),
         predictor,
         repr(float(confidence_level)),
-        hashlib.sha256(source).hexdigest(),  # forecasts of an older predictor are never taken for today's
+        source_digest(),  # forecasts of an older predictor are never taken for today's
         version("scikit-learn"),
         version("quantile-forest"),
         version("numpy"),

@@ -7,9 +7,9 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from stormgym.envs.arrays import Floats, Ints
+
 CostLimit = float | Sequence[float] | None
 """What `cost_limit` may be: a number (h), a pair (low, high) or None (the city's)."""
 
@@ -38,7 +38,7 @@ class EpisodeLimits:
         self._scenario_rngs: list[np.random.Generator | None] = [None] * batch
         self._rngs: list[np.random.Generator | None] = [None] * batch
 
-    def draw(self, rngs: Sequence[np.random.Generator], rows: NDArray[np.int64] | None = None) -> float | Floats:
+    def draw(self, rngs: Sequence[np.random.Generator], rows: Ints | None = None) -> float | Floats:
         """Return the limits of new episodes of `rows` (all when None): the number, or `[len(rngs)]` drawn ones.
 
         A row draws from a child of the generator of its scenarios, which leaves that generator's own stream as it
@@ -60,7 +60,7 @@ class EpisodeLimits:
         return limit_h
 
 
-def given_limits(value: Any, batch: int) -> Floats:
+def fixed_limits(value: Any, batch: int) -> Floats:
     """The limits `[B]` that `reset(options={"cost_limit": value})` fixes: a number, or B of them.
 
     Raises:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stormgym.envs import equity
+from stormgym.envs.arrays import Floats
 from stormgym.envs.data import City
 
-Floats = NDArray[np.float64]
 HORIZONS_H = (24, 48)
 
 

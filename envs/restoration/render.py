@@ -128,18 +128,18 @@ def _text_map(scene: Scene, marks: list[str]) -> list[str]:
     cells = np.array([[" "] * TEXT_COLUMNS for _ in range(TEXT_ROWS)])
     column, line = np.meshgrid(np.arange(TEXT_COLUMNS), np.arange(TEXT_ROWS))
 
-    def put(mark: str, xy: NDArray[Any]) -> None:
+    def draw(mark: str, xy: NDArray[Any]) -> None:
         x, y = (xy - low) / span
         far = np.hypot((column - x * (TEXT_COLUMNS - 1)) / 2, line - (1 - y) * (TEXT_ROWS - 1))  # cells are tall
         far[cells != " "] = np.inf
         cells[np.unravel_index(far.argmin(), far.shape)] = mark
 
-    put("@", scene.crew_km)
+    draw("@", scene.crew_km)
     if not np.array_equal(scene.crew_km, scene.depot_km):
-        put("+", scene.depot_km)
+        draw("+", scene.depot_km)
     for r in range(scene.is_open.size):
         mark = marks[scene.group[r]]
-        put(mark if scene.is_open[r] else mark.upper(), scene.xy_km[r])
+        draw(mark if scene.is_open[r] else mark.upper(), scene.xy_km[r])
     return ["".join(cell) for cell in cells]
 
 

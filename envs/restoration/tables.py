@@ -9,39 +9,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stormgym.envs.arrays import Floats, Ints
 from stormgym.envs.data import City
 from stormgym.envs.equity import pair_matrix
 from stormgym.envs.restoration.forecasts import city_forecasts
 from stormgym.envs.restoration.layout import MAX_HOURS
 
-Floats = NDArray[np.float64]
 SHOCKS = ("none", "common", "group")
 MAX_SHOCK_SD = 4.0
 
 
 @dataclass(frozen=True, eq=False)
-class CityTables:
-    """Arrays that dynamics and observation read; M records sorted by region, N regions, G groups, Q levels."""
+class CityMap:
+    """Arrays of a city that the dynamics read: N regions, G groups, P pairs of groups. Nothing of its log."""
 
     city: City
     travel_h: Floats  # [N+1, N+1] from row to column; last is the depot
     distance_km: NDArray[np.float32]  # [N+1, N] road km from row to region
-    group: NDArray[np.int64]  # [N]
+    group: Ints  # [N]
     group_size: Floats  # [G, 1]
     member: Floats  # [G, N] 1 where the region is of the group
     pairs: Floats  # [P, G] turns shares [G, B] into differences F_a - F_b [P, B]
     xy_km: Floats  # [2, N+1]; last is the depot
-    first: NDArray[np.int64]  # [N] first record of a region
-    count: NDArray[np.int64]  # [N] number of its records
-    record: NDArray[np.int64]  # [M] row of the city's log
-    repair_h: Floats  # [M]
-    lower_h: Floats  # [M]
-    upper_h: Floats  # [M]
-    point_h: Floats  # [M]
-    quantile_levels: Floats  # [Q]
-    quantile_h: Floats  # [M, Q]
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> CityTables:
+    def __deepcopy__(self, memo: dict[int, Any]) -> CityMap:
         """Tables never change, so a copy of an environment keeps the same ones."""
         return self
 
@@ -56,11 +47,26 @@ class CityTables:
         return self.group_size.size
 
 
+@dataclass(frozen=True, eq=False)
+class CityTables(CityMap):
+    """The map, and the M records of the log that episodes draw from, sorted by region, with their forecasts."""
+
+    first: Ints  # [N] first record of a region
+    count: Ints  # [N] number of its records
+    record: Ints  # [M] row of the city's log
+    repair_h: Floats  # [M]
+    lower_h: Floats  # [M]
+    upper_h: Floats  # [M]
+    point_h: Floats  # [M]
+    quantile_levels: Floats  # [Q]
+    quantile_h: Floats  # [M, Q]
+
+
 SPLITS = ("all", "train", "test")
 """Which records of the log are drawn: all, or one half of each region's."""
 
 
-def records_of(region: NDArray[np.int64], split: str) -> NDArray[np.int64]:
+def records_of(region: Ints, split: str) -> Ints:
     """Rows of the log that a split draws, sorted by region, in the log's order within it.
 
     Every second record of a region is for testing, the first one for training; a single record is in both.
@@ -79,14 +85,10 @@ def records_of(region: NDArray[np.int64], split: str) -> NDArray[np.int64]:
 
 
 @lru_cache(maxsize=256)
-def city_tables(city: City, predictor: str, confidence_level: float, split: str = "all") -> CityTables:
-    """Build (or find) the tables of a city under one predictor, level and split; forecasts are those of all records."""
-    forecast = city_forecasts(city, predictor, confidence_level)
-    log = city.log
-    record = records_of(log.region, split)
-    count = np.bincount(log.region[record], minlength=city.n_regions)
+def city_map(city: City) -> CityMap:
+    """Build (or find) the map of a city."""
     member = np.eye(city.n_groups)[:, city.group]
-    return CityTables(
+    return CityMap(
         city=city,
         travel_h=np.ascontiguousarray(city.travel_h, dtype=np.float64),
         distance_km=np.ascontiguousarray(city.distance_km[:, :-1], dtype=np.float32),
@@ -95,6 +97,18 @@ def city_tables(city: City, predictor: str, confidence_level: float, split: str 
         member=member,
         pairs=np.ascontiguousarray(pair_matrix(city.n_groups).T),
         xy_km=np.ascontiguousarray(np.vstack([city.xy_km, city.depot_km]).T),
+    )
+
+
+@lru_cache(maxsize=256)
+def city_tables(city: City, predictor: str, confidence_level: float, split: str = "all") -> CityTables:
+    """Build (or find) the tables of a city under one predictor, level and split; forecasts are those of all records."""
+    forecast = city_forecasts(city, predictor, confidence_level)
+    log = city.log
+    record = records_of(log.region, split)
+    count = np.bincount(log.region[record], minlength=city.n_regions)
+    return CityTables(
+        **vars(city_map(city)),
         first=np.concatenate([[0], np.cumsum(count)[:-1]]),
         count=count,
         record=record,
@@ -115,7 +129,7 @@ class Jobs:
     lower_h: Floats  # [B, N]
     upper_h: Floats  # [B, N]
     point_h: Floats  # [B, N]
-    row: NDArray[np.int64] | None = None  # [B, N] row of the tables' sorted records; None for given jobs
+    row: Ints | None = None  # [B, N] row of the tables' sorted records; None for given jobs
     quantile_h: Floats | None = None  # [B, N, Q] only for given jobs
 
     @classmethod
@@ -144,8 +158,8 @@ class Jobs:
         )
 
     @classmethod
-    def given(cls, tables: CityTables, jobs: dict[str, Any]) -> Jobs:
-        """Take one episode's jobs from arrays `[N]`.
+    def from_arrays(cls, n_regions: int, jobs: dict[str, Any]) -> Jobs:
+        """Take one episode's jobs from arrays `[N]`, N = `n_regions`.
 
         Keys: `duration_h, lower_h, upper_h, point_h` and optionally `quantile_h` `[N, Q]`.
 
@@ -162,8 +176,8 @@ class Jobs:
             )
         arrays = {name: np.array(jobs[name], dtype=np.float64) for name in jobs}
         for name, value in arrays.items():
-            if value.shape[:1] != (tables.n_regions,) or value.ndim != (2 if name == "quantile_h" else 1):
-                raise ValueError(f"jobs[{name!r}] must have N = {tables.n_regions} rows; got shape {value.shape}")
+            if value.shape[:1] != (n_regions,) or value.ndim != (2 if name == "quantile_h" else 1):
+                raise ValueError(f"jobs[{name!r}] must have N = {n_regions} rows; got shape {value.shape}")
             if not ((value >= 0) & (value <= MAX_HOURS)).all():
                 raise ValueError(f"jobs[{name!r}] must hold hours in [0, {MAX_HOURS:g}] without NaN")
         if not (arrays["point_h"] > 0).all():

@@ -11,22 +11,36 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 from pettingzoo import AECEnv
 
-from stormgym.envs.storms import COVARIATES, Floats
-from stormgym.envs.undergrounding.core import RENDER_MODES, SeasonSource, observation_space, profile_from, see
+from stormgym.envs.arrays import Bools, Floats, Observation
+from stormgym.envs.storms import COVARIATES
+from stormgym.envs.undergrounding.core import (
+    RENDER_MODES,
+    SeasonSource,
+    announce_seasons,
+    observation_space,
+    observe_seasons,
+    profile_from,
+)
+from stormgym.envs.undergrounding.knowledge import UndergroundingAnnounced
 from stormgym.envs.undergrounding.process import UndergroundingProcess
-from stormgym.envs.undergrounding.profiles import DEFAULT_PROFILE, UndergroundingProfile
+from stormgym.envs.undergrounding.profiles import DEFAULT_PROFILE
+from stormgym.envs.undergrounding.regions import UndergroundingProfile
 
-Observation = dict[str, NDArray[Any]]
 PLANNER, NATURE, CREWS = "planner", "nature", "crews"
 PLAYERS = (PLANNER, NATURE, CREWS)
 _FIRST = np.zeros(1, dtype=np.int64)
 
 
 def storm_of(action: Floats, lower: Floats, upper: Floats, total_lower: float, total_upper: float) -> Floats:
-    """The storm `[K]` that nature's action means: L + a (T - L), brought within the total.
+    """The storm `[K]` that nature's action a stands for: L + a (T - L), moved into the bounds of the total.
 
-    What is above L is scaled down where the sum is more than T_0; what is below T where it is less than L_0. Every
-    storm of the set is reached, by `action_of`.
+    Where the sum is more than T_0, what regions have above L is scaled down; where it is less than L_0, what they lack
+    to T is scaled down. Every storm of the set has an action (`action_of`).
+
+    Args:
+        action: `[K]` in [0, 1].
+        lower, upper: `[K]` bounds L and T of regions (h).
+        total_lower, total_upper: bounds L_0 and T_0 of the sum (h).
     """
     added = action * (upper - lower)
     total, base = float(added.sum()), float(lower.sum())
@@ -121,6 +135,11 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
         self.agents: list[str] = []
         self.np_random: np.random.Generator | None = None
 
+    @property
+    def announced(self) -> UndergroundingAnnounced:
+        """What every player may know; nature can choose any storm of the set."""
+        return announce_seasons(self.process, self.covariates, adversarial=True)
+
     def observation_space(self, agent: str) -> spaces.Space[Any]:
         """What a player sees."""
         return self.observation_spaces[agent]
@@ -177,27 +196,27 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
         self._accumulate_rewards()
 
     def _choice(self, agent: str, action: Any) -> int:
-        given = np.asarray(action)
-        if given.shape != () or given.dtype.kind not in "iu":
+        choice = np.asarray(action)
+        if choice.shape != () or choice.dtype.kind not in "iu":
             raise TypeError(f"the action of {agent} must be an integer; got {action!r}")
-        if not 0 <= given <= self.n_regions:
+        if not 0 <= choice <= self.n_regions:
             raise ValueError(
                 f"the action of {agent} must be a region 0 to {self.n_regions - 1}, or {self.n_regions} to "
                 f"{'stop' if agent == PLANNER else 'stay'}; got {action!r}"
             )
-        return int(given)
+        return int(choice)
 
     def _strike(self, action: Any) -> None:
-        given = np.asarray(action)
-        if given.shape != (self.n_regions,) or given.dtype.kind not in "iuf" or not ((given >= 0) & (given <= 1)).all():
+        share = np.asarray(action)
+        if share.shape != (self.n_regions,) or share.dtype.kind not in "iuf" or not ((share >= 0) & (share <= 1)).all():
             raise ValueError(
                 f"the action of {NATURE} must be {self.n_regions} numbers from 0 to 1, where each region is between "
                 f"its bounds; got {action!r}"
             )
-        known = self.process.outlook
+        known = self.process.forecast
         totals = float(known.total_lower[0]), float(known.total_upper[0])
-        self.storm = storm_of(given.astype(np.float64), known.lower[0], known.upper[0], *totals)
-        self._show()
+        self.storm = storm_of(share.astype(np.float64), known.lower[0], known.upper[0], *totals)
+        self._record()
 
     def _send(self, region: int) -> None:
         if region == self.n_regions:
@@ -206,14 +225,14 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
         if self._needed()[region]:
             self.sent[region] = 1.0
         self.crews_left -= 1
-        self._show()
+        self._record()
 
-    def _show(self) -> None:
+    def _record(self) -> None:
         """Let the process hold the storm, and the crews that are out, so that a picture shows them."""
         assert self.storm is not None, "nothing to show before the storm"
         self.process.end(self.storm[None], self.sent[None], slice(None))
 
-    def _needed(self) -> NDArray[np.bool_]:
+    def _needed(self) -> Bools:
         """Regions where a crew could do something `[K]`."""
         return np.asarray(~self.process.protected[0] & (self.sent == 0))
 
@@ -260,11 +279,13 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
             raise KeyError(f"agent must be one of {', '.join(PLAYERS)}; got {agent!r}")
         if not hasattr(self, "storm"):
             raise gym.error.ResetNeeded("nothing to observe before reset()")
-        seen = {name: values[0] for name, values in see(self.process, self.covariates, _FIRST).items()}
+        observation = {
+            name: values[0] for name, values in observe_seasons(self.process, self.covariates, _FIRST).items()
+        }
         if agent == CREWS:
             storm = np.zeros(self.n_regions) if self.storm is None else self.storm
-            seen |= {"storm": storm.astype(np.float32), "crews": self.sent.astype(np.float32)}
-        return seen if agent == NATURE else {"action_mask": self._mask(agent), **seen}
+            observation |= {"storm": storm.astype(np.float32), "crews": self.sent.astype(np.float32)}
+        return observation if agent == NATURE else {"action_mask": self._mask(agent), **observation}
 
     def render(self) -> Any:
         """Text or picture of the season, as `render_mode` says."""

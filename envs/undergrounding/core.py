@@ -1,24 +1,27 @@
-"""What both doors of Undergrounding share: arguments, spaces, observations, infos."""
+"""The core of Undergrounding-v0: arguments, spaces, the draw of seasons, observations, infos and facts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from stormgym.envs.doors import Step, check_choice
-from stormgym.envs.storms import COVARIATES, Floats
-from stormgym.envs.undergrounding.forecasts import Outlook, forecaster, outlook
+from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
+from stormgym.envs.core import Core, Payment, Step, Timing, check_choice
+from stormgym.envs.storms import COVARIATES
+from stormgym.envs.undergrounding.forecasts import SeasonForecast, forecast_seasons, forecaster
+from stormgym.envs.undergrounding.knowledge import UndergroundingAnnounced, UndergroundingTruth
 from stormgym.envs.undergrounding.process import UndergroundingProcess
-from stormgym.envs.undergrounding.profiles import DEFAULT_PROFILE, LARGEST, UndergroundingProfile, resolve_profile
+from stormgym.envs.undergrounding.profiles import DEFAULT_PROFILE, resolve_profile
+from stormgym.envs.undergrounding.regions import LARGEST, UndergroundingProfile, usual_loss_h
 from stormgym.predictors.checks import check_confidence_level
 
-Timing = Literal["dense", "terminal"]
 RENDER_MODES = ("ansi", "rgb_array")
 STORMS = ("simulated", "adversarial")
 FORECASTS = ("ncp", "cp", "empirical")
@@ -40,8 +43,8 @@ def profile_from(
     """
     if not isinstance(profile, str):
         raise TypeError(f"profile must be a name, as text; got {profile!r}")
-    given = {"budget": budget, "n_crews": n_crews, "noise": noise, "cost_limit": cost_limit}
-    changes = {name: value for name, value in given.items() if value is not None}
+    wanted = {"budget": budget, "n_crews": n_crews, "noise": noise, "cost_limit": cost_limit}
+    changes = {name: value for name, value in wanted.items() if value is not None}
     for name, value in changes.items():
         whole = name == "n_crews"
         if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
@@ -50,7 +53,7 @@ def profile_from(
 
 
 class SeasonSource:
-    """Seasons of a profile and what is known before each, for any door.
+    """Seasons of a profile and what is known before each, for the environment and for the game.
 
     Args:
         profile: regions and storms.
@@ -81,17 +84,17 @@ class SeasonSource:
             check_confidence_level(total_confidence_level, "total_confidence_level"),
         )
 
-    def draw(self, rngs: Sequence[np.random.Generator]) -> tuple[Floats, Floats, Outlook]:
-        """Storms `[B, K]`, covariates `[B, K, F]` and outlooks of B seasons, one generator each."""
+    def draw(self, rngs: Sequence[np.random.Generator]) -> tuple[Floats, Floats, SeasonForecast]:
+        """Storms `[B, K]`, covariates `[B, K, F]` and forecasts of B seasons, one generator each."""
         seasons = self.profile.draw_seasons(rngs)
-        known = outlook(self.forecaster, self.profile, seasons)
+        known = forecast_seasons(self.forecaster, self.profile, seasons)
         upper = known.sets().finite_upper()
         total = np.minimum(known.total_upper, upper.sum(axis=-1))
         ends = (known.mean, known.lower, upper, known.total_lower, total)
         # Rounded outwards: the last bits of a network's forecast depend on how many seasons are forecast at a time.
         away = (np.rint, np.floor, np.ceil, np.floor, np.ceil)
         rounded = (to(part / RESOLUTION_H) * RESOLUTION_H for to, part in zip(away, ends, strict=True))
-        return seasons.outage_h, seasons.covariates, Outlook(*rounded)
+        return seasons.outage_h, seasons.covariates, SeasonForecast(*rounded)
 
 
 def observation_space(n_regions: int, n_choices: int | None, further: tuple[str, ...] = ()) -> spaces.Dict:
@@ -110,15 +113,15 @@ def observation_space(n_regions: int, n_choices: int | None, further: tuple[str,
     return spaces.Dict(({} if n_choices is None else {"action_mask": spaces.MultiBinary(n_choices)}) | parts)
 
 
-def see(process: UndergroundingProcess, covariates: Floats, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+def observe_seasons(process: UndergroundingProcess, covariates: Floats, rows: Ints) -> Observation:
     """What every player sees of some seasons, without masks, `[len(rows), ...]` float32, as fresh copies."""
     p, b, k = process.profile, len(rows), process.profile.n_counties
-    known = Outlook(*(part[rows] for part in process.outlook))
+    known = SeasonForecast(*(part[rows] for part in process.forecast))
     state = np.empty((b, len(STATE)))
     state[:, 0], state[:, 1] = process.turn[rows], k - process.turn[rows]
     state[:, 2], state[:, 3] = p.budget, p.budget - process.spent[rows]
     state[:, 4], state[:, 5], state[:, 6], state[:, 7] = p.n_crews, known.total_lower, known.total_upper, p.cost_limit
-    seen: dict[str, NDArray[Any]] = {
+    observation: dict[str, NDArray[Any]] = {
         "protected": process.protected[rows],
         **{name: np.broadcast_to(getattr(p, name), (b, k)) for name in ("protect_cost", "population", "group")},
         "mean": known.mean,
@@ -127,11 +130,32 @@ def see(process: UndergroundingProcess, covariates: Floats, rows: NDArray[np.int
         **{name: covariates[rows, :, i] for i, name in enumerate(COVARIATES)},
         "state": np.maximum(state, 0.0),
     }
-    return {name: np.array(values, dtype=np.float32) for name, values in seen.items()}
+    return {name: np.array(values, dtype=np.float32) for name, values in observation.items()}
 
 
-class UndergroundingCore:
-    """B seasons of Undergrounding without Gymnasium's signatures; arguments as on `UndergroundingEnv`."""
+def announce_seasons(process: UndergroundingProcess, covariates: Floats, adversarial: bool) -> UndergroundingAnnounced:
+    """What any planner of these seasons may know now.
+
+    Args:
+        process: the seasons.
+        covariates: `[B, K, F]` their weather.
+        adversarial: whether the worst storm for the plan comes.
+    """
+    return UndergroundingAnnounced(
+        profile=process.profile,
+        adversarial=adversarial,
+        cost_limit_h=process.profile.cost_limit,
+        forecast=SeasonForecast(*map(read_only, process.forecast)),
+        covariates=read_only(covariates),
+    )
+
+
+class UndergroundingCore(Core):
+    """B seasons of Undergrounding; arguments as on `UndergroundingEnv`."""
+
+    process: UndergroundingProcess
+    settles_when_truncated = True
+    """Seasons are never truncated."""
 
     def __init__(
         self,
@@ -153,8 +177,7 @@ class UndergroundingCore:
         render_mode: str | None = None,
     ) -> None:
         check_choice("storm", storm, STORMS)
-        check_choice("reward", reward, ("dense", "terminal"))
-        check_choice("cost", cost, ("dense", "terminal"))
+        self._payment = Payment(batch, reward, cost)
         check_choice("on_invalid", on_invalid, ("waste", "raise"))
         if render_mode is not None:
             check_choice("render_mode", render_mode, RENDER_MODES)
@@ -169,61 +192,73 @@ class UndergroundingCore:
         self.process = UndergroundingProcess(self.profile, batch)
         k = self.profile.n_counties
         self.covariates = np.zeros((batch, k, len(COVARIATES)))
-        self.reward_dense, self.cost_dense = reward == "dense", cost == "dense"
         self.raises = on_invalid == "raise"
-        self.charged = np.zeros((2, batch))  # loss and gap that rewards and costs so far add up to
+        self._charged = np.zeros((2, batch))  # loss and gap that the steps so far add up to
         self.action_space = spaces.Discrete(k + 1)
         self.observation_space = observation_space(k, k + 1)
 
-    def reset(
-        self, rngs: list[np.random.Generator], rows: NDArray[np.int64] | None = None, given: Any = None, /
-    ) -> None:
+    @cached_property
+    def return_unit(self) -> float:
+        """Half of what a mean customer goes without power if nothing is buried (h)."""
+        return 0.5 * usual_loss_h(self.profile)
+
+    @property
+    def announced(self) -> UndergroundingAnnounced:
+        """What any planner may know now."""
+        return announce_seasons(self.process, self.covariates, self.adversarial)
+
+    @property
+    def truth(self) -> UndergroundingTruth:
+        """The seasons' own storms."""
+        return UndergroundingTruth(read_only(self.process.outage_h))
+
+    def reset(self, rngs: list[np.random.Generator], rows: Ints | None = None, options: Any = None) -> None:
         """Draw new seasons for `rows` (all when None), one generator a row."""
-        del given
+        del options
         at = slice(None) if rows is None else rows
         outage_h, self.covariates[at], known = self.source.draw(rngs)
         self.process.reset(outage_h, known, rows)
-        self.charged[:, at] = 0.0
+        self._charged[:, at] = 0.0
+        self._payment.begin(rows)
 
-    def step(self, actions: NDArray[np.int64], live: NDArray[np.bool_] | None = None) -> Step:
+    def step(self, actions: Ints, live: Bools | None = None) -> Step:
         """Make one choice in all seasons; where planning ends, the storm comes and crews answer."""
+        del live  # those about to be reset have ended: nothing moves in them
         process = self.process
         going = process.planning.copy()
         process.bury(actions)
         ended = going & ~process.planning
-        dense = self.reward_dense or self.cost_dense
-        rows = np.flatnonzero(going if dense else ended)
-        loss = self.charged.copy()
+        rows = np.flatnonzero(going if self._payment.any_dense else ended)
+        total = self._charged.copy()  # [2, B] loss and gap if the plans stay as they are now
         if rows.size:
             storm = process.worst_h(rows) if self.adversarial else process.outage_h[rows]
             crews = process.best_crews(storm, rows)
             left = process.exposed_h(storm, rows) * (1.0 - crews)
-            loss[:, rows] = self.profile.loss_h(left), self.profile.gap_h(left)
+            total[:, rows] = self.profile.loss_h(left), self.profile.gap_h(left)
             over = ended[rows]  # elsewhere the storm is only reckoned with
             process.end(storm[over], crews[over], rows[over])
-        pays = np.stack([going if timing else ended for timing in (self.reward_dense, self.cost_dense)])
-        due = np.where(pays, loss - self.charged, 0.0)
-        self.charged += due
-        del live  # those about to be reset have ended: nothing moves in them
-        return Step(-due[0], due[1], ended, np.zeros(self.batch, dtype=bool), bool(ended.any()))
+        change = np.where(going, total - self._charged, 0.0)
+        self._charged += change
+        step = Step(-change[0], change[1], ended, np.zeros(self.batch, dtype=bool), bool(ended.any()))
+        return self._payment.pay(step, total_cost=total[1], total_reward=-total[0])
 
-    def checked(self, actions: Any, waiting: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+    def validate_actions(self, actions: Any, waiting: Bools | None) -> Ints:
         """Choices `[B]`.
 
         Raises:
             TypeError: another shape or kind of number.
             ValueError: out of range, or closed where `on_invalid="raise"`.
         """
-        given = np.asarray(actions)
+        choices = np.asarray(actions)
         k = self.profile.n_counties
-        if given.shape != (self.batch,) or given.dtype.kind not in "iu":
+        if choices.shape != (self.batch,) or choices.dtype.kind not in "iu":
             raise TypeError(
-                f"actions must be integers of shape {(self.batch,)}; got shape {given.shape}, dtype {given.dtype}"
+                f"actions must be integers of shape {(self.batch,)}; got shape {choices.shape}, dtype {choices.dtype}"
             )
-        bad = (given < 0) | (given > k)
+        bad = (choices < 0) | (choices > k)
         if bad.any():
-            raise ValueError(f"action must be a region 0 to {k - 1}, or {k} to stop; got {given[bad][0]}")
-        chosen = given.astype(np.int64)
+            raise ValueError(f"action must be a region 0 to {k - 1}, or {k} to stop; got {choices[bad][0]}")
+        chosen = choices.astype(np.int64)
         if self.raises:
             closed = ~self.action_masks()[np.arange(self.batch), chosen]
             if waiting is not None:
@@ -234,33 +269,33 @@ class UndergroundingCore:
                 raise ValueError(f"action {chosen[row]} is closed: region {chosen[row]} {why}. Follow the action mask")
         return chosen
 
-    def observation(self, row: int | None = None) -> dict[str, NDArray[Any]]:
-        """Fresh copies of what the agents see, with a leading axis B, or of one row without it."""
+    def observe(self, row: int | None = None) -> Observation:
+        """Fresh copies of what agents see, with a leading axis B, or of one row without it."""
         rows = np.arange(self.batch) if row is None else np.array([row])
-        seen = {
+        observation = {
             "action_mask": self.action_masks()[rows].astype(np.int8),
-            **see(self.process, self.covariates, rows),
+            **observe_seasons(self.process, self.covariates, rows),
         }
-        return seen if row is None else {name: values[0] for name, values in seen.items()}
+        return observation if row is None else {name: values[0] for name, values in observation.items()}
 
-    def shown(self) -> dict[str, NDArray[Any]]:
+    def extra_info(self) -> dict[str, NDArray[Any]]:
         """What every info holds beside the cost: limits `[B]` and masks `[B, K + 1]`."""
         return {
             "cost_limit": np.full(self.batch, self.cost_limit),
             "action_mask": self.action_masks().astype(np.int8),
         }
 
-    def metrics(self, rows: Any) -> dict[str, NDArray[np.float64]]:
+    def metrics(self, rows: Any) -> dict[str, Floats]:
         """Figures of finished seasons, name to `[len(rows)]`."""
         return self.process.metrics(rows)
 
-    def action_masks(self) -> NDArray[np.bool_]:
+    def action_masks(self) -> Bools:
         """Regions that can be buried, and the stop, which is always open; all ones once a season is over."""
         masks = np.ones((self.batch, self.profile.n_counties + 1), dtype=bool)
         masks[:, :-1] = self.process.affordable() | ~self.process.planning[:, None]
         return masks
 
-    def picture(self, row: int, mode: str) -> Any:
+    def render_row(self, row: int, mode: str) -> Any:
         """Text or picture of one row."""
         from stormgym.envs.undergrounding.render import render
 

@@ -1,14 +1,24 @@
-"""Undergrounding: the single-environment door to the undergrounding process."""
+"""Undergrounding-v0: the single environment."""
 
 from __future__ import annotations
 
-from stormgym.envs.doors import SingleEnv
-from stormgym.envs.undergrounding.core import Timing, UndergroundingCore
-from stormgym.envs.undergrounding.process import UndergroundingProcess
-from stormgym.envs.undergrounding.profiles import DEFAULT_PROFILE, UndergroundingProfile
+from stormgym.envs.doors import CoreFacts, SingleEnv
+from stormgym.envs.undergrounding.core import UndergroundingCore
+from stormgym.envs.undergrounding.regions import UndergroundingProfile
 
 
-class UndergroundingEnv(SingleEnv):
+class HasProfile(CoreFacts):
+    """What the single and the vector environment both show beside the facts of every environment."""
+
+    core: UndergroundingCore
+
+    @property
+    def profile(self) -> UndergroundingProfile:
+        """Regions, storms and costs of the seasons."""
+        return self.core.profile
+
+
+class UndergroundingEnv(HasProfile, SingleEnv):
     """Which regions' lines to bury before a storm, under a budget (tri-level planning; GDF eq. 15-16).
 
     ## Description
@@ -63,56 +73,5 @@ class UndergroundingEnv(SingleEnv):
         render_mode: `"ansi"` or `"rgb_array"`.
     """
 
-    core: UndergroundingCore
+    core_class = UndergroundingCore
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 2}  # noqa: RUF012 - as Gymnasium declares it
-
-    def __init__(
-        self,
-        profile: str = DEFAULT_PROFILE,
-        storm: str = "simulated",
-        budget: float | None = None,
-        n_crews: int | None = None,
-        noise: float | None = None,
-        cost_limit: float | None = None,
-        forecast: str = "ncp",
-        calibration: str = "marginal",
-        confidence_level: float = 0.99,
-        total_confidence_level: float = 0.5,
-        reward: Timing = "dense",
-        cost: Timing = "dense",
-        on_invalid: str = "waste",
-        render_mode: str | None = None,
-    ) -> None:
-        core = UndergroundingCore(
-            1,
-            profile=profile,
-            storm=storm,
-            budget=budget,
-            n_crews=n_crews,
-            noise=noise,
-            cost_limit=cost_limit,
-            forecast=forecast,
-            calibration=calibration,
-            confidence_level=confidence_level,
-            total_confidence_level=total_confidence_level,
-            reward=reward,
-            cost=cost,
-            on_invalid=on_invalid,
-            render_mode=render_mode,
-        )
-        super().__init__(core, render_mode)
-
-    @property
-    def profile(self) -> UndergroundingProfile:
-        """Regions, storms and costs of this environment."""
-        return self.core.profile
-
-    @property
-    def cost_limit(self) -> float:
-        """Limit of the expected gap (h)."""
-        return self.core.cost_limit
-
-    @property
-    def process(self) -> UndergroundingProcess:
-        """The process behind the door; it holds the storm, so only privileged policies may look."""
-        return self.core.process

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from stormgym.envs.arrays import Floats
 from stormgym.envs.data.tables import DataError, Table, read_json, read_table
-from stormgym.envs.storms import Floats
-from stormgym.envs.undergrounding.profiles import LARGEST, MAX_REGIONS, usual_limit_h
 from stormgym.envs.undergrounding.recorded import RecordedUnderground
+from stormgym.envs.undergrounding.regions import LARGEST, MAX_REGIONS, usual_limit_h
 
 REGIONS, STORMS, PROFILE = "regions.csv", "storms.csv", "profile.json"
 _AT_MOST = f" and at most {LARGEST:g}"
@@ -59,12 +59,12 @@ def load_profile(folder: str | os.PathLike[str]) -> RecordedUnderground:
     )
     income, place = table.numbers("income_usd"), _places(table)
     storm, hours = _storms(read_table(folder / STORMS), region)
-    given = {name: value for name, value in options.items() if name != "notes"}
-    given.setdefault("name", folder.resolve().name)
-    given.setdefault("n_known", 2 * len(storm) // 3)
+    arguments = {name: value for name, value in options.items() if name != "notes"}
+    arguments.setdefault("name", folder.resolve().name)
+    arguments.setdefault("n_known", 2 * len(storm) // 3)
     try:
         profile = RecordedUnderground(
-            **{"cost_limit": 1.0, **given},
+            **{"cost_limit": 1.0, **arguments},
             population=population,
             protect_cost=cost,
             place=place,

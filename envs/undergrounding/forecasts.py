@@ -1,12 +1,13 @@
-"""What is known before the season: a mean outage of each region and the set of storms to reckon with."""
+"""Forecasts before a season: a mean outage of each region, and a conformal set of the storms that may come."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from stormgym.envs.storms import Family, Floats
-from stormgym.envs.undergrounding.profiles import Seasons, UndergroundingProfile
+from stormgym.envs.arrays import Floats
+from stormgym.envs.storms import Family
+from stormgym.envs.undergrounding.regions import Seasons, UndergroundingProfile
 from stormgym.predictors.uncertainty import ConformalPolytope
 from stormgym.predictors.uncertainty_set import UncertaintySet
 
@@ -16,8 +17,8 @@ _FEWEST_ROWS = 11
 """A network stops by a tenth of its rows, of which it needs two."""
 
 
-class Outlook(NamedTuple):
-    """Hours without power in the season to come; one outlook, or B of them in front."""
+class SeasonForecast(NamedTuple):
+    """Forecast hours without power in the season to come; one season, or B of them in front."""
 
     mean: Floats  # [..., K]
     lower: Floats  # [..., K] L
@@ -26,7 +27,7 @@ class Outlook(NamedTuple):
     total_upper: Floats  # [...] T_0
 
     def sets(self) -> UncertaintySet:
-        """The storms to reckon with (tri-level eq. 7)."""
+        """The storms that may come (tri-level eq. 7)."""
         return UncertaintySet(self.lower, self.upper, self.total_lower, self.total_upper)
 
 
@@ -37,7 +38,7 @@ def forecaster(
     confidence_level: float = 0.99,
     total_confidence_level: float = 0.5,
 ) -> ConformalPolytope:
-    """Sets of storms from the seasons of a profile that are known, fitted once a profile (about a second).
+    """A forecaster fitted and calibrated on the known seasons of a profile; once a profile (about a second), then kept.
 
     Args:
         profile: regions and storms.
@@ -70,8 +71,8 @@ def _fitted(
     return model.conformalize(profile.known_before(second.covariates), second.outage_h)
 
 
-def outlook(model: ConformalPolytope, profile: UndergroundingProfile, seasons: Seasons) -> Outlook:
-    """The forecaster's outlook on B seasons; what it says of the storm itself goes unread."""
+def forecast_seasons(model: ConformalPolytope, profile: UndergroundingProfile, seasons: Seasons) -> SeasonForecast:
+    """Forecasts of B seasons from what is known before them; their storms go unread."""
     X = profile.known_before(seasons.covariates)
     sets = model.predict_set(X)
-    return Outlook(model.predict(X), *sets.bounds)
+    return SeasonForecast(model.predict(X), *sets.bounds)

@@ -8,14 +8,12 @@ season's own or the worst of its set (`worst_h`); crews restore the regions that
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stormgym.envs.storms import Floats, Ints
-from stormgym.envs.undergrounding.forecasts import Outlook
-from stormgym.envs.undergrounding.profiles import UndergroundingProfile, send_crews
+from stormgym.envs.arrays import Bools, Floats, Ints
+from stormgym.envs.undergrounding.forecasts import SeasonForecast
+from stormgym.envs.undergrounding.regions import UndergroundingProfile, send_crews
 from stormgym.envs.undergrounding.worst import worst_storms
 
-Bools = NDArray[np.bool_]
 _ROUNDING = 1e-6
 """Share of the budget that may be overdrawn: agents see money in float32, and can plan no finer than that."""
 
@@ -33,7 +31,7 @@ class UndergroundingProcess:
         self.batch = batch
         k = profile.n_counties
         self.outage_h = np.zeros((batch, k))  # [B, K] the season's own storm; hidden
-        self.outlook = Outlook(*(np.zeros((batch, *shape)) for shape in ((k,), (k,), (k,), (), ())))
+        self.forecast = SeasonForecast(*(np.zeros((batch, *shape)) for shape in ((k,), (k,), (k,), (), ())))
         self.protected = np.zeros((batch, k), dtype=np.bool_)  # [B, K] x
         self.spent = np.zeros(batch)  # [B]
         self.turn = np.zeros(batch, dtype=np.int64)  # [B] choices made
@@ -42,18 +40,18 @@ class UndergroundingProcess:
         self.crews = np.zeros((batch, k))  # [B, K] y, once they have been sent
         self.struck = np.zeros(batch, dtype=np.bool_)  # [B] whether the storm has come
 
-    def reset(self, outage_h: Floats, outlook: Outlook, rows: Ints | None = None) -> None:
+    def reset(self, outage_h: Floats, forecast: SeasonForecast, rows: Ints | None = None) -> None:
         """Begin the seasons of `rows` (all when None).
 
         Args:
             outage_h: `[len(rows), K]` storms of the seasons.
-            outlook: what is known of them before.
+            forecast: what is known of them before.
             rows: of the batch.
         """
         at = slice(None) if rows is None else rows
         self.outage_h[at] = outage_h
-        for mine, given in zip(self.outlook, outlook, strict=True):
-            mine[at] = given
+        for kept, part in zip(self.forecast, forecast, strict=True):
+            kept[at] = part
         for state in (self.protected, self.spent, self.turn, self.storm_h, self.crews, self.struck):
             state[at] = 0
         self.planning[at] = self._affordable(at).any(axis=-1)
@@ -89,7 +87,7 @@ class UndergroundingProcess:
 
     def worst_h(self, rows: Ints | slice) -> Floats:
         """A worst storm of the set `[len(rows), K]` for what is buried, when crews answer it at their best."""
-        sets = Outlook(*(part[rows] for part in self.outlook)).sets()
+        sets = SeasonForecast(*(part[rows] for part in self.forecast)).sets()
         return worst_storms(self.protected[rows], self.profile.population, sets, self.profile.n_crews)
 
     def exposed_h(self, storm_h: Floats, rows: Ints | slice) -> Floats:

@@ -1,31 +1,23 @@
-"""Regions whose lines can be buried, what that costs, and the storms that come."""
+"""Places for lines to be buried: ten regions, those of the paper, random ones, and your own from a folder."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from stormgym.envs.data.tables import put
-from stormgym.envs.equity import gap
-from stormgym.envs.storms import COVARIATES, Floats, StormModel, check_not_negative, check_positive, features
+from stormgym.envs.arrays import Floats
+from stormgym.envs.undergrounding.regions import MAX_REGIONS, UndergroundingProfile, usual_limit_h
 
 KNOWN = (
     "'ten', 'appendix-g' (the storms of the tri-level paper), 'synthetic:K:SEED' (K regions, e.g. 'synthetic:40:0'), "
     "or a folder with regions.csv, storms.csv and profile.json"
 )
 DEFAULT_PROFILE = "ten"
-MAX_REGIONS = 400
-LARGEST = 1e9
-"""Most customers, money, hours or crews that an observation can hold."""
-N_FIT, N_CALIBRATION = 160, 200
-SEEN = (*(name for name in COVARIATES if name != "onset"), "log_customers")
-LIMIT_SHARE = 0.6
 APPENDIX_G: dict[str, Any] = {
     "transmission": 0.3,
     "weather_factor": 1.0,
@@ -33,155 +25,6 @@ APPENDIX_G: dict[str, Any] = {
     "noise": 1_000.0,
 }
 """The storms of tri-level Appendix G as printed; its noise is swept there, and this is a middling one."""
-_LIMIT_SEASONS = 500
-_LEARNING_STREAM = 7_005
-
-
-class Seasons(NamedTuple):
-    """B seasons of K regions: the storm of each, and what is known before it."""
-
-    outage_h: Floats
-    """`[B, K]` hours without power of a mean customer, if nothing is buried and no crew comes (SAIDI of the region)."""
-    covariates: Floats
-    """`[B, K, F]`, see `stormgym.envs.storms.COVARIATES`."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class UndergroundingProfile(StormModel):
-    """Regions, the storms that go over them, what burying their lines costs, and the crews that come afterwards.
-
-    `cost_limit` is on the hours without power of a mean customer.
-
-    Attributes:
-        protect_cost: `[K]` b, of burying the lines of a region.
-        budget: B.
-        n_crews: C; each restores one region at once, and a region needs one at most (c = 1, so that whole crews and
-            crews that can be shared cost the same).
-        noise: sigma of the outage's noise in customer-hours: a region of N customers has a standard deviation of
-            sigma / N hours (tri-level Appendix G).
-        period_h: hours of a period of the storm.
-    """
-
-    protect_cost: Floats
-    budget: float
-    n_crews: int = 1
-    noise: float = 0.0
-    period_h: float = 3.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        cost = np.array(self.protect_cost, dtype=np.float64)
-        if cost.shape != (self.n_counties,) or not ((cost > 0) & (cost < np.inf)).all():
-            raise ValueError(f"protect_cost must be [{self.n_counties}], above 0; got {self.protect_cost!r}")
-        cost.setflags(write=False)
-        put(self, protect_cost=cost)
-        check_positive(self, "period_h")
-        check_not_negative(self, "budget", "noise", "n_crews")
-        if self.n_crews != int(self.n_crews):
-            raise ValueError(f"n_crews must be a whole number; got {self.n_crews!r}")
-        for name in ("population", "protect_cost", "budget", "n_crews", "noise", "cost_limit"):
-            if (most := float(np.max(getattr(self, name)))) > LARGEST:
-                raise ValueError(f"{name} must be at most {LARGEST:g}; got {most:g}. Count in a larger unit")
-
-    @property
-    def storm_key(self) -> tuple[Hashable, ...]:
-        """All that simulated seasons depend on."""
-        return (*super().storm_key, self.noise, self.period_h)
-
-    def seasons(self, streams: Sequence[np.random.Generator]) -> Seasons:
-        """Simulated seasons, one a stream; each draws all of its storm from its own stream, whatever the others do.
-
-        The SAIDI of a region is the integral of its customers out over its customers (GDF eq. 15; tri-level App. G).
-        """
-        storms = self.simulate(streams)
-        outage_h = self.period_h * storms.out[:, 1:].sum(axis=1) / self.population
-        noise = np.stack([rng.standard_normal(self.n_counties) for rng in streams])
-        return Seasons(np.maximum(outage_h + self.noise / self.population * noise, 0.0), storms.covariates)
-
-    def draw_seasons(self, streams: Sequence[np.random.Generator]) -> Seasons:
-        """Seasons of episodes, one a stream: here simulated ones."""
-        return self.seasons(streams)
-
-    def learning_seasons(self) -> tuple[Seasons, Seasons]:
-        """160 simulated seasons to fit a forecaster on, and 200 others to calibrate it by; no episode has one of them.
-
-        A level of 99 % a region needs 99 to calibrate.
-        """
-        n = N_FIT + N_CALIBRATION
-        known = self.seasons([np.random.default_rng([_LEARNING_STREAM, i]) for i in range(n)])
-        return Seasons(*(part[:N_FIT] for part in known)), Seasons(*(part[N_FIT:] for part in known))
-
-    @property
-    def seen(self) -> tuple[str, ...]:
-        """What a forecaster sees of each region: names of the columns of `known_before`."""
-        return SEEN
-
-    def known_before(self, covariates: Floats) -> Floats:
-        """The columns of `seen` `[B, K, F']`.
-
-        Args:
-            covariates: `[B, K, F]`, see `stormgym.envs.storms.COVARIATES`.
-        """
-        return features(SEEN, covariates, self)
-
-    def seasons_given(self, covariates: Floats, n_samples: int, seed: int) -> Floats:
-        """Storms in hours that simulated seasons of known covariates can have, `[n_samples, B, K]`.
-
-        Args:
-            covariates: `[B, K, F]`, see `stormgym.envs.storms.COVARIATES`.
-            n_samples: S.
-            seed: of the draws.
-        """
-        waves = self.simulate_given(covariates, n_samples, seed)
-        outage_h = self.period_h * waves[:, :, 1:].sum(axis=2) / self.population
-        noise = np.random.default_rng([seed, 1]).standard_normal(outage_h.shape)
-        return np.maximum(outage_h + self.noise / self.population * noise, 0.0)
-
-    @property
-    def plan_key(self) -> tuple[Hashable, ...]:
-        """All that plans, losses and gaps depend on."""
-        arrays = (self.protect_cost.tobytes(), self.income.tobytes())
-        return (*self.storm_key, *arrays, self.budget, self.n_crews, self.cost_limit)
-
-    def loss_h(self, unserved_h: Floats) -> Floats:
-        """Hours without power of a mean customer of all regions `[...]`, from those of each region `[..., K]`."""
-        result: Floats = (unserved_h * (self.population / self.population.sum())).sum(axis=-1)  # the same in any batch
-        return result
-
-    def gap_h(self, unserved_h: Floats) -> Floats:
-        """Largest W1 distance between income groups of regions' hours `[...]`, from `[..., K]`."""
-        result: Floats = gap(unserved_h, self.group, int(self.group.max()) + 1)
-        return result
-
-
-def send_crews(loss: Floats, n_crews: int) -> Floats:
-    """Where crews go once the storm is known `[..., K]`, 0 or 1: to the regions that lose most, at most one each.
-
-    Of equal ones to that of lower index; nobody goes where nothing is lost. Tri-level eq. 8 with c = 1.
-    """
-    rank = np.argsort(np.argsort(-loss, axis=-1, kind="stable"), axis=-1, kind="stable")
-    return ((rank < n_crews) & (loss > 0)).astype(np.float64)
-
-
-def _nothing_buried(profile: UndergroundingProfile) -> Floats:
-    """Hours without power of each region if nothing is buried and crews come, 500 seasons of seed 0, `[500, K]`."""
-    seasons = profile.seasons([np.random.default_rng([0, i]) for i in range(_LIMIT_SEASONS)])
-    result: Floats = seasons.outage_h * (1.0 - send_crews(profile.population * seasons.outage_h, profile.n_crews))
-    return result
-
-
-def usual_limit_h(profile: UndergroundingProfile) -> float:
-    """Three fifths of the mean gap if nothing is buried, over 500 seasons, to three digits.
-
-    Who plans for the loss alone leaves 0.4 to 1.1 of that gap in the profiles that were tried, and who plans before the
-    storm for the gap alone 0.4 to 0.57: a half is often out of reach.
-    """
-    return float(f"{LIMIT_SHARE * float(profile.gap_h(_nothing_buried(profile)).mean()):.3g}")
-
-
-def usual_loss_h(profile: UndergroundingProfile) -> float:
-    """Mean hours without power of a customer if nothing is buried, over 500 seasons: a unit of the return."""
-    return float(profile.loss_h(_nothing_buried(profile)).mean())
 
 
 def resolve_profile(name: str) -> UndergroundingProfile:

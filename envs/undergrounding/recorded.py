@@ -1,4 +1,4 @@
-"""Storms that were: planners know the earlier ones of a region's record, and episodes replay the later ones."""
+"""Recorded storms: planners know the earlier ones of a record, and episodes replay the later ones."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stormgym.envs.data.tables import DataError, put
-from stormgym.envs.storms import COVARIATES, MEAN_WEATHER, Floats
-from stormgym.envs.undergrounding.profiles import Seasons, UndergroundingProfile
+from stormgym.envs.arrays import Floats
+from stormgym.envs.data.tables import DataError, set_frozen
+from stormgym.envs.storms import COVARIATES, MEAN_WEATHER
+from stormgym.envs.undergrounding.regions import Seasons, UndergroundingProfile
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -17,7 +18,7 @@ class RecordedUnderground(UndergroundingProfile):
     """Regions with E storms of the past, in their order; the first `n_known` of them are known before.
 
     `draw_seasons` picks one of the later storms with equal chances; `seasons` and `seasons_given` pick among the known
-    ones. No weather is known of either, so that every season has the same outlook.
+    ones. No weather is known of either, so that every season has the same forecast.
 
     Attributes:
         region: K names.
@@ -38,7 +39,7 @@ class RecordedUnderground(UndergroundingProfile):
         if hours.shape != shape or not ((hours >= 0) & (hours < np.inf)).all():
             raise DataError(f"recorded_h must be {shape} hours of at least 0; got shape {hours.shape}.")
         hours.setflags(write=False)
-        put(self, recorded_h=hours)
+        set_frozen(self, recorded_h=hours)
         if len(self.region) != self.n_counties:
             raise DataError(f"region must name each of the {self.n_counties} regions; got {len(self.region)} names.")
         if not 4 <= self.n_known < len(self.storm):
@@ -83,12 +84,12 @@ class RecordedUnderground(UndergroundingProfile):
         return self._seasons(self._known[:half]), self._seasons(self._known[half:])
 
     @property
-    def seen(self) -> tuple[str, ...]:
+    def feature_names(self) -> tuple[str, ...]:
         """What a forecaster sees of each region: mean hours in the storms of the fit, customers, group."""
         return ("past_mean_h", "log_customers", "group")
 
     def known_before(self, covariates: Floats) -> Floats:
-        """The columns of `seen` `[B, K, 3]`; no weather is among them."""
+        """The columns of `feature_names` `[B, K, 3]`; no weather is among them."""
         half = self.n_known // 2
         fixed = np.stack(
             [self._known[:half].mean(axis=0), np.log10(self.population), self.group.astype(np.float64)], axis=-1

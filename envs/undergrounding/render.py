@@ -49,7 +49,7 @@ def _facts(process: UndergroundingProcess, row: int) -> dict[str, Any]:
 def render_text(process: UndergroundingProcess, row: int) -> str:
     """Summary and the regions that expect or lose most, as lines of at most 80 characters."""
     p, f = process.profile, _facts(process, row)
-    hours = process.storm_h[row] if f["over"] else process.outlook.mean[row]
+    hours = process.storm_h[row] if f["over"] else process.forecast.mean[row]
     loss = p.population * hours
     lines = [
         f["head"],
@@ -62,7 +62,7 @@ def render_text(process: UndergroundingProcess, row: int) -> str:
         came = f"{process.storm_h[row, k]:>6.1f} h" if f["over"] else f"{'-':>8}"
         lines.append(
             f"{p.label[k]:<8.8}{GROUPS[p.group[k]]:<13}{p.population[k]:>10,.0f}{p.protect_cost[k]:>7,.0f}  "
-            f"{process.outlook.mean[row, k]:>6.1f} h{process.outlook.upper[row, k]:>6.1f} h{came}  {what}"
+            f"{process.forecast.mean[row, k]:>6.1f} h{process.forecast.upper[row, k]:>6.1f} h{came}  {what}"
         )
     if p.n_counties > N_TEXT:
         lines.append(f"and {p.n_counties - N_TEXT} regions with less")
@@ -98,11 +98,11 @@ def _bars(axes: Any, process: UndergroundingProcess, row: int, over: bool) -> No
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    p, known = process.profile, process.outlook
+    p, known = process.profile, process.forecast
     scale = p.population / 1_000.0
-    shown = np.argsort(-(scale * known.upper[row]), kind="stable")[:N_BARS]
-    y = np.arange(len(shown))
-    low, high, mean = (scale[shown] * part[row, shown] for part in (known.lower, known.upper, known.mean))
+    largest = np.argsort(-(scale * known.upper[row]), kind="stable")[:N_BARS]
+    y = np.arange(len(largest))
+    low, high, mean = (scale[largest] * part[row, largest] for part in (known.lower, known.upper, known.mean))
     axes.barh(y, high - low, left=low, height=0.55, color=_SET)
     axes.plot(mean, y, "|", color=_BURIED, ms=11, mew=2)
     handles: list[Any] = [
@@ -110,11 +110,11 @@ def _bars(axes: Any, process: UndergroundingProcess, row: int, over: bool) -> No
         Line2D([], [], marker="|", ls="", ms=10, mew=2, color=_BURIED, label="forecast"),
     ]
     if over:
-        axes.plot(scale[shown] * process.storm_h[row, shown], y, "D", color=_STORM, ms=6)
+        axes.plot(scale[largest] * process.storm_h[row, largest], y, "D", color=_STORM, ms=6)
         handles.append(Line2D([], [], marker="D", ls="", color=_STORM, label="storm"))
-    names = [f"{_plain(p.label[k])}  {'buried' if process.protected[row, k] else ''}" for k in shown]
+    names = [f"{_plain(p.label[k])}  {'buried' if process.protected[row, k] else ''}" for k in largest]
     axes.set_yticks(y, [name.strip() for name in names], fontsize=9)
-    for tick, k in zip(axes.get_yticklabels(), shown, strict=True):
+    for tick, k in zip(axes.get_yticklabels(), largest, strict=True):
         tick.set_color(COLOURS[p.group[k]])
     axes.invert_yaxis()
     axes.set_xlim(left=0)
@@ -130,8 +130,8 @@ def _map(axes: Any, process: UndergroundingProcess, row: int, over: bool) -> Non
     p = process.profile
     x, y = p.place.T
     size = np.maximum(min(2_600.0, 26_000.0 / p.n_counties) * p.population / p.population.max(), 25.0)
-    hours = process.unserved_h(slice(row, row + 1))[0] if over else process.outlook.mean[row] * ~process.protected[row]
-    depth = hours / max(float(process.outlook.upper[row].max()), 1e-9)
+    hours = process.unserved_h(slice(row, row + 1))[0] if over else process.forecast.mean[row] * ~process.protected[row]
+    depth = hours / max(float(process.forecast.upper[row].max()), 1e-9)
     axes.scatter(x, y, size, facecolors="white", edgecolors=[COLOURS[g] for g in p.group], linewidths=1.8)
     axes.scatter(x, y, size, color=_STORM, alpha=np.clip(depth, 0.0, 1.0), linewidths=0)
     at = process.protected[row]

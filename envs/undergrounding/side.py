@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
-from numpy.typing import NDArray
 
-from stormgym.envs.undergrounding.adversary import CREWS, PLAYERS, DefenderAttackerEnv, Observation
-from stormgym.envs.undergrounding.profiles import UndergroundingProfile
+from stormgym.envs.arrays import Bools, Observation
+from stormgym.envs.undergrounding.adversary import CREWS, PLAYERS, DefenderAttackerEnv
+from stormgym.envs.undergrounding.regions import UndergroundingProfile
 
 
 class Player(Protocol):
@@ -24,7 +24,7 @@ class Player(Protocol):
         self,
         observation: Any,
         state: Any = None,
-        episode_start: NDArray[np.bool_] | None = None,
+        episode_start: Bools | None = None,
         deterministic: bool = False,
     ) -> tuple[Any, Any]:
         """Action and next state."""
@@ -100,7 +100,7 @@ class SideEnv(gym.Env[Observation, Any]):
         reward = float(self.game.rewards[self.side]) if over else 0.0
         return self.game.observe(self.side), reward, over, False, self._info()
 
-    def action_masks(self) -> NDArray[np.bool_]:
+    def action_masks(self) -> Bools:
         """Which choices are open now, `[K + 1]`; nature has none."""
         mask = self._info().get("action_mask")
         if mask is None:
@@ -117,10 +117,10 @@ class SideEnv(gym.Env[Observation, Any]):
     def _others(self) -> None:
         game = self.game
         while (agent := game.agent_selection) != self.side and not game.terminations[agent]:
-            seen = game.observe(agent)
+            observation = game.observe(agent)
             if agent in self.players:
                 action, self._states[agent] = self.players[agent].predict(
-                    seen, state=self._states[agent], deterministic=True
+                    observation, state=self._states[agent], deterministic=True
                 )
             else:
                 action = game.best_crew()

@@ -1,25 +1,30 @@
 """The worst storm for a plan, for many plans at a time and without a solver: one price of crews is left to find.
 
+Nature chooses a storm u of the set U (L <= u <= T for each region, L_0 <= sum u <= T_0) against a plan x of buried
+lines; C crews then take the C largest of the losses m_i = h_i u_i (1 - x_i) away. What they leave is a linear program
+whose dual has one number, the price lam of a crew: each loss is cut at lam, and lam C is taken off,
+
     V(x) = max over u in U, lam >= 0  of  sum_i (1 - x_i) min(h_i u_i, lam) - lam C          (tri-level eq. 8-12, c = 1)
 
-For a given price lam a region is worth h_i a unit of outage until h_i u_i = lam, so outage goes to the regions of the
-largest weights first, from L up, until the total is spent: the order does not depend on lam. V is concave in lam, and
-the sign of its slope leads to the best one. Regions whose lines are buried stay at L, unless the total must reach L_0:
-then what is lacking goes to them first, where it does no harm, and to the others only if they are full.
+For a given price a bare region is worth h_i a unit of outage until h_i u_i = lam, and nothing beyond. So outage goes to
+the regions of the largest weights first, from L up, until the total is spent: the order does not depend on lam. What is
+reached is concave in lam, and the sign of its slope leads to the best one. Regions whose lines are buried stay at L,
+unless the total must reach L_0: then what is lacking goes to them first, where it does no harm, and to the others only
+if they are full.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stormgym.envs.arrays import Bools, Floats
 from stormgym.predictors.uncertainty_set import UncertaintySet
 
-Floats = NDArray[np.float64]
 _HALVINGS = 55
+"""Halvings of the range of prices: what is left of it is below the resolution of float64."""
 
 
-def worst_storms(protected: NDArray[np.bool_], weights: Floats, sets: UncertaintySet, n_crews: float) -> Floats:
+def worst_storms(protected: Bools, weights: Floats, sets: UncertaintySet, n_crews: float) -> Floats:
     """A worst storm `[B, K]` for each plan, when crews answer it at their best.
 
     Args:
@@ -31,7 +36,7 @@ def worst_storms(protected: NDArray[np.bool_], weights: Floats, sets: Uncertaint
     Raises:
         ValueError: a region and the total without an upper end.
     """
-    order = np.argsort(-weights, kind="stable")
+    order = np.argsort(-weights, kind="stable")  # the largest weights first: outage is spent in this order
     h, bare = weights[order], ~protected[:, order]  # [K], [B, K]
     lower = sets.lower[:, order]
     upper = sets.finite_upper()[:, order]
@@ -39,10 +44,12 @@ def worst_storms(protected: NDArray[np.bool_], weights: Floats, sets: Uncertaint
 
     def fill(lam: Floats) -> tuple[Floats, Floats]:
         """What each region gets above L at a price `[B, 1]`, and what it would take if there were enough."""
+        # beyond h u = lam a crew takes what is added away, so a region wants outage up to lam / h, within its bounds
         room = np.where(bare, np.clip(lam / h, lower, upper) - lower, 0.0)
-        before = np.cumsum(room, axis=1) - room
+        before = np.cumsum(room, axis=1) - room  # what regions of larger weight have taken
         return np.clip(spare - before, 0.0, room), room
 
+    # V is concave in lam: halve between 0 (every loss cut to nothing) and the largest loss (none cut)
     low = np.zeros((len(protected), 1))
     high = np.max(np.where(bare, h * upper, 0.0), axis=1, keepdims=True)
     for _ in range(_HALVINGS):
@@ -52,7 +59,9 @@ def worst_storms(protected: NDArray[np.bool_], weights: Floats, sets: Uncertaint
         marginal = np.max(np.where(short, h, 0.0), axis=1, keepdims=True)  # h of the first of them, 0 if there is none
         forced = bare & (h * lower >= lam)  # lost up to the price whatever nature does
         growing = bare & ~short & (h * lower < lam) & (lam < h * upper)
-        # a unit of price asks 1 / h of outage of each growing region and takes it from the marginal one
+        # How V changes with lam. A region that is lost up to the price brings 1 a unit of price, whatever its outage.
+        # So does a growing one, but for that it needs 1 / h more outage, which the marginal region, where the total
+        # ends, gives up: it loses marginal / h. Against all this stands C, what crews are paid.
         slope = forced.sum(axis=1, keepdims=True) + np.where(growing, 1.0 - marginal / h, 0.0).sum(
             axis=1, keepdims=True
         )
@@ -60,6 +69,8 @@ def worst_storms(protected: NDArray[np.bool_], weights: Floats, sets: Uncertaint
         low, high = np.where(up, lam, low), np.where(up, high, lam)
     storm = np.empty_like(lower)
     storm[:, order] = lower + fill(0.5 * (low + high))[0]
+    # The storm must reach L_0 in all. What is lacking goes to buried regions first, in proportion to their room up to
+    # T, and to bare ones only if that is not enough.
     for part in (protected, ~protected):
         room = np.where(part, sets.finite_upper() - storm, 0.0)
         lacking = sets.total_lower[:, None] - storm.sum(axis=1, keepdims=True)

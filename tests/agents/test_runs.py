@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +17,22 @@ from rich.console import Console
 
 import stormgym  # noqa: F401
 from stormgym.agents.attention_pg.settings import AttentionPGSettings
-from stormgym.agents.runs import (
-    RunSettings,
-    create_run,
-    find_model,
-    load_policy,
-    open_run,
-    write_folder,
-)
-from stormgym.agents.sta_sac.settings import STASACSettings
-from stormgym.agents.training import command as door
-from stormgym.agents.training.callbacks import Evaluation, StopRequest
-from stormgym.agents.training.logs import CsvLog
-from stormgym.agents.training.play import EVALUATION_SEED, Score, make_training_env, play
-from stormgym.agents.training.settings import (
+from stormgym.agents.files import write_folder
+from stormgym.agents.learners.settings import (
     DQNSettings,
     HRLDPDPSettings,
     MaskableDQNSettings,
     MaskablePPOSettings,
     PPOSettings,
 )
+from stormgym.agents.registry import domain_of
+from stormgym.agents.runs import RunRequest, RunSettings, create_run, find_model, load_policy, open_run
+from stormgym.agents.sta_sac.settings import STASACSettings
+from stormgym.agents.training import command
+from stormgym.agents.training.callbacks import Evaluation, StopRequest
+from stormgym.agents.training.logs import CsvLog
+from stormgym.agents.training.play import EVALUATION_SEED, Score, make_training_env, play
+from stormgym.agents.usage import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 ENV_KWARGS: dict[str, Any] = {"city": "synthetic:7:1", "predictor": "none"}
@@ -51,7 +47,6 @@ QUICK: dict[str, Any] = {
     "hrl-dpdp": HRLDPDPSettings(n_steps=16, batch_size=64, n_epochs=2, width=16),
     "attention-pg": AttentionPGSettings(n_rollouts=3, width=16, n_layers=1),
 }
-PLAIN: dict[str, Any] = {name: type(settings)() for name, settings in QUICK.items()}
 
 
 @pytest.fixture
@@ -59,11 +54,11 @@ def console() -> Console:
     return Console(stderr=True, quiet=True)
 
 
-def begin(folder: Path, console: Console, agent: str = "maskable-ppo", **changes: Any) -> door.Training:
+def begin(folder: Path, console: Console, agent: str = "maskable-ppo", **changes: Any) -> command.Training:
     asked: dict[str, Any] = {
         "env_id": "Restoration-v0",
         "agent": agent,
-        "learner_settings": {**PLAIN, agent: QUICK[agent]},
+        "learner": asdict(QUICK[agent]),
         "timesteps": 1024,
         "seed": 3,
         "num_envs": 8,
@@ -71,12 +66,8 @@ def begin(folder: Path, console: Console, agent: str = "maskable-ppo", **changes
         "eval_freq": 512,
         "eval_episodes": 8,
         "checkpoint_freq": 512,
-        "runs_dir": folder,
-        "device": "cpu",
-        "torch_threads": None,
-        "console": console,
     }
-    return door.start_run(**{**asked, **changes})
+    return command.start_run(RunRequest(**{**asked, **changes}), runs_dir=folder, console=console)
 
 
 @pytest.mark.parametrize(
@@ -89,16 +80,16 @@ def test_run__resumed_goes_on_exactly_as_if_it_had_not_stopped(
 ) -> None:
     training = begin(tmp_path, console, agent, env_kwargs=env_kwargs)
     run, through = training.run, training.model
-    door.train(training, console, progress=False)
+    command.train(training, console, progress=False)
     copy = tmp_path / "copy"
     shutil.copytree(run.folder, copy)
     kept = sorted((copy / "checkpoints").iterdir(), key=lambda p: int(p.name))
     assert len(kept) == 2
     shutil.rmtree(kept[-1])
-    again = door.resume(copy, None, console)
+    again = command.resume(copy, None, console=console)
     resumed = again.model
     assert 0 < resumed.num_timesteps < through.num_timesteps
-    door.train(again, console, progress=False)
+    command.train(again, console, progress=False)
     assert resumed.num_timesteps == through.num_timesteps
     for key, value in through.policy.state_dict().items():
         assert torch.equal(value, resumed.policy.state_dict()[key]), key
@@ -125,7 +116,7 @@ def multiplier_of(model: Any) -> float:
 def test_run__folder_holds_all_that_is_promised(tmp_path: Path, console: Console) -> None:
     training = begin(tmp_path, console)
     run = training.run
-    door.train(training, console, progress=False)
+    command.train(training, console, progress=False)
     assert run.folder.parent == tmp_path / "Restoration-v0" / "maskable-ppo"
     assert run.folder.name.startswith("3-")
     settings = json.loads((run.folder / "settings.json").read_text())
@@ -153,7 +144,7 @@ def test_run__folder_holds_all_that_is_promised(tmp_path: Path, console: Console
 def test_policy__loads_best_model_and_acts_in_any_form(make: str, tmp_path: Path, console: Console) -> None:
     training = begin(tmp_path, console)
     run = training.run
-    door.train(training, console, progress=False)
+    command.train(training, console, progress=False)
     env: Any = (
         gym.make("Restoration-v0", **ENV_KWARGS)
         if make == "single"
@@ -176,7 +167,7 @@ def test_policy__loads_best_model_and_acts_in_any_form(make: str, tmp_path: Path
 
 def test_policy__of_many_cities_acts_in_any_city(tmp_path: Path, console: Console) -> None:
     training = begin(tmp_path, console, "sta-sac", env_kwargs=MANY_CITIES, timesteps=256)
-    door.train(training, console, progress=False)
+    command.train(training, console, progress=False)
     for city in ("synthetic:4:1", "synthetic:12:1"):
         env = gym.make("Restoration-v0", city=city, predictor="none", cost_limit=3.0)
         policy = load_policy(training.run.folder, env)
@@ -188,13 +179,13 @@ def test_policy__of_many_cities_acts_in_any_city(tmp_path: Path, console: Consol
             obs, _, ended, *_ = env.step(action)
     with pytest.raises(ValueError, match="fits observation_space"):
         load_policy(training.run.folder, gym.make("CartPole-v1"))
-    with pytest.raises(door.UsageError, match=r"agent 'ppo' fits one city, .* names many; .* train sta-sac"):
+    with pytest.raises(UsageError, match=r"agent 'ppo' fits one city, .* names many; .* train sta-sac"):
         begin(tmp_path, console, "ppo", env_kwargs=MANY_CITIES)
 
 
 def test_policy__of_attention_pg_acts_with_another_number_of_regions(tmp_path: Path, console: Console) -> None:
     training = begin(tmp_path, console, "attention-pg", timesteps=256)
-    door.train(training, console, progress=False)
+    command.train(training, console, progress=False)
     env = gym.make("Restoration-v0", city="synthetic:12:1", predictor="none")
     obs, _ = env.reset(seed=0)
     action, _ = load_policy(training.run.folder, env).predict(obs, deterministic=True)
@@ -264,7 +255,7 @@ def test_best_model__is_feasible_first_then_by_return() -> None:
     assert near.rank < replace(score(-50, 7.5), spared=0.05).rank
     unlimited = Score(np.array([1.0]), None, None, {})
     assert unlimited.rank > Score(np.array([0.5]), None, None, {}).rank
-    assert set(unlimited.logged()) == {"return"}
+    assert set(unlimited.logged(domain_of("Restoration-v0").headline)) == {"return"}
 
 
 def test_best_model__stays_when_a_later_one_breaks_the_limit(
@@ -309,7 +300,7 @@ def test_play__meets_the_same_scenarios_whatever_the_policy_does() -> None:
     assert not np.array_equal(first.returns, other.returns)
     assert first.metrics["mean_outage_h"] == pytest.approx(-first.mean_return, rel=1e-5)
     assert first.metrics["gap_h"] == pytest.approx(first.mean_cost)
-    assert EVALUATION_SEED != door.HELD_OUT_SEED
+    assert EVALUATION_SEED != command.HELD_OUT_SEED
 
 
 def test_csv_log__grows_columns_and_drops_what_came_after_the_checkpoint(tmp_path: Path) -> None:
@@ -328,14 +319,14 @@ def test_csv_log__grows_columns_and_drops_what_came_after_the_checkpoint(tmp_pat
 
 def test_resume__without_checkpoint_or_with_nothing_left_is_an_error(tmp_path: Path, console: Console) -> None:
     run = create_run(tmp_path, settings_for())
-    with pytest.raises(door.UsageError, match="no checkpoint to resume from"):
-        door.resume(run.folder, None, console)
+    with pytest.raises(UsageError, match="no checkpoint to resume from"):
+        command.resume(run.folder, None, console=console)
     training = begin(tmp_path, console)
     run = training.run
-    door.train(training, console, progress=False)
-    with pytest.raises(door.UsageError, match="has reached its 1,024 steps"):
-        door.resume(run.folder, None, console)
-    longer = door.resume(run.folder, 1300, console)
-    door.train(longer, console, progress=False)
+    command.train(training, console, progress=False)
+    with pytest.raises(UsageError, match="has reached its 1,024 steps"):
+        command.resume(run.folder, None, console=console)
+    longer = command.resume(run.folder, 1300, console=console)
+    command.train(longer, console, progress=False)
     assert longer.model.num_timesteps >= 1300
     assert open_run(run.folder).settings.timesteps == longer.run.settings.timesteps == 1300

@@ -1,18 +1,11 @@
-"""The coverage report, and the benchmark built on it."""
-
-import importlib.util
-import json
-import sys
-from pathlib import Path
+"""The coverage report."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from stormgym.predictors import coverage_report, quantile_models
+from stormgym.predictors import coverage_report
 from stormgym.predictors.coverage import binomial_interval, interval_score
-
-ROOT = Path(__file__).resolve().parents[2]
 
 Y = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
 ENDS = np.array([[0.0, 1.0], [2.0, 4.0], [4.0, 5.0], [0.0, 3.0], [0.0, 9.0]])
@@ -91,60 +84,3 @@ def test_report__percentage_and_nameless_group_are_errors():
         coverage_report(Y, ENDS, GROUPS, 90)
     with pytest.raises(ValueError, match="group_names must name every group; 1 has no name"):
         coverage_report(Y, ENDS, GROUPS, group_names=("low",))
-
-
-# The benchmark
-
-
-@pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location("coverage_benchmark", ROOT / "benchmarks" / "coverage.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
-
-
-def test_benchmark__splits_are_disjoint_and_even_within_groups(benchmark):
-    groups = np.repeat([0, 1], [40, 100])
-    part = benchmark.deal(groups, 0.25, 0.25, np.random.default_rng(0))
-    np.testing.assert_array_equal(np.bincount(part[groups == 0]), [20, 10, 10])
-    np.testing.assert_array_equal(np.bincount(part[groups == 1]), [50, 25, 25])
-
-
-def test_benchmark__band_of_a_mean_is_students_t(benchmark):
-    values = np.array([0.1, -0.2, 0.3, 0.05])
-    expected = stats.t.interval(0.95, 3, loc=values.mean(), scale=stats.sem(values))
-    np.testing.assert_allclose(benchmark.mean_interval(values, 0.95), expected)
-
-
-def test_benchmark__writes_the_tables_between_the_markers_and_the_numbers_as_json(benchmark, tmp_path, monkeypatch):
-    forest = quantile_models.default_forest
-    monkeypatch.setattr(quantile_models, "default_forest", lambda random_state=None: forest(random_state, 5))
-    page, numbers = tmp_path / "page.md", tmp_path / "numbers.json"
-    page.write_text("above\n<!-- coverage:begin -->\nold\n<!-- coverage:end -->\nbelow\n")
-    settings = benchmark.Settings(city="synthetic:20:1", splits=2, trees=5, docs=page, json=numbers, quiet=True)
-    results = benchmark.main(settings)
-    text = page.read_text()
-    assert text.startswith(
-        "above\n<!-- coverage:begin -->\nMade by `python benchmarks/coverage.py --city synthetic:20:1"
-    )
-    assert text.endswith("<!-- coverage:end -->\nbelow\n")
-    assert "\nold\n" not in text
-    assert [result.method for result in results] == ["CP", "NCP", "CQR", "ECQR"]
-    assert [row.group for row in results[0].groups] == ["low", "middle", "high"]
-    found = json.loads(numbers.read_text())["methods"]["ECQR"]
-    assert found["gap"] == results[3].gap
-    assert len(found["pairs"]) == 3
-
-
-def test_benchmark__page_without_markers_and_bad_shares_are_errors(benchmark, tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text("no markers")
-    with pytest.raises(SystemExit, match=r"needs the lines <!-- coverage:begin -->"):
-        benchmark.replace_block(page, "coverage", "text")
-    with pytest.raises(ValueError, match=r"must leave records to train on; got 1\.2"):
-        benchmark.main(benchmark.Settings(calibration_share=0.6, test_share=0.6, quiet=True))
-    with pytest.raises(ValueError, match="splits must be at least 2"):
-        benchmark.main(benchmark.Settings(splits=1, quiet=True))

@@ -1,11 +1,16 @@
 """Cross-fitted forecasts: no record is in its own forecast, and what comes out is consistent."""
 
+import ast
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from stormgym.predictors import cross_fit, default_forest, quantile_models
-from stormgym.predictors.cross_fit import PREDICTORS
+from stormgym.predictors.cross_fit import PREDICTORS, SOURCES, source_digest
 
+FOLDER = Path(quantile_models.__file__).parent
 INTERVALS = ("ecqr", "cqr", "cp", "ncp")
 
 
@@ -167,3 +172,35 @@ def test_cross_fit__calibrated_city_forecasts_are_accurate_unbiased_and_cover(sh
         assert abs((y - found.point_h)[groups == g].mean()) < 0.2
         assert abs(covered[groups == g].mean() - 0.9) < 0.04
     assert ((found.lower_h <= found.point_h) & (found.point_h <= found.upper_h)).all()
+
+
+# ------------------------------------------------------------------------------------------------ what caches key on
+
+
+def imported_by(name: str, found: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Modules of the package that a module of it imports, at its top or within functions, directly or not."""
+    tree = ast.parse((FOLDER / f"{name}.py").read_text())
+    direct: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stormgym"):
+            inside = node.module.removeprefix("stormgym.predictors").removeprefix(".")
+            direct |= {inside} if inside else {alias.name for alias in node.names}
+    for other in direct - found:
+        found = imported_by(other, found | {other})
+    return found
+
+
+def test_sources__are_the_module_and_all_that_it_imports():
+    assert set(SOURCES) == {"cross_fit", *imported_by("cross_fit")}
+    assert sorted(SOURCES) == list(SOURCES)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.py")))
+def test_source_digest__changes_with_the_modules_behind_it_and_with_no_other(tmp_path, name):
+    for path in FOLDER.glob("*.py"):
+        shutil.copy(path, tmp_path)
+    before = source_digest(tmp_path)
+    assert before == source_digest()
+    with (tmp_path / f"{name}.py").open("a") as file:
+        file.write("# changed\n")
+    assert (source_digest(tmp_path) != before) == (name in SOURCES)

@@ -6,13 +6,18 @@ from typing import Any, ClassVar
 
 import torch
 from gymnasium import spaces
+from sb3_contrib import MaskablePPO
 from sb3_contrib.common.maskable.distributions import MaskableCategorical, MaskableCategoricalDistribution, MaybeMasks
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3.common.type_aliases import Schedule
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
 from stormgym.agents.attention.heads import RegionScores, SummaryValue
+from stormgym.agents.learners.sb3 import MaskablePPOLearner
+from stormgym.agents.learners.settings import HRLDPDPSettings
 from stormgym.agents.restoration.network.extractor import RegionExtractor
+from stormgym.agents.restoration.network.features import check_regions
 
 CLOSED = -1e8
 """Logit of a choice that is closed."""
@@ -140,3 +145,23 @@ class RegionHierarchicalPolicy(MaskableActorCriticPolicy):
         self.value_net = SummaryValue(extractor.width)  # type: ignore[assignment]
         arguments: dict[str, Any] = self.optimizer_kwargs
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **arguments)  # type: ignore[call-arg]
+
+
+class HRLDPDPLearner(MaskablePPOLearner):
+    """MaskablePPO with a policy of two levels: a group, then a region of it."""
+
+    def check(self, venv: VecEnv) -> None:
+        """It needs regions, whose groups are its upper level."""
+        check_regions(self.name, venv.observation_space)
+
+    def policy_over_choices(self) -> Any:
+        """The policy of two levels."""
+        return RegionHierarchicalPolicy
+
+    def arguments(self, venv: VecEnv, settings: Any, extractor: type[Any] | None) -> tuple[Any, dict[str, Any]]:
+        """As MaskablePPO's, with an extractor that hands the groups on."""
+        del extractor
+        return super().arguments(venv, settings, GroupedRegionExtractor)
+
+
+hrl_dpdp = HRLDPDPLearner("hrl-dpdp", MaskablePPO, HRLDPDPSettings, default_timesteps=200_000, default_num_envs=64)

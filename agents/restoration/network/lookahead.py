@@ -10,19 +10,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from stormgym.agents.attention.networks import EpisodeNet, PaperNet
-from stormgym.agents.policy import BasePolicy, Observation
+from stormgym.agents.binding import announced_of
+from stormgym.agents.policy import BasePolicy
 from stormgym.agents.restoration.network.acting import masked_log_softmax
 from stormgym.agents.restoration.network.features import EpisodeFeatures
 from stormgym.agents.restoration.outlook import Outlook
 from stormgym.agents.restoration.planners import next_regions, orders_at_hand
 from stormgym.agents.restoration.search.expected_gap import expected_gap
-from stormgym.agents.restoration.search.orders import Floats, Ints, OrderProblem
-from stormgym.agents.restoration.situation import Part, base_envs, parts
+from stormgym.agents.restoration.search.orders import OrderProblem
+from stormgym.agents.restoration.situation import Part, city_of, parts
+from stormgym.envs.arrays import Bools, Floats, Ints, Observation
+from stormgym.envs.restoration.knowledge import RestorationAnnounced
 from stormgym.envs.restoration.layout import COLUMN, MAX_HOURS, REGION_COLUMNS, regions_of
 from stormgym.envs.restoration.process import RestorationProcess
+from stormgym.envs.restoration.tables import city_map
 
 ORDERS_AT_ONCE = 512
 """Orders that are drawn in one call: few enough for the cache."""
@@ -64,12 +67,12 @@ def look_ahead(policy: Any, env: Any, **kwargs: Any) -> LookaheadPolicy:
     return LookaheadPolicy(actor, env, n_groups, **{"name": f"{policy.name}, looking ahead", **kwargs})
 
 
-def _check_alike(bases: list[Any]) -> None:
+def _check_alike(announced: list[RestorationAnnounced]) -> None:
     """Raise `ValueError` unless all environments behind one vector have the same city, shock and travel rule."""
-    kinds = {
-        "city": [base.city.fingerprint() for base in bases],
-        "shock": [(base.core.shock, base.core.shock_log_sd) for base in bases],
-        "max_travel_km": [base.process.max_travel_km for base in bases],
+    kinds: dict[str, list[Any]] = {
+        "city": [record.city.fingerprint() for record in announced],
+        "shock": [(record.shock, record.shock_log_sd) for record in announced],
+        "max_travel_km": [record.max_travel_km for record in announced],
     }
     for what, values in kinds.items():
         others = [value for value in values if value != values[0]]
@@ -131,26 +134,23 @@ class LookaheadPolicy(BasePolicy):
         self.n_orders = n_orders
         self.every = every
         self.margin = margin
-        bases = base_envs(env)
-        base = bases[0]
-        self.city = base.city
-        _check_alike(bases)
+        self.city = city_of(env)
+        announced = announced_of(env)
+        _check_alike(announced)
         if self.city.n_groups != n_groups:
             raise ValueError(
                 f"{name}: the actor was trained on cities with {n_groups} groups; this one has {self.city.n_groups}. "
                 f"Take a city with {n_groups} groups, or train on your own: python train.py --city CITY"
             )
-        self.tables = base.core.tables
-        self.max_travel_km = base.process.max_travel_km
+        self.map = city_map(self.city)
+        self.max_travel_km = announced[0].max_travel_km
         self.outlook = Outlook(self.city, env, seed=seed, n_scenarios=n_scenarios)
         n = self.city.n_regions
         race = np.random.default_rng([seed, 3]).exponential(size=(n, n_orders, n))  # step, order, region
         self._log_race = np.log(race).astype(np.float32)
         self._sees_news = isinstance(actor, EpisodeNet) and actor.sees_updates
 
-    def act(
-        self, observation: Observation, state: Any, episode_start: NDArray[np.bool_], deterministic: bool
-    ) -> tuple[NDArray[np.int64], Any]:
+    def act(self, observation: Observation, state: Any, episode_start: Bools, deterministic: bool) -> tuple[Ints, Any]:
         """Return each row's next region and all orders; `deterministic` changes nothing."""
         mask = np.asarray(observation["action_mask"]) > 0
         n_rows, n = mask.shape
@@ -166,7 +166,7 @@ class LookaheadPolicy(BasePolicy):
                 self._look(observation, part, order, begins[part.rows], n_rows)
         return next_regions(order, mask), order
 
-    def _look(self, observation: Observation, part: Part, order: Ints, begins: NDArray[np.bool_], n_rows: int) -> None:
+    def _look(self, observation: Observation, part: Part, order: Ints, begins: Bools, n_rows: int) -> None:
         """Choose the rest of a part's orders `[B, N]` anew, in place."""
         factor, hours = self.outlook.after(observation, part, n_rows)
         rank = np.argsort(order[part.rows], axis=1)
@@ -197,7 +197,7 @@ class LookaheadPolicy(BasePolicy):
         if not self._sees_news:  # it takes forecasts as they are: so they are corrected for it
             seen = {**seen, **{key: np.minimum(seen[key] * factor, MAX_HOURS) for key in FORECASTS}}
             factor = np.ones_like(factor)
-        process = RestorationProcess(self.tables, r * k, cost_limit_h=0.0, max_travel_km=self.max_travel_km)
+        process = RestorationProcess(self.map, r * k, cost_limit_h=0.0, max_travel_km=self.max_travel_km)
         copies = {key: np.repeat(values, k, axis=0) for key, values in seen.items()}
         process.stand_at(copies, np.repeat(seen["point_h"] * factor, k, axis=0))
         index = torch.from_numpy(part.regions)  # [R, n] what is open now; nothing else will be

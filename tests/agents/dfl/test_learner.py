@@ -27,8 +27,9 @@ from stormgym.agents.dispatch.forecasters import (
     group_weights,
 )
 from stormgym.agents.dispatch.planners import plan
-from stormgym.agents.evaluation.rollouts import Entrant, evaluate
+from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.lineup import resolve_agents
+from stormgym.agents.policy import Entrant
 from stormgym.envs.dispatch.profiles import resolve_profile
 from stormgym.predictors.outage_ode import OutageODE
 

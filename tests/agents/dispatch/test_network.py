@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from stormgym.agents.dispatch.domain import DOMAIN
 from stormgym.agents.dispatch.network import DispatchFeatures, is_dispatch
-from stormgym.agents.training.learners import maskable_ppo, ppo, return_unit
+from stormgym.agents.learners.sb3 import maskable_ppo, ppo, return_unit
 from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.dispatch.core import STATE
 
@@ -71,7 +72,7 @@ def test_learner__begins_on_returns_of_the_order_of_ten(learner: object) -> None
     assert 100 < return_unit(venv) < 5_000
     settings = replace(learner.settings(), n_steps=15, batch_size=20)  # type: ignore[attr-defined]
     learner.check(venv)  # type: ignore[attr-defined]
-    model = learner.build(learner.wrap(venv, settings), settings, seed=0)  # type: ignore[attr-defined]
+    model = learner.build(learner.wrap(venv, settings), settings, seed=0, extractor=DOMAIN.extractor)  # type: ignore[attr-defined]
     model.learn(60)
     assert isinstance(model.policy.features_extractor, DispatchFeatures)
     assert 5 < -np.mean([e["p"] for e in model.ep_info_buffer]) < 200

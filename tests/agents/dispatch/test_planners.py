@@ -19,12 +19,13 @@ from stormgym.agents.dispatch.planners import (
     typical_storms,
 )
 from stormgym.agents.evaluation.rollouts import evaluate
-from stormgym.agents.policy import AGENTS, make_policy
+from stormgym.agents.lineup import make_policy
+from stormgym.agents.registry import known_agents
 from stormgym.envs.dispatch.profiles import resolve_profile
 from stormgym.predictors.outage_ode import OutageODE
 
 ENV_ID = "GeneratorDispatch-v0"
-NAMES = [name for name, spec in AGENTS.items() if ENV_ID in spec.envs and not spec.trainable]
+NAMES = list(known_agents(ENV_ID, trainable=False))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from stormgym.agents.evaluation.options import EnvOptions, check_env_id, check_env_kwargs, limit_of
-from stormgym.agents.lineup import known_agents, resolve_agents
+from stormgym.agents.evaluation.options import check_env_id, check_env_kwargs, limit_of, options_of
+from stormgym.agents.lineup import resolve_agents
+from stormgym.agents.registry import known_agents
 from stormgym.envs.data import resolve_city
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -197,8 +198,8 @@ def test_lineup__defaults_to_all_that_need_no_training_and_labels_runs(tmp_path:
 
 
 def test_options__only_what_was_given_reaches_the_environment() -> None:
-    assert EnvOptions().env_kwargs() == {}
-    options = EnvOptions(city="default", shock="group", option=("shock_log_sd=0.5", "on_invalid=raise"))
+    assert options_of()().env_kwargs() == {}
+    options = options_of()(city="default", shock="group", option=("shock_log_sd=0.5", "on_invalid=raise"))
     assert options.env_kwargs() == {
         "city": "default",
         "shock": "group",
@@ -207,7 +208,7 @@ def test_options__only_what_was_given_reaches_the_environment() -> None:
     }
     check_env_kwargs("Restoration-v0", options.env_kwargs())
     with pytest.raises(ValueError, match="argument 'city' is given twice"):
-        EnvOptions(city="default", option=("city=x",)).env_kwargs()
+        options_of()(city="default", option=("city=x",)).env_kwargs()
     assert check_env_id("stormgym:Restoration-v0") == "Restoration-v0"
 
 
@@ -219,7 +220,7 @@ def test_limit__is_a_number_or_a_range() -> None:
         (4.5, 20.0),
         (0.1, 3.0),
     ]
-    assert EnvOptions(cost_limit="4-20").env_kwargs() == {"cost_limit": (4.0, 20.0)}
+    assert options_of()(cost_limit="4-20").env_kwargs() == {"cost_limit": (4.0, 20.0)}
     for text in ("much", "4-", "4-20-30", "4 20", ""):
         with pytest.raises(ValueError, match=r"--cost-limit must be a number \(8\) or a range \(4-20\); got"):
             limit_of(text)

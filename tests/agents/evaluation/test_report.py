@@ -14,9 +14,10 @@ from scipy import stats
 
 from stormgym.agents.evaluation.figures import draw_all
 from stormgym.agents.evaluation.html import render_html, write_html
-from stormgym.agents.evaluation.report import WIDTH, make_console, render_report, sorted_agents
+from stormgym.agents.evaluation.report import render_report, sorted_agents
 from stormgym.agents.evaluation.rollouts import AgentRecord, Evaluation, Latency
 from stormgym.agents.evaluation.summary import best_heuristic, plain, summarise, write_json
+from stormgym.agents.terminal import WIDTH, make_console
 
 EPISODES = 60
 

@@ -9,8 +9,8 @@ import pytest
 from gymnasium import spaces
 from numpy.testing import assert_allclose
 
-from stormgym.agents.evaluation.rollouts import Entrant, evaluate
-from stormgym.agents.policy import BasePolicy
+from stormgym.agents.evaluation.rollouts import evaluate
+from stormgym.agents.policy import BasePolicy, Entrant
 from stormgym.envs.making import episode_seeds, make_batch
 
 TOY = "StormgymEvaluationToy-v0"

@@ -19,8 +19,8 @@ import pytest
 
 import stormgym  # noqa: F401
 from stormgym.agents.evaluation.rollouts import evaluate
-from stormgym.agents.lineup import resolve_agents
-from stormgym.agents.policy import Policy, make_policy
+from stormgym.agents.lineup import make_policy, resolve_agents
+from stormgym.agents.policy import Policy
 from stormgym.agents.pretrained import known_pretrained, load_card, load_pretrained
 from stormgym.agents.pretrained.cards import FOLDER, Card, Score, check_name, read_card, write_card
 from stormgym.agents.restoration.todays_jobs import sub_city
@@ -55,7 +55,7 @@ def door() -> Callable[..., int]:
 def copied(tmp_path: Path) -> Path:
     """A folder with the files of one agent."""
     for suffix in ("json", "npz"):
-        shutil.copy(FOLDER / f"{KNOWN[ANY].name}.{suffix}", tmp_path)
+        shutil.copy(FOLDER / f"{KNOWN[ANY].stem}.{suffix}", tmp_path)
     return tmp_path
 
 
@@ -70,7 +70,7 @@ def vector_env(num_envs: int, **kwargs: Any) -> Any:
 
 def test_package__holds_agents_each_with_weights_and_card() -> None:
     assert KNOWN
-    names = {card.name for card in KNOWN.values()}
+    names = {card.stem for card in KNOWN.values()}
     assert names == {file.stem for file in FOLDER.glob("*.npz")} == {file.stem for file in FOLDER.glob("*.json")}
     for file in (*FOLDER.glob("*.npz"), *FOLDER.glob("*.json")):
         assert file.stat().st_size < MAX_BYTES, file
@@ -88,7 +88,7 @@ def test_card__says_how_the_agent_was_made_and_has_a_score_to_check(full_name: s
 
 @pytest.mark.parametrize("full_name", KNOWN)
 def test_weights__are_float32_arrays_without_pickles(full_name: str) -> None:
-    with np.load(FOLDER / f"{KNOWN[full_name].name}.npz", allow_pickle=False) as arrays:
+    with np.load(FOLDER / f"{KNOWN[full_name].stem}.npz", allow_pickle=False) as arrays:
         assert arrays.files
         for key in arrays.files:
             assert arrays[key].dtype == np.float32, key
@@ -199,7 +199,7 @@ def test_card__is_the_same_after_writing_and_reading(tmp_path: Path) -> None:
 def test_files__what_is_wrong_with_them_is_said(copied: Path) -> None:
     card = KNOWN[ANY]
     assert load_pretrained(ANY, folder=copied).card == card
-    file = copied / f"{card.name}.json"
+    file = copied / f"{card.stem}.json"
     write_card(replace(card, network={**card.network, "width": 32}), copied)
     with pytest.raises(ValueError, match=f"does not hold the weights of '{ANY}' with network"):
         load_pretrained(ANY, folder=copied)
@@ -207,14 +207,14 @@ def test_files__what_is_wrong_with_them_is_said(copied: Path) -> None:
     with pytest.raises(ValueError, match="does not hold the weights"):
         load_pretrained(ANY, folder=copied)
     write_card(card, copied)
-    (copied / f"{card.name}.npz").write_bytes(b"nothing")
+    (copied / f"{card.stem}.npz").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="does not hold the weights"):
         load_pretrained(ANY, folder=copied)
-    (copied / f"{card.name}.npz").unlink()
+    (copied / f"{card.stem}.npz").unlink()
     with pytest.raises(FileNotFoundError, match="has a card and no weights"):
         load_pretrained(ANY, folder=copied)
     file.rename(copied / "other.json")
-    with pytest.raises(ValueError, match=rf"is the card of '{card.name}'; name the file {card.name}\.json"):
+    with pytest.raises(ValueError, match=rf"is the card of '{card.full_name}'; name the file {card.stem}\.json"):
         known_pretrained(folder=copied)
     (copied / "other.json").write_text(json.dumps({"agent": "sta-sac"}))
     with pytest.raises(ValueError, match=r"cannot be read as the card .* benchmarks/export_pretrained\.py"):
@@ -227,11 +227,11 @@ def test_files__none_in_a_folder(tmp_path: Path) -> None:
 
 
 def test_weights__that_hold_pickles_are_not_opened(copied: Path) -> None:
-    with np.load(copied / f"{KNOWN[ANY].name}.npz") as arrays:
+    with np.load(copied / f"{KNOWN[ANY].stem}.npz") as arrays:
         held = {key: arrays[key] for key in arrays.files}
     first = next(iter(held))
     held[first] = np.array([{}], dtype=object)
-    np.savez(copied / f"{KNOWN[ANY].name}.npz", **held)
+    np.savez(copied / f"{KNOWN[ANY].stem}.npz", **held)
     with pytest.raises(ValueError, match="allow_pickle=False"):
         load_pretrained(ANY, folder=copied)
 

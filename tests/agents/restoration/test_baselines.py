@@ -12,16 +12,19 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3.common.env_util import make_vec_env as make_dummy_vec_env
 from torch.distributions import Categorical
 
+from stormgym.agents.learners import sb3 as learners
+from stormgym.agents.learners.lagrangian import VecLagrangianReward
+from stormgym.agents.learners.maskable_dqn import MaskableDQN, open_only, random_open
+from stormgym.agents.registry import agent_spec
+from stormgym.agents.restoration.domain import DOMAIN
 from stormgym.agents.restoration.network.hierarchical import (
     GroupedRegionExtractor,
     RegionHierarchicalPolicy,
     TwoLevelDistribution,
     TwoLevelScores,
+    hrl_dpdp,
 )
-from stormgym.agents.training import learners
 from stormgym.agents.training.callbacks import Evaluation
-from stormgym.agents.training.lagrangian import VecLagrangianReward
-from stormgym.agents.training.maskable_dqn import MaskableDQN, open_only, random_open
 from stormgym.agents.training.play import Score
 from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.restoration.layout import REGION_COLUMNS
@@ -36,23 +39,24 @@ def environments(num_envs: int = 4) -> Any:
 # leaving the cost out
 
 
-@pytest.mark.parametrize("name", ["ppo", "dqn", "maskable_ppo", "maskable_dqn", "hrl_dpdp"])
+@pytest.mark.parametrize("name", ["ppo", "dqn", "maskable-ppo", "maskable-dqn", "hrl-dpdp"])
 @pytest.mark.parametrize("method", ["softplus", "projected"])
 def test_unconstrained__lambda_is_zero_and_stays_there(name: str, method: str) -> None:
-    learner = getattr(learners, name)
+    learner = agent_spec(name).load()
     quick = {"learning_starts": 32} if "dqn" in name else {"n_steps": 8, "batch_size": 32, "n_epochs": 1}
     settings = learner.settings(constrained=False, multiplier_method=method, dual_episodes=2, width=8, **quick)
     venv = learner.wrap(environments(), settings)
     assert isinstance(venv, VecLagrangianReward)
     assert venv.multiplier.value == 0.0
-    model = learner.build(venv, settings, seed=0)
+    model = learner.build(venv, settings, seed=0, extractor=DOMAIN.extractor)
     model.learn(128, callback=learner.callbacks(venv, settings))
     assert venv.multiplier.value == 0.0
     assert len(venv.finished_costs) < 8  # counted, logged, and let go
 
 
 def test_unconstrained__best_model_is_the_one_of_highest_return() -> None:
-    run: Any = SimpleNamespace(settings=SimpleNamespace(eval_freq=1, learner={"constrained": False}))
+    settings = SimpleNamespace(env_id="Restoration-v0", eval_freq=1, learner={"constrained": False})
+    run: Any = SimpleNamespace(settings=settings)
     fast, fair = (Score(np.array([r]), np.array([c]), 8.0, {}) for r, c in ((-10.0, 30.0), (-20.0, 7.0)))
     free = Evaluation(run, environments(), learners.ppo)
     assert free._rank(fast) > free._rank(fair)
@@ -194,4 +198,4 @@ def test_two_levels__need_their_extractor_and_regions() -> None:
     with pytest.raises(ValueError, match="GroupedRegionExtractor"):
         MaskablePPO(RegionHierarchicalPolicy, environments(), device="cpu")
     with pytest.raises(ValueError, match="hrl-dpdp chooses among regions"):
-        learners.hrl_dpdp.check(make_dummy_vec_env("CartPole-v1", n_envs=2))
+        hrl_dpdp.check(make_dummy_vec_env("CartPole-v1", n_envs=2))

@@ -12,11 +12,10 @@ import pytest
 from numpy.testing import assert_allclose
 from rich.console import Console
 
-from stormgym.agents.evaluation.report import WIDTH
-from stormgym.agents.evaluation.rollouts import Entrant
-from stormgym.agents.policy import BasePolicy
+from stormgym.agents.policy import BasePolicy, Entrant
 from stormgym.agents.restoration.todays_jobs import forecast_jobs, sub_city, todays_jobs
 from stormgym.agents.restoration.todays_plan import CSV_COLUMNS, make_plan, render_plan, write_plan_csv
+from stormgym.agents.terminal import WIDTH
 from stormgym.envs.data import City, resolve_city
 
 

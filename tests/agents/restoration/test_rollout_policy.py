@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import stormgym  # noqa: F401
 from stormgym.agents.evaluation.rollouts import evaluate
-from stormgym.agents.policy import make_policy
+from stormgym.agents.lineup import make_policy
 from stormgym.agents.restoration.rollout import RolloutPolicy, greedy_orders
 from stormgym.agents.restoration.search.orders import OrderProblem
 

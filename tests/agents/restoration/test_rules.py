@@ -8,13 +8,10 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from stormgym.agents.policy import AGENTS, make_policy
-from stormgym.agents.restoration.rules import (
-    NearestPolicy,
-    RandomPolicy,
-    RequestVolumePolicy,
-    ShortestRepairPolicy,
-)
+from stormgym.agents.lineup import make_policy
+from stormgym.agents.registry import AGENTS
+from stormgym.agents.restoration.rules import NearestPolicy, RequestVolumePolicy, ShortestRepairPolicy
+from stormgym.agents.rules import RandomPolicy
 from stormgym.envs.data import City
 from stormgym.envs.restoration.env import RestorationEnv
 from stormgym.envs.restoration.vector_env import RestorationVectorEnv

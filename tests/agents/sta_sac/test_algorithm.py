@@ -12,7 +12,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from stormgym.agents.attention.networks import SHAPES
-from stormgym.agents.policy import make_policy
+from stormgym.agents.lineup import make_policy
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.settings import STASACSettings
 from stormgym.agents.training.play import play

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from stormgym.agents.policy import make_policy
+from stormgym.agents.lineup import make_policy
 from stormgym.agents.restoration.network.features import (
     CREW,
     scales_of,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from stormgym.agents.policy import make_policy
+from stormgym.agents.lineup import make_policy
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.settings import STASACSettings
 from stormgym.agents.sta_sac.teacher import Teacher, teacher_of

@@ -10,12 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 
-from stormgym.agents.evaluation.options import EnvOptions
+from stormgym.agents.domain import load_entry
+from stormgym.agents.evaluation.options import options_of
+from stormgym.agents.registry import AGENTS
 from stormgym.agents.training.command import env_options
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -156,14 +159,36 @@ def test_training__unknown_option_is_an_error(door: Callable[..., int], capsys: 
     assert "learning-rte" in "".join(capsys.readouterr())
 
 
-def test_help__names_options_of_every_learner(door: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("agent", [name for name, spec in AGENTS.items() if spec.trainable])
+def test_help__shows_the_options_of_the_learner_that_is_asked_for(
+    door: Callable[..., int], capsys: pytest.CaptureFixture[str], agent: str
+) -> None:
     with pytest.raises(SystemExit) as stop:
-        door(("--help",))
+        door(("--agent", agent, "--help"))
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    for option in ("--sta-sac.width", "--ppo.n-steps", "--dqn.buffer-size", "--maskable-ppo.gamma", "--city"):
-        assert option in text
+    settings = load_entry(AGENTS[agent].settings or "")
+    for field in fields(settings):
+        assert f"--{agent}.{field.name.replace('_', '-')}" in text
+    others = [name for name in AGENTS if name != agent and f"--{name}." in text]
+    assert not others
     assert "noqa" not in text  # tyro shows comments beside a field
+
+
+@pytest.mark.parametrize(
+    ("env_id", "there", "absent"),
+    [("Restoration-v0", "--city", "--profile"), ("GeneratorDispatch-v0", "--profile", "--city")],
+)
+def test_help__is_short_and_about_the_environment_that_is_asked_for(
+    door: Callable[..., int], capsys: pytest.CaptureFixture[str], env_id: str, there: str, absent: str
+) -> None:
+    with pytest.raises(SystemExit):
+        door(("--env", env_id, "--help"))
+    text = capsys.readouterr().out
+    assert there in text
+    assert absent not in text
+    assert "--agent NAME --help" in text
+    assert len(text.splitlines()) < 120
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -206,7 +231,7 @@ def test_env_options__are_those_that_evaluate_takes() -> None:
 def test_env_options__a_range_of_limits_is_written_as_it_is_read() -> None:
     for pair in ((4.0, 20.5), [4.0, 20.5]):  # as given, and as settings.json gives it back
         assert env_options({"cost_limit": pair}) == " --cost-limit 4.0-20.5"
-    assert EnvOptions(cost_limit="4.0-20.5").env_kwargs() == {"cost_limit": (4.0, 20.5)}
+    assert options_of()(cost_limit="4.0-20.5").env_kwargs() == {"cost_limit": (4.0, 20.5)}
 
 
 def test_training__over_many_cities_ends_without_a_table_and_says_how_to_score(

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from results_table.rows import Row, small
-from results_table.training import Trainer
 
+from benchmarks.restoration.table.rows import Row, small
 from stormgym.agents.attention.multiplier import LagrangeMultiplier
-from stormgym.agents.policy import AGENTS
+from stormgym.agents.registry import known_agents
 from stormgym.agents.runs import load_policy, open_run
+from stormgym.agents.training.pool import Trainer
 from stormgym.envs.adapters.sb3 import make_vec_env
 
 DEVICES = [
@@ -28,7 +28,7 @@ ENVS: dict[str, dict[str, Any]] = {
     "Undergrounding-v0": {"profile": "synthetic:5:1"},
 }
 CASES = [
-    *((name, env_id, {}) for env_id in ENVS for name, spec in AGENTS.items() if spec.trainable and env_id in spec.envs),
+    *((name, env_id, {}) for env_id in ENVS for name in known_agents(env_id, trainable=True)),
     ("sta-sac", "Restoration-v0", {"cost_limit": "4-12"}),
 ]
 
@@ -40,7 +40,7 @@ def test_learner__trains_and_resumes_on_the_device_and_acts_on_the_cpu(
 ) -> None:
     row = small(Row(label=name, agent=name, group="learners", kind="learner", timesteps=1_500))
     quiet = ["--final-episodes", "0", "--no-progress"]
-    words = [*row.options(), *quiet, "--env", env_id, "--runs-dir", str(tmp_path), "--device", device]
+    words = [*row.training("").options(), *quiet, "--env", env_id, "--runs-dir", str(tmp_path), "--device", device]
     for key, value in {**ENVS[env_id], **more}.items():
         words += [f"--{key.replace('_', '-')}", str(value)]
     train = Trainer(in_process=True)

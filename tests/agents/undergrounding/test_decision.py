@@ -226,7 +226,7 @@ def test_fit_saidi_forecaster__is_shared_by_costs_and_storms(monkeypatch: pytest
     monkeypatch.setattr(undergrounding, "TUNING", {k: replace(v, n_epochs=1, margin=0.0) for k, v in TUNING.items()})
     small = resolve_profile("synthetic:4:3")
     start = fit_saidi_forecaster(small)
-    assert start.feature_names == TEN.seen
+    assert start.feature_names == TEN.feature_names
     assert fit_saidi_forecaster(replace(small, budget=1.0), "qp") is start  # nothing to decide
     tuned = fit_saidi_forecaster(small, "spo+")
     assert fit_saidi_forecaster(replace(small, name="another", n_crews=2), "spo+") is tuned

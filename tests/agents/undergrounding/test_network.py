@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from stormgym.agents.training.learners import maskable_ppo, ppo, return_unit, sta_ppo
-from stormgym.agents.training.settings import MaskablePPOSettings, STAPPOSettings
-from stormgym.agents.undergrounding.network import SeasonExtractor, is_undergrounding, season_inputs
+from stormgym.agents.learners.sb3 import maskable_ppo, ppo, return_unit
+from stormgym.agents.learners.settings import MaskablePPOSettings, STAPPOSettings
+from stormgym.agents.undergrounding.domain import DOMAIN
+from stormgym.agents.undergrounding.network import SeasonExtractor, is_undergrounding, season_inputs, sta_ppo
 from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.undergrounding.core import OF_REGIONS, STATE
 
@@ -91,7 +92,7 @@ def test_learners__take_the_network_that_they_name() -> None:
         (sta_ppo, STAPPOSettings(), True),
     ):
         wrapped = learner.wrap(venv, settings)
-        model = learner.build(wrapped, settings, seed=0)
+        model = learner.build(wrapped, settings, seed=0, extractor=DOMAIN.extractor)
         assert model.policy.features_extractor.attention is attention  # type: ignore[union-attr]
     with pytest.raises(ValueError, match="sta-ppo chooses regions to bury"):
         sta_ppo.check(make_vec_env("Restoration-v0", 2, seed=0, city="synthetic:8:1"))

@@ -12,8 +12,8 @@ from gymnasium.utils.env_checker import data_equivalence as same
 from pettingzoo.test import api_test, seed_test
 
 import stormgym
-from stormgym.agents.lineup import known_agents
-from stormgym.agents.policy import AGENTS, make_policy
+from stormgym.agents.lineup import make_policy
+from stormgym.agents.registry import AGENTS, known_agents
 from stormgym.agents.undergrounding.case import best_plan, case_of, left_h
 from stormgym.agents.undergrounding.planners import (
     BuryNothing,
@@ -297,7 +297,7 @@ def test_game__with_all_sides_planning_gives_the_three_level_value():
     planner = TriLevel.for_env(env)
     for seed in range(5):
         metrics = play_game(env, {"planner": planner, "nature": WorstStorm()}, seed=seed)
-        known, p = env.process.outlook, env.profile
+        known, p = env.process.forecast, env.profile
         bounds = (known.lower[0], known.upper[0], float(known.total_lower[0]), float(known.total_upper[0]))
         optimum = solve_trilevel(p.population, p.protect_cost, 1.0, *bounds, budget=p.budget, crew_budget=2.0)
         assert metrics["unserved_customer_h"] == pytest.approx(optimum.value, rel=1e-5)  # observations are float32
@@ -330,7 +330,7 @@ def test_game__rewards_are_paid_at_the_end_and_masks_follow_the_turn():
     assert "action_mask" not in env.infos["nature"]
     env.step(np.ones(10))
     assert env.agent_selection == "crews"
-    storm, known = env.storm, env.process.outlook
+    storm, known = env.storm, env.process.forecast
     assert storm.sum() == pytest.approx(known.total_upper[0])
     assert env.observe("crews")["action_mask"][3] == 0
     assert not any(env.rewards.values())

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 import stormgym  # noqa: F401  (registers the ids)
-from stormgym.agents.evaluation.command import UsageError, run_plan
-from stormgym.agents.lineup import resolve_agents
-from stormgym.agents.policy import make_policy
+from stormgym.agents.domain import PlanRequest
+from stormgym.agents.evaluation.command import run_plan
+from stormgym.agents.lineup import make_policy, resolve_agents
 from stormgym.agents.undergrounding.season_plan import RegionPlan, make_hardening_plan
+from stormgym.agents.usage import UsageError
 
 ENV_ID = "Undergrounding-v0"
 
@@ -50,7 +51,8 @@ def test_plan__of_the_mean_is_better_on_the_mean_and_not_in_the_worst_storm():
 
 def test_door__prints_and_writes_all_regions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "plan.csv"
-    run_plan(env_id=ENV_ID, agents="loss-per-cost", env_kwargs={"profile": "synthetic:45:0"}, csv_file=file)
+    request = PlanRequest(env_kwargs={"profile": "synthetic:45:0"})
+    run_plan(env_id=ENV_ID, agents="loss-per-cost", request=request, csv_file=file)
     out = capsys.readouterr().out
     assert "Plan of loss-per-cost for synthetic:45:0" in out
     assert "and 5 regions more" in out
@@ -75,5 +77,7 @@ def test_door__prints_and_writes_all_regions(tmp_path: Path, capsys: pytest.Capt
     ],
 )
 def test_door__refuses_what_makes_no_plan(options, message):
+    asked = {name: options[name] for name in ("start", "jobs_file", "env_kwargs") if name in options}
+    named = {name: value for name, value in options.items() if name not in asked}
     with pytest.raises(UsageError, match=message):
-        run_plan(**{"env_id": ENV_ID, "agents": None, "env_kwargs": {}, **options})
+        run_plan(**{"env_id": ENV_ID, "agents": None, **named}, request=PlanRequest(**{"env_kwargs": {}, **asked}))

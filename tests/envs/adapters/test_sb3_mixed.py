@@ -12,10 +12,11 @@ from gymnasium import spaces
 from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
 from stable_baselines3.common.monitor import Monitor
 
-from stormgym.agents.policy import make_policy
+from stormgym.agents.lineup import make_policy
+from stormgym.agents.mixed import MixedPolicy, policy_for
 from stormgym.agents.training.play import Score, make_training_env, play
 from stormgym.envs.adapters.sb3 import StormVecEnv, make_vec_env
-from stormgym.envs.adapters.sb3_mixed import MixedPolicy, MixedVecEnv, make_mixed_vec_env, policy_for
+from stormgym.envs.adapters.sb3_mixed import MixedVecEnv, make_mixed_vec_env
 from stormgym.envs.data import City
 from stormgym.envs.data.resolve import many_cities, resolve_city
 

@@ -15,7 +15,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from stormgym.agents.dispatch.planners import typical_storms
-from stormgym.agents.policy import make_policy
+from stormgym.agents.lineup import make_policy
 from stormgym.envs.data.tables import DataError
 from stormgym.envs.dispatch.folder import load_profile
 from stormgym.envs.dispatch.forecasts import typical_wave
@@ -194,14 +194,14 @@ def test_folder__half_hours_and_a_grid_that_begins_off_the_hour(tmp_path: Path) 
 
 
 def test_folder__columns_say_what_is_known_before_a_storm(folder: Path) -> None:
-    plain = profile_of(folder).known_before
+    plain = profile_of(folder).covariates
     np.testing.assert_array_equal(plain[..., :3], np.broadcast_to([20.0, 10.0, 0.5], (2, 4, 3)))
     np.testing.assert_array_equal(
         plain[..., 3], first_periods(profile_of(folder).recorded, profile_of(folder).population)
     )
     assert plain[0, 2, 3] == plain[1, 3, 3] == PERIODS  # they never had an outage
     change(folder, wind_ms=[11, 12, 13, 14], wind_ms_late=[31, 32, 33, 34], onset=[2, 2, 2, 2])
-    known = profile_of(folder).known_before  # read again: a file has changed
+    known = profile_of(folder).covariates  # read again: a file has changed
     np.testing.assert_array_equal(known[..., 1], [[11, 12, 13, 14], [31, 32, 33, 34]])
     assert (known[..., 3] == 2).all()
 
@@ -333,7 +333,7 @@ def test_draw__is_one_of_the_storms_by_its_own_stream(folder: Path) -> None:
     assert 0.4 < match[:, 0].mean() < 0.6
     alone = profile.draw([np.random.default_rng(7)])
     np.testing.assert_array_equal(alone.out[0], drawn.out[7])
-    np.testing.assert_array_equal(drawn.covariates, profile.known_before[match.argmax(axis=1)])
+    np.testing.assert_array_equal(drawn.covariates, profile.covariates[match.argmax(axis=1)])
     assert np.isnan(drawn.transmission).all()
     nothing = unserved_gap(profile.recorded[:, 1:].sum(axis=1), profile)
     assert nothing.min() < 2 * profile.cost_limit < nothing.max()

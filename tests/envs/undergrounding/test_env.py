@@ -10,15 +10,10 @@ import stormgym  # noqa: F401  (registers the ids)
 from stormgym.agents.undergrounding.trilevel.solve import worst_case
 from stormgym.envs.undergrounding.core import STATE, UndergroundingCore
 from stormgym.envs.undergrounding.env import UndergroundingEnv
-from stormgym.envs.undergrounding.forecasts import Outlook, forecaster
+from stormgym.envs.undergrounding.forecasts import SeasonForecast, forecaster
 from stormgym.envs.undergrounding.process import UndergroundingProcess
-from stormgym.envs.undergrounding.profiles import (
-    UndergroundingProfile,
-    resolve_profile,
-    send_crews,
-    synthetic_profile,
-    usual_limit_h,
-)
+from stormgym.envs.undergrounding.profiles import resolve_profile, synthetic_profile
+from stormgym.envs.undergrounding.regions import UndergroundingProfile, send_crews, usual_limit_h
 from stormgym.envs.undergrounding.worst import worst_storms
 from stormgym.predictors.uncertainty_set import UncertaintySet
 
@@ -43,7 +38,7 @@ def season(process: UndergroundingProcess, hours: list[float], lower: float = 0.
     """Begin one season with a storm of these hours and a set that allows up to 12 h in all."""
     k = process.profile.n_counties
     box = (np.full((1, k), 4.0), np.full((1, k), lower), np.full((1, k), upper))
-    process.reset(np.array([hours]), Outlook(*box, np.zeros(1), np.array([12.0])))
+    process.reset(np.array([hours]), SeasonForecast(*box, np.zeros(1), np.array([12.0])))
 
 
 def test_process__by_hand():
@@ -274,7 +269,7 @@ def test_outlook__is_the_same_in_any_batch():
     many.reset([np.random.default_rng([5, i]) for i in range(64)])
     for i in (0, 17, 63):
         single.reset([np.random.default_rng([5, i])])
-        for mine, one in zip(many.process.outlook, single.process.outlook, strict=True):
+        for mine, one in zip(many.process.forecast, single.process.forecast, strict=True):
             np.testing.assert_array_equal(mine[i], one[0])
 
 

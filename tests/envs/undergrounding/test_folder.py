@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import stormgym  # noqa: F401  (registers the ids)
-from stormgym.agents.policy import make_policy
+from stormgym.agents.lineup import make_policy
 from stormgym.envs.data.tables import DataError
 from stormgym.envs.undergrounding.env import UndergroundingEnv
 from stormgym.envs.undergrounding.folder import load_profile

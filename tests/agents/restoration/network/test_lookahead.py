@@ -16,17 +16,17 @@ from numpy.testing import assert_allclose, assert_array_equal
 from stormgym.agents.attention.networks import SHAPES, EpisodeNet, PaperNet
 from stormgym.agents.attention_pg.learner import attention_pg
 from stormgym.agents.evaluation.rollouts import evaluate
-from stormgym.agents.evaluation.statistics import paired_difference
-from stormgym.agents.lineup import resolve_agents
-from stormgym.agents.policy import make_policy, split_lookahead
+from stormgym.agents.learners.base import Learner
+from stormgym.agents.lineup import make_policy, resolve_agents, split_lookahead
 from stormgym.agents.pretrained import load_pretrained
+from stormgym.agents.restoration.domain import DOMAIN
 from stormgym.agents.restoration.network.features import N_STATIC, EpisodeFeatures, n_crew_features
 from stormgym.agents.restoration.network.lookahead import LookaheadPolicy, look_ahead
 from stormgym.agents.restoration.outlook import Outlook
 from stormgym.agents.restoration.search.expected_gap import expected_gap
 from stormgym.agents.restoration.situation import parts
 from stormgym.agents.sta_sac.learner import sta_sac, sta_sac_paper
-from stormgym.agents.training.learners import Learner
+from stormgym.agents.statistics import paired_difference
 from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.restoration.layout import regions_of
 from stormgym.envs.restoration.vector_env import RestorationVectorEnv
@@ -202,7 +202,7 @@ def test_looking_ahead__is_worth_hours_on_storms_nobody_trained_on(shock: str) -
 def test_learners__that_score_regions_look_ahead(learner: Learner) -> None:
     venv = make_vec_env("Restoration-v0", 2, seed=0, city=CITY)
     small = {"teacher": "none"} if learner.name == "sta-sac" else {}
-    policy = learner.policy(learner.build(venv, learner.settings(**small), seed=0))
+    policy = learner.policy(learner.build(venv, learner.settings(**small), seed=0, extractor=DOMAIN.extractor))
     env = RestorationVectorEnv(3, city=CITY)
     actions, _, _ = play(env, look_ahead(policy, env, n_orders=3, every=4))
     assert_array_equal(np.sort(actions, axis=1), np.tile(np.arange(9), (3, 1)))

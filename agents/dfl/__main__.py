@@ -1,0 +1,8 @@
+"""`python -m stormgym.agents.dfl` of before: forecasters of outage waves are fitted by `stormgym.agents.dispatch`."""
+
+import runpy
+import sys
+
+if __name__ == "__main__":
+    print("python -m stormgym.agents.dfl has moved: write python -m stormgym.agents.dispatch", file=sys.stderr)
+    runpy.run_module("stormgym.agents.dispatch", run_name="__main__")

@@ -1,0 +1,88 @@
+"""GeneratorDispatch-v0: its agents, its headline, its options."""
+
+from __future__ import annotations
+
+from stormgym.agents.domain import AgentSpec, Column, Domain, Headline
+from stormgym.agents.general import MASKABLE_PPO, PPO
+
+_HERE = "stormgym.agents.dispatch"
+
+AGENTS = (
+    PPO,
+    MASKABLE_PPO,
+    AgentSpec("do-nothing", f"{_HERE}.planners:DoNothing", "no generator moves"),
+    AgentSpec("online-greedy", f"{_HERE}.planners:OnlineGreedy", "follows yesterday's outages"),
+    AgentSpec("static-dispatch", f"{_HERE}.planners:StaticDispatch", "plan for the mean wave"),
+    AgentSpec(
+        "sample-average-dispatch",
+        f"{_HERE}.planners:SampleAverageDispatch",
+        "plan of least mean cost over simulated storms",
+    ),
+    AgentSpec(
+        "replanning-dispatch",
+        f"{_HERE}.planners:ReplanningDispatch",
+        "plans again each day for storms like this one so far",
+    ),
+    AgentSpec(
+        "two-stage-dispatch",
+        f"{_HERE}.forecasters:TwoStageDispatch",
+        "plan for the wave forecast from the storm's weather",
+    ),
+    AgentSpec(
+        "gdf-dispatch",
+        f"{_HERE}.forecasters:GDFDispatch",
+        "the same, its forecaster tuned on the cost of plans (GDF)",
+        usual=False,
+    ),
+    AgentSpec(
+        "spo-dispatch",
+        f"{_HERE}.forecasters:SPODispatch",
+        "the same, tuned on a bound of the regret (SPO+)",
+        usual=False,
+    ),
+    AgentSpec(
+        "sampled-dispatch",
+        f"{_HERE}.forecasters:SampledDispatch",
+        "plan of least mean cost over samples of the forecast",
+    ),
+    AgentSpec(
+        "adaptive-dispatch",
+        f"{_HERE}.forecasters:AdaptiveDispatch",
+        "plans again each day for samples like the storm so far",
+    ),
+    AgentSpec(
+        "fair-adaptive-dispatch",
+        f"{_HERE}.forecasters:FairAdaptiveDispatch",
+        "the same, and counties of groups that fell behind weigh more",
+    ),
+    AgentSpec("oracle-dispatch", f"{_HERE}.planners:OracleDispatch", "plan for the true wave", privileged=True),
+)
+
+HEADLINE = Headline(
+    objective=Column("total_cost", "total cost", "", 0, interval=True),
+    constraint=Column("gap", "gap", "", 3, interval=True),
+    others=(
+        Column("transport_cost", "transport", decimals=0),
+        Column("operating_cost", "operation", decimals=0),
+        Column("interruption_cost", "interruption", decimals=0),
+    ),
+    further=(
+        Column("share_served", "served", percent=True),
+        Column("saidi", "SAIDI", "periods", 3),
+        Column("unserved", "customer-periods\nunserved", decimals=0),
+        Column("scaled_days", "days\nscaled down", decimals=1),
+    ),
+    bound="oracle-dispatch",
+    excess_key="regret",
+)
+
+DOMAIN = Domain(
+    env_id="GeneratorDispatch-v0",
+    agents=AGENTS,
+    headline=HEADLINE,
+    default_learner="ppo",
+    extractor=f"{_HERE}.network:DispatchFeatures",
+    options=("profile", "cost_limit"),
+    agent_files={".npz": f"{_HERE}.forecasters:policy_of"},
+    small={"profile": "synthetic:3:0"},
+)

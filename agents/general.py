@@ -1,0 +1,42 @@
+"""Agents that know no environment, for domains to list: a random choice, and learners of Stable-Baselines3."""
+
+from __future__ import annotations
+
+from stormgym.agents.domain import AgentSpec
+
+_LEARNERS = "stormgym.agents.learners.sb3"
+_SETTINGS = "stormgym.agents.learners.settings"
+
+RANDOM = AgentSpec("random", "stormgym.agents.rules:RandomPolicy", "an open region at random")
+
+PPO = AgentSpec(
+    "ppo",
+    f"{_LEARNERS}:ppo",
+    "SB3 PPO on reward - lambda * cost",
+    trainable=True,
+    settings=f"{_SETTINGS}:PPOSettings",
+)
+DQN = AgentSpec(
+    "dqn",
+    f"{_LEARNERS}:dqn",
+    "SB3 DQN on reward - lambda * cost",
+    trainable=True,
+    settings=f"{_SETTINGS}:DQNSettings",
+)
+MASKABLE_PPO = AgentSpec(
+    "maskable-ppo",
+    f"{_LEARNERS}:maskable_ppo",
+    "sb3-contrib MaskablePPO on reward - lambda * cost",
+    trainable=True,
+    settings=f"{_SETTINGS}:MaskablePPOSettings",
+)
+MASKABLE_DQN = AgentSpec(
+    "maskable-dqn",
+    f"{_LEARNERS}:maskable_dqn",
+    "masked double DQN on reward - lambda * cost",
+    trainable=True,
+    settings=f"{_SETTINGS}:MaskableDQNSettings",
+)
+
+ANYWHERE = (PPO, DQN, MASKABLE_PPO)
+"""Learners that also take environments without a domain, when the spaces fit."""

@@ -1,0 +1,168 @@
+"""Learners of Stable-Baselines3 and sb3-contrib, on reward - lambda * cost where there is a cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from gymnasium import spaces
+from sb3_contrib import MaskablePPO
+from sb3_contrib.common.maskable.utils import is_masking_supported
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
+
+from stormgym.agents.attention import heads
+from stormgym.agents.attention.multiplier import LagrangeMultiplier
+from stormgym.agents.learners.base import Learner
+from stormgym.agents.learners.lagrangian import LagrangianCallback, PricedReplayBuffer, VecLagrangianReward
+from stormgym.agents.learners.maskable_dqn import MaskableDQN
+from stormgym.agents.learners.settings import (
+    DQNSettings,
+    MaskableDQNSettings,
+    MaskablePPOSettings,
+    PPOSettings,
+)
+
+WRAPPER_SETTINGS = (
+    "constrained",
+    "limit_margin",
+    "multiplier_init",
+    "multiplier_max",
+    "multiplier_lr",
+    "multiplier_method",
+    "dual_episodes",
+)
+"""Settings of the Lagrangian wrapper, which the algorithm itself never sees."""
+
+
+class LimitedLearner(Learner):
+    """A learner that knows no constraint, on reward - lambda * cost where the environment has a cost."""
+
+    extractor_arguments: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Further arguments of an extractor that encodes every choice."""
+
+    def wrap(self, venv: VecEnv, settings: Any) -> VecEnv:
+        """Add the Lagrangian reward, when the environments have a cost limit."""
+        if not venv.has_attr("cost_limit"):
+            return venv
+        limit = float(venv.get_attr("cost_limit")[0])
+        multiplier = LagrangeMultiplier(
+            limit * settings.limit_margin,
+            initial=settings.multiplier_init if settings.constrained else 0.0,
+            maximum=settings.multiplier_max,
+            learning_rate=settings.multiplier_lr,
+            method=settings.multiplier_method if settings.constrained else "projected",  # softplus is never zero
+        )
+        # an environment that settles what an out-of-steps episode leaves open has no return to come
+        settled = venv.has_attr("settles_when_truncated") and all(venv.get_attr("settles_when_truncated"))
+        return VecLagrangianReward(
+            venv, multiplier, reward_scale=1.0 / return_unit(venv), bootstrap_truncated=not settled
+        )
+
+    def callbacks(self, venv: VecEnv, settings: Any) -> list[BaseCallback]:
+        """The dual step."""
+        if isinstance(venv, VecLagrangianReward):
+            return [LagrangianCallback(venv, settings.dual_episodes, fixed=not settings.constrained)]
+        return []
+
+    def policy_over_choices(self) -> Any:
+        """The policy class whose heads share their weights over choices (`stormgym.agents.attention.heads`)."""
+        raise NotImplementedError(f"{type(self).__name__} must write policy_over_choices()")
+
+    def arguments(self, venv: VecEnv, settings: Any, extractor: type[Any] | None) -> tuple[Any, dict[str, Any]]:
+        """The algorithm's own settings, with the domain's features.
+
+        An extractor that encodes every choice (`encodes_choices`) gets heads over choices; other features and plain
+        observations get a multi-layer perceptron.
+        """
+        outside = {"width", *WRAPPER_SETTINGS}
+        arguments = {key: value for key, value in asdict(settings).items() if key not in outside}
+        if extractor is not None and getattr(extractor, "encodes_choices", False):
+            arguments["policy_kwargs"] = {
+                "features_extractor_class": extractor,
+                "features_extractor_kwargs": {"width": settings.width, **self.extractor_arguments},
+                "net_arch": [],
+            }
+            return self.policy_over_choices(), arguments
+        arguments["policy_kwargs"] = {"net_arch": [settings.width, settings.width]}
+        if extractor is not None:
+            arguments["policy_kwargs"]["features_extractor_class"] = extractor
+        return ("MultiInputPolicy" if isinstance(venv.observation_space, spaces.Dict) else "MlpPolicy"), arguments
+
+
+class PPOLearner(LimitedLearner):
+    """Stable-Baselines3's PPO."""
+
+    def policy_over_choices(self) -> Any:
+        """PPO's policy over regions."""
+        return heads.RegionActorCriticPolicy
+
+
+class MaskablePPOLearner(LimitedLearner):
+    """sb3-contrib's MaskablePPO."""
+
+    def check(self, venv: VecEnv) -> None:
+        """It needs masks, by a method in training and in the observation when a trained model is used."""
+        space = venv.observation_space
+        in_observation = isinstance(space, spaces.Dict) and "action_mask" in space.spaces
+        if not (is_masking_supported(venv) and in_observation):
+            raise ValueError(
+                "maskable-ppo needs an environment with a method action_masks() and the key action_mask in "
+                "its observation; this one lacks them. Take ppo"
+            )
+
+    def policy_over_choices(self) -> Any:
+        """MaskablePPO's policy over regions."""
+        return heads.RegionMaskableActorCriticPolicy
+
+
+class DQNLearner(LimitedLearner):
+    """Stable-Baselines3's DQN."""
+
+    def check(self, venv: VecEnv) -> None:
+        """It needs a discrete choice."""
+        if not isinstance(venv.action_space, spaces.Discrete):
+            raise ValueError(f"dqn needs a Discrete action space; this environment has {venv.action_space}. Take ppo")
+
+    def policy_over_choices(self) -> Any:
+        """DQN's policy over regions."""
+        return heads.RegionDQNPolicy
+
+    def arguments(self, venv: VecEnv, settings: Any, extractor: type[Any] | None) -> tuple[Any, dict[str, Any]]:
+        """As the others, with a buffer that prices its costs anew."""
+        policy, arguments = super().arguments(venv, settings, extractor)
+        if isinstance(venv, VecLagrangianReward) and isinstance(venv.observation_space, spaces.Dict):
+            arguments["replay_buffer_class"] = PricedReplayBuffer
+        return policy, arguments
+
+
+class MaskableDQNLearner(DQNLearner):
+    """DQN that keeps to the mask."""
+
+    def check(self, venv: VecEnv) -> None:
+        """It reads the mask from the observation, also from replayed ones."""
+        space = venv.observation_space
+        if not (isinstance(space, spaces.Dict) and "action_mask" in space.spaces):
+            raise ValueError(
+                "maskable-dqn needs an environment with the key action_mask in its observation; this one lacks it. "
+                "Take dqn"
+            )
+        super().check(venv)
+
+
+def return_unit(venv: VecEnv) -> float:
+    """A natural unit of an episode's return, as the environment says (`Core.return_unit`); 1 where it does not."""
+    return float(venv.get_attr("return_unit")[0]) if venv.has_attr("return_unit") else 1.0
+
+
+ppo = PPOLearner("ppo", PPO, PPOSettings, default_timesteps=200_000, default_num_envs=32)
+maskable_ppo = MaskablePPOLearner(
+    "maskable-ppo", MaskablePPO, MaskablePPOSettings, default_timesteps=200_000, default_num_envs=64
+)
+dqn = DQNLearner("dqn", DQN, DQNSettings, default_timesteps=60_000, default_num_envs=8)
+maskable_dqn = MaskableDQNLearner(
+    "maskable-dqn", MaskableDQN, MaskableDQNSettings, default_timesteps=60_000, default_num_envs=8
+)

@@ -1,0 +1,114 @@
+"""Restoration-v0: its agents, its headline, its options."""
+
+from __future__ import annotations
+
+from stormgym.agents.domain import AgentSpec, Column, Domain, Headline, Many
+from stormgym.agents.general import DQN, MASKABLE_DQN, MASKABLE_PPO, PPO, RANDOM
+
+_HERE = "stormgym.agents.restoration"
+_LOOK_AHEAD = f"{_HERE}.network.lookahead:look_ahead"
+
+AGENTS = (
+    RANDOM,
+    AgentSpec("request-volume", f"{_HERE}.rules:RequestVolumePolicy", "most repair requests first (status quo)"),
+    AgentSpec("nearest", f"{_HERE}.rules:NearestPolicy", "nearest open region first"),
+    AgentSpec("shortest-repair", f"{_HERE}.rules:ShortestRepairPolicy", "shortest expected repair first"),
+    AgentSpec("tsp", f"{_HERE}.planners:TSPPolicy", "open-path TSP with service times (PyVRP)"),
+    AgentSpec("repairman", f"{_HERE}.planners:RepairmanPolicy", "travelling repairman on the forecast (local search)"),
+    AgentSpec("equity-planner", f"{_HERE}.planners:EquityPlanner", "travelling repairman within the gap limit"),
+    AgentSpec(
+        "equity-replanner",
+        f"{_HERE}.replanning:EquityReplanner",
+        "equity planner that plans again as repairs tell of the storm's shock",
+        usual=False,
+    ),
+    AgentSpec("rollout", f"{_HERE}.rollout:RolloutPolicy", "rollout of gap-aware greedy rules on the forecast"),
+    AgentSpec("clairvoyant", f"{_HERE}.planners:ClairvoyantPolicy", "knows the true durations", privileged=True),
+    AgentSpec(
+        "clairvoyant-fair",
+        f"{_HERE}.planners:ClairvoyantFairPolicy",
+        "knows the true durations, within the limit",
+        privileged=True,
+    ),
+    AgentSpec(
+        "sta-sac",
+        "stormgym.agents.sta_sac.learner:sta_sac",
+        "spatial-temporal attention SAC-Lagrangian (EPOPR)",
+        trainable=True,
+        settings="stormgym.agents.sta_sac.settings:STASACSettings",
+        pretrained="stormgym.agents.pretrained.sta_sac:PretrainedSTASAC",
+        look_ahead=_LOOK_AHEAD,
+    ),
+    AgentSpec(
+        "sta-sac-paper",
+        "stormgym.agents.sta_sac.learner:sta_sac_paper",
+        "STA-SAC in the plain form of its paper",
+        trainable=True,
+        settings="stormgym.agents.sta_sac.settings:STASACPaperSettings",
+        look_ahead=_LOOK_AHEAD,
+    ),
+    PPO,
+    DQN,
+    MASKABLE_PPO,
+    MASKABLE_DQN,
+    AgentSpec(
+        "hrl-dpdp",
+        f"{_HERE}.network.hierarchical:hrl_dpdp",
+        "a group, then a region of it; by MaskablePPO",
+        trainable=True,
+        settings="stormgym.agents.learners.settings:HRLDPDPSettings",
+    ),
+    AgentSpec(
+        "attention-pg",
+        "stormgym.agents.attention_pg.learner:attention_pg",
+        "attention model, REINFORCE with a shared baseline, Lagrangian",
+        trainable=True,
+        settings="stormgym.agents.attention_pg.settings:AttentionPGSettings",
+        look_ahead=_LOOK_AHEAD,
+    ),
+)
+
+HEADLINE = Headline(
+    objective=Column("mean_outage_h", "mean outage", "h", 2, interval=True),
+    constraint=Column("gap_h", "gap", "h", 2, interval=True),
+    others=(
+        Column("worst_group_mean_h", "worst group", "h"),
+        Column("p95_h", "95th pct.", "h"),
+        Column("gini", "Gini", decimals=3),
+    ),
+    further=(
+        Column("saidi_h", "SAIDI", "h"),
+        Column("customer_hours", "customer-hours", decimals=0),
+        Column("customers_out_24h", "customers\nout 24 h", percent=True),
+        Column("customers_out_48h", "customers\nout 48 h", percent=True),
+        Column("share_out_24h", "regions\nout 24 h", percent=True),
+        Column("share_out_48h", "regions\nout 48 h", percent=True),
+        Column("makespan_h", "last region", "h"),
+    ),
+    flaws=(Column("wasted_trips", "wasted trips"),),
+    bound="clairvoyant",
+    excess_key="excess_over_clairvoyant_h",
+    group_mean_prefix="group_mean_h_",
+)
+
+DOMAIN = Domain(
+    env_id="Restoration-v0",
+    agents=AGENTS,
+    headline=HEADLINE,
+    default_learner="sta-sac",
+    extractor=f"{_HERE}.network.extractor:RegionExtractor",
+    plan=f"{_HERE}.todays_plan:plan_today",
+    plan_agent="equity-planner",
+    options=(
+        "city",
+        "predictor",
+        "confidence_level",
+        "cost_limit",
+        "shock",
+        "max_travel_km",
+        "income_effect",
+        "split",
+    ),
+    many=Many("city", "stormgym.envs.data.resolve:many_cities"),
+    small={"city": "synthetic:6:1", "predictor": "none"},
+)

@@ -1,0 +1,46 @@
+"""Rules that know no environment: what a rule of thumb is, and an open choice at random."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stormgym.agents.policy import BasePolicy
+from stormgym.envs.arrays import Observation
+
+
+class RulePolicy(BasePolicy):
+    """Takes the open choice where a key is least; ties go to the lower number. Subclasses write `key`."""
+
+    def key(self, observation: Observation) -> NDArray[Any]:
+        """Return what is minimised, `[B, N]` or `[N]`."""
+        raise NotImplementedError(f"{type(self).__name__} must write key()")
+
+    def act(
+        self, observation: Observation, state: Any, episode_start: NDArray[np.bool_], deterministic: bool
+    ) -> tuple[NDArray[np.int64], Any]:
+        """Return the open choice of least key in each row; rules keep no state."""
+        mask = np.asarray(observation["action_mask"]) > 0
+        return np.where(mask, self.key(observation), np.inf).argmin(axis=1), state
+
+
+class RandomPolicy(RulePolicy):
+    """An open choice at random, all equally likely.
+
+    Idea: the floor that any method should beat. Cost: none. Source: none needed.
+
+    Args:
+        seed: of its own generator. The same sequence of calls gives the same actions; `deterministic`
+            changes nothing.
+    """
+
+    name = "random"
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self._rng = np.random.default_rng(seed)
+
+    def key(self, observation: Observation) -> NDArray[Any]:
+        """Random numbers."""
+        return self._rng.random(observation["action_mask"].shape)

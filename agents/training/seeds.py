@@ -1,0 +1,144 @@
+"""Several seeds of one run: trained side by side, found or resumed by the same command, then compared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from stormgym.agents.evaluation.options import held_out
+from stormgym.agents.evaluation.report import render_report
+from stormgym.agents.evaluation.rollouts import evaluate
+from stormgym.agents.evaluation.summary import summarise, write_json
+from stormgym.agents.lineup import resolve_agents
+from stormgym.agents.registry import domain_of, has_domain, plain_id
+from stormgym.agents.runs import Run, RunRequest, RunSettings
+from stormgym.agents.statistics import mean_estimate
+from stormgym.agents.terminal import status_console
+from stormgym.agents.training.command import HELD_OUT_SEED, FinalTable, complete, names_many
+from stormgym.agents.training.pool import Outcome, Trainer, TrainingJob, TrainingTime, train_all
+from stormgym.agents.usage import usage_errors
+
+OF_THE_POOL = ("--seeds", "--jobs", "--seed", "--runs-dir", "--final-episodes", "--compare", "--device")
+"""Options with a value that a run of one seed gets from the pool, or not at all."""
+FLAGS = ("--progress", "--no-progress")
+FREE = ("seed", "device", "torch_threads")
+"""What may differ between runs that count as the same."""
+
+
+def options_of_one(words: Sequence[str]) -> list[str]:
+    """The options of a command line that every seed shares, without those of `OF_THE_POOL`."""
+    kept: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        name = word.partition("=")[0].replace("_", "-")
+        if name in FLAGS:
+            continue
+        if name in (*OF_THE_POOL, "--torch-threads"):
+            if "=" not in word:
+                next(rest, None)
+            continue
+        kept.append(word)
+    return kept
+
+
+def jobs_of(request: RunRequest, n_seeds: int, words: Sequence[str], runs_dir: Path) -> list[TrainingJob]:
+    """A job a seed, from the request's seed on.
+
+    Args:
+        request: the run of the first seed.
+        n_seeds: how many.
+        words: the command line that asked for it, whose other options every seed gets.
+        runs_dir: where run folders are made; logs of the seeds are in `ENV/AGENT/seeds/KEY/SEED` of it.
+
+    Raises:
+        ValueError: fewer than one seed, or a request that no run can have (see `complete`).
+    """
+    if n_seeds < 1:
+        raise ValueError(f"--seeds must be at least 1; got {n_seeds}")
+    _, _, settings = complete(request)
+    alike = comparable(settings)
+    key = hashlib.sha256(json.dumps(alike, sort_keys=True).encode()).hexdigest()[:10]
+    place = runs_dir / plain_id(settings.env_id).replace("/", "_") / settings.agent / "seeds" / key
+    return [
+        TrainingJob(
+            name=f"seed {seed}",
+            env_id=plain_id(settings.env_id).replace("/", "_"),
+            agent=settings.agent,
+            seed=seed,
+            timesteps=settings.timesteps,
+            options=(*options_of_one(words), "--seed", str(seed)),
+            runs_dir=runs_dir,
+            folder=place / str(seed),
+            is_own=lambda other: comparable(other) == alike,
+        )
+        for seed in range(request.seed, request.seed + n_seeds)
+    ]
+
+
+def comparable(settings: RunSettings) -> dict[str, object]:
+    """All that decides a run but its seed and where it is computed, as JSON gives it back."""
+    facts = {name: value for name, value in asdict(settings).items() if name not in FREE}
+    plain: dict[str, object] = json.loads(json.dumps(facts))
+    return plain
+
+
+def train_seeds(
+    jobs: Sequence[TrainingJob], *, n_jobs: int, device: str, threads: int, script: Path, console: Console
+) -> Outcome[TrainingJob, tuple[Run, TrainingTime]]:
+    """Bring every seed to its budget, `n_jobs` side by side; runs of before that are the same are found or resumed.
+
+    Raises:
+        UsageError: fewer than one at a time.
+    """
+    with usage_errors():
+        if n_jobs < 1:
+            raise ValueError(f"--jobs must be at least 1; got {n_jobs}")
+    trainer = Trainer(device=device, threads=threads, script=script)
+    return train_all(jobs, n_workers=n_jobs, console=console, trainer=trainer)
+
+
+def show_seeds(runs: Sequence[Run], console: Console, table: FinalTable, folder: Path) -> None:
+    """Print all seeds beside the other agents on common held-out scenarios, their mean, and where the runs are.
+
+    Args:
+        runs: one a seed.
+        console: for tables.
+        table: how many scenarios, and which other agents.
+        folder: `evaluation.json` goes there.
+    """
+    s = runs[0].settings
+    if table.episodes and has_domain(s.env_id) and names_many(s.env_id, s.env_kwargs) is None:
+        with usage_errors():
+            names = [f"{s.agent}-{run.settings.seed}={run.folder}" for run in runs]
+            others = {} if table.compare == "none" else resolve_agents(table.compare, s.env_id)
+            entrants = {**resolve_agents(names, s.env_id), **others}
+        with status_console().status("playing held-out scenarios") as status:
+            evaluation = evaluate(
+                s.env_id,
+                entrants,
+                episodes=table.episodes,
+                seed=HELD_OUT_SEED,
+                env_kwargs=held_out(s.env_kwargs),
+                on_progress=lambda name, n: status.update(f"playing held-out scenarios: {name}"),
+            )
+        summary = summarise(evaluation)
+        write_json(summary, folder / "evaluation.json")
+        console.print(render_report(summary))
+        headline = domain_of(s.env_id).headline
+        means = []
+        for column in (headline.objective, headline.constraint):
+            each = [summary["agents"][f"{s.agent}-{run.settings.seed}"][column.key] for run in runs]
+            found = mean_estimate(np.asarray(each))
+            interval = "" if found.low is None else f" [{column.text(found.low)}, {column.text(found.high)}]"
+            means.append(f"{column.sentence(found.value)}{interval}")
+        console.print(f"Mean of {len(runs)} seeds, with 95 % intervals over seeds: {', '.join(means)}.", soft_wrap=True)
+        console.print(f"JSON with every episode: {folder / 'evaluation.json'}", soft_wrap=True)
+    console.print(f"Trained {len(runs)} seeds of {s.agent} on {s.env_id} for {s.timesteps:,} steps each.")
+    for run in runs:
+        console.print(f"Run folder: {run.folder}", soft_wrap=True)

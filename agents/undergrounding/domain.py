@@ -1,0 +1,81 @@
+"""Undergrounding-v0: its agents, its headline, its options."""
+
+from __future__ import annotations
+
+from stormgym.agents.domain import AgentSpec, Column, Domain, Headline
+from stormgym.agents.general import MASKABLE_PPO, PPO, RANDOM
+
+_HERE = "stormgym.agents.undergrounding"
+
+AGENTS = (
+    RANDOM,
+    PPO,
+    MASKABLE_PPO,
+    AgentSpec(
+        "sta-ppo",
+        f"{_HERE}.network:sta_ppo",
+        "STA-SAC's attention network, by MaskablePPO on reward - lambda * cost",
+        trainable=True,
+        settings="stormgym.agents.learners.settings:STAPPOSettings",
+    ),
+    AgentSpec("bury-nothing", f"{_HERE}.planners:BuryNothing", "no line is buried"),
+    AgentSpec("loss-per-cost", f"{_HERE}.planners:LossPerCost", "largest expected loss for the money"),
+    AgentSpec("one-stage-mean", f"{_HERE}.planners:OneStageMean", "least expected loss without crews"),
+    AgentSpec("one-stage-worst", f"{_HERE}.planners:OneStageWorst", "least worst loss without crews"),
+    AgentSpec("two-stage-mean", f"{_HERE}.planners:TwoStageMean", "least loss in the forecast storm"),
+    AgentSpec("two-stage-worst", f"{_HERE}.planners:TwoStageWorst", "least worst loss, crews sent before the storm"),
+    AgentSpec("tri-level", f"{_HERE}.planners:TriLevel", "least worst loss, crews answer the storm"),
+    AgentSpec("sampled-hardening", f"{_HERE}.planners:SampledHardening", "least mean loss over storms of this weather"),
+    AgentSpec(
+        "fair-hardening", f"{_HERE}.planners:FairHardening", "the same with a price on the gap that keeps the limit"
+    ),
+    AgentSpec(
+        "two-stage-knapsack",
+        f"{_HERE}.forecasters:TwoStageKnapsack",
+        "knapsack of a network's forecast, without crews",
+        usual=False,
+    ),
+    AgentSpec(
+        "gdf-knapsack",
+        f"{_HERE}.forecasters:GDFKnapsack",
+        "the same, its network tuned on the cost of plans (GDF)",
+        usual=False,
+    ),
+    AgentSpec(
+        "spo-knapsack",
+        f"{_HERE}.forecasters:SPOKnapsack",
+        "the same, tuned on a bound of the regret (SPO+)",
+        usual=False,
+    ),
+    AgentSpec("oracle-hardening", f"{_HERE}.planners:OracleHardening", "plan for the true storm", privileged=True),
+)
+
+HEADLINE = Headline(
+    objective=Column("saidi_h", "SAIDI", "h", 3, interval=True),
+    constraint=Column("gap_h", "gap", "h", 3, interval=True),
+    others=(
+        Column("worst_saidi_h", "worst storm", "h", 3),
+        Column("share_averted", "averted", percent=True),
+        Column("n_protected", "buried"),
+    ),
+    further=(
+        Column("spent", "spent", decimals=0),
+        Column("crews_sent", "crews\nsent"),
+        Column("unserved_customer_h", "customer-hours", decimals=0),
+        Column("storm_saidi_h", "storm alone", "h", 3),
+    ),
+    bound="oracle-hardening",
+    excess_key="regret",
+)
+
+DOMAIN = Domain(
+    env_id="Undergrounding-v0",
+    agents=AGENTS,
+    headline=HEADLINE,
+    default_learner="maskable-ppo",
+    extractor=f"{_HERE}.network:SeasonExtractor",
+    plan=f"{_HERE}.season_plan:plan_season",
+    plan_agent="tri-level",
+    options=("profile", "confidence_level", "cost_limit"),
+    small={"profile": "synthetic:4:0"},
+)

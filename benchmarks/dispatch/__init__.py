@@ -1,0 +1,1 @@
+"""Benchmarks of GeneratorDispatch-v0 and its plans."""

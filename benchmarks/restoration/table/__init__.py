@@ -1,0 +1,1 @@
+"""How do rules, planners and learners restore a city? The main table: rows, training, scores, statistics, page."""

@@ -1,0 +1,1 @@
+"""Benchmarks of Undergrounding-v0 and its plans."""

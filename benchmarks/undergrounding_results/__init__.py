@@ -1,1 +1,0 @@
-"""Parts of `undergrounding_table.py`: what one seed measures, and the tables and figures made of it."""

@@ -1,0 +1,65 @@
+"""The benchmark of learners on Undergrounding-v0: measured once, kept, and a table that says what it holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.kit.cells import Cells
+from benchmarks.undergrounding import env_speed, learners
+
+
+@pytest.mark.slow
+def test_table__is_made_of_kept_seeds_and_trained_once(
+    tmp_path: Path, docs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = docs / "results" / "tables" / "undergrounding-learners.md"
+    options = ["--profile", "synthetic:5:1", "--timesteps", "1024", "--seeds", "2", "--episodes", "8", "--jobs", "0"]
+    options += ["--tasks", "worst storm", "--agents", "maskable-ppo", "--runs-dir", str(tmp_path / "runs")]
+    options += ["--results", str(tmp_path / "results"), "--cells", str(tmp_path / "cells")]
+    assert learners.main([*options, "--docs", str(docs)]) == 0
+    files = [file for file in (tmp_path / "cells").rglob("*.json") if file.stem != "page"]
+    kept = {file: file.stat().st_mtime_ns for file in files}
+    assert len(kept) == 4 + 2
+    scores = {file.name: json.loads(file.read_text()) for file in kept}
+    planner = next(s for name, s in scores.items() if name.startswith("tri-level"))["result"]["episodes"]["saidi_h"]
+    for content in scores.values():
+        mine = content["result"]["episodes"]["saidi_h"]
+        assert all(a >= b * (1 - 1e-5) - 1e-5 for a, b in zip(mine, planner, strict=True))  # it is exact
+    text = page.read_text()
+    assert "| worst storm | tri-level |" in text
+    assert "| worst storm | maskable-ppo |" in text
+    first = capsys.readouterr().out
+    assert learners.main(options) == 0
+    assert capsys.readouterr().out == first
+    assert {file: file.stat().st_mtime_ns for file in files} == kept
+    page.unlink()
+    learners.write_pages(Cells(learners.BENCHMARK, tmp_path / "results", tmp_path / "none"), docs)
+    assert page.read_text() == text
+
+
+def test_names__that_are_unknown_are_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert learners.main(["--tasks", "none"]) == 2
+    assert "error: unknown 'none'; tasks: worst storm" in " ".join(capsys.readouterr().out.split())
+
+
+def test_speed__prints_a_ratio_of_each_pair(tmp_path: Path) -> None:
+    page = tmp_path / "environments" / "undergrounding.md"
+    page.parent.mkdir()
+    page.write_text("<!-- undergrounding_speed:begin -->\n<!-- undergrounding_speed:end -->\n")
+    options = [
+        "--profile",
+        "synthetic:5:1",
+        "--batch",
+        "4",
+        "--seconds",
+        "0.05",
+        "--rounds",
+        "1",
+        "--docs",
+        str(tmp_path),
+    ]
+    assert env_speed.main(options) == 0
+    assert len([line for line in page.read_text().splitlines() if line.startswith("|")]) == 2 + 6
