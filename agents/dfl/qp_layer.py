@@ -30,11 +30,13 @@ __all__ = [
     "solve_qp",
 ]
 
-STEP = 0.995  # share of the way to the nearest bound
+STEP = 0.995
+"""Share of the way to the nearest bound that a step goes: x, s, z and w must stay above 0."""
 SHIFT = 1e-9
 """Of the rows' matrix, in units of b over p: rows whose variables all sit at bounds keep small prices, and what the
 shift leaves of A x = b vanishes with the steps (Friedlander and Orban, 2012)."""
-KEEP_FROM = 15  # iterations from which the best iterate is kept, should later ones be worse
+KEEP_FROM = 15
+"""Iterations from which the best iterate is kept, should rounding make later ones worse."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +153,9 @@ class _Layer(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None, None]:
+        # Move the prices by dp: the optimality conditions stay met where D dx - A'dy = -dp and A dx = 0 (z and w are
+        # eliminated into D, as in `_Solver.step`). That system is symmetric, so the gradient of p is minus the v that
+        # solves it for g in place of -dp: D v = g - A'l with A v = 0, that is A D^-1 A' l = A D^-1 g.
         (d_inverse,) = ctx.saved_tensors
         constraints: Constraints = ctx.constraints
         solve = constraints.factor(d_inverse)
@@ -164,6 +169,14 @@ class _Layer(torch.autograd.Function):
 
 class _Solver:
     """State of the elements that still run, `[B', ...]`, and results `[B, ...]` of all.
+
+    With the slack s = u - x to the upper bound, the optimum is where (z and w are the prices of the two bounds)
+
+        A x = b,   p + r x - A'y - z + w = 0,   x z = 0,   s w = 0,   x, s, z, w >= 0.
+
+    An interior-point method keeps x, s, z, w above 0 and all products x z and s w about as large as their mean mu. It
+    lets mu fall to 0 and so decides upon no bound too early. Each iteration is two Newton steps on these equations,
+    with one factor (`step`).
 
     A variable without upper bound has s = 1 and w = 0 and no say in complementarity; one with u = 0 is left at 0.
     """
@@ -186,12 +199,18 @@ class _Solver:
         self.start()
 
     def start(self) -> None:
-        """A point inside the bounds, near the least squares solutions of both residuals."""
+        """A point inside the bounds, near the least squares solutions of both residuals.
+
+        Newton steps from a point close to a bound are short, so x starts well inside: at 0.1 to 0.9 of u where there is
+        one, else lifted until the least of an element is positive and not tiny beside the others. z and w likewise take
+        what the slope asks for, p + r x - A'y = z - w, plus a lift that keeps both positive.
+        """
         free = torch.ones_like(self.p)
         if self.fixed is not None:
             free.masked_fill_(self.fixed, 0.0)
         bounded = self.bounded
         middle = torch.where(bounded > 0, 0.5 * self.u, 0.0)
+        # least squares from the middle of the bounds; narrow variables have little room and so little weight
         weight = torch.where(bounded > 0, middle.square().clamp_max(1.0), free)
         solve = self.constraints.factor(weight)
         x = middle + solve(self.b - self.constraints.times(middle))[1]
@@ -202,7 +221,7 @@ class _Solver:
         if self.fixed is not None:
             self.x.masked_fill_(self.fixed, 0.0)
         slope = self.p + self.r * self.x
-        self.y, _ = solve(self.constraints.times(weight * slope))
+        self.y, _ = solve(self.constraints.times(weight * slope))  # prices of the rows that explain most of the slope
         d = (slope - self.constraints.transposed(self.y)) * free
         size = d.abs().sum(-1, keepdim=True) / free.sum(-1, keepdim=True).clamp_min(1.0)
         low = d.masked_fill(bounded > 0, 0.0).amin(-1, keepdim=True).clamp_max(0.0)
@@ -240,9 +259,9 @@ class _Solver:
             merit = torch.stack(residuals).amax(0)
             done = merit <= tolerance
             over = done | stuck if iteration < max_iterations else torch.ones_like(done)
-            save = ~(merit >= merit_of[where])
+            save = ~(merit >= merit_of[where])  # better than what is kept, or not a number
             if iteration < KEEP_FROM:
-                save &= over
+                save &= over  # of the early iterates only the last one of an element that has finished
             if bool(save.any()):
                 to = where[save]
                 merit_of[to] = merit[save]
@@ -304,32 +323,56 @@ class _Solver:
     def step(
         self, inverse_x: Tensor, inverse_s: Tensor, d_inverse: Tensor, primal: Tensor, slope: Tensor, mu: Tensor
     ) -> Tensor:
-        """One predictor-corrector step, in place; True `[B']` for elements that cannot move."""
+        """One predictor-corrector step, in place; True `[B']` for elements that cannot move.
+
+        Newton's equations for the products to become t (ds = -dx, since x + s = u always holds):
+
+            A dx = b - A x                                  (`primal`)
+            r dx - A'dy - dz + dw = -(p + r x - A'y - z + w)
+            z dx + x dz = t - x z - dx dz                   the last terms are of second order: 0 in the predictor,
+            w ds + s dw = t - s w - ds dw                   in the corrector what the predictor's step makes of them
+
+        The last two give dz = rise_x - z - z dx / x and dw = rise_s - w + w dx / s, with rise_x = (t - dx dz) / x and
+        rise_s = (t - ds dw) / s. Put into the second, with D = r + z / x + w / s,
+
+            D dx - A'dy = slope + rise_x - rise_s,          slope = A'y - p - r x,
+
+        and with the first A D^-1 A' dy = primal - A D^-1 (slope + rise_x - rise_s): one symmetric system in the rows.
+        All directions share its factor.
+
+        Args:
+            inverse_x, inverse_s, d_inverse: from `weights`.
+            primal, slope, mu: from `residuals`.
+        """
         solve = self.constraints.factor(d_inverse, self.shift)
 
-        def direction(h: Tensor) -> tuple[Tensor, Tensor]:  # D dx - A'dy = h, A dx = primal
+        def direction(h: Tensor) -> tuple[Tensor, Tensor]:  # dx, dy with D dx - A'dy = h and A dx = primal
             ahead = d_inverse * h
             dy, moves = solve(primal - self.constraints.times(ahead))
             return moves.add_(ahead), dy
 
-        # predictor: how much of mu a step straight to the optimum leaves
+        # Predictor: straight for t = 0, and no further than the nearest bound. With rise = 0,
+        # dz / z = -1 - dx / x and dw / w = -1 + dx / s, so dx alone tells how far each of x, z, s and w lets it go.
         dx, _ = direction(slope)
         of_x, of_s = dx * inverse_x, dx.mul_(inverse_s)  # dx / x, dx / s
         worst = torch.stack([-of_x.amin(-1), 1.0 + of_x.amax(-1), of_s.amax(-1), 1.0 - of_s.amin(-1)])
         worst = worst.amax(0).clamp_min(1.0)
-        length = worst.reciprocal()
+        length = worst.reciprocal()  # largest share of the step, at most 1, that keeps all four at least 0
         bend_x = torch.addcmul(of_x, of_x, of_x).mul_(self.z)  # -dx dz / x
-        bend_s = of_s.square().sub_(of_s).mul_(self.w)  # dx dw / s, as ds = -dx
+        bend_s = of_s.square().sub_(of_s).mul_(self.w)  # -ds dw / s
         bend = (_dot(self.x, bend_x) + _dot(self.s, bend_s)) / self.n_pairs
+        # A step of length a leaves (1 - a) mu, and a^2 times the mean of dx dz and ds dw. Where little is left the
+        # optimum is near and t may be ambitious; Mehrotra's rule is the cube of that share.
         left = ((1.0 - length) - length.square() * bend / mu).clamp(0.0, 1.0)
         target = (left**3 * mu).unsqueeze(-1)
-        # corrector, from the same factor
-        rise_x = (inverse_x * target).add_(bend_x)  # dz + z = rise_x - z dx / x
+        # Corrector: for that t, and with the second-order terms that the predictor left out.
+        rise_x = (inverse_x * target).add_(bend_x)
         rise_s = (inverse_s * target).add_(bend_s)
         dx, dy = direction(rise_x.sub(rise_s).add_(slope))
         of_x, of_s = dx * inverse_x, dx * inverse_s
         dz = rise_x.sub_(self.z).sub_(of_x * self.z)
         dw = rise_s.sub_(self.w).addcmul_(of_s, self.w)
+        # One length for x and y, z, w alike: with a quadratic term the second equation binds all of them together.
         worst = torch.stack([-of_x.amin(-1), of_s.amax(-1), self.ratio(dz, self.z, self.fixed)])
         worst = torch.maximum(worst.amax(0), self.ratio(dw, self.w, self.unbounded))
         length = (STEP / worst.clamp_min(1e-300)).clamp_max(1.0)

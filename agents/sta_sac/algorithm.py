@@ -121,7 +121,8 @@ class STASAC(OffPolicyAlgorithm):
             supported_action_spaces=(spaces.Discrete,),
             support_multi_env=True,
         )
-        self.settings = settings
+        # a teacher of one's own is not saved, and no file may say that another one taught
+        self.settings = settings if teacher is None else replace(settings, teacher="none")
         self.own_teacher = teacher
         self.shock = has_shock(self.env)
         self.policy_kwargs = {**settings.network, "update": self.shock, **self.policy_kwargs}

@@ -1,4 +1,9 @@
-"""Rewards and costs without the luck of repair durations: a control variate for the critics' targets."""
+"""Rewards and costs without the luck of repair durations: a control variate for returns and critics' targets.
+
+Most of what makes one episode's return differ from another's is not what was chosen but how long repairs took beside
+their forecasts. That part is known once the episode is over, its effect on rewards and costs is known in closed form,
+and its mean is zero; so it can be taken out of them, which leaves every expectation and far less variance.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +19,9 @@ from stormgym.envs.restoration.layout import COLUMN
 class Forecast(nn.Module):
     """Expected repair hours given the mean forecast: a + b * forecast, a in mean forecasts of the episode.
 
-    Forecasts are a little too far from each other (who picks the shortest first meets longer repairs than forecast), so
-    a and b are learnt from the repairs that are seen.
+    Forecasts are spread a little wider than what they forecast: the shortest ones are too short, the longest too long
+    (regression to the mean). A policy that prefers short repairs would see systematic bad luck in that, so a and b are
+    learnt from the repairs that are seen.
     """
 
     def __init__(self) -> None:
@@ -25,7 +31,8 @@ class Forecast(nn.Module):
     def surprise(self, batch: EpisodeBatch, scales: Scales, n_groups: int | None = None) -> Tensor:
         """By how many hours each repair took longer than expected, `[M, T]`; 0 at an episode's last step.
 
-        Read from the clock: what passed between two observations, less the travel and the expected repair.
+        Read from the clock: what passed between two observations, less the travel and the expected repair. After the
+        last step nothing is observed, so its repair counts as expected.
 
         Args:
             batch: episodes.
@@ -43,7 +50,7 @@ class Forecast(nn.Module):
         followed = torch.zeros_like(batch.valid)
         followed[:, :-1] = batch.valid[:, 1:]
         worked = batch.is_open.gather(-1, at).squeeze(-1)  # a wasted trip repairs nothing
-        seen = followed & worked
+        seen = followed & worked  # [M, T]
         took = (wait - travel) * seen
         expected = (self.line[0] * scales.hours + self.line[1] * point) * seen
         if n_groups is None:
@@ -55,7 +62,7 @@ class Forecast(nn.Module):
 def _others_ratio(took: Tensor, expected: Tensor, group: Tensor) -> Tensor:
     """Hours that a group's other repairs took over those expected `[M, T]`; 1 where there are none."""
 
-    def of_others(hours: Tensor) -> Tensor:
+    def of_others(hours: Tensor) -> Tensor:  # [M, T] sum over the group's repairs, less one's own
         total = torch.einsum("mt,mtg->mg", hours, group)
         return torch.einsum("mg,mtg->mt", total, group) - hours
 
@@ -66,11 +73,12 @@ def _others_ratio(took: Tensor, expected: Tensor, group: Tensor) -> Tensor:
 def without_luck(batch: EpisodeBatch, late: Tensor, scales: Scales, n_groups: int) -> tuple[Tensor, Tensor]:
     """Rewards and costs `[M, T]` (h) had each repair taken what was expected, with the same sums in expectation.
 
-    A repair that takes u hours longer takes u * open / N off the reward and adds u * |F_a - F_b| to the gap of each
-    pair of groups. Both factors are known before the repair begins, so where u has mean zero given what was known
-    (durations independent given their forecasts) adding these terms back leaves every expected return as it is and
-    takes out most of its variance. For the cost the pair that leads is taken; where the lead changes hands inside a
-    step some luck stays.
+    While a repair takes u hours longer than expected, every open region waits u longer: that takes u * open / N off the
+    reward, and adds u * |F_a - F_b| to the gap between groups a and b, of which shares F are restored. Both factors
+    are known before the repair begins. So where u has mean zero given what was known then (durations independent given
+    their forecasts), adding these terms back leaves every expected return as it is and takes out most of its variance.
+    The cost is the growth of the largest gap, so for it the pair that leads is taken; where the lead changes hands
+    inside a step some luck stays.
 
     Args:
         batch: episodes.
@@ -81,7 +89,7 @@ def without_luck(batch: EpisodeBatch, late: Tensor, scales: Scales, n_groups: in
     n_open = batch.is_open.sum(-1).to(late.dtype)
     shares, pair_gaps = split_groups(batch.crew, n_groups)
     pairs = torch.as_tensor(pair_matrix(n_groups), dtype=late.dtype, device=late.device)
-    ahead = (shares @ pairs).abs()  # [M, T, P]
+    ahead = (shares @ pairs).abs()  # [M, T, P] |F_a - F_b|
     leading = pair_gaps.argmax(-1, keepdim=True)
     rate = ahead.gather(-1, leading).squeeze(-1)
     return batch.rewards + late * n_open / scales.n_regions, batch.costs - late * rate

@@ -33,31 +33,36 @@ def is_undergrounding(space: spaces.Space[object]) -> bool:
 class SeasonInputs(NamedTuple):
     """Inputs without units for K regions and the stop, which is one more token."""
 
-    tokens: Tensor  # [B, K + 1, 14] what an episode does not change
-    moving: Tensor  # [B, K + 1, 4] what it does
-    overall: Tensor  # [B, 13] of all regions
-    is_open: Tensor  # [B, K + 1] bool
+    tokens: Tensor  # [B, K + 1, 14] of each region, the same throughout an episode
+    moving: Tensor  # [B, K + 1, 4] of each region, changes as lines are buried and money is spent
+    overall: Tensor  # [B, 13] of all regions together
+    is_open: Tensor  # [B, K + 1] bool, what can be chosen: affordable regions, and always the stop
 
 
 def season_inputs(observations: dict[str, Tensor]) -> SeasonInputs:
-    """Shares and ratios instead of customers, hours and money.
+    """Shares and ratios instead of customers, hours and money, so that one network fits any K, budget and population.
 
     Of each region: its share of what is expected to be lost, of its bounds, of customers; the forecast's place in its
     bounds; cost beside the budget; loss for the money; weather; group. What changes: buried or not, affordable or not,
     cost beside what is left, loss still exposed. Of all: money left, crews, how tight the total is, what is exposed,
     the limit, and how the groups stand.
+
+    Args:
+        observations: of Undergrounding-v0, with a leading axis B; regional entries are `[B, K]`, `state` `[B, 8]`,
+            `action_mask` `[B, K + 1]`.
     """
     o = observations
-    state, people = o["state"], o["population"]
+    state, people = o["state"], o["population"]  # [B, 8], [B, K]
 
     def of_state(name: str) -> Tensor:
         return state[:, _AT[name], None]
 
-    bare = 1.0 - o["protected"]
+    bare = 1.0 - o["protected"]  # [B, K] 1 where lines are above ground, which a storm can hit
+    # The forecast is hours without power for each customer; times customers it is what a plan can avert.
     mean, low, high = (people * o[name] for name in ("mean", "lower", "upper"))  # [B, K] customer-hours
-    total = mean.sum(1, keepdim=True).clamp_min(1e-6)
+    total = mean.sum(1, keepdim=True).clamp_min(1e-6)  # [B, 1] all there is to be lost: the unit of what follows
     share = mean / total
-    worth = share / o["protect_cost"].clamp_min(1e-6) * of_state("budget")
+    worth = share / o["protect_cost"].clamp_min(1e-6) * of_state("budget")  # loss averted for the whole budget
     weather = torch.stack(
         [
             (o[name] - centre) / width
@@ -71,12 +76,12 @@ def season_inputs(observations: dict[str, Tensor]) -> SeasonInputs:
     tokens = torch.cat(
         [
             torch.stack(
-                [
+                [  # factors bring each to about 1; caps hold where a bound or a price is next to nothing
                     3.0 * share,
                     3.0 * low / total,
                     2.0 * (high / total).clamp_max(10.0),
                     3.0 * people / people.sum(1, keepdim=True),
-                    o["mean"] / o["upper"].clamp_min(1e-6),
+                    o["mean"] / o["upper"].clamp_min(1e-6),  # near 1: the forecast is sure, near 0: it may be far worse
                     o["protect_cost"] / of_state("budget").clamp_min(1e-6),
                     worth.clamp_max(10.0),
                     torch.zeros_like(share),  # 1 in the token of the stop
@@ -89,7 +94,7 @@ def season_inputs(observations: dict[str, Tensor]) -> SeasonInputs:
         dim=-1,
     )
     left = of_state("budget_left")
-    affordable = o["action_mask"][:, :-1].to(mean.dtype)
+    affordable = o["action_mask"][:, :-1].to(mean.dtype)  # [B, K]; the last choice is to stop
     moving = torch.stack(
         [
             o["protected"],
@@ -99,25 +104,27 @@ def season_inputs(observations: dict[str, Tensor]) -> SeasonInputs:
         ],
         dim=-1,
     )
+    # How the groups stand, as the cost counts it: mean hours of each group's regions, were the storm as forecast now.
     exposed = o["mean"] * bare  # [B, K] h
     size = group.sum(1).clamp_min(1.0)
     of_group = torch.einsum("bkg,bk->bg", group, exposed) / size  # [B, G] h of a region of each group
     limit = of_state("cost_limit").clamp_min(1e-6)
-    largest = (mean * bare).topk(2, dim=1).values / total
+    largest = (mean * bare).topk(2, dim=1).values / total  # [B, 2] whether one region stands out
     overall = torch.cat(
         [
             left / of_state("budget").clamp_min(1e-6),
             of_state("n_crews") / mean.shape[1],
+            # 1: all regions may be at their worst together; small: a storm that is bad here is mild elsewhere
             (of_state("total_upper") / o["upper"].sum(1, keepdim=True).clamp_min(1e-6)).clamp_max(5.0),
             (mean * bare).sum(1, keepdim=True) / total,
             o["mean"].mean(1, keepdim=True) / limit,
             largest,
             of_group / limit,
-            of_group / of_group.mean(1, keepdim=True).clamp_min(1e-6) - 1.0,
+            of_group / of_group.mean(1, keepdim=True).clamp_min(1e-6) - 1.0,  # ahead (-) of or behind (+) the others
         ],
         dim=-1,
     )
-    stop = torch.zeros_like(tokens[:, :1])
+    stop = torch.zeros_like(tokens[:, :1])  # one more token, so that stopping is scored like any region
     stop[..., 7] = 1.0
     return SeasonInputs(
         tokens=torch.cat([tokens, stop], dim=1),
@@ -157,6 +164,7 @@ class SeasonExtractor(BaseFeaturesExtractor):
         """Observations -> `[B, (K + 1) * D + D]`."""
         x = season_inputs(observations)
         if self.attention:
+            # one state is an "episode" of one step to the network; the columns of another environment stay 0
             unused = x.moving.new_zeros(*x.moving.shape[:2], N_WAY + N_BALANCE + N_UPDATE - _N_MOVING)
             h = torch.relu(
                 self.net(

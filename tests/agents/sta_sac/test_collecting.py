@@ -1,0 +1,32 @@
+"""Who acts in which environment, and which episodes count for the dual step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stormgym.envs.restoration.layout import COLUMN
+
+CITY = "synthetic:7:1"
+
+
+def test_collection__rows_of_a_scenario_meet_one_storm_and_greedy_rows_their_own(make: Any) -> None:
+    model = make(n_envs=8, n_rollouts=3)
+    model.learn(56)
+    rows, buffer = model.collector.rows, model.replay_buffer
+    assert rows is not None
+    assert rows.scenario.tolist() == [0, 0, 0, 1, 1, 1, -1, -1]
+    seen = buffer.episodes(buffer.round).regions[..., COLUMN["point_h"]].numpy()
+    same = [[np.array_equal(a, b) for a in seen] for b in seen]
+    number = np.where(rows.scenario < 0, 10 + np.arange(8), rows.scenario)
+    np.testing.assert_array_equal(same, number[:, None] == number)
+    behaviour = buffer.episodes(buffer.round).behaviour.numpy()
+    np.testing.assert_array_equal((behaviour == 1.0).all(axis=1), rows.greedy)
+
+
+def test_dual_step__uses_greedy_episodes_only(make: Any) -> None:
+    model = make(n_envs=4, greedy_share=0.5)
+    np.testing.assert_array_equal(model.collector.greedy, [False, False, True, True])
+    model = make(n_envs=1, greedy_share=0.5)
+    assert not model.collector.greedy.any()
