@@ -7,10 +7,12 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from rich.console import Console
 
+import stormgym  # noqa: F401  (registers the ids)
 from stormgym.agents.attention_pg.settings import AttentionPGSettings
 from stormgym.agents.learners.settings import (
     DQNSettings,
@@ -136,5 +138,17 @@ def mid_episode() -> Callable[..., tuple[StormVecEnv, dict[str, np.ndarray[Any, 
             masks = venv.action_masks()
             obs, *_ = venv.step((rng.random(masks.shape) * masks).argmax(axis=1))
         return venv, obs
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def vector_env() -> Callable[..., Any]:
+    """Makes a native vector environment of Restoration-v0, without a fit unless `predictor` is given."""
+
+    def make(num_envs: int, **kwargs: Any) -> Any:
+        return gym.make_vec(
+            "Restoration-v0", num_envs, vectorization_mode="vector_entry_point", **{"predictor": "none", **kwargs}
+        )
 
     return make

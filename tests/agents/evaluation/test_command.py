@@ -1,6 +1,5 @@
-"""The command line `evaluate.py`: wrong names, files, the plan, and a whole evaluation on a small city."""
+"""The command line `evaluate.py`: wrong names, files, and a whole evaluation on a small city."""
 
-import csv
 import json
 import re
 import subprocess
@@ -9,11 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from stormgym.agents.evaluation.options import check_env_id, check_env_kwargs, limit_of, options_of
-from stormgym.agents.lineup import resolve_agents
-from stormgym.agents.registry import known_agents
-from stormgym.envs.data import resolve_city
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = ("--city", "synthetic:6:0", "--predictor", "point")
@@ -150,69 +144,6 @@ def test_command__unknown_sort_key_still_shows_the_table(
     assert "mean outage h" in out
 
 
-def test_plan__of_a_folder_with_open_jobs(
-    evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    city = resolve_city("synthetic:9:1")
-    city.save(tmp_path / "city")
-    rows = [f"{city.region_ids[i]},{1 + i % 3},0" for i in range(city.n_regions) if i != 4]
-    (tmp_path / "city" / "jobs.csv").write_text("region,damage_class,night_shift\n" + "\n".join(rows) + "\n")
-    out = tmp_path / "plan.csv"
-    arguments = ["--plan", "--city", str(tmp_path / "city"), "--agents", "nearest", "--csv", str(out)]
-    assert evaluate_main([*arguments, "--start", "2026-09-27 06:00"]) == 0
-    shown = capsys.readouterr().out
-    assert "Plan of nearest for" in shown
-    assert "8 open jobs of" in shown
-    with out.open() as file:
-        plan = list(csv.DictReader(file))
-    assert len(plan) == 8
-    assert city.region_ids[4] not in {row["region"] for row in plan}
-    hours = [float(row["expected_restoration_h"]) for row in plan]
-    assert hours == sorted(hours)
-
-
-def test_lineup__defaults_to_all_that_need_no_training_and_labels_runs(tmp_path: Path) -> None:
-    default = resolve_agents(None, "Restoration-v0")
-    known = known_agents("Restoration-v0", trainable=False)
-    assert tuple(default) == tuple(name for name in known if name != "equity-replanner")  # it is for shocks
-    assert {"random", "equity-planner", "clairvoyant"} <= set(default)
-    assert not any(e.learned for e in default.values())
-    run = tmp_path / "sta-sac" / "0-20260101-000000"
-    run.mkdir(parents=True)
-    named = resolve_agents(f"nearest, {run}, ours={run}", "Restoration-v0")
-    assert list(named) == ["nearest", "sta-sac/0-20260101-000000", "ours"]
-    assert named["ours"].learned
-
-
-def test_options__only_what_was_given_reaches_the_environment() -> None:
-    assert options_of()().env_kwargs() == {}
-    options = options_of()(city="default", shock="group", option=("shock_log_sd=0.5", "on_invalid=raise"))
-    assert options.env_kwargs() == {
-        "city": "default",
-        "shock": "group",
-        "shock_log_sd": 0.5,
-        "on_invalid": "raise",
-    }
-    check_env_kwargs("Restoration-v0", options.env_kwargs())
-    with pytest.raises(ValueError, match="argument 'city' is given twice"):
-        options_of()(city="default", option=("city=x",)).env_kwargs()
-    assert check_env_id("stormgym:Restoration-v0") == "Restoration-v0"
-
-
-def test_limit__is_a_number_or_a_range() -> None:
-    assert [limit_of(text) for text in ("8", "2.5", "1e1")] == [8.0, 2.5, 10.0]
-    assert [limit_of(text) for text in ("4-20", "4,20", " 4.5 - 2e1 ", "1e-1-3")] == [
-        (4.0, 20.0),
-        (4.0, 20.0),
-        (4.5, 20.0),
-        (0.1, 3.0),
-    ]
-    assert options_of()(cost_limit="4-20").env_kwargs() == {"cost_limit": (4.0, 20.0)}
-    for text in ("much", "4-", "4-20-30", "4 20", ""):
-        with pytest.raises(ValueError, match=r"--cost-limit must be a number \(8\) or a range \(4-20\); got"):
-            limit_of(text)
-
-
 def test_evaluation__under_a_range_of_limits_judges_episodes_by_their_own(
     evaluate_main: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -264,18 +195,3 @@ def test_evaluation__a_folder_that_cannot_be_written_is_found_before_play(
     err = capsys.readouterr().err
     assert "/proc" in err
     assert "episodes (" not in err  # nobody played
-
-
-def test_plan__a_trained_agent_says_which_group_has_no_open_job(
-    evaluate_main: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    city = resolve_city("synthetic:9:0")
-    city.save(tmp_path / "city")
-    some = [region for region, group in zip(city.region_ids, city.group, strict=True) if group < 2]
-    jobs = tmp_path / "jobs.csv"
-    jobs.write_text("region,damage_class,night_shift\n" + "".join(f"{region},1,0\n" for region in some))
-    arguments = ["--plan", "--city", str(tmp_path / "city"), "--jobs", str(jobs), "--agents"]
-    assert evaluate_main([*arguments, "sta-sac:default"]) == 2
-    message = f"when no job is open in group {city.group_names[2]}; plan with equity-planner"
-    assert message in capsys.readouterr().err
-    assert evaluate_main([*arguments, "equity-planner"]) == 0

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.policy import BasePolicy, Entrant
-from stormgym.envs.making import episode_seeds, make_batch
+from stormgym.envs.making import episode_seeds
 
 TOY = "StormgymEvaluationToy-v0"
 
@@ -66,13 +66,6 @@ def _toy() -> Iterator[None]:
     gym.register(TOY, entry_point=Toy)
     yield
     del gym.registry[TOY]
-
-
-def test_seeds__depend_on_seed_and_index_alone() -> None:
-    assert episode_seeds(3, 50)[:7] == episode_seeds(3, 7)
-    assert set(episode_seeds(3, 50)).isdisjoint(episode_seeds(4, 50))
-    assert len(set(episode_seeds(0, 5000))) == 5000
-    assert all(float(s) == s and s < 2**53 for s in episode_seeds(0, 100))
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 4, 64])
@@ -142,22 +135,6 @@ def test_evaluate__errors_say_what_is_missing() -> None:
         evaluate(TOY, {"a": Constant()}, env_kwargs={"cost_key": "price"})
     with pytest.raises(KeyError, match="must put 'metrics' into info when an episode ends"):
         evaluate(TOY, {"a": Constant()}, env_kwargs={"with_metrics": False})
-
-
-def test_make_batch__takes_the_native_form_and_refuses_another_autoreset() -> None:
-    with pytest.raises(ValueError, match="evaluation needs autoreset_mode NEXT_STEP"):
-        make_batch(
-            "Restoration-v0",
-            2,
-            {
-                "city": "synthetic:6:0",
-                "predictor": "none",
-                "autoreset_mode": gym.vector.AutoresetMode.SAME_STEP,
-            },
-        )
-    env = make_batch("Restoration-v0", 2, {"city": "synthetic:6:0", "predictor": "none"})
-    assert type(env.unwrapped).__name__ == "RestorationVectorEnv"
-    env.close()
 
 
 class NearestOpen(BasePolicy):

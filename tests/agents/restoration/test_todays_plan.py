@@ -1,4 +1,6 @@
-"""A plan for today: jobs, forecasts, expected times and their intervals, on a small synthetic city."""
+"""A plan for today: expected times and their intervals, its table and file, and `evaluate.py --plan`."""
+
+from __future__ import annotations
 
 import csv
 from collections.abc import Callable
@@ -12,11 +14,15 @@ import pytest
 from numpy.testing import assert_allclose
 from rich.console import Console
 
+import stormgym  # noqa: F401
 from stormgym.agents.policy import BasePolicy, Entrant
+from stormgym.agents.pretrained import known_pretrained
 from stormgym.agents.restoration.todays_jobs import forecast_jobs, sub_city, todays_jobs
 from stormgym.agents.restoration.todays_plan import CSV_COLUMNS, make_plan, render_plan, write_plan_csv
 from stormgym.agents.terminal import WIDTH
 from stormgym.envs.data import City, resolve_city
+
+ANY = next(iter(known_pretrained()), "")
 
 
 class FixedOrder(BasePolicy):
@@ -32,90 +38,6 @@ class FixedOrder(BasePolicy):
 
 def fixed(order: Any) -> Entrant:
     return Entrant(lambda env: FixedOrder(order))
-
-
-@pytest.fixture(scope="module")
-def city() -> City:
-    return resolve_city("synthetic:9:1")
-
-
-def write_jobs(file: Path, rows: list[dict[str, Any]]) -> Path:
-    with file.open("w", newline="") as out:
-        writer = csv.DictWriter(out, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return file
-
-
-@pytest.fixture
-def jobs_file(city: City, tmp_path: Path) -> Callable[..., Path]:
-    def write(regions: list[str], drop: str | None = None, **extra: Any) -> Path:
-        varying = {"damage_class": 2, "night_shift": 1, **extra}
-        varying.pop(drop or "", None)
-        return write_jobs(tmp_path / "open.csv", [{"region": r, **varying} for r in regions])
-
-    return write
-
-
-def test_jobs__without_a_file_are_the_most_recent_records(city: City) -> None:
-    jobs = todays_jobs(city)
-    log = city.log
-    for i in range(city.n_regions):
-        mine = np.flatnonzero(log.region == i)
-        last = mine[-1] if log.time is None else mine[np.argmax(log.time[mine])]
-        assert_allclose(jobs.features[i], log.features[last])
-    assert "most recent record of every region stands in" in jobs.source
-
-
-def test_jobs__file_names_open_regions_and_region_features_may_be_left_out(
-    city: City, jobs_file: Callable[..., Path]
-) -> None:
-    ids = [city.region_ids[i] for i in (5, 2)]
-    jobs = todays_jobs(city, jobs_file(ids, crew_note="x"))
-    assert jobs.region.tolist() == [2, 5]  # the city's order
-    log = city.log
-    for row, region in enumerate(jobs.region):
-        one = log.features[log.region == region][0]
-        for f, name in enumerate(log.feature_names):
-            expected = {"damage_class": 2.0, "night_shift": 1.0}.get(name, one[f])
-            assert jobs.features[row, f] == expected
-    assert jobs.source.startswith("2 open jobs of ")
-    assert "crew_note" in jobs.source
-
-
-def test_jobs__folder_of_the_city_is_searched(city: City, tmp_path: Path) -> None:
-    city.save(tmp_path)
-    assert "stands in" in todays_jobs(city, folder=tmp_path).source
-    write_jobs(tmp_path / "jobs.csv", [{"region": city.region_ids[3], "damage_class": 1, "night_shift": 0}])
-    assert todays_jobs(city, folder=tmp_path).region.tolist() == [3]
-
-
-def test_jobs__errors_name_column_and_region(city: City, jobs_file: Callable[..., Path], tmp_path: Path) -> None:
-    first = city.region_ids[0]
-    with pytest.raises(ValueError, match="column 'damage_class' is missing; it differs between the jobs of a region"):
-        todays_jobs(city, jobs_file([first], drop="damage_class"))
-    with pytest.raises(ValueError, match="line 2, column 'region': the region is not one of the city; got 'nowhere'"):
-        todays_jobs(city, jobs_file(["nowhere"]))
-    with pytest.raises(ValueError, match="each region needs an id of its own"):
-        todays_jobs(city, jobs_file([first, first]))
-    with pytest.raises(ValueError, match="no such file"):
-        todays_jobs(city, tmp_path / "absent.csv")
-
-
-@pytest.mark.parametrize("predictor", ["ecqr", "cqr", "cp", "point", "none"])
-def test_forecast__interval_holds_order_and_quantiles_average_to_the_mean(city: City, predictor: str) -> None:
-    forecast = forecast_jobs(city, todays_jobs(city), predictor=predictor)
-    assert (forecast.lower_h <= forecast.upper_h).all()
-    assert (forecast.lower_h >= 0).all()
-    assert (forecast.point_h > 0).all()
-    assert_allclose(forecast.quantile_h.mean(axis=1), forecast.point_h)
-    if predictor in ("point", "none"):
-        assert_allclose(forecast.lower_h, forecast.upper_h)
-
-
-def test_forecast__unknown_predictor_lists_the_known(city: City) -> None:
-    with pytest.raises(ValueError, match="predictor must be one of ecqr, cqr, cp, point, none; got 'oracle'"):
-        forecast_jobs(city, todays_jobs(city), predictor="oracle")
 
 
 def test_plan__times_add_up_from_travel_and_forecast(city: City) -> None:
@@ -220,3 +142,49 @@ def test_csv__holds_every_stop_in_order(city: City, tmp_path: Path) -> None:
     rows = list(csv.DictReader(write_plan_csv(timed, tmp_path / "plan.csv").open()))
     begun = datetime.fromisoformat(rows[0]["expected_restoration"]) - datetime(2026, 9, 27, 6, 0)
     assert_allclose(begun.total_seconds() / 3600, plan.stops[0].expected_h, atol=1 / 60)
+
+
+def test_plan__of_a_folder_with_open_jobs(
+    evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    city = resolve_city("synthetic:9:1")
+    city.save(tmp_path / "city")
+    rows = [f"{city.region_ids[i]},{1 + i % 3},0" for i in range(city.n_regions) if i != 4]
+    (tmp_path / "city" / "jobs.csv").write_text("region,damage_class,night_shift\n" + "\n".join(rows) + "\n")
+    out = tmp_path / "plan.csv"
+    arguments = ["--plan", "--city", str(tmp_path / "city"), "--agents", "nearest", "--csv", str(out)]
+    assert evaluate_main([*arguments, "--start", "2026-09-27 06:00"]) == 0
+    shown = capsys.readouterr().out
+    assert "Plan of nearest for" in shown
+    assert "8 open jobs of" in shown
+    with out.open() as file:
+        plan = list(csv.DictReader(file))
+    assert len(plan) == 8
+    assert city.region_ids[4] not in {row["region"] for row in plan}
+    hours = [float(row["expected_restoration_h"]) for row in plan]
+    assert hours == sorted(hours)
+
+
+def test_plan__a_trained_agent_says_which_group_has_no_open_job(
+    evaluate_main: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    city = resolve_city("synthetic:9:0")
+    city.save(tmp_path / "city")
+    some = [region for region, group in zip(city.region_ids, city.group, strict=True) if group < 2]
+    jobs = tmp_path / "jobs.csv"
+    jobs.write_text("region,damage_class,night_shift\n" + "".join(f"{region},1,0\n" for region in some))
+    arguments = ["--plan", "--city", str(tmp_path / "city"), "--jobs", str(jobs), "--agents"]
+    assert evaluate_main([*arguments, "sta-sac:default"]) == 2
+    message = f"when no job is open in group {city.group_names[2]}; plan with equity-planner"
+    assert message in capsys.readouterr().err
+    assert evaluate_main([*arguments, "equity-planner"]) == 0
+
+
+def test_command__plans_with_it(
+    evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    csv = tmp_path / "plan.csv"
+    words = ["--plan", "--city", "synthetic:9:1", "--predictor", "cqr", "--agents", ANY, "--csv", str(csv)]
+    assert evaluate_main(words) == 0
+    assert f"Plan of {ANY} for" in capsys.readouterr().out
+    assert len(csv.read_text().splitlines()) == 10

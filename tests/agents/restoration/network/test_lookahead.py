@@ -17,12 +17,11 @@ from stormgym.agents.attention.networks import SHAPES, EpisodeNet, PaperNet
 from stormgym.agents.attention_pg.learner import attention_pg
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.learners.base import Learner
-from stormgym.agents.lineup import make_policy, resolve_agents, split_lookahead
+from stormgym.agents.lineup import make_policy, resolve_agents
 from stormgym.agents.pretrained import load_pretrained
 from stormgym.agents.restoration.domain import DOMAIN
 from stormgym.agents.restoration.network.features import N_STATIC, EpisodeFeatures, n_crew_features
 from stormgym.agents.restoration.network.lookahead import LookaheadPolicy, look_ahead
-from stormgym.agents.restoration.outlook import Outlook
 from stormgym.agents.restoration.search.expected_gap import expected_gap
 from stormgym.agents.restoration.situation import parts
 from stormgym.agents.sta_sac.learner import sta_sac, sta_sac_paper
@@ -163,30 +162,6 @@ def test_narrow__scores_the_open_regions_as_the_whole_does(shape: str) -> None:
         assert_allclose(part[:, state].numpy(), whole.numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_outlook__corrects_forecasts_by_the_repairs_seen() -> None:
-    env = RestorationVectorEnv(64, city="synthetic:20:5", shock="group", shock_log_sd=0.7)
-    outlook = Outlook(env.core.city, env, n_scenarios=32)
-    obs, _ = env.reset(seed=0)
-    group = env.core.city.group
-    true = np.log(env.core.process.duration_h / obs["point_h"])
-    for region in range(12):
-        obs, *_ = env.step(np.full(64, region))
-    (part,) = parts(obs, env.core.city, np.arange(64))
-    factor, hours = outlook.after(obs, part, 64)
-    # the averages are those of the corrected forecasts, but for how scenarios of jobs and shocks meet
-    assert_allclose(hours.mean(axis=1), part.local(part.point_h * factor), rtol=0.1)
-    left = np.stack([true[:, (np.arange(20) >= 12) & (group == g)].mean(axis=1) for g in range(3)])
-    learnt = np.log(np.stack([factor[:, np.flatnonzero(group == g)[0]] for g in range(3)]))
-    assert np.corrcoef(left.ravel(), learnt.ravel())[0, 1] > 0.5
-    calm = RestorationVectorEnv(64, city="synthetic:20:5")
-    obs, _ = calm.reset(seed=0)
-    (part,) = parts(obs, calm.core.city, np.arange(64))
-    plain = Outlook(calm.core.city, calm, n_scenarios=32)
-    factor, hours = plain.after(obs, part, 64)
-    assert (factor == 1.0).all()
-    assert_array_equal(hours, plain.before(part, 64))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("shock", ["none", "group"])
 def test_looking_ahead__is_worth_hours_on_storms_nobody_trained_on(shock: str) -> None:
@@ -231,26 +206,6 @@ def test_new_episode__is_looked_at_though_nobody_said_that_it_begins() -> None:
     _, unsaid = policy.predict(wide, planned, np.zeros(3, dtype=bool))
     assert_array_equal(unsaid, policy.predict(obs)[1])
     assert (unsaid != planned).any()
-
-
-@pytest.mark.parametrize(
-    ("name", "parts_of_it"),
-    [
-        ("sta-sac:default", ("sta-sac:default", 0)),
-        ("runs/a@b@32", ("runs/a@b", 32)),
-        ("/home/me@uni/run", ("/home/me@uni/run", 0)),
-    ],
-)
-def test_name__is_taken_apart(name: str, parts_of_it: tuple[str, int]) -> None:
-    assert split_lookahead(name) == parts_of_it
-
-
-@pytest.mark.parametrize("orders", ["0", "", "-3", "many", "1.5"])
-def test_name__with_a_wrong_number_is_an_error(orders: str) -> None:
-    with pytest.raises(ValueError, match="after @ comes the number of orders"):
-        resolve_agents([f"{AGENT}@{orders}"], "Restoration-v0")
-    with pytest.raises(ValueError, match="names no agent before @"):
-        resolve_agents(["@4"], "Restoration-v0")
 
 
 def test_looking_ahead__is_for_networks_that_score_regions() -> None:

@@ -1,5 +1,6 @@
-"""Orders and the local search over them: values, optima by brute force, invariances, and messages."""
+"""The local search over orders: optima by brute force, invariances, and messages."""
 
+from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -9,30 +10,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from stormgym.agents.restoration.planners import city_order, mean_repair_h
-from stormgym.agents.restoration.search.annealing import Annealing
 from stormgym.agents.restoration.search.local_search import CHUNK, plan_orders, search_orders
 from stormgym.agents.restoration.search.orders import OrderProblem
-from stormgym.envs import equity
 from stormgym.envs.data import City
-
-
-def instances(n_rows: int, n: int, n_groups: int, seed: int, *, midway: bool = False) -> dict[str, Any]:
-    """Random arguments of `plan_orders`; midway: with regions restored before, and another map in each row."""
-    rng = np.random.default_rng(seed)
-    points = rng.uniform(0, 10, (n_rows if midway else 1, n + 1, 2))
-    travel = np.linalg.norm(points[:, :, None] - points[:, None], axis=-1) / 30
-    group = rng.permutation(np.concatenate([np.arange(n_groups), rng.integers(0, n_groups, n - n_groups)]))
-    arguments = {
-        "travel_h": travel if midway else travel[0],
-        "repair_h": rng.lognormal(0.3, 0.6, (n_rows, n)),
-        "group": group,
-    }
-    if midway:
-        n_pairs = n_groups * (n_groups - 1) // 2
-        arguments["group_size"] = np.bincount(group) + 3
-        arguments["ahead"] = rng.uniform(-0.3, 0.3, (n_rows, n_pairs))
-        arguments["accrued_h"] = rng.uniform(0, 1, (n_rows, n_pairs))
-    return arguments
 
 
 def every_order(arguments: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +32,9 @@ SIZES = [(1, 1, False), (2, 2, False), (5, 3, True), (7, 3, False), (7, 2, True)
 
 
 @pytest.mark.parametrize(("n", "n_groups", "midway"), SIZES)
-def test_search__finds_the_brute_force_optimum(n: int, n_groups: int, midway: bool) -> None:
+def test_search__finds_the_brute_force_optimum(
+    n: int, n_groups: int, midway: bool, instances: Callable[..., dict[str, Any]]
+) -> None:
     arguments = instances(24, n, n_groups, 11, midway=midway)
     mean, gap = every_order(arguments)
     plan = plan_orders(**arguments)
@@ -67,40 +49,7 @@ def test_search__finds_the_brute_force_optimum(n: int, n_groups: int, midway: bo
     assert_allclose(fair.mean_h[possible], best[possible], rtol=1e-12)
 
 
-def test_values__agree_with_the_equity_module() -> None:
-    arguments = instances(5, 9, 3, 2)
-    problem = OrderProblem.of(**arguments)
-    order = np.random.default_rng(0).permuted(np.tile(np.arange(9), (5, 1)), axis=1)
-    times = np.empty((5, 9))
-    for row in range(5):
-        here, clock = 9, 0.0
-        for region in order[row]:
-            clock += arguments["travel_h"][here, region] + arguments["repair_h"][row, region]
-            times[row, region], here = clock, region
-    assert_allclose(problem.mean_outage(order), times.mean(axis=1), rtol=1e-12)
-    assert_allclose(problem.pair_gaps(order), equity.pairwise_w1(times, arguments["group"]), rtol=1e-12)
-    assert_allclose(problem.gap(order), equity.gap(times, arguments["group"]), rtol=1e-12)
-
-
-@pytest.mark.parametrize("midway", [False, True])
-@pytest.mark.parametrize("length", [1, 2, 5])
-@pytest.mark.parametrize("reverse", [False, True])
-def test_moves__are_valued_as_the_orders_they_lead_to(midway: bool, length: int, reverse: bool) -> None:
-    n, n_rows, first = 11, 3, np.array([0, 3, 6])
-    problem = OrderProblem.of(**instances(n_rows, n, 3, 5, midway=midway))
-    search = Annealing(problem, np.arange(n_rows), np.full(n_rows, 1.0), problem.greedy_order())
-    search._value_order()
-    moves = search._moves(first, length, reverse=reverse)
-    mean, gap = search._mean_outage(moves), search._gap(moves)
-    for k in range(n - length + 1):
-        for j in range(first.size):
-            order = search._moved(moves, np.full(n_rows, k * first.size + j)).T
-            assert_array_equal(np.sort(order), np.tile(np.arange(n), (n_rows, 1)))
-            assert_allclose(mean[k, j], problem.mean_outage(order), rtol=1e-5)
-            assert_allclose(gap[k, j], problem.gap(order), rtol=1e-5)
-
-
-def test_plan__of_an_episode_does_not_depend_on_the_others() -> None:
+def test_plan__of_an_episode_does_not_depend_on_the_others(instances: Callable[..., dict[str, Any]]) -> None:
     arguments = instances(CHUNK + 6, 23, 3, 7)
     plan = plan_orders(**arguments, gap_limit=3.0, iterations=60)
     for rows in (slice(0, 1), slice(CHUNK - 1, CHUNK + 3), slice(2, 40)):
@@ -108,7 +57,7 @@ def test_plan__of_an_episode_does_not_depend_on_the_others() -> None:
         assert_array_equal(plan_orders(**some, gap_limit=3.0, iterations=60).order, plan.order[rows])
 
 
-def test_plan__follows_regions_when_they_are_renumbered() -> None:
+def test_plan__follows_regions_when_they_are_renumbered(instances: Callable[..., dict[str, Any]]) -> None:
     arguments = instances(4, 23, 3, 8)
     plan = plan_orders(**arguments, gap_limit=3.0, iterations=60)
     old = np.random.default_rng(0).permutation(23)  # new number -> old number
@@ -121,7 +70,7 @@ def test_plan__follows_regions_when_they_are_renumbered() -> None:
     assert_array_equal(old[plan_orders(**renumbered, gap_limit=3.0, iterations=60).order], plan.order)
 
 
-def test_plan__does_not_depend_on_the_unit_of_time() -> None:
+def test_plan__does_not_depend_on_the_unit_of_time(instances: Callable[..., dict[str, Any]]) -> None:
     arguments = instances(4, 23, 3, 9)
     plan = plan_orders(**arguments, gap_limit=3.0, iterations=60)
     finer = {**arguments, "travel_h": 64 * arguments["travel_h"], "repair_h": 64 * arguments["repair_h"]}
@@ -130,34 +79,7 @@ def test_plan__does_not_depend_on_the_unit_of_time() -> None:
     assert_allclose(other.bound_h, 64 * plan.bound_h)
 
 
-def test_plan__from_the_middle_counts_what_came_before() -> None:
-    arguments = instances(3, 10, 3, 10)
-    whole = OrderProblem.of(**arguments)
-    order = whole.greedy_order()
-    ahead, accrued = np.zeros((3, 3)), np.zeros((3, 3))
-    size, pairs = np.bincount(arguments["group"]), equity.pair_matrix(3)
-    for row in range(3):
-        here = 10
-        for region in order[row, :4]:
-            hours = arguments["travel_h"][here, region] + arguments["repair_h"][row, region]
-            accrued[row] += np.abs(ahead[row]) * hours
-            ahead[row] += (np.eye(3)[arguments["group"][region]] / size) @ pairs
-            here = region
-        left = np.sort(order[row, 4:])
-        nodes = np.append(left, here)
-        rest = OrderProblem.of(
-            arguments["travel_h"][np.ix_(nodes, nodes)],
-            arguments["repair_h"][row, left],
-            arguments["group"][left],
-            group_size=size,
-            ahead=ahead[row],
-            accrued_h=accrued[row],
-        )
-        local = np.searchsorted(left, order[row, 4:])[None]
-        assert_allclose(rest.gap(local)[0], whole.gap(order)[row], rtol=1e-12)
-
-
-def test_plan__says_when_no_order_keeps_the_limit() -> None:
+def test_plan__says_when_no_order_keeps_the_limit(instances: Callable[..., dict[str, Any]]) -> None:
     arguments = instances(3, 8, 2, 3)
     plan = plan_orders(**arguments, gap_limit=0.0, iterations=50)
     assert (plan.status == "over limit").all()
@@ -166,7 +88,7 @@ def test_plan__says_when_no_order_keeps_the_limit() -> None:
     assert (single.status == "within limit").all()
 
 
-def test_plan__begins_from_the_start_and_never_ends_worse() -> None:
+def test_plan__begins_from_the_start_and_never_ends_worse(instances: Callable[..., dict[str, Any]]) -> None:
     arguments = instances(6, 15, 3, 4)
     start = np.random.default_rng(0).permutation(15)
     unchanged = plan_orders(**arguments, start=start, iterations=0)
@@ -189,7 +111,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("changed", "message"), BAD)
-def test_plan__names_a_bad_argument(changed: dict[str, Any], message: str) -> None:
+def test_plan__names_a_bad_argument(
+    changed: dict[str, Any], message: str, instances: Callable[..., dict[str, Any]]
+) -> None:
     with pytest.raises(ValueError, match=message):
         plan_orders(**{**instances(2, 4, 2, 0), **changed})
 

@@ -1,0 +1,23 @@
+"""`evaluate.py --list`: all agents, each with what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import stormgym  # noqa: F401
+from stormgym.agents.pretrained import known_pretrained
+
+KNOWN = known_pretrained()
+
+
+def test_command__lists_it_with_its_summary(
+    evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate_main(["--list"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for text in ("equity-planner", "clairvoyant †", "maskable-ppo", *KNOWN, *(c.summary for c in KNOWN.values())):
+        assert text in shown
+    assert evaluate_main(["--list", "--agents", "nearest", "--city", "default"]) == 2
+    assert "no use here for --agents, --city; leave it out, or leave out --list" in capsys.readouterr().err

@@ -1,0 +1,75 @@
+"""Summary of an evaluation with hand-made episodes: means, intervals, pairs, and its file."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from numpy.testing import assert_allclose
+from scipy import stats
+
+from stormgym.agents.evaluation.rollouts import AgentRecord, Evaluation
+from stormgym.agents.evaluation.summary import best_heuristic, plain, summarise, write_json
+
+EPISODES = 60
+
+
+def test_summary__holds_means_intervals_and_every_episode(full: Evaluation) -> None:
+    summary = summarise(full)
+    agent = summary["agents"]["nearest"]
+    x = full.agents["nearest"].metrics["mean_outage_h"]
+    assert_allclose(agent["mean_outage_h"], x.mean())
+    assert_allclose(agent["mean_outage_h_ci"], stats.t.interval(0.95, 59, x.mean(), stats.sem(x)))
+    over = int((full.agents["nearest"].metrics["cost"] > 8.0).sum())
+    wilson = stats.binomtest(over, EPISODES).proportion_ci(0.95, method="wilson")
+    assert_allclose(agent["violation_rate"], over / EPISODES)
+    assert_allclose(agent["violation_rate_ci"], [wilson.low, wilson.high])
+    assert (summary["env"], summary["episodes"], len(agent["episodes"])) == (
+        "Restoration-v0",
+        EPISODES,
+        EPISODES,
+    )
+    assert agent["episodes"][3]["seed"] == 103
+    assert_allclose(agent["episodes"][3]["mean_outage_h"], x[3])
+    assert {"python", "numpy", "gymnasium"} <= set(summary["versions"])
+    assert summary["agents"]["clairvoyant"]["privileged"]
+    assert not agent["privileged"]
+
+
+def test_summary__compares_with_bound_and_best_heuristic_in_pairs(full: Evaluation) -> None:
+    summary = summarise(full)
+    assert summary["best_heuristic"] == "equity-planner"  # repairman is faster, but over the limit; sta-sac learnt
+    agent = summary["agents"]["nearest"]
+    assert_allclose(agent["excess_over_clairvoyant_h"], 52.8 - 36.9)
+    assert_allclose(
+        agent["excess_over_clairvoyant_h_ci"], [15.9, 15.9]
+    )  # the same noise: the pairs differ by a constant
+    assert agent["paired"]["versus"] == "equity-planner"
+    assert_allclose(agent["paired"]["mean_outage_h"], 9.0)
+    assert_allclose(agent["paired"]["mean_outage_h_ci"], [9.0, 9.0])
+
+
+def test_best__takes_lowest_gap_when_none_holds_the_limit_and_none_without_candidates(
+    record: Callable[..., AgentRecord], evaluation: Callable[..., Evaluation]
+) -> None:
+    none_fits = evaluation(record("fast", 40, 30), record("fairer", 50, 15), record("learnt", 45, 5, learned=True))
+    assert best_heuristic(none_fits) == "fairer"
+    assert best_heuristic(evaluation(record("fast", 40, 30), record("slow", 50, 15), cost_limit=None)) == "fast"
+    assert best_heuristic(evaluation(record("clairvoyant", 37, 7, privileged=True))) is None
+
+
+def test_json__has_no_nan_and_reads_back(
+    full: Evaluation, tmp_path: Path, record: Callable[..., AgentRecord], evaluation: Callable[..., Evaluation]
+) -> None:
+    one = evaluation(
+        record("nearest", 52.8, 17.4, episodes=1), record("clairvoyant", 30, 9, episodes=1, privileged=True)
+    )
+    file = write_json(summarise(one), tmp_path / "deep" / "evaluation.json")
+    text = file.read_text()
+    assert not re.search(r"NaN|Infinity", text)
+    back = json.loads(text)
+    assert back["agents"]["nearest"]["mean_outage_h_ci"] == [None, None]
+    assert back == plain(summarise(one))
+    write_json(summarise(full), file)
+    assert json.loads(file.read_text())["episodes"] == EPISODES
+    assert [p.name for p in file.parent.iterdir()] == ["evaluation.json"]  # no temporary file stays
