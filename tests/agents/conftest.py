@@ -14,6 +14,7 @@ from rich.console import Console
 
 import stormgym  # noqa: F401  (registers the ids)
 from stormgym.agents.attention_pg.settings import AttentionPGSettings
+from stormgym.agents.dispatch.decision import WEATHER, simulated_events
 from stormgym.agents.learners.settings import (
     DQNSettings,
     HRLDPDPSettings,
@@ -25,6 +26,8 @@ from stormgym.agents.runs import RunRequest, RunSettings
 from stormgym.agents.sta_sac.settings import STASACSettings
 from stormgym.agents.training import command
 from stormgym.envs.adapters.sb3 import StormVecEnv, make_vec_env
+from stormgym.envs.dispatch.profiles import resolve_profile
+from stormgym.predictors.outage_ode import OutageODE
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL: dict[str, dict[str, Any]] = {
@@ -152,3 +155,16 @@ def vector_env() -> Callable[..., Any]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def odes() -> dict[str, OutageODE]:
+    """Forecasters of profile A, by loss, fitted in some seconds; copy what is to change."""
+    profile = resolve_profile("A")
+    train = simulated_events(profile, 60, 1)
+    return {
+        loss: OutageODE(profile.population, 15, feature_names=WEATHER, loss=loss, n_steps=40).fit(  # type: ignore[arg-type]
+            train.X, train.out, train.onset
+        )
+        for loss in ("mse", "crps")
+    }

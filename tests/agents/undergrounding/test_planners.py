@@ -1,6 +1,5 @@
 """Policies for Undergrounding-v0: plans that are the best of their kind, on every season."""
 
-import itertools
 from dataclasses import replace
 
 import gymnasium as gym
@@ -10,13 +9,11 @@ import pytest
 
 from stormgym.agents.lineup import make_policy
 from stormgym.agents.registry import AGENTS, known_agents
-from stormgym.agents.undergrounding.case import best_plan, case_of, left_h
 from stormgym.agents.undergrounding.planners import (
     FairHardening,
     OracleHardening,
     SampledHardening,
     TriLevel,
-    sampled_storms,
 )
 from stormgym.agents.undergrounding.players import BestCrews, WorstStorm
 from stormgym.envs.undergrounding.profiles import resolve_profile
@@ -103,34 +100,6 @@ def test_oracle__is_the_least_in_the_storm_that_comes_on_every_season():
             assert (oracle <= totals(name)[0] + 1e-12).all(), name
 
 
-def test_best_plan__is_the_best_of_all_plans():
-    env = gym.make("Undergrounding-v0", profile="synthetic:7:3", n_crews=2).unwrapped
-    for seed in range(4):
-        obs, _ = env.reset(seed=seed)
-        case = case_of({name: value[None] for name, value in obs.items()}, 0)
-        storms = sampled_storms(env.profile, case.covariates)
-        plans = np.array(list(itertools.product([False, True], repeat=7)))
-        plans = plans[plans @ env.profile.protect_cost <= env.profile.budget]
-        losses = env.profile.loss_h(left_h(plans, storms, env.profile.population, 2)).mean(axis=1)
-        found = best_plan(case, storms, env.profile)
-        mine = env.profile.loss_h(left_h(found[None], storms, env.profile.population, 2)).mean()
-        assert mine == pytest.approx(losses.min(), rel=1e-12)
-
-
-def test_best_plan__local_search_comes_close_where_plans_are_too_many_to_list(monkeypatch):
-    env = gym.make("Undergrounding-v0").unwrapped
-    obs, _ = env.reset(seed=1)
-    case = case_of({name: value[None] for name, value in obs.items()}, 0)
-    storms = sampled_storms(env.profile, case.covariates)
-
-    def value(plan):
-        return env.profile.loss_h(left_h(plan[None], storms, env.profile.population, 1)).mean()
-
-    exact = value(best_plan(case, storms, env.profile))
-    monkeypatch.setattr("stormgym.agents.undergrounding.case.MAX_LISTED", 3)
-    assert exact <= value(best_plan(case, storms, env.profile)) <= 1.05 * exact
-
-
 def test_policy__asked_in_mid_season_plans_for_what_is_left():
     env = gym.make("Undergrounding-v0", on_invalid="raise").unwrapped
     for name in ("tri-level", "sampled-hardening", "one-stage-mean", "loss-per-cost"):
@@ -163,27 +132,6 @@ def test_fair_hardening__keeps_the_limit_on_new_seasons_and_costs_more_than_with
             obs, _, ended, _, info = env.step(action)
         gaps.append(info["metrics"]["gap_h"])
     assert np.mean(gaps) <= env.cost_limit * 1.05  # a mean of 400, sd of the mean some 3 %
-
-
-def test_knapsacks__plan_on_networks_and_take_a_forecaster_of_their_own():
-    from stormgym.agents.undergrounding.decision import SAIDIModel, simulated_seasons
-    from stormgym.agents.undergrounding.forecasters import GDFKnapsack, TwoStageKnapsack
-
-    env = gym.make("Undergrounding-v0").unwrapped
-    usual, tuned = TwoStageKnapsack.for_env(env), GDFKnapsack.for_env(env)
-    obs, _ = env.reset(seed=0)
-    case = case_of({name: value[None] for name, value in obs.items()}, 0)
-    plan = usual.plan(case, 0)
-    hours = usual.forecaster.predict(env.profile.known_before(case.covariates[None]))[0]
-    plans = np.array(list(itertools.product([False, True], repeat=10)))
-    plans = plans[plans @ env.profile.protect_cost <= env.profile.budget]
-    gain = env.profile.population * hours
-    assert plan @ gain == pytest.approx((plans @ gain).max())
-    assert tuned.forecaster is not usual.forecaster
-    events = simulated_seasons(env.profile, 20, 1, names=("wind_ms",))
-    narrow = SAIDIModel(("wind_ms",), n_steps=2).fit(events.X, events.outage_h)
-    with pytest.raises(ValueError, match="the forecaster must see temperature_c, wind_ms, humidity, log_customers"):
-        TwoStageKnapsack(env.profile, forecaster=narrow)
 
 
 def test_policy__another_observation_is_an_error():
