@@ -180,7 +180,6 @@ def _play(
     observation, _ = env.reset(seed=seed, options={"jobs": jobs})
     state: Any = None
     order: list[int] = []
-    elapsed: list[float] = []
     start, over = np.ones(1, dtype=bool), False
     while not over:
         still_open = env.action_masks()
@@ -189,14 +188,15 @@ def _play(
         observation, _, terminated, truncated, _ = env.step(choice)
         if still_open[choice]:
             order.append(choice)
-            elapsed.append(float(env.process.elapsed_h[0]))
         start, over = np.zeros(1, dtype=bool), terminated or truncated
     if len(order) < city.n_regions:
         raise ValueError(
             f"agent {name!r} left {city.n_regions - len(order)} of {city.n_regions} regions unrestored; "
             "use another agent"
         )
-    return np.asarray(order, dtype=np.int64), np.asarray(elapsed), env.cost_limit
+    visited, times = np.asarray(order, dtype=np.int64), env.times_h()
+    assert times is not None, "a restoration environment knows its times"
+    return visited, times[0, visited], env.cost_limit
 
 
 def _draw(forecast: JobForecast, order: NDArray[np.int64], rng: np.random.Generator) -> Floats:
