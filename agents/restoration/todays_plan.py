@@ -216,23 +216,9 @@ def _play(
         "quantile_h": forecast.quantile_h,
     }
     order: list[int] = []
-<<<<<<< HEAD
-    elapsed: list[float] = []
     for step in play_episode(env, policy, seed=seed, options={"jobs": jobs}):
         if step.observation["action_mask"][step.action] > 0:  # else a trip in vain
             order.append(int(step.action))
-            elapsed.append(float(env.process.elapsed_h[0]))
-=======
-    start, over = np.ones(1, dtype=bool), False
-    while not over:
-        still_open = env.action_masks()
-        action, state = policy.predict(observation, state=state, episode_start=start, deterministic=True)
-        choice = int(np.asarray(action).reshape(()))
-        observation, _, terminated, truncated, _ = env.step(choice)
-        if still_open[choice]:
-            order.append(choice)
-        start, over = np.zeros(1, dtype=bool), terminated or truncated
->>>>>>> envs
     if len(order) < city.n_regions:
         raise ValueError(
             f"agent {name!r} left {city.n_regions - len(order)} of {city.n_regions} regions unrestored; "
