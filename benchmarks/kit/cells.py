@@ -82,10 +82,10 @@ class Cells:
     Args:
         benchmark: its name, as `restoration/table`; no name may be the beginning of another.
         results: folder of the collected files.
-        local: folder of the small ones.
+        local: folder of the small ones; None finds what is collected, and keeps nothing.
     """
 
-    def __init__(self, benchmark: str, results: Path = RESULTS, local: Path = LOCAL) -> None:
+    def __init__(self, benchmark: str, results: Path = RESULTS, local: Path | None = LOCAL) -> None:
         self.benchmark = benchmark
         self.results = results
         self.local = local
@@ -93,8 +93,9 @@ class Cells:
 
     def find(self, key: str) -> Kept | None:
         """The cell of this key; None when it has not been measured."""
-        file = self._local_file(key)
-        return _read(file) if file.is_file() else self._file_of(key).get(key)
+        if self.local is not None and (file := self._local_file(key)).is_file():
+            return _read(file)
+        return self._file_of(key).get(key)
 
     def need(self, key: str) -> Kept:
         """The cell of this key.
@@ -129,8 +130,10 @@ class Cells:
 
     def all_keys(self) -> list[str]:
         """Keys of all cells, in order."""
-        folder = self.local / self.benchmark
-        local = [file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.json")]
+        local: list[str] = []
+        if self.local is not None:
+            folder = self.local / self.benchmark
+            local = [file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.json")]
         files = [self._collected_file(None), *self.results.glob(f"{self.benchmark}-*.json")]
         return sorted({*local, *(key for file in files for key in self._file(file))})
 
@@ -155,6 +158,8 @@ class Cells:
         return list(changed)
 
     def _local_file(self, key: str) -> Path:
+        if self.local is None:
+            raise ValueError(f"cells of {self.benchmark} are read only here: no folder of local cells is given")
         return self.local / self.benchmark / f"{key}.json"
 
     def _collected_file(self, city: str | None) -> Path:

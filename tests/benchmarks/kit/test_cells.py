@@ -90,6 +90,8 @@ def test_result__is_measured_once_and_read_back_as_json_gives_it(tmp_path: Path)
     assert cells_in(tmp_path).result(Square(number=3), measure) == first
     assert len(measured) == 1
     assert cells.find("nothing") is None
+    with pytest.raises(ValueError, match="cells of square are read only here"):
+        Cells("square", tmp_path, None).keep("a", {}, {})
     with pytest.raises(ValueError, match=r"results holds no cell 'nothing' of square; run the benchmark first"):
         cells.need("nothing")
 
@@ -107,7 +109,7 @@ def test_order__of_a_result_is_kept_since_tables_are_made_in_it(tmp_path: Path) 
     cells = cells_in(tmp_path)
     cells.keep("a", {}, {"z": 1, "a": {"two": 2, "one": 1}})
     cells.collect()
-    found = Cells("square", tmp_path / "results", tmp_path / "none").need("a").result
+    found = Cells("square", tmp_path / "results", None).need("a").result
     assert [*found] == ["z", "a"]
     assert [*found["a"]] == ["two", "one"]
 
@@ -147,7 +149,7 @@ def test_killed__loses_the_cell_under_way_and_the_same_command_goes_on(tmp_path:
     subprocess.run(command, check=True)
     assert cells_in(tmp_path).all_keys() == ["0", "1", "2"]
     assert {name: (tmp_path / "cells" / "square" / name).stat().st_mtime_ns for name in stamps} == stamps
-    assert Cells("square", tmp_path / "results", tmp_path / "none").need("2").result == {"square": 4}
+    assert Cells("square", tmp_path / "results", None).need("2").result == {"square": 4}
 
 
 # collected
@@ -161,7 +163,7 @@ def test_collect__gives_one_file_a_city_with_one_line_a_cell_and_the_same_cells_
     assert sorted(file.name for file in changed) == ["square-oslo.json", "square-rome.json", "square.json"]
     lines = (tmp_path / "results" / "square-rome.json").read_text().splitlines()
     assert [line[:12] for line in lines] == ["{", '"rome/x/0": ', '"rome/x/1": ', "}"]
-    collected = Cells("square", tmp_path / "results", tmp_path / "none")
+    collected = Cells("square", tmp_path / "results", None)
     assert collected.all_keys() == cells.all_keys() == ["a", "b", "oslo/y", "rome/x/0", "rome/x/1"]
     assert all(collected.find(key) == cells.find(key) for key in cells.all_keys())
     before = {file: file.read_bytes() for file in changed}
@@ -177,7 +179,7 @@ def test_collect__takes_what_was_asked_for_and_leaves_what_is_there(tmp_path: Pa
     second.keep("b", {}, {"n": 2})
     second.keep("trial", {}, {"n": 3})
     second.collect(["b", "of nobody"])
-    assert Cells("square", tmp_path / "results", tmp_path / "none").all_keys() == ["a", "b"]
+    assert Cells("square", tmp_path / "results", None).all_keys() == ["a", "b"]
 
 
 def test_collect__keeps_what_another_process_collected_meanwhile(tmp_path: Path) -> None:
@@ -187,7 +189,7 @@ def test_collect__keeps_what_another_process_collected_meanwhile(tmp_path: Path)
     second.collect()
     first.keep("a", {}, {"n": 1})
     first.collect()
-    assert Cells("square", tmp_path / "results", tmp_path / "none").all_keys() == ["a", "b"]
+    assert Cells("square", tmp_path / "results", None).all_keys() == ["a", "b"]
 
 
 def test_local_cell__wins_over_the_collected_one_of_its_key(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_table__is_made_of_kept_seeds_and_trained_once(
     assert capsys.readouterr().out == first
     assert {file: file.stat().st_mtime_ns for file in files} == kept
     page.unlink()
-    learners.write_pages(Cells(learners.BENCHMARK, tmp_path / "results", tmp_path / "none"), docs)
+    learners.write_pages(Cells(learners.BENCHMARK, tmp_path / "results", None), docs)
     assert page.read_text() == text
 
 
