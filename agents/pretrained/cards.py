@@ -112,7 +112,7 @@ def read_card(file: Path) -> Card:
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{file} cannot be read as the card of a pretrained agent: {error!r}. "
-            "Write it anew with benchmarks/export_pretrained.py"
+            "Write it anew with benchmarks/restoration/export_pretrained.py"
         ) from error
     if card.name != file.stem:
         raise ValueError(f"{file} is the card of {card.name!r}; name the file {card.name}.json")
