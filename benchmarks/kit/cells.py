@@ -26,6 +26,8 @@ from stormgym.agents.runs import versions
 
 RESULTS = Path("benchmarks/results")
 LOCAL = Path("runs/cells")
+PAGE = "page"
+"""Key of what a benchmark's page is made of."""
 STAMPED = ("python", "stormgym", "numpy", "torch", "stable-baselines3", "commit")
 """Versions that a cell is stamped with."""
 
@@ -127,6 +129,16 @@ class Cells:
         if kept is None:
             kept = self.keep(cell.key, asdict(cell), measure(cell))
         return kept.result
+
+    def keep_page(self, made_of: dict[str, Any], name: str = PAGE) -> None:
+        """Keep and collect what a page is made of: settings, or the keys of its cells."""
+        self.keep(name, {}, made_of)
+        self.collect([name])
+
+    def page(self, name: str = PAGE) -> dict[str, Any] | None:
+        """What a page is made of, as it was last asked for; None when it never was."""
+        kept = self.find(name)
+        return None if kept is None else kept.result
 
     def all_keys(self) -> list[str]:
         """Keys of all cells, in order."""

@@ -165,9 +165,8 @@ def _shown(value: Any) -> str:
 
 def write_pages(cells: Cells, docs: Path) -> None:
     """Write the page, as it was last asked for."""
-    kept = cells.find("page")
-    if kept is not None:
-        page = kept.result
+    page = cells.page()
+    if page is not None:
         storms = f"{page['episodes']:,} storms of seed {page['seed']} in city `{page['city']}`"
         made = f"Made by `{page['command']}`: {storms}; ± are 95 % intervals over storms."
         PAGE.write(docs, f"{made}\n\n{markdown(HEADS, rows_of(cells, page['keys']))}")
@@ -194,8 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show(HEADS, rows_of(cells, keys))
     if settings.docs is not None:
         page = {"command": command(settings), "episodes": settings.episodes, "seed": settings.seed}
-        cells.keep("page", {}, {**page, "city": Path(settings.city).name, "keys": keys})
-        cells.collect(["page"])
+        cells.keep_page({**page, "city": Path(settings.city).name, "keys": keys})
         write_pages(cells, settings.docs)
     return 0
 

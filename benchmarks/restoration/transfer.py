@@ -412,8 +412,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     places = places_of(cells, parts)
     show(heads(places), rows(places))
     if settings.docs is not None:
-        cells.keep(settings.table, {}, page_of(settings, parts))
-        cells.collect([settings.table])
+        cells.keep_page(page_of(settings, parts), settings.table)
         write_page(cells, settings.docs, settings.table)
         if settings.figure:
             save_picture(draw(places), settings.docs, picture_of(settings.table), dpi=160)

@@ -161,8 +161,7 @@ def _run(settings: Settings) -> int:
     made = made_of(found)
     tables.show(made, summary.across_cities(of_all_rows(made)), out)
     if settings.docs is not None:
-        cells.keep("page", {}, page_of(settings, placed))
-        cells.collect(["page"])
+        cells.keep_page(page_of(settings, placed))
         _write(settings, made, settings.docs)
         figure.write(figure.draw(made, frontiers_of(found)), settings.docs / "img" / FIGURE)
     return code
@@ -300,10 +299,10 @@ def page_of(settings: Settings, placed: Placed) -> dict[str, Any]:
 
 def write_pages(cells: Cells, docs: Path) -> None:
     """Write the page, as it was last asked for; no folder of a city is needed."""
-    page = cells.find("page")
+    page = cells.page()
     if page is None:
         return
-    settings, cities = Settings.told(page.result["settings"]), page.result["cities"]
+    settings, cities = Settings.told(page["settings"]), page["cities"]
     placed = placed_of(settings.cities, rows_of(settings), lambda name: Place(name, **cities[name]))
     _write(settings, made_of(scores_of(settings, cells, placed)), docs)
 
