@@ -132,7 +132,8 @@ class Cells:
 
     def keep_page(self, made_of: dict[str, Any], name: str = PAGE) -> None:
         """Keep and collect what a page is made of: settings, or the keys of its cells."""
-        self.keep(name, {}, made_of)
+        if self.page(name) != plain(made_of):  # the same page is no new one
+            self.keep(name, {}, made_of)
         self.collect([name])
 
     def page(self, name: str = PAGE) -> dict[str, Any] | None:

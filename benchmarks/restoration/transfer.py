@@ -338,11 +338,11 @@ def command(settings: Settings) -> str:
     return command_of("restoration.transfer", settings, Settings(agents=()), shown=_shown, always=("cities",))
 
 
-def _shown(value: Any) -> str:
+def _shown(option: str, value: Any) -> str:
     """An option's value without folders of this machine: a run is RUN, a city its last name."""
     if isinstance(value, float):
         return f"{value:g}"
-    return label(without_folders(value)) if isinstance(value, str) else str(value)
+    return {"agents": without_folders, "cities": label}.get(option, str)(value)
 
 
 def picture_of(table: str) -> str:

@@ -292,8 +292,8 @@ def frontiers_of(found: Found) -> dict[str, list[Score]]:
 
 def page_of(settings: Settings, placed: Placed) -> dict[str, Any]:
     """What the page is made of, without folders of this machine: settings, and the cities as they were."""
-    cities = {_shown(place.name): {"slug": place.slug, "fingerprint": place.fingerprint} for _, place in placed}
-    shown = [_shown(city) for city in settings.cities]
+    cities = {_named(place.name): {"slug": place.slug, "fingerprint": place.fingerprint} for _, place in placed}
+    shown = [_named(city) for city in settings.cities]
     return {"settings": {**settings.decisive(), "cities": shown}, "cities": cities}
 
 
@@ -322,9 +322,13 @@ def command(settings: Settings) -> str:
     return command_of("restoration.table", settings, default, shown=_shown)
 
 
-def _shown(value: Any) -> str:
+def _shown(option: str, value: Any) -> str:
+    return _named(value) if option == "cities" else str(value)
+
+
+def _named(city: str) -> str:
     """A city as readers are shown it: a folder by its last part, no folders of this machine."""
-    return Path(value).name if isinstance(value, str) else str(value)
+    return Path(city).name
 
 
 def _absolute(city: str) -> str:

@@ -192,6 +192,17 @@ def test_collect__keeps_what_another_process_collected_meanwhile(tmp_path: Path)
     assert Cells("square", tmp_path / "results", None).all_keys() == ["a", "b"]
 
 
+def test_page__that_is_the_same_is_no_new_one(tmp_path: Path) -> None:
+    cells = cells_in(tmp_path)
+    assert cells.page() is None
+    cells.keep_page({"seeds": (1, 2)})
+    before = (tmp_path / "results" / "square.json").read_bytes()
+    cells.keep_page({"seeds": (1, 2)})
+    assert (tmp_path / "results" / "square.json").read_bytes() == before
+    cells.keep_page({"seeds": (1,)})
+    assert cells_in(tmp_path).page() == {"seeds": [1]}
+
+
 def test_local_cell__wins_over_the_collected_one_of_its_key(tmp_path: Path) -> None:
     cells = cells_in(tmp_path)
     cells.keep("a", {}, {"n": 1})

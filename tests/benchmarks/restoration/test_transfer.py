@@ -140,3 +140,14 @@ def test_key__is_that_of_the_published_cells() -> None:
     for limit in (None, 4.0, 20.0):
         assert door.key_of("equity-planner", "default", city, door.storms_of(limit, 0.0), settings) in collected
     assert door.key_of("equity-replanner", "default", city, door.storms_of(None, 0.7), settings) in collected
+
+
+def test_command__names_no_folder_of_this_machine(tmp_path: Path) -> None:
+    for name in ("run", "our_city"):
+        (tmp_path / name).mkdir()
+    agents = (f"mine={tmp_path / 'run'}@32", "sta-sac:default")
+    settings = door.Settings(agents=agents, cities=("default", str(tmp_path / "our_city")), shocks=(0.35, 0.0))
+    assert door.command(settings) == (
+        "python -m benchmarks.restoration.transfer --agents mine=RUN@32 sta-sac:default --cities default our_city "
+        "--shocks 0.35 0"
+    )
