@@ -234,7 +234,7 @@ def write_pages(cells: Cells, docs: Path) -> None:
     command = command_of("undergrounding.trilevel_speed", settings, Settings())
     notes = (
         f"Made by `{command}`: {settings.instances} instances of each number of regions n, "
-        f"{settings.time_limit:g} s of the clock each on a busy shared machine; seconds are of the processor."
+        f"{settings.time_limit:g} s of the clock each; seconds are of the processor."
     )
     PAGE.write(docs, f"{notes}\n\n![Seconds against regions for each method]({PICTURES}/{FIGURE})\n\n{table}")
 

@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 import pytest
 
 from benchmarks.dispatch.forecasts.cells import ForecastCell as DispatchCell
-from benchmarks.kit import cells as kit
 from benchmarks.kit.cells import Cell, Cells, key_of
 from benchmarks.undergrounding.forecasts.cells import ForecastCell
 from benchmarks.undergrounding.plans.cells import PlanCell
@@ -57,7 +56,7 @@ def test_key__names_what_a_reader_looks_for_and_changes_with_every_field_and_the
     assert len(keys) == 4
 
 
-def test_key__of_published_cells_is_what_it_was() -> None:
+def test_key__of_published_cells_is_what_it_was(published: Path) -> None:
     assert DispatchCell(seed=0, transport_cost=400.0, agents=("online lag 1", "two-stage", "gdf", "sampled")).key == (
         "B-0-027f42c581"
     )
@@ -65,10 +64,8 @@ def test_key__of_published_cells_is_what_it_was() -> None:
         seed=0, profile="synthetic:10:2", little_noise=True, costed=True, withheld="temperature_c"
     ).key == ("synthetic-10-2-0-0e0bf50eed")
     assert key_of("bury-nothing", told("bury-nothing")) == "bury-nothing-4141f1ad9d"
-    published = Cells("undergrounding/plans").all_keys()
-    assert {PlanCell(seed=seed, profile=profile).key for seed in range(10) for profile in ("appendix-g", "ten")} < {
-        *published
-    }
+    keys = Cells("undergrounding/plans", published, None).all_keys()
+    assert {PlanCell(seed=seed, profile=name).key for seed in range(10) for name in ("appendix-g", "ten")} < {*keys}
 
 
 def told(agent: str) -> dict[str, Any]:
@@ -213,11 +210,11 @@ def test_local_cell__wins_over_the_collected_one_of_its_key(tmp_path: Path) -> N
     assert json.loads(file.read_text())["a"]["result"] == {"n": 2}
 
 
-def test_names__of_published_benchmarks_are_no_beginnings_of_one_another() -> None:
+def test_names__of_published_benchmarks_are_no_beginnings_of_one_another(published: Path) -> None:
     from benchmarks.pages import BENCHMARKS
 
     names = [module.BENCHMARK for module in BENCHMARKS]
     assert not any(a != b and f"{b}-".startswith(f"{a}-") for a in names for b in names)
-    files = {file.relative_to(kit.RESULTS).with_suffix("").as_posix() for file in kit.RESULTS.rglob("*.json")}
+    files = {file.relative_to(published).with_suffix("").as_posix() for file in published.rglob("*.json")}
     assert all(any(f == name or f.startswith(f"{name}-") for name in names) for f in files)
     assert len(files) < 25

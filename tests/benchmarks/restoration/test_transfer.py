@@ -134,9 +134,9 @@ def test_door__tells_what_is_wrong(
     assert message in capsys.readouterr().err
 
 
-def test_key__is_that_of_the_published_cells() -> None:
+def test_key__is_that_of_the_published_cells(published: Path) -> None:
     city, settings = door.resolve_city("default"), door.Settings(agents=())
-    collected = Cells(door.BENCHMARK).all_keys()
+    collected = Cells(door.BENCHMARK, published, None).all_keys()
     for limit in (None, 4.0, 20.0):
         assert door.key_of("equity-planner", "default", city, door.storms_of(limit, 0.0), settings) in collected
     assert door.key_of("equity-replanner", "default", city, door.storms_of(None, 0.7), settings) in collected
