@@ -15,7 +15,7 @@ from stormgym.agents import binding
 from stormgym.agents.binding import PrivilegeError, announced_of, base_envs, truth_of, truth_reads
 from stormgym.agents.dispatch.planners import OracleDispatch
 from stormgym.agents.lineup import make_policy
-from stormgym.agents.registry import AGENTS
+from stormgym.agents.registry import AGENTS, known_agents
 from stormgym.agents.restoration.planners import ClairvoyantPolicy, RepairmanPolicy
 from stormgym.agents.undergrounding.planners import OracleHardening
 from stormgym.envs.adapters.sb3 import make_vec_env
@@ -28,12 +28,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "Undergrounding-v0": {"profile": "synthetic:6:1"},
 }
 SLOW = {"gdf-dispatch", "spo-dispatch", "gdf-knapsack", "spo-knapsack"}
-PLAYERS = [
-    (env_id, name)
-    for env_id in SMALL
-    for name, spec in AGENTS.items()
-    if env_id in spec.envs and not spec.trainable and name not in SLOW
-]
+PLAYERS = [(env_id, name) for env_id in SMALL for name in known_agents(env_id, trainable=False) if name not in SLOW]
 
 
 FORMS = ("single", "wrapped", "monitor", "native", "vector wrapper", "sync", "dummy", "sb3")

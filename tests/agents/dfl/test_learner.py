@@ -17,7 +17,7 @@ from stormgym.agents.dfl.constraints import DenseConstraints
 from stormgym.agents.dfl.learner import FineTuning, fine_tune, standard_error
 from stormgym.agents.dfl.losses import relaxed_cost, relaxed_plan, spo_plus
 from stormgym.agents.dfl.problem import regret
-from stormgym.agents.dispatch.__main__ import main as fit_door
+from stormgym.agents.dispatch.__main__ import main as fit_main
 from stormgym.agents.dispatch.decision import WEATHER, DispatchProblem, Events, WaveModel, simulated_events, soft_clip
 from stormgym.agents.dispatch.forecasters import (
     AdaptiveDispatch,
@@ -311,14 +311,14 @@ def test_policies__take_a_file_and_refuse_another_forecaster(odes: dict[str, Out
     assert TwoStageDispatch(shorter, file).forecaster.n_periods == 15
 
 
-# the door, and the environment that shows the forecast
+# the command line, and the environment that observes its forecast
 
 
-def test_door__fits_a_forecaster_that_the_environment_shows_and_evaluate_plays(
+def test_command__fits_a_forecaster_that_the_environment_shows_and_evaluate_plays(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "mine.npz"
-    assert fit_door(["--out", str(file), "--storms", "30", "--n-steps", "10", "--tune", "spo+", "--loss", "mse"]) == 0
+    assert fit_main(["--out", str(file), "--storms", "30", "--n-steps", "10", "--tune", "spo+", "--loss", "mse"]) == 0
     printed = capsys.readouterr().out
     assert "regret of plans" in printed
     assert "(0 is the fit)" in printed
@@ -339,17 +339,17 @@ def test_door__fits_a_forecaster_that_the_environment_shows_and_evaluate_plays(
     assert isinstance(entrants["mine"].make(env), TwoStageDispatch)
 
 
-def test_door__bad_input_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command__bad_input_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for options, text in (
         (["--features", "snow"], "--features must be of temperature_c"),
         (["--storms", "0"], "--storms must be at least 1"),
         (["--profile", "nowhere"], "profile must be 'A', 'B', 'ten'"),
     ):
-        assert fit_door(["--out", str(tmp_path / "f.npz"), *options]) == 2
+        assert fit_main(["--out", str(tmp_path / "f.npz"), *options]) == 2
         assert text in " ".join(capsys.readouterr().out.split())
-    assert fit_door(["--out", str(tmp_path / "f.pt")]) == 2
+    assert fit_main(["--out", str(tmp_path / "f.pt")]) == 2
     (tmp_path / "folder.npz").mkdir()
-    assert fit_door(["--out", str(tmp_path / "folder.npz")]) == 2
+    assert fit_main(["--out", str(tmp_path / "folder.npz")]) == 2
     assert "is a folder; name a file in it" in " ".join(capsys.readouterr().out.split())
     with pytest.raises(ValueError, match=r"forecast must be typical, none or a forecaster's \.npz file; got 'best'"):
         gym.make("stormgym:GeneratorDispatch-v0", forecast="best")

@@ -1,4 +1,4 @@
-"""The differentiable quadratic program: other solvers beside it, its derivative, its structure and its doors."""
+"""The differentiable quadratic program: other solvers beside it, its derivative, its structure and its errors."""
 
 import math
 from typing import Any
@@ -204,7 +204,7 @@ def test_gradient__is_that_of_the_active_set() -> None:
     torch.testing.assert_close(gradient, expected, atol=1e-7, rtol=0)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the peer copies tensors by an old NumPy door
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the peer copies tensors by an old interface of NumPy
 def test_gradient__is_cvxpylayers() -> None:
     cp = pytest.importorskip("cvxpy")
     pytest.importorskip("clarabel")

@@ -1,4 +1,4 @@
-"""The exact dispatch plan: known optima, a MILP and dynamic programming beside it, and its doors."""
+"""The exact dispatch plan: known optima, a MILP and dynamic programming beside it, and its errors."""
 
 import json
 from functools import cache

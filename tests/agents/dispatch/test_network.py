@@ -1,9 +1,7 @@
-"""Learning generator dispatch: inputs without units, and a run from door to score."""
+"""Learning generator dispatch: inputs without units, and a run from the command line to a score."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import gymnasium as gym
@@ -17,19 +15,7 @@ from stormgym.agents.learners.sb3 import maskable_ppo, ppo, return_unit
 from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.dispatch.core import STATE
 
-ROOT = Path(__file__).resolve().parents[3]
 ENV_ID = "GeneratorDispatch-v0"
-
-
-@pytest.fixture(scope="module")
-def door() -> Callable[..., int]:
-    spec = spec_from_file_location("stormgym_train_door_dispatch", ROOT / "train.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module.main
 
 
 def some_observations(n: int = 6) -> tuple[DispatchFeatures, dict[str, torch.Tensor]]:
@@ -78,12 +64,12 @@ def test_learner__begins_on_returns_of_the_order_of_ten(learner: object) -> None
     assert 5 < -np.mean([e["p"] for e in model.ep_info_buffer]) < 200
 
 
-def test_training__from_the_door_to_a_score(
-    door: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_training__from_the_command_line_to_a_score(
+    train_main: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = ("--env", ENV_ID, "--profile", "A", "--timesteps", "960", "--num-envs", "8", "--ppo.n-steps", "15")
     rest = ("--eval-episodes", "8", "--final-episodes", "8", "--compare", "do-nothing", "--no-progress")
-    assert door((*small, "--ppo.batch-size", "60", *rest, "--runs-dir", str(tmp_path))) == 0
+    assert train_main((*small, "--ppo.batch-size", "60", *rest, "--runs-dir", str(tmp_path))) == 0
     out, err = capsys.readouterr()
     assert "total cost" in err
     assert "do-nothing" in out

@@ -1,4 +1,4 @@
-"""The door `evaluate.py`: wrong names, files, the plan, and a whole evaluation on a small city."""
+"""The command line `evaluate.py`: wrong names, files, the plan, and a whole evaluation on a small city."""
 
 import csv
 import json
@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -20,20 +19,8 @@ ROOT = Path(__file__).resolve().parents[3]
 SMALL = ("--city", "synthetic:6:0", "--predictor", "point")
 
 
-@pytest.fixture(scope="module")
-def door() -> Callable[..., int]:
-    spec = spec_from_file_location("stormgym_evaluate_door", ROOT / "evaluate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and tyro look the module up by name
-    spec.loader.exec_module(module)
-    main: Callable[..., int] = module.main
-    return main
-
-
 def test_evaluation__prints_tables_and_writes_json_and_page(
-    door: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    evaluate_main: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, page = tmp_path / "new" / "evaluation.json", tmp_path / "page.html"
     agents = "nearest,random,clairvoyant"
@@ -49,7 +36,7 @@ def test_evaluation__prints_tables_and_writes_json_and_page(
         "--html",
         str(page),
     )
-    assert door([*SMALL, *rest, "--seed", "4", "--cost-limit", "2.5"]) == 0
+    assert evaluate_main([*SMALL, *rest, "--seed", "4", "--cost-limit", "2.5"]) == 0
     shown = capsys.readouterr()
     assert "Restoration-v0: 7 common scenarios (seed 4), limit on the mean gap: 2.5 h" in shown.out
     assert "clairvoyant †" in shown.out
@@ -78,12 +65,12 @@ def test_evaluation__prints_tables_and_writes_json_and_page(
     assert page.read_text().startswith("<!doctype html>")
 
 
-def test_evaluation__scenarios_do_not_depend_on_the_batch(door: Callable[..., int], tmp_path: Path) -> None:
+def test_evaluation__scenarios_do_not_depend_on_the_batch(evaluate_main: Callable[..., int], tmp_path: Path) -> None:
     outages = []
     for size in ("2", "5"):
         file = tmp_path / f"{size}.json"
         arguments = ("--agents", "nearest", "--episodes", "5", "--batch-size", size, "--json", str(file))
-        assert door([*SMALL, *arguments]) == 0
+        assert evaluate_main([*SMALL, *arguments]) == 0
         outages.append([e["mean_outage_h"] for e in json.loads(file.read_text())["agents"]["nearest"]["episodes"]])
     assert outages[0] == pytest.approx(outages[1], abs=1e-9)
 
@@ -128,18 +115,18 @@ def test_evaluation__scenarios_do_not_depend_on_the_batch(door: Callable[..., in
         (["--plan", "--agents", "nearest", "--jobs", "absent.csv"], "absent.csv: no such file"),
     ],
 )
-def test_door__wrong_request_is_exit_code_2_and_a_sentence(
-    door: Callable[..., int], capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+def test_command__wrong_request_is_exit_code_2_and_a_sentence(
+    evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     small = [] if arguments[0] in ("--city", "--predictor") else list(SMALL)
-    assert door([*small, *arguments]) == 2
+    assert evaluate_main([*small, *arguments]) == 2
     shown = capsys.readouterr()
     assert said in shown.err
     assert "Traceback" not in shown.err
     assert not shown.out
 
 
-def test_door__process_ends_with_code_2_and_no_traceback() -> None:
+def test_command__process_ends_with_code_2_and_no_traceback() -> None:
     command = [sys.executable, str(ROOT / "evaluate.py"), "--agents", "nobody"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
@@ -147,24 +134,24 @@ def test_door__process_ends_with_code_2_and_no_traceback() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_door__unreadable_run_folder_says_so_before_any_episode(
-    door: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_command__unreadable_run_folder_says_so_before_any_episode(
+    evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert door([*SMALL, "--agents", str(tmp_path), "--episodes", "2"]) == 2
+    assert evaluate_main([*SMALL, "--agents", str(tmp_path), "--episodes", "2"]) == 2
     assert f"trained agent '{tmp_path.parent.name}/{tmp_path.name}' cannot be loaded" in capsys.readouterr().err
 
 
-def test_door__unknown_sort_key_still_shows_the_table(
-    door: Callable[..., int], capsys: pytest.CaptureFixture[str]
+def test_command__unknown_sort_key_still_shows_the_table(
+    evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert door([*SMALL, "--agents", "nearest", "--episodes", "2", "--sort", "beauty"]) == 0
+    assert evaluate_main([*SMALL, "--agents", "nearest", "--episodes", "2", "--sort", "beauty"]) == 0
     out = capsys.readouterr().out
     assert "no figure 'beauty' to sort by" in out
     assert "mean outage h" in out
 
 
 def test_plan__of_a_folder_with_open_jobs(
-    door: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     city = resolve_city("synthetic:9:1")
     city.save(tmp_path / "city")
@@ -172,7 +159,7 @@ def test_plan__of_a_folder_with_open_jobs(
     (tmp_path / "city" / "jobs.csv").write_text("region,damage_class,night_shift\n" + "\n".join(rows) + "\n")
     out = tmp_path / "plan.csv"
     arguments = ["--plan", "--city", str(tmp_path / "city"), "--agents", "nearest", "--csv", str(out)]
-    assert door([*arguments, "--start", "2026-09-27 06:00"]) == 0
+    assert evaluate_main([*arguments, "--start", "2026-09-27 06:00"]) == 0
     shown = capsys.readouterr().out
     assert "Plan of nearest for" in shown
     assert "8 open jobs of" in shown
@@ -227,11 +214,11 @@ def test_limit__is_a_number_or_a_range() -> None:
 
 
 def test_evaluation__under_a_range_of_limits_judges_episodes_by_their_own(
-    door: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    evaluate_main: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, page = tmp_path / "evaluation.json", tmp_path / "report.html"
     command = [*SMALL, "--agents", "nearest,equity-planner", "--episodes", "6", "--cost-limit", "0.5-9"]
-    assert door([*command, "--json", str(file), "--html", str(page)]) == 0
+    assert evaluate_main([*command, "--json", str(file), "--html", str(page)]) == 0
     out = capsys.readouterr().out
     assert "limit on the gap of each drawn from 0.5 to 9 h" in out
     assert "/ limit" in out
@@ -262,25 +249,25 @@ def test_evaluation__under_a_range_of_limits_judges_episodes_by_their_own(
     ],
 )
 def test_evaluation__wrong_limits_and_cities_are_errors(
-    door: Callable[..., int], arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+    evaluate_main: Callable[..., int], arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = () if "--city" in arguments else ("--city", "synthetic:6:0")
-    assert door([*place, *arguments]) == 2
+    assert evaluate_main([*place, *arguments]) == 2
     assert re.search(message, capsys.readouterr().err.replace("\n", " "))
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="takes /proc as a folder that nobody writes to")
 def test_evaluation__a_folder_that_cannot_be_written_is_found_before_play(
-    door: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert door(["--city", "synthetic:6:0", "--html", "/proc/report.html"]) == 2
+    assert evaluate_main(["--city", "synthetic:6:0", "--html", "/proc/report.html"]) == 2
     err = capsys.readouterr().err
     assert "/proc" in err
     assert "episodes (" not in err  # nobody played
 
 
 def test_plan__a_trained_agent_says_which_group_has_no_open_job(
-    door: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    evaluate_main: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     city = resolve_city("synthetic:9:0")
     city.save(tmp_path / "city")
@@ -288,7 +275,7 @@ def test_plan__a_trained_agent_says_which_group_has_no_open_job(
     jobs = tmp_path / "jobs.csv"
     jobs.write_text("region,damage_class,night_shift\n" + "".join(f"{region},1,0\n" for region in some))
     arguments = ["--plan", "--city", str(tmp_path / "city"), "--jobs", str(jobs), "--agents"]
-    assert door([*arguments, "sta-sac:default"]) == 2
+    assert evaluate_main([*arguments, "sta-sac:default"]) == 2
     message = f"when no job is open in group {city.group_names[2]}; plan with equity-planner"
     assert message in capsys.readouterr().err
-    assert door([*arguments, "equity-planner"]) == 0
+    assert evaluate_main([*arguments, "equity-planner"]) == 0

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +25,6 @@ from stormgym.agents.restoration.todays_jobs import sub_city
 from stormgym.envs.data import resolve_city
 from stormgym.envs.restoration.layout import observation_space
 
-ROOT = Path(__file__).resolve().parents[3]
 FULL = os.environ.get("STORMGYM_FULL") == "1"
 KNOWN = known_pretrained()
 ANY = next(iter(KNOWN), "")
@@ -37,18 +34,6 @@ CHECKED = 64
 TOLERANCE_H = 0.05
 """Room for other machines' rounding, which may turn a close choice in a few episodes."""
 SCORES = [(card, score) for card in KNOWN.values() for score in card.scores if FULL or score.episodes <= CHECKED]
-
-
-@pytest.fixture(scope="module")
-def door() -> Callable[..., int]:
-    spec = spec_from_file_location("stormgym_evaluate_door_pretrained", ROOT / "evaluate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and tyro look the module up by name
-    spec.loader.exec_module(module)
-    main: Callable[..., int] = module.main
-    return main
 
 
 @pytest.fixture
@@ -242,7 +227,7 @@ def test_name__of_other_letters_is_refused(name: str) -> None:
         check_name(name)
 
 
-# the door
+# the command line
 
 
 def test_lineup__takes_names_and_labels() -> None:
@@ -266,42 +251,49 @@ def test_lineup__wrong_names_list_the_known_ones(item: str, said: str) -> None:
         resolve_agents(item, "Restoration-v0")
 
 
-def test_door__scores_it_by_name_in_a_city_of_another_size(
-    door: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_command__scores_it_by_name_in_a_city_of_another_size(
+    evaluate_main: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "table.json"
     small = ("--city", "synthetic:6:0", "--predictor", "point")
-    assert door([*small, "--agents", f"{ANY},nearest", "--episodes", "4", "--json", str(file)]) == 0
+    assert evaluate_main([*small, "--agents", f"{ANY},nearest", "--episodes", "4", "--json", str(file)]) == 0
     assert ANY in capsys.readouterr().out
     agents = json.loads(file.read_text())["agents"]
     assert list(agents) == [ANY, "nearest"]
     assert agents[ANY]["learned"]
 
 
-def test_door__plans_with_it(door: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_command__plans_with_it(
+    evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     csv = tmp_path / "plan.csv"
-    assert door(["--plan", "--city", "synthetic:9:1", "--predictor", "cqr", "--agents", ANY, "--csv", str(csv)]) == 0
+    assert (
+        evaluate_main(["--plan", "--city", "synthetic:9:1", "--predictor", "cqr", "--agents", ANY, "--csv", str(csv)])
+        == 0
+    )
     assert f"Plan of {ANY} for" in capsys.readouterr().out
     assert len(csv.read_text().splitlines()) == 10
 
 
-def test_door__refuses_a_city_of_other_groups(
-    door: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_command__refuses_a_city_of_other_groups(
+    evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     city = resolve_city("synthetic:12:1")
     fewer = sub_city(city, np.flatnonzero(city.group > 0))
     assert fewer.n_groups == city.n_groups - 1
     fewer.save(tmp_path / "city")
     arguments = ["--city", str(tmp_path / "city"), "--predictor", "none", "--agents", ANY]
-    assert door([*arguments, "--episodes", "2"]) == 2
+    assert evaluate_main([*arguments, "--episodes", "2"]) == 2
     assert f"trained agent '{ANY}' cannot be loaded" in (error := capsys.readouterr().err)
     assert f"this environment has {fewer.n_groups}" in error
 
 
-def test_door__lists_it_with_its_summary(door: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    assert door(["--list"]) == 0
+def test_command__lists_it_with_its_summary(
+    evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate_main(["--list"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     for text in ("equity-planner", "clairvoyant †", "maskable-ppo", *KNOWN, *(c.summary for c in KNOWN.values())):
         assert text in shown
-    assert door(["--list", "--agents", "nearest", "--city", "default"]) == 2
+    assert evaluate_main(["--list", "--agents", "nearest", "--city", "default"]) == 2
     assert "no use here for --agents, --city; leave it out, or leave out --list" in capsys.readouterr().err

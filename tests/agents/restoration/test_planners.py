@@ -209,7 +209,7 @@ def test_replanner__learns_on_the_way_which_groups_repairs_take_long() -> None:
 
 
 @pytest.mark.parametrize("name", PLANNERS)
-def test_planner__plans_alike_in_every_door(name: str) -> None:
+def test_planner__plans_alike_in_every_form(name: str) -> None:
     native = RestorationVectorEnv(3, city=CITY)
     first, _ = native.reset(seed=5)
     _, orders = make_policy(name, native).predict(first)

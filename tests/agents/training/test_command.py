@@ -1,4 +1,4 @@
-"""The door `train.py`: a whole small run, resuming, wrong names, stopping by Ctrl-C."""
+"""The command line `train.py`: a whole small run, resuming, wrong names, stopping by Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import fields
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -33,18 +32,6 @@ QUICK_PPO = (
 )
 
 
-@pytest.fixture(scope="module")
-def door() -> Callable[..., int]:
-    spec = spec_from_file_location("stormgym_train_door", ROOT / "train.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and tyro look the module up by name
-    spec.loader.exec_module(module)
-    main: Callable[..., int] = module.main
-    return main
-
-
 def only_run(folder: Path) -> Path:
     runs = [p.parent for p in folder.rglob("settings.json")]
     assert len(runs) == 1
@@ -52,11 +39,11 @@ def only_run(folder: Path) -> Path:
 
 
 def test_training__ends_with_table_run_folder_and_next_command_and_resumes(
-    door: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    train_main: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     common = ("--runs-dir", str(tmp_path), "--final-episodes", "4", "--compare", "none")
     arguments = (*SMALL, *QUICK_PPO, "--agent", "maskable-ppo", "--timesteps", "512", *common)
-    assert door(arguments) == 0
+    assert train_main(arguments) == 0
     out, err = capsys.readouterr()
     folder = only_run(tmp_path)
     assert "best so far" in err
@@ -67,36 +54,39 @@ def test_training__ends_with_table_run_folder_and_next_command_and_resumes(
     evaluation = json.loads((folder / "evaluation.json").read_text())
     assert evaluation["agents"]["maskable-ppo"]["learned"] is True
 
-    assert door(("--resume", str(folder))) == 2
+    assert train_main(("--resume", str(folder))) == 2
     assert "has reached its 512 steps" in capsys.readouterr().err
-    assert door(("--resume", str(folder), "--timesteps", "700", "--final-episodes", "0")) == 0
+    assert train_main(("--resume", str(folder), "--timesteps", "700", "--final-episodes", "0")) == 0
     assert int(max((folder / "checkpoints").iterdir(), key=lambda p: int(p.name)).name) >= 700
-    assert door(("--resume", str(folder), "--timesteps", "900", "--compare", "nearset")) == 2
+    assert train_main(("--resume", str(folder), "--timesteps", "900", "--compare", "nearset")) == 2
     assert "unknown agent 'nearset'" in capsys.readouterr().err
-    assert door(("--resume", str(folder), "--seed", "4", "--env", "X")) == 2
+    assert train_main(("--resume", str(folder), "--seed", "4", "--env", "X")) == 2
     assert "leave out --env, --seed" in capsys.readouterr().err
 
 
-def test_training__default_agent_is_sta_sac(door: Callable[..., int], tmp_path: Path) -> None:
+def test_training__default_agent_is_sta_sac(train_main: Callable[..., int], tmp_path: Path) -> None:
     quick = ("--sta-sac.learning-starts", "64", "--sta-sac.gradient-steps", "1", "--sta-sac.width", "16")
     rest = ("--timesteps", "256", "--runs-dir", str(tmp_path), "--final-episodes", "0", "--no-progress")
-    assert door((*SMALL, *quick, *rest)) == 0
+    assert train_main((*SMALL, *quick, *rest)) == 0
     assert json.loads((only_run(tmp_path) / "settings.json").read_text())["agent"] == "sta-sac"
 
 
 def test_training__says_when_the_budget_ends_before_learning_begins(
-    door: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    train_main: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = (*SMALL, "--timesteps", "64", "--runs-dir", str(tmp_path), "--final-episodes", "0")
-    assert door(arguments) == 0
+    assert train_main(arguments) == 0
     assert "Note: the first 3,000 steps are random (--sta-sac.learning-starts)" in capsys.readouterr().out
 
 
 def test_training__other_registered_environments_work_without_a_constraint(
-    door: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    train_main: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rest = ("--timesteps", "128", "--num-envs", "2", "--eval-episodes", "2", "--runs-dir", str(tmp_path))
-    assert door(("--env", "CartPole-v1", "--agent", "ppo", "--ppo.n-steps", "32", "--ppo.batch-size", "64", *rest)) == 0
+    assert (
+        train_main(("--env", "CartPole-v1", "--agent", "ppo", "--ppo.n-steps", "32", "--ppo.batch-size", "64", *rest))
+        == 0
+    )
     out, err = capsys.readouterr()
     assert "return" in err
     assert "evaluate.py" not in out  # which needs costs and metrics
@@ -137,7 +127,7 @@ def test_training__other_registered_environments_work_without_a_constraint(
     ],
 )
 def test_training__wrong_use_says_what_there_is(
-    door: Callable[..., int],
+    train_main: Callable[..., int],
     arguments: tuple[str, ...],
     message: str,
     tmp_path: Path,
@@ -145,26 +135,28 @@ def test_training__wrong_use_says_what_there_is(
 ) -> None:
     small = () if any(a in arguments for a in ("--city", "--resume", "CartPole-v1")) else SMALL
     place = () if "--resume" in arguments else ("--runs-dir", str(tmp_path))
-    assert door((*small, *arguments, *place)) == 2
+    assert train_main((*small, *arguments, *place)) == 2
     err = capsys.readouterr().err
     assert re.search(message, err.replace("\n", " ")), err
     assert "Traceback" not in err
     assert not list(tmp_path.iterdir())  # a run that cannot start leaves no folder
 
 
-def test_training__unknown_option_is_an_error(door: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+def test_training__unknown_option_is_an_error(
+    train_main: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
-        door(("--learning-rte", "1"))
+        train_main(("--learning-rte", "1"))
     assert stop.value.code == 2
     assert "learning-rte" in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize("agent", [name for name, spec in AGENTS.items() if spec.trainable])
 def test_help__shows_the_options_of_the_learner_that_is_asked_for(
-    door: Callable[..., int], capsys: pytest.CaptureFixture[str], agent: str
+    train_main: Callable[..., int], capsys: pytest.CaptureFixture[str], agent: str
 ) -> None:
     with pytest.raises(SystemExit) as stop:
-        door(("--agent", agent, "--help"))
+        train_main(("--agent", agent, "--help"))
     assert stop.value.code == 0
     text = capsys.readouterr().out
     settings = load_entry(AGENTS[agent].settings or "")
@@ -180,10 +172,10 @@ def test_help__shows_the_options_of_the_learner_that_is_asked_for(
     [("Restoration-v0", "--city", "--profile"), ("GeneratorDispatch-v0", "--profile", "--city")],
 )
 def test_help__is_short_and_about_the_environment_that_is_asked_for(
-    door: Callable[..., int], capsys: pytest.CaptureFixture[str], env_id: str, there: str, absent: str
+    train_main: Callable[..., int], capsys: pytest.CaptureFixture[str], env_id: str, there: str, absent: str
 ) -> None:
     with pytest.raises(SystemExit):
-        door(("--env", env_id, "--help"))
+        train_main(("--env", env_id, "--help"))
     text = capsys.readouterr().out
     assert there in text
     assert absent not in text
@@ -235,12 +227,12 @@ def test_env_options__a_range_of_limits_is_written_as_it_is_read() -> None:
 
 
 def test_training__over_many_cities_ends_without_a_table_and_says_how_to_score(
-    door: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    train_main: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quick = ("--sta-sac.learning-starts", "64", "--sta-sac.gradient-steps", "1", "--sta-sac.width", "16")
     place = ("--city", "synthetic:5-8:1:3", "--predictor", "none", "--num-envs", "4", "--eval-episodes", "6")
     rest = ("--timesteps", "128", "--runs-dir", str(tmp_path), "--no-progress")
-    assert door((*place, *quick, *rest)) == 0
+    assert train_main((*place, *quick, *rest)) == 0
     folder = only_run(tmp_path)
     assert (
         f"--city CITY --predictor none --split test --agents {folder} (CITY: any one city)" in capsys.readouterr().out

@@ -1,8 +1,6 @@
-"""Learning what to bury: inputs without units, regions in any order, and a run from door to score."""
+"""Learning what to bury: inputs without units, regions in any order, and a run from the command line to a score."""
 
-import sys
 from collections.abc import Callable
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import gymnasium as gym
@@ -17,19 +15,7 @@ from stormgym.agents.undergrounding.network import SeasonExtractor, is_undergrou
 from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.undergrounding.core import OF_REGIONS, STATE
 
-ROOT = Path(__file__).resolve().parents[3]
 ENV_ID = "Undergrounding-v0"
-
-
-@pytest.fixture(scope="module")
-def door() -> Callable[..., int]:
-    spec = spec_from_file_location("stormgym_train_door_undergrounding", ROOT / "train.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module.main
 
 
 def some_observations(n: int = 6) -> tuple[gym.spaces.Dict, dict[str, torch.Tensor]]:
@@ -102,10 +88,12 @@ def test_learners__take_the_network_that_they_name() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("agent", ["maskable-ppo", "sta-ppo", "ppo"])
-def test_run__from_door_to_score(door: Callable[..., int], tmp_path: Path, agent: str, capsys) -> None:
+def test_run__from_the_command_line_to_a_score(
+    train_main: Callable[..., int], tmp_path: Path, agent: str, capsys
+) -> None:
     words = ["--env", ENV_ID, "--agent", agent, "--timesteps", "1024", "--num-envs", "16", "--eval-episodes", "8"]
     words += ["--final-episodes", "8", "--compare", "bury-nothing", "--runs-dir", str(tmp_path), "--profile"]
-    assert door([*words, "synthetic:5:1", "--eval-freq", "512"]) == 0
+    assert train_main([*words, "synthetic:5:1", "--eval-freq", "512"]) == 0
     out = capsys.readouterr().out
     assert agent in out
     assert "bury-nothing" in out

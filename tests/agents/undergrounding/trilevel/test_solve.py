@@ -469,7 +469,7 @@ def test_errors__methods_that_cannot_list_everything() -> None:
         solve_trilevel(*data, **limits, crews="binary")
 
 
-def test_errors__of_the_other_doors() -> None:
+def test_errors__of_the_other_functions() -> None:
     with pytest.raises(ValueError, match=r"protect must be \[2\] of 0 and 1; got \[0.5, 0\]"):
         worst_case([0.5, 0], [1.0, 1.0], 1.0, 0.0, 1.0, 0.0, 2.0, crew_budget=1.0)
     with pytest.raises(ValueError, match="loss must be"):

@@ -1,0 +1,140 @@
+"""What tests of agents share."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from stormgym.agents.attention_pg.settings import AttentionPGSettings
+from stormgym.agents.learners.settings import (
+    DQNSettings,
+    HRLDPDPSettings,
+    MaskableDQNSettings,
+    MaskablePPOSettings,
+    PPOSettings,
+)
+from stormgym.agents.runs import RunRequest, RunSettings
+from stormgym.agents.sta_sac.settings import STASACSettings
+from stormgym.agents.training import command
+from stormgym.envs.adapters.sb3 import StormVecEnv, make_vec_env
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL: dict[str, dict[str, Any]] = {
+    "Restoration-v0": {"city": "synthetic:7:1", "predictor": "none"},
+    "Undergrounding-v0": {"profile": "synthetic:12:1", "budget": 3_000.0},
+}
+QUICK: dict[str, Any] = {
+    "sta-sac": STASACSettings(learning_starts=300, gradient_steps=1, width=16, n_layers=1),
+    "ppo": PPOSettings(n_steps=16, batch_size=64, n_epochs=2, width=16),
+    "dqn": DQNSettings(learning_starts=200, buffer_size=1000, batch_size=32, width=16),
+    "maskable-ppo": MaskablePPOSettings(n_steps=16, batch_size=64, n_epochs=2, width=16),
+    "maskable-dqn": MaskableDQNSettings(learning_starts=200, buffer_size=1000, batch_size=32, width=16),
+    "hrl-dpdp": HRLDPDPSettings(n_steps=16, batch_size=64, n_epochs=2, width=16),
+    "attention-pg": AttentionPGSettings(n_rollouts=3, width=16, n_layers=1),
+}
+"""Settings of the learners of Restoration-v0 with which a thousand steps take seconds."""
+
+
+def main_of(script: str) -> Callable[..., int]:
+    """The `main(words)` of a command line at the repository's root, which returns the exit code."""
+    name = f"stormgym_command_line_{script.removesuffix('.py')}"
+    if name not in sys.modules:
+        spec = spec_from_file_location(name, ROOT / script)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = module_from_spec(spec)  # dataclasses and tyro look their module up by name
+        spec.loader.exec_module(sys.modules[name])
+    main: Callable[..., int] = sys.modules[name].main
+    return main
+
+
+@pytest.fixture(scope="session")
+def evaluate_main() -> Callable[..., int]:
+    """The command line `evaluate.py`."""
+    return main_of("evaluate.py")
+
+
+@pytest.fixture(scope="session")
+def train_main() -> Callable[..., int]:
+    """The command line `train.py`."""
+    return main_of("train.py")
+
+
+@pytest.fixture
+def console() -> Console:
+    """A console that shows nothing."""
+    return Console(stderr=True, quiet=True)
+
+
+@pytest.fixture(scope="session")
+def begin() -> Callable[..., command.Training]:
+    """Begins a small run in a folder: begin(folder, console, agent, **changes of the request)."""
+
+    def start(folder: Path, console: Console, agent: str = "maskable-ppo", **changes: Any) -> command.Training:
+        asked: dict[str, Any] = {
+            "env_id": "Restoration-v0",
+            "agent": agent,
+            "learner": asdict(QUICK[agent]),
+            "timesteps": 1024,
+            "seed": 3,
+            "num_envs": 8,
+            "env_kwargs": SMALL["Restoration-v0"],
+            "eval_freq": 512,
+            "eval_episodes": 8,
+            "checkpoint_freq": 512,
+        }
+        return command.start_run(RunRequest(**{**asked, **changes}), runs_dir=folder, console=console)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def settings_for() -> Callable[..., RunSettings]:
+    """Makes the settings of a run that trains nothing."""
+
+    def make(agent: str = "ppo") -> RunSettings:
+        return RunSettings(
+            env_id="Restoration-v0",
+            agent=agent,
+            seed=0,
+            timesteps=10,
+            num_envs=1,
+            eval_freq=5,
+            eval_episodes=4,
+            checkpoint_freq=5,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def environments() -> Callable[..., StormVecEnv]:
+    """Makes environments of Restoration-v0 in a city of seven regions, as Stable-Baselines3 takes them."""
+
+    def make(num_envs: int = 4) -> StormVecEnv:
+        return make_vec_env("Restoration-v0", num_envs, seed=2, **SMALL["Restoration-v0"])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def mid_episode() -> Callable[..., tuple[StormVecEnv, dict[str, np.ndarray[Any, Any]]]]:
+    """Makes such environments, of an id in `SMALL`, and plays three random steps; gives them and the observation."""
+
+    def make(num_envs: int = 4, env_id: str = "Restoration-v0") -> tuple[Any, dict[str, np.ndarray[Any, Any]]]:
+        venv = make_vec_env(env_id, num_envs, seed=2, **SMALL[env_id])
+        venv.reset()
+        rng = np.random.default_rng(0)
+        obs: Any = None
+        for _ in range(3):
+            masks = venv.action_masks()
+            obs, *_ = venv.step((rng.random(masks.shape) * masks).argmax(axis=1))
+        return venv, obs
+
+    return make
