@@ -84,7 +84,7 @@ def summary_table(table: CityTable) -> str:
     ]
     head = ["agent", "mean outage (h)", "mean gap (h)", "limit held", "outage against the equity planner"]
     notes = f'"No aim": does not aim at the limit. {PRIVILEGED_MARK} knows the true durations.'
-    return f"{markdown(head, rows)}\n\nCity `{table.city}`, {_storms(table)[:-1]}. {notes}"
+    return f"{markdown(head, rows)}\n\nCity `{table.city}`, {_storms(table)[:-1]}.\n{notes}"
 
 
 def _legend() -> str:
