@@ -51,11 +51,12 @@ class RunRequest:
 class RunSettings(RunRequest):
     """All that decides a run, nothing left out; kept as settings.json."""
 
-    agent: str
-    timesteps: int
-    num_envs: int
-    eval_freq: int
-    checkpoint_freq: int
+    # field() without a default: an annotation alone would inherit the None of a request
+    agent: str = field()
+    timesteps: int = field()
+    num_envs: int = field()
+    eval_freq: int = field()
+    checkpoint_freq: int = field()
 
 
 @dataclass(frozen=True)

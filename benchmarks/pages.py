@@ -16,7 +16,7 @@ import tyro
 
 from benchmarks.dispatch import storms
 from benchmarks.dispatch.forecasts import command as dispatch_forecasts
-from benchmarks.kit.cells import LOCAL, RESULTS, Cells
+from benchmarks.kit.cells import RESULTS, Cells
 from benchmarks.restoration import lookahead, transfer
 from benchmarks.restoration.table import command as table
 from benchmarks.undergrounding import learners, trilevel_speed
@@ -45,15 +45,13 @@ class Settings:
     """Folder of the docs."""
     results: Path = RESULTS
     """Folder of the collected results."""
-    cells: Path = LOCAL
-    """Folder of results that are not collected yet; of one key they win."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     settings = tyro.cli(Settings, args=arguments, description=__doc__)
     for benchmark in BENCHMARKS:
-        benchmark.write_pages(Cells(benchmark.BENCHMARK, settings.results, settings.cells), settings.docs)
+        benchmark.write_pages(Cells(benchmark.BENCHMARK, settings.results, local=None), settings.docs)
         print(benchmark.BENCHMARK)
     return 0
 

@@ -1,1 +1,4 @@
-"""Attention over regions: networks, heads for Stable-Baselines3, and the Lagrange multiplier; they know no domain."""
+"""Attention over choices, for methods of any domain: networks, heads for Stable-Baselines3, the Lagrange multiplier.
+
+What the networks see of an environment is made in its own room.
+"""

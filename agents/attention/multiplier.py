@@ -8,7 +8,6 @@ as long as it is the same; lambda multiplies C / d and has none.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -188,22 +187,22 @@ def cost_limit_of(env: VecEnv | None) -> float:
         raise ValueError("the environment has no cost_limit; pass cost_limit (in the unit of info['cost'])") from None
 
 
-def tightness_of(env: VecEnv | None, return_units: Sequence[float] | None) -> tuple[float, float] | None:
+def tightness_of(env: VecEnv | None) -> tuple[float, float] | None:
     """Smallest and largest tightness (limit / unit of return) of the environments: outer knots of a `LimitMultiplier`.
 
     None where one multiplier will do, because all episodes have the same limit and the same unit.
 
     Args:
-        env: the environments; those whose episodes draw a limit of their own have a pair `cost_limit_range`.
-        return_units: of each environment, in the unit of its limit; None for environments that have none.
+        env: the environments; those whose episodes draw a limit of their own have a pair `cost_limit_range`. Their
+            `return_unit` has the unit of their limit.
     """
-    if env is None or return_units is None or not env.has_attr("cost_limit_range"):
+    if env is None or not (env.has_attr("cost_limit_range") and env.has_attr("return_unit")):
         return None
-    limits, ranges = env.get_attr("cost_limit"), env.get_attr("cost_limit_range")
-    if all(pair is None for pair in ranges) and len(set(zip(limits, return_units, strict=True))) == 1:
+    limits, ranges, units = (env.get_attr(name) for name in ("cost_limit", "cost_limit_range", "return_unit"))
+    if all(pair is None for pair in ranges) and len(set(zip(limits, units, strict=True))) == 1:
         return None
     low, high = math.inf, 0.0
-    for pair, limit, unit in zip(ranges, limits, return_units, strict=True):
+    for pair, limit, unit in zip(ranges, limits, units, strict=True):
         first, last = pair or (limit, limit)
         low, high = min(low, first / unit), max(high, last / unit)
     return low, max(high, 1.01 * low)  # knots need some room between them

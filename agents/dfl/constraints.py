@@ -1,7 +1,7 @@
 """What the quadratic programs of `qp_layer` may be subject to: A x = b, 0 <= x <= u, with a factor of A D^-1 A'.
 
 An interior point method asks nothing else of A. `DenseConstraints` takes any matrix; `FlowConstraints` is the dispatch
-of one warehouse over days and counties (GDF eq. 8-14, put right as in `agents.planning.dispatch`): it never forms one.
+of one warehouse over days and counties (GDF eq. 8-14, put right as in `agents.dispatch.flow`): it never forms one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Fine-tune a forecaster on the cost of the decisions that follow from it (GDF Algorithm 1, stage 2).
 
 It starts from a forecaster that fits what comes (stage 1). The relaxed loss can fall while the regret of whole plans
-rises, so an epoch is chosen by that regret on a validation split, with the start in the race; and because the least of
-many noisy means looks better than it is, an epoch must beat the start by a standard error of their paired difference.
+rises, so an epoch is chosen by that regret on a validation split, and the start is one of the candidates. The least
+of many noisy means looks better than it is, so an epoch must beat the start by a standard error of their paired
+difference.
 """
 
 from __future__ import annotations

@@ -102,10 +102,6 @@ class Learner:
             space[key].shape == here if known[key].shape == there else space[key] == known[key] for key in space.spaces
         )
 
-    def rebind(self, model: BaseAlgorithm, venv: VecEnv, settings: Any) -> None:
-        """Give a model that was read back, to go on learning, what its file does not hold."""
-        del model, venv, settings
-
     def policy(self, model: BaseAlgorithm) -> LearntPolicy:
         """What acts: `predict` with masks observed."""
         return LearntPolicy(model, self.name)

@@ -216,17 +216,17 @@ def _play(
         "quantile_h": forecast.quantile_h,
     }
     order: list[int] = []
-    elapsed: list[float] = []
     for step in play_episode(env, policy, seed=seed, options={"jobs": jobs}):
         if step.observation["action_mask"][step.action] > 0:  # else a trip in vain
             order.append(int(step.action))
-            elapsed.append(float(env.process.elapsed_h[0]))
     if len(order) < city.n_regions:
         raise ValueError(
             f"agent {name!r} left {city.n_regions - len(order)} of {city.n_regions} regions unrestored; "
             "use another agent"
         )
-    return np.asarray(order, dtype=np.int64), np.asarray(elapsed), env.cost_limit
+    visited, times = np.asarray(order, dtype=np.int64), env.times_h()
+    assert times is not None, "a restoration environment knows its times"
+    return visited, times[0, visited], env.cost_limit
 
 
 def _draw(forecast: JobForecast, order: NDArray[np.int64], rng: np.random.Generator) -> Floats:

@@ -20,7 +20,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stormgym.agents.attention.multiplier import LagrangeMultiplier, LimitMultiplier, cost_limit_of, tightness_of
 from stormgym.agents.attention.networks import EpisodeNet, PaperNet
 from stormgym.agents.policy import Policy
-from stormgym.agents.restoration.network.features import check_observation_space, return_units_h
+from stormgym.agents.restoration.network.features import check_observation_space
 from stormgym.agents.restoration.network.shared_storms import SharedStorms
 from stormgym.agents.sta_sac import old_files
 from stormgym.agents.sta_sac.actor_step import ActorStep, Stage
@@ -145,7 +145,7 @@ class STASAC(OffPolicyAlgorithm):
             self.train_freq = int(self.action_space.n)
         if self.cost_limit is None:
             self.cost_limit = cost_limit_of(self.env)
-            self.tightness = tightness_of(self.env, return_units_h(self.env))
+            self.tightness = tightness_of(self.env)
         self.teacher = Teacher(settings, self.n_envs)
         if self.checkpoint_state is not None:
             self.teacher.load_state_dict(self.checkpoint_state["teacher"])
@@ -171,11 +171,6 @@ class STASAC(OffPolicyAlgorithm):
         if self.own_teacher is not None:
             return self.own_teacher
         return teacher_of(self.settings.teacher, self.env, self.settings.teacher_margin)
-
-    def name_teacher(self, name: str, margin: float) -> None:
-        """Say who teaches, as settings do, where the file of a loaded model did not."""
-        self.settings = replace(self.settings, teacher=name, teacher_margin=margin)
-        self.teacher.policy = self._teaching_policy()
 
     def _make_multiplier(self, limit: float) -> LagrangeMultiplier:
         settings = self.settings

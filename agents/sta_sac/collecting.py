@@ -17,9 +17,8 @@ from stormgym.agents.sta_sac.buffer import EpisodeReplayBuffer
 from stormgym.agents.sta_sac.policy import STASACPolicy
 from stormgym.agents.sta_sac.settings import STASACSettings
 from stormgym.agents.sta_sac.teacher import Teacher
+from stormgym.envs.arrays import Observation
 from stormgym.envs.restoration.layout import regions_of
-
-Observations = dict[str, NDArray[Any]]
 
 
 class Finished(NamedTuple):
@@ -79,7 +78,7 @@ class Collector:
     # ---------------------------------------------------------------- acting
 
     def act(
-        self, observation: Observations, start: NDArray[np.bool_], *, step: int, at_random: bool
+        self, observation: Observation, start: NDArray[np.bool_], *, step: int, at_random: bool
     ) -> NDArray[np.int64]:
         """Regions `[B]`: the teacher's in its rows, the likeliest in greedy rows, drawn ones in the others.
 
@@ -106,14 +105,14 @@ class Collector:
         self._probability = 1.0 / mask.sum(axis=1)
         return (np.random.random(mask.shape) * mask).argmax(axis=1)
 
-    def _act_by_network(self, observation: Observations, start: NDArray[np.bool_]) -> NDArray[np.int64]:
+    def _act_by_network(self, observation: Observation, start: NDArray[np.bool_]) -> NDArray[np.int64]:
         policy, greedy = self.policy, self.greedy
         probs, self._exploring = policy.step_probs(observation, self._exploring, start, average=False)
         action = policy.choose(probs, deterministic=False)  # drawn in greedy rows too: draws do not depend on them
         if greedy.any():
             part = {key: values[greedy] for key, values in observation.items()}
-            calm, self._acting = policy.step_probs(part, self._acting, start[greedy])
-            action[greedy] = policy.choose(calm, deterministic=True)
+            likeliest, self._acting = policy.step_probs(part, self._acting, start[greedy])
+            action[greedy] = policy.choose(likeliest, deterministic=True)
         self._probability = probs.cpu().numpy()[np.arange(len(start)), action].astype(np.float64)
         self._probability[greedy] = 1.0
         return action
@@ -123,8 +122,8 @@ class Collector:
     def keep(
         self,
         buffer: EpisodeReplayBuffer,
-        observation: Observations,
-        following: Observations,
+        observation: Observation,
+        following: Observation,
         action: NDArray[Any],
         reward: NDArray[Any],
         done: NDArray[np.bool_],
@@ -150,7 +149,7 @@ class Collector:
                 self._count(observation, done & (self.greedy if self.greedy.any() else True))
             self._cost[done] = 0.0
 
-    def _count(self, observation: Observations, rows: NDArray[np.bool_]) -> None:
+    def _count(self, observation: Observation, rows: NDArray[np.bool_]) -> None:
         """Note the episodes that end in these rows `[B]` for the dual step; their last observations tell the limits."""
         regions = torch.as_tensor(regions_of({key: value[rows] for key, value in observation.items()}))
         scales = scales_of(regions).total_hours[:, 0].tolist()

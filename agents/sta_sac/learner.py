@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from stormgym.agents.learners.base import Learner
@@ -29,12 +28,6 @@ class STASACLearner(Learner):
         """The settings as they are; what the environments decide, the algorithm asks them itself."""
         del venv, extractor
         return "STASACPolicy", {"settings": settings}
-
-    def rebind(self, model: BaseAlgorithm, venv: VecEnv, settings: STASACSettings) -> None:
-        """Old files do not say who teaches; the run's settings do."""
-        assert isinstance(model, STASAC)
-        if model.settings.teacher != settings.teacher:
-            model.name_teacher(settings.teacher, settings.teacher_margin)
 
 
 sta_sac = STASACLearner("sta-sac", STASAC, STASACSettings, default_timesteps=240_000, default_num_envs=64)

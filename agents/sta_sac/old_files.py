@@ -19,7 +19,8 @@ def is_old(attributes: dict[str, Any]) -> bool:
 def convert(attributes: dict[str, Any]) -> None:
     """Turn a model's attributes, as such a file held them, into those of today, in place.
 
-    Who taught was never saved: the teacher is "none" here, and a run's own settings say who it is.
+    Who taught was never saved, so the teacher is "none"; a model whose teacher's time is not over is handed one by
+    `load(..., own_teacher=policy)`, if it is to go on learning.
     """
     old = dict(attributes)
     found = {**old, **old["policy_kwargs"], "teacher": "none"}

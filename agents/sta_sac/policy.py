@@ -40,11 +40,12 @@ _DEFAULT = STASACSettings()
 class Critics(nn.Module):
     """Two reward and two cost critics: `[B, T, N, 4]`, reward in units of `Scales.total_hours`, cost in limits.
 
-    Each is a known part plus a learnt rest, so that little is left to learn. Known for the reward: the regions still
-    dark wait for the travel and the forecast repair of the choice, then for the repairs that follow at a mean pace.
-    Known for the cost: the pair gaps grow by |F_a - F_b| times that wait, and the difference that the choice leaves
-    behind goes on for a while (`fade`). Both rests shrink with the share of open regions, and both known parts are
-    exact at the last one but for the forecast's error.
+    Each is a known part plus a learnt residual, so that little is left to learn. Known for the reward: the regions
+    still dark wait for the travel and the forecast repair of the choice, then for the repairs that follow at a mean
+    pace. Known for the cost: the gap of each pair of groups grows by |F_a - F_b| (F: share of a group's regions that
+    have power) times that wait, and the difference that the choice leaves behind goes on for a while (`fade`). The
+    residuals are scaled down as fewer regions are open; at the last one the known parts are exact but for the error of
+    its forecast.
 
     `shared=True` (default) puts the four heads on one trunk; False gives each critic its own encoder, as the paper
     does. `known=False` leaves the known part out, as the paper does: everything is learnt.

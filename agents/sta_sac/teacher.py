@@ -152,8 +152,8 @@ class Teacher:
         """When it leaves, once: make the actor as sure of its choices as the target entropy asks, never less sure.
 
         A teacher's choices cannot all be foreseen. So an actor that imitates it is unsure, and drawing from it plays
-        far worse than its most probable choices do. Its scores are multiplied by one factor, which changes none of
-        these.
+        far worse than its most probable choices do. Its scores are multiplied by one factor (an inverse temperature),
+        which changes none of these.
 
         Args:
             policy: both of its actors are changed.

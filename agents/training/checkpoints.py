@@ -99,7 +99,6 @@ def load_checkpoint(
         wrapped.unwrapped._reset_seeds()  # loading a model seeds its environments; these go on as they were
         if isinstance(wrapped, VecLagrangianReward):
             wrapped.load_state_dict(state["wrapper"])
-    learner.rebind(model, wrapped, settings)
     if isinstance(model, OffPolicyAlgorithm) and (folder / BUFFER).is_file():
         model.load_replay_buffer(folder / BUFFER)
     _set_random_state(model, state["random"])

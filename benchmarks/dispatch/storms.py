@@ -107,8 +107,7 @@ def main(args: list[str] | None = None) -> int:
     if settings.docs is not None:
         folders = " ".join(folder.name if folder.is_absolute() else folder.as_posix() for folder in settings.folders)
         command = f"python -m benchmarks.dispatch.storms {folders}"
-        cells.keep("page", {}, {"command": command, "keys": keys})
-        cells.collect(["page"])
+        cells.keep_page({"command": command, "keys": keys})
         write_pages(cells, settings.docs)
     return 0
 
@@ -163,9 +162,9 @@ def rows_of(found: dict[str, dict[str, Any]]) -> list[list[str]]:
 
 def write_pages(cells: Cells, docs: Path) -> None:
     """Write the page, as it was last asked for."""
-    page = cells.find("page")
+    page = cells.page()
     if page is not None:
-        PAGE.write(docs, f"Made by `{page.result['command']}`.\n\n{body(cells, page.result['keys'])}")
+        PAGE.write(docs, f"Made by `{page['command']}`.\n\n{body(cells, page['keys'])}")
 
 
 def scores(

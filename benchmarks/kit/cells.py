@@ -27,6 +27,8 @@ from stormgym.agents.versions import run_versions
 
 RESULTS = Path("benchmarks/results")
 LOCAL = Path("runs/cells")
+PAGE = "page"
+"""Key of what a benchmark's page is made of."""
 STAMPED = ("python", "stormgym", "numpy", "torch", "stable-baselines3", "commit")
 """Versions that a cell is stamped with."""
 
@@ -83,10 +85,10 @@ class Cells:
     Args:
         benchmark: its name, as `restoration/table`; no name may be the beginning of another.
         results: folder of the collected files.
-        local: folder of the small ones.
+        local: folder of the small ones; None finds what is collected, and keeps nothing.
     """
 
-    def __init__(self, benchmark: str, results: Path = RESULTS, local: Path = LOCAL) -> None:
+    def __init__(self, benchmark: str, results: Path = RESULTS, local: Path | None = LOCAL) -> None:
         self.benchmark = benchmark
         self.results = results
         self.local = local
@@ -94,8 +96,9 @@ class Cells:
 
     def find(self, key: str) -> Kept | None:
         """The cell of this key; None when it has not been measured."""
-        file = self._local_file(key)
-        return _read(file) if file.is_file() else self._file_of(key).get(key)
+        if self.local is not None and (file := self._local_file(key)).is_file():
+            return _read(file)
+        return self._file_of(key).get(key)
 
     def need(self, key: str) -> Kept:
         """The cell of this key.
@@ -128,10 +131,23 @@ class Cells:
             kept = self.keep(cell.key, asdict(cell), measure(cell))
         return kept.result
 
+    def keep_page(self, made_of: dict[str, Any], name: str = PAGE) -> None:
+        """Keep and collect what a page is made of: settings, or the keys of its cells."""
+        if self.page(name) != plain(made_of):  # the same page is no new one
+            self.keep(name, {}, made_of)
+        self.collect([name])
+
+    def page(self, name: str = PAGE) -> dict[str, Any] | None:
+        """What a page is made of, as it was last asked for; None when it never was."""
+        kept = self.find(name)
+        return None if kept is None else kept.result
+
     def all_keys(self) -> list[str]:
         """Keys of all cells, in order."""
-        folder = self.local / self.benchmark
-        local = [file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.json")]
+        local: list[str] = []
+        if self.local is not None:
+            folder = self.local / self.benchmark
+            local = [file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.json")]
         files = [self._collected_file(None), *self.results.glob(f"{self.benchmark}-*.json")]
         return sorted({*local, *(key for file in files for key in self._file(file))})
 
@@ -156,6 +172,8 @@ class Cells:
         return list(changed)
 
     def _local_file(self, key: str) -> Path:
+        if self.local is None:
+            raise ValueError(f"cells of {self.benchmark} are read only here: no folder of local cells is given")
         return self.local / self.benchmark / f"{key}.json"
 
     def _collected_file(self, city: str | None) -> Path:

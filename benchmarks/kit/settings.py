@@ -48,8 +48,11 @@ class Keeping:
         return cls(**values, **others)  # type: ignore[arg-type]
 
 
+Shown = Callable[[str, Any], str]
+
+
 def command_of(
-    module: str, settings: Keeping, default: Keeping, shown: Callable[[Any], str] = str, always: tuple[str, ...] = ()
+    module: str, settings: Keeping, default: Keeping, shown: Shown | None = None, always: tuple[str, ...] = ()
 ) -> str:
     """The command line that makes a table: every decisive option that differs from the default.
 
@@ -57,7 +60,7 @@ def command_of(
         module: after `python -m benchmarks.`.
         settings: what the table was made with.
         default: what is left out where `settings` agrees.
-        shown: a value, or one of a tuple, as a reader is shown it: folders of this machine by their last name.
+        shown: name of an option and its value, or one of a tuple -> how a reader is shown it.
         always: names of options that are shown in any case.
     """
     usual = default.decisive()
@@ -65,15 +68,19 @@ def command_of(
     return command_line(module, chosen, shown)
 
 
-def command_line(module: str, options: Mapping[str, Any], shown: Callable[[Any], str] = str) -> str:
+def command_line(module: str, options: Mapping[str, Any], shown: Shown | None = None) -> str:
     """`python -m benchmarks.MODULE` with these options, by the names that their fields have."""
+
+    def text(value: Any) -> str:
+        return shlex.quote(str(value) if shown is None else shown(name, value))
+
     words = [f"python -m benchmarks.{module}"]
     for name, value in options.items():
         option = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):
             words.append(option if value else f"--no-{option[2:]}")
         elif isinstance(value, tuple):
-            words += [option, *(shlex.quote(shown(one)) for one in value)]
+            words += [option, *map(text, value)]
         else:
-            words += [option, shlex.quote(shown(value))]
+            words += [option, text(value)]
     return " ".join(words)

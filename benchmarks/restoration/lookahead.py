@@ -24,7 +24,7 @@ from benchmarks.kit.cells import Cell, Cells
 from benchmarks.kit.pages import Page
 from benchmarks.kit.settings import Keeping, command_of
 from benchmarks.kit.tables import markdown, number, show
-from benchmarks.restoration.transfer import weights_of, without_folders
+from benchmarks.restoration.transfer import label, weights_of, without_folders
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.lineup import resolve_agents
 from stormgym.agents.policy import Entrant
@@ -160,15 +160,15 @@ def command(settings: Settings) -> str:
     return command_of("restoration.lookahead", settings, Settings(), shown=_shown)
 
 
-def _shown(value: Any) -> str:
-    return without_folders(value) if isinstance(value, str) else str(value)
+def _shown(option: str, value: Any) -> str:
+    """An option's value without folders of this machine: a run is RUN, a city its last name."""
+    return {"agent": without_folders, "city": label}.get(option, str)(value)
 
 
 def write_pages(cells: Cells, docs: Path) -> None:
     """Write the page, as it was last asked for."""
-    kept = cells.find("page")
-    if kept is not None:
-        page = kept.result
+    page = cells.page()
+    if page is not None:
         storms = f"{page['episodes']:,} storms of seed {page['seed']} in city `{page['city']}`"
         made = f"Made by `{page['command']}`: {storms}; ± are 95 % intervals over storms."
         PAGE.write(docs, f"{made}\n\n{markdown(HEADS, rows_of(cells, page['keys']))}")
@@ -195,8 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show(HEADS, rows_of(cells, keys))
     if settings.docs is not None:
         page = {"command": command(settings), "episodes": settings.episodes, "seed": settings.seed}
-        cells.keep("page", {}, {**page, "city": Path(settings.city).name, "keys": keys})
-        cells.collect(["page"])
+        cells.keep_page({**page, "city": label(settings.city), "keys": keys})
         write_pages(cells, settings.docs)
     return 0
 

@@ -337,11 +337,11 @@ def command(settings: Settings) -> str:
     return command_of("restoration.transfer", settings, Settings(agents=()), shown=_shown, always=("cities",))
 
 
-def _shown(value: Any) -> str:
+def _shown(option: str, value: Any) -> str:
     """An option's value without folders of this machine: a run is RUN, a city its last name."""
     if isinstance(value, float):
         return f"{value:g}"
-    return label(without_folders(value)) if isinstance(value, str) else str(value)
+    return {"agents": without_folders, "cities": label}.get(option, str)(value)
 
 
 def picture_of(table: str) -> str:
@@ -411,8 +411,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     places = places_of(cells, parts)
     show(heads(places), rows(places))
     if settings.docs is not None:
-        cells.keep(settings.table, {}, page_of(settings, parts))
-        cells.collect([settings.table])
+        cells.keep_page(page_of(settings, parts), settings.table)
         write_page(cells, settings.docs, settings.table)
         if settings.figure:
             save_picture(draw(places), settings.docs, picture_of(settings.table), dpi=160)

@@ -168,8 +168,7 @@ def main(args: list[str] | None = None) -> int:
     cells.collect(job.key for job in jobs)
     console.print(table(settings, scores_of(cells, jobs)), markup=False)
     if settings.docs is not None:
-        cells.keep("page", {}, settings.decisive())
-        cells.collect(["page"])
+        cells.keep_page(settings.decisive())
         write_pages(cells, settings.docs)
     return code
 
@@ -220,10 +219,10 @@ def scores_of(cells: Cells, jobs: list[Job]) -> Scores:
 
 def write_pages(cells: Cells, docs: Path) -> None:
     """Write the page, as it was last asked for."""
-    page = cells.find("page")
+    page = cells.page()
     if page is None:
         return
-    settings = Settings.told(page.result)
+    settings = Settings.told(page)
     command = command_of("undergrounding.learners", settings, Settings())
     PAGE.write(docs, f"Made by `{command}`.\n\n{table(settings, scores_of(cells, jobs_of(settings)))}")
 

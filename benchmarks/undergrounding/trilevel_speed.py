@@ -226,15 +226,15 @@ def rows_of(found: dict[int, list[dict[str, Any]]], settings: Settings) -> list[
 
 def write_pages(cells: Cells, docs: Path) -> None:
     """Write the page, as it was last asked for."""
-    page = cells.find("page")
+    page = cells.page()
     if page is None:
         return
-    settings = Settings.told(page.result)
+    settings = Settings.told(page)
     table = markdown(HEAD, rows_of(kept(settings, cells), settings))
     command = command_of("undergrounding.trilevel_speed", settings, Settings())
     notes = (
         f"Made by `{command}`: {settings.instances} instances of each number of regions n, "
-        f"{settings.time_limit:g} s of the clock each on a busy shared machine; seconds are of the processor."
+        f"{settings.time_limit:g} s of the clock each; seconds are of the processor."
     )
     PAGE.write(docs, f"{notes}\n\n![Seconds against regions for each method]({PICTURES}/{FIGURE})\n\n{table}")
 
@@ -260,8 +260,7 @@ def main(arguments: list[str] | None = None) -> int:
         table.add_row(*line)
     console.print(table)
     if settings.docs is not None:
-        cells.keep("page", {}, settings.decisive())
-        cells.collect(["page"])
+        cells.keep_page(settings.decisive())
         write_pages(cells, settings.docs)
         save_picture(draw(found, settings), settings.docs, FIGURE)
     return 0

@@ -1,5 +1,7 @@
 """What policies may read of their environments: found behind any wrapper, the truth for privileged ones alone."""
 
+import ast
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -9,6 +11,7 @@ from gymnasium.wrappers import TimeLimit
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecCheckNan
 
+from stormgym.agents import binding
 from stormgym.agents.binding import PrivilegeError, announced_of, base_envs, truth_of, truth_reads
 from stormgym.agents.dispatch.planners import OracleDispatch
 from stormgym.agents.lineup import make_policy
@@ -130,3 +133,11 @@ def test_policies__that_plan_again_learn_a_shock_from_repairs_alone(shock):
             action, state = policy.predict(obs, state, deterministic=True)
             obs = env.step(action)[0]
         assert truth_reads(env) == 0, name
+
+
+@pytest.mark.parametrize("domain", ["restoration", "dispatch", "undergrounding"])
+def test_domains__reach_into_no_core_and_no_process(domain):
+    for file in sorted((Path(binding.__file__).parent / domain).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            inside = isinstance(node, ast.Attribute) and node.attr in ("core", "process")
+            assert not inside, f"{file}:{node.lineno} reads .{node.attr}; read announced_of(env) or truth_of(env, self)"

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
+RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 SUMMARIES = ("restoration", "dispatch", "undergrounding")
+
+
+@pytest.fixture(scope="session")
+def published() -> Path:
+    """Folder of the collected results behind the published pages."""
+    return RESULTS
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def test_pages__are_those_of_the_collected_results(
     front = docs / "results" / "README.md"
     front.parent.mkdir(parents=True)
     shutil.copy(DOCS / "results" / "README.md", front)
-    benchmark.write_pages(Cells(benchmark.BENCHMARK, RESULTS, tmp_path / "none"), docs)
+    benchmark.write_pages(Cells(benchmark.BENCHMARK, RESULTS, None), docs)
     assert front.read_text() == (DOCS / "results" / "README.md").read_text()
     made = {file.name: file.read_bytes() for file in (docs / "results" / "tables").iterdir()}
     assert made
@@ -48,5 +48,5 @@ def test_pages__all_of_them_are_generated(written: dict[str, str]) -> None:
 
 
 def test_pages__of_benchmarks_that_never_ran_are_left_out(docs: Path, tmp_path: Path) -> None:
-    assert write_all(["--docs", str(docs), "--results", str(tmp_path), "--cells", str(tmp_path / "cells")]) == 0
+    assert write_all(["--docs", str(docs), "--results", str(tmp_path)]) == 0
     assert not (docs / "results" / "tables").exists()

@@ -8,11 +8,9 @@ from typing import Any
 
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from stormgym.agents.attention.networks import Inputs
-from stormgym.envs.data import City
 from stormgym.envs.equity import pair_matrix
 from stormgym.envs.restoration.layout import COLUMN, CREW_SCALARS, REGION_COLUMNS
 
@@ -75,18 +73,6 @@ def scales_of(regions: Tensor) -> Scales:
     km = (off.sum(dim=(1, 2)) / (2.0 * n[:, 0])).sqrt().clamp_min(1e-3)[:, None]
     hours = ((regions[..., COLUMN["point_h"]] * real).sum(dim=1, keepdim=True) / n).clamp_min(1e-3)
     return Scales(hours=hours, km=km, centre=centre, n_regions=n, total_hours=hours * n / 20.0)
-
-
-def return_unit_h(city: City) -> float:
-    """Unit of return of a city (h), whatever its storms bring: mean repair hours times N / 20 (cf. `total_hours`)."""
-    return float(city.log.repair_h.mean()) * city.n_regions / 20.0
-
-
-def return_units_h(env: VecEnv | None) -> list[float] | None:
-    """Unit of return (h) of each environment; None where there are none, or they play no city."""
-    if env is None or not env.has_attr("city"):
-        return None
-    return [return_unit_h(city) for city in env.get_attr("city")]
 
 
 def group_one_hot(regions: Tensor, n_groups: int) -> Tensor:

@@ -1,4 +1,8 @@
-"""Environments that play the same storm: how rows share scenarios, and what their episodes are worth to the actor."""
+"""Environments that play the same storm: which rows share which, and returns of their episodes beside each other.
+
+A scenario is one storm: one draw of all that is random in an episode, whatever is chosen in it. Environments that are
+reset with the same seed play the same one.
+"""
 
 from __future__ import annotations
 

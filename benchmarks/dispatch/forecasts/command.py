@@ -89,8 +89,7 @@ def main(args: list[str] | None = None) -> int:
     for part, results in found.items():
         console.print(f"\n{part}\n{TABLES[part][1](results)}", markup=False)
     if settings.docs is not None:
-        cells.keep("page", {}, settings.decisive())
-        cells.collect(["page"])
+        cells.keep_page(settings.decisive())
         write_pages(cells, settings.docs)
         draw(settings, found, settings.docs)
     return 0
@@ -98,10 +97,10 @@ def main(args: list[str] | None = None) -> int:
 
 def write_pages(cells: Cells, docs: Path) -> None:
     """Write the page of all parts that are kept, as it was last asked for."""
-    page = cells.find("page")
+    page = cells.page()
     if page is None:
         return
-    settings = Settings.told(page.result)
+    settings = Settings.told(page)
     found = kept_parts(cells, cells_of(settings), Result.read, order)
     tables = [f"## {TABLES[part][0]}\n\n{TABLES[part][1](results)}" for part, results in found.items()]
     command = command_of("dispatch.forecasts", settings, Settings())

@@ -59,10 +59,9 @@ def summary_table(results: dict[ForecastCell, Result]) -> str:
         [NAMES[agent], number(mean_estimate([result.cost[agent] for result in group])), number(regrets(group, agent))]
         for agent in SUMMARY
     ]
-    return (
-        markdown(["agent", "cost of a storm", "above the optimum"], rows)
-        + f"\n\nA trip costs {cost:g}. {_seeds(results)}"
-    )
+    table = markdown(["agent", "cost of a storm", "above the optimum"], rows)
+    profile = next(iter(results)).profile
+    return f"{table}\n\nProfile {profile}, a trip costs {cost:g}; {len(group)} seeds, ± 95 % over seeds."
 
 
 def weight_table(results: dict[ForecastCell, Result]) -> str:

@@ -162,8 +162,7 @@ def _run(settings: Settings) -> int:
     made = made_of(found)
     tables.show(made, summary.across_cities(of_all_rows(made)), out)
     if settings.docs is not None:
-        cells.keep("page", {}, page_of(settings, placed))
-        cells.collect(["page"])
+        cells.keep_page(page_of(settings, placed))
         _write(settings, made, settings.docs)
         figure.write(figure.draw(made, frontiers_of(found)), settings.docs / "img" / FIGURE)
     return code
@@ -294,17 +293,17 @@ def frontiers_of(found: Found) -> dict[str, list[Score]]:
 
 def page_of(settings: Settings, placed: Placed) -> dict[str, Any]:
     """What the page is made of, without folders of this machine: settings, and the cities as they were."""
-    cities = {_shown(place.name): {"slug": place.slug, "fingerprint": place.fingerprint} for _, place in placed}
-    shown = [_shown(city) for city in settings.cities]
+    cities = {_named(place.name): {"slug": place.slug, "fingerprint": place.fingerprint} for _, place in placed}
+    shown = [_named(city) for city in settings.cities]
     return {"settings": {**settings.decisive(), "cities": shown}, "cities": cities}
 
 
 def write_pages(cells: Cells, docs: Path) -> None:
     """Write the page, as it was last asked for; no folder of a city is needed."""
-    page = cells.find("page")
+    page = cells.page()
     if page is None:
         return
-    settings, cities = Settings.told(page.result["settings"]), page.result["cities"]
+    settings, cities = Settings.told(page["settings"]), page["cities"]
     placed = placed_of(settings.cities, rows_of(settings), lambda name: Place(name, **cities[name]))
     _write(settings, made_of(scores_of(settings, cells, placed)), docs)
 
@@ -324,9 +323,13 @@ def command(settings: Settings) -> str:
     return command_of("restoration.table", settings, default, shown=_shown)
 
 
-def _shown(value: Any) -> str:
+def _shown(option: str, value: Any) -> str:
+    return _named(value) if option == "cities" else str(value)
+
+
+def _named(city: str) -> str:
     """A city as readers are shown it: a folder by its last part, no folders of this machine."""
-    return Path(value).name if isinstance(value, str) else str(value)
+    return Path(city).name
 
 
 def _absolute(city: str) -> str:

@@ -83,8 +83,8 @@ def summary_table(table: CityTable) -> str:
         for line in (lines[label] for label in SUMMARY if label in lines)
     ]
     head = ["agent", "mean outage (h)", "mean gap (h)", "limit held", "outage against the equity planner"]
-    note = f"City `{table.city}`, {_storms(table)[:-1]}. {PRIVILEGED_MARK} knows the true durations."
-    return f"{markdown(head, rows)}\n\n{note}"
+    notes = f'"No aim": does not aim at the limit. {PRIVILEGED_MARK} knows the true durations.'
+    return f"{markdown(head, rows)}\n\nCity `{table.city}`, {_storms(table)[:-1]}.\n{notes}"
 
 
 def _legend() -> str:

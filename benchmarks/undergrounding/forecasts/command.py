@@ -86,8 +86,7 @@ def main(args: list[str] | None = None) -> int:
     for name, text in texts_of(settings, found).items():
         console.print(f"\n{name}\n{text}", markup=False)
     if settings.docs is not None:
-        cells.keep("page", {}, settings.decisive())
-        cells.collect(["page"])
+        cells.keep_page(settings.decisive())
         write_pages(cells, settings.docs)
         if "settings" in found:
             save_picture(draw(found["settings"]), settings.docs, "undergrounding_learning.png")
@@ -96,10 +95,10 @@ def main(args: list[str] | None = None) -> int:
 
 def write_pages(cells: Cells, docs: Path) -> None:
     """Write the page of all parts that are kept, as it was last asked for."""
-    page = cells.find("page")
+    page = cells.page()
     if page is None:
         return
-    settings = Settings.told(page.result)
+    settings = Settings.told(page)
     found = kept_parts(cells, cells_of(settings), Result.read, order)
     tables = [f"## {HEADS[name]}\n\n{text}" for name, text in texts_of(settings, found).items()]
     command = command_of("undergrounding.forecasts", settings, Settings())

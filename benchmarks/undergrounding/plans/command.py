@@ -101,8 +101,7 @@ def main(args: list[str] | None = None) -> int:
         if part in settings.parts:
             console.print(f"\n{part}\n{text}", markup=False)
     if settings.docs is not None:
-        cells.keep("page", {}, settings.decisive())
-        cells.collect(["page"])
+        cells.keep_page(settings.decisive())
         write_pages(cells, settings.docs)
         draw(settings, found, settings.docs)
     return 0
@@ -110,10 +109,10 @@ def main(args: list[str] | None = None) -> int:
 
 def write_pages(cells: Cells, docs: Path) -> None:
     """Write the page of all parts that are kept, as it was last asked for."""
-    page = cells.find("page")
+    page = cells.page()
     if page is None:
         return
-    settings = Settings.told(page.result)
+    settings = Settings.told(page)
     found = kept_parts(cells, cells_of(settings), Result.read)
     tables = [f"## {HEADS[part]}\n\n{text}" for part, text in texts_of(settings, found).items()]
     command = command_of("undergrounding.plans", settings, Settings())

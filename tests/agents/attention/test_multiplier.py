@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
-from stormgym.agents.attention.multiplier import LagrangeMultiplier, LimitMultiplier
-
-CITY = "synthetic:7:1"
+from stormgym.agents.attention.multiplier import LagrangeMultiplier, LimitMultiplier, tightness_of
 
 
 def test_limit_multiplier__rises_where_the_limit_is_broken_and_only_there() -> None:
@@ -45,3 +45,40 @@ def test_limit_multiplier__refuses_what_it_cannot_use() -> None:
         LimitMultiplier(1.0, 2.0, n_knots=1)
     with pytest.raises(ValueError, match="costs of finished episodes"):
         LimitMultiplier(1.0, 2.0).update_each(torch.tensor([float("nan")]), torch.ones(1), torch.ones(1))
+
+
+class Attributes:
+    """As much of a `VecEnv` as is asked: attributes of its environments."""
+
+    def __init__(self, **values: list[Any]) -> None:
+        self.values = values
+
+    def has_attr(self, name: str) -> bool:
+        return name in self.values
+
+    def get_attr(self, name: str) -> list[Any]:
+        return self.values[name]
+
+
+@pytest.mark.parametrize(
+    ("limits", "ranges", "units", "expected"),
+    [
+        ([8.0, 8.0], [None, None], [2.0, 2.0], None),  # one multiplier will do
+        ([8.0, 8.0], [None, None], [2.0, 4.0], (2.0, 4.0)),  # episodes of two sizes
+        ([8.0, 6.0], [None, None], [2.0, 2.0], (3.0, 4.0)),
+        ([12.0, 12.0], [(4.0, 20.0)] * 2, [2.0, 2.0], (2.0, 10.0)),
+        ([12.0, 12.0], [(12.0, 12.0)] * 2, [2.0, 2.0], (6.0, 6.06)),
+    ],
+)
+def test_tightness__spans_the_limits_in_units_of_return(
+    limits: list[float], ranges: list[Any], units: list[float], expected: tuple[float, float] | None
+) -> None:
+    env: Any = Attributes(cost_limit=limits, cost_limit_range=ranges, return_unit=units)
+    found = tightness_of(env)
+    assert found is None if expected is None else found == pytest.approx(expected)
+
+
+def test_tightness__of_environments_without_limits_of_their_own_is_none() -> None:
+    assert tightness_of(None) is None
+    others: Any = Attributes(cost_limit=[8.0])
+    assert tightness_of(others) is None

@@ -8,8 +8,6 @@ import numpy as np
 
 from stormgym.envs.restoration.layout import COLUMN
 
-CITY = "synthetic:7:1"
-
 
 def test_collection__rows_of_a_scenario_meet_one_storm_and_greedy_rows_their_own(make: Any) -> None:
     model = make(n_envs=8, n_rollouts=3)

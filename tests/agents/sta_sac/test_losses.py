@@ -12,8 +12,6 @@ from stormgym.agents.restoration.network.acting import masked_log_softmax
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.losses import drawn_surrogate, retrace_targets
 
-CITY = "synthetic:7:1"
-
 
 @pytest.mark.parametrize("retrace", [0.0, 0.7])
 def test_targets__equal_a_plain_recursion(trained: STASAC, retrace: float) -> None:

@@ -11,8 +11,8 @@ import pytest
 import torch
 from stable_baselines3.common.save_util import load_from_zip_file, save_to_zip_file
 
+from stormgym.agents.lineup import make_policy
 from stormgym.agents.sta_sac.algorithm import STASAC
-from stormgym.agents.sta_sac.learner import sta_sac
 from stormgym.agents.sta_sac.settings import NETWORK, STASACSettings
 from stormgym.envs.adapters.sb3 import make_vec_env
 
@@ -82,9 +82,9 @@ def test_old_file__goes_on_as_it_would_have(steps: int, tmp_path: Path) -> None:
     model.save_replay_buffer(tmp_path / "buffer.pkl")
     results = []
     for file in (tmp_path / "model.zip", as_before(tmp_path / "model.zip")):
-        again: Any = sta_sac.load(file, environments())
-        sta_sac.rebind(again, again.get_env(), settings)  # an old file does not say who teaches
-        assert again.settings.teacher == "nearest"
+        env = environments()
+        own = make_policy("nearest", env)  # an old file does not say who teaches
+        again: Any = STASAC.load(file, env=env, device="cpu", own_teacher=own)
         again.load_replay_buffer(tmp_path / "buffer.pkl")
         again.set_random_seed(5)
         again.learn(336 - steps, reset_num_timesteps=False)

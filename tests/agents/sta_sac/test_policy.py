@@ -18,8 +18,6 @@ from stormgym.agents.sta_sac.policy import Critics, STASACPolicy
 from stormgym.agents.sta_sac.settings import STASACSettings
 from stormgym.envs.restoration.layout import COLUMN
 
-CITY = "synthetic:7:1"
-
 
 @pytest.mark.parametrize("shape", list(SHAPES))
 @pytest.mark.parametrize("shared", [True, False])

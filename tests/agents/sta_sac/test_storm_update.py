@@ -8,8 +8,6 @@ import torch
 
 from stormgym.agents.restoration.network.scenarios import expected_to_go
 
-CITY = "synthetic:7:1"
-
 
 def test_update_on_storms__gradient_is_that_of_returns_above_the_mean_of_the_storm(make: Any) -> None:
     model = make(n_envs=8, n_rollouts=3, control_variate=False, alpha_init=1e-5, max_grad_norm=1e9)

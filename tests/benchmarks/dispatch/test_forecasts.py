@@ -38,7 +38,7 @@ def test_table__is_made_of_kept_seeds_and_measured_once(
     assert capsys.readouterr().out == before
     text = page.read_text()
     page.unlink()
-    door.write_pages(Cells(door.BENCHMARK, tmp_path / "results", tmp_path / "none"), docs)
+    door.write_pages(Cells(door.BENCHMARK, tmp_path / "results", None), docs)
     assert page.read_text() == text
     assert "## Costs of a trip" in text
     assert "## Covariates withheld" not in text  # a part that was not asked for

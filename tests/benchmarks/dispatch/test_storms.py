@@ -68,7 +68,7 @@ def test_storms__each_folder_is_left_out_in_turn(
     monkeypatch.setattr(door, "fit", None)  # nothing is fitted again
     assert door.main(words) == 0
     page.unlink()
-    door.write_pages(Cells(door.BENCHMARK, tmp_path / "results", tmp_path / "none"), docs)
+    door.write_pages(Cells(door.BENCHMARK, tmp_path / "results", None), docs)
     assert page.read_text() == text
     capsys.readouterr()
     assert door.main([*folders[:1], *kept]) == 2

@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 import pytest
 
 from benchmarks.dispatch.forecasts.cells import ForecastCell as DispatchCell
-from benchmarks.kit import cells as kit
 from benchmarks.kit.cells import Cell, Cells, key_of
 from benchmarks.undergrounding.forecasts.cells import ForecastCell
 from benchmarks.undergrounding.plans.cells import PlanCell
@@ -57,7 +56,7 @@ def test_key__names_what_a_reader_looks_for_and_changes_with_every_field_and_the
     assert len(keys) == 4
 
 
-def test_key__of_published_cells_is_what_it_was() -> None:
+def test_key__of_published_cells_is_what_it_was(published: Path) -> None:
     assert DispatchCell(seed=0, transport_cost=400.0, agents=("online lag 1", "two-stage", "gdf", "sampled")).key == (
         "B-0-027f42c581"
     )
@@ -65,10 +64,8 @@ def test_key__of_published_cells_is_what_it_was() -> None:
         seed=0, profile="synthetic:10:2", little_noise=True, costed=True, withheld="temperature_c"
     ).key == ("synthetic-10-2-0-0e0bf50eed")
     assert key_of("bury-nothing", told("bury-nothing")) == "bury-nothing-4141f1ad9d"
-    published = Cells("undergrounding/plans").all_keys()
-    assert {PlanCell(seed=seed, profile=profile).key for seed in range(10) for profile in ("appendix-g", "ten")} < {
-        *published
-    }
+    keys = Cells("undergrounding/plans", published, None).all_keys()
+    assert {PlanCell(seed=seed, profile=name).key for seed in range(10) for name in ("appendix-g", "ten")} < {*keys}
 
 
 def told(agent: str) -> dict[str, Any]:
@@ -90,6 +87,8 @@ def test_result__is_measured_once_and_read_back_as_json_gives_it(tmp_path: Path)
     assert cells_in(tmp_path).result(Square(number=3), measure) == first
     assert len(measured) == 1
     assert cells.find("nothing") is None
+    with pytest.raises(ValueError, match="cells of square are read only here"):
+        Cells("square", tmp_path, None).keep("a", {}, {})
     with pytest.raises(ValueError, match=r"results holds no cell 'nothing' of square; run the benchmark first"):
         cells.need("nothing")
 
@@ -107,7 +106,7 @@ def test_order__of_a_result_is_kept_since_tables_are_made_in_it(tmp_path: Path) 
     cells = cells_in(tmp_path)
     cells.keep("a", {}, {"z": 1, "a": {"two": 2, "one": 1}})
     cells.collect()
-    found = Cells("square", tmp_path / "results", tmp_path / "none").need("a").result
+    found = Cells("square", tmp_path / "results", None).need("a").result
     assert [*found] == ["z", "a"]
     assert [*found["a"]] == ["two", "one"]
 
@@ -147,7 +146,7 @@ def test_killed__loses_the_cell_under_way_and_the_same_command_goes_on(tmp_path:
     subprocess.run(command, check=True)
     assert cells_in(tmp_path).all_keys() == ["0", "1", "2"]
     assert {name: (tmp_path / "cells" / "square" / name).stat().st_mtime_ns for name in stamps} == stamps
-    assert Cells("square", tmp_path / "results", tmp_path / "none").need("2").result == {"square": 4}
+    assert Cells("square", tmp_path / "results", None).need("2").result == {"square": 4}
 
 
 # collected
@@ -161,7 +160,7 @@ def test_collect__gives_one_file_a_city_with_one_line_a_cell_and_the_same_cells_
     assert sorted(file.name for file in changed) == ["square-oslo.json", "square-rome.json", "square.json"]
     lines = (tmp_path / "results" / "square-rome.json").read_text().splitlines()
     assert [line[:12] for line in lines] == ["{", '"rome/x/0": ', '"rome/x/1": ', "}"]
-    collected = Cells("square", tmp_path / "results", tmp_path / "none")
+    collected = Cells("square", tmp_path / "results", None)
     assert collected.all_keys() == cells.all_keys() == ["a", "b", "oslo/y", "rome/x/0", "rome/x/1"]
     assert all(collected.find(key) == cells.find(key) for key in cells.all_keys())
     before = {file: file.read_bytes() for file in changed}
@@ -177,7 +176,7 @@ def test_collect__takes_what_was_asked_for_and_leaves_what_is_there(tmp_path: Pa
     second.keep("b", {}, {"n": 2})
     second.keep("trial", {}, {"n": 3})
     second.collect(["b", "of nobody"])
-    assert Cells("square", tmp_path / "results", tmp_path / "none").all_keys() == ["a", "b"]
+    assert Cells("square", tmp_path / "results", None).all_keys() == ["a", "b"]
 
 
 def test_collect__keeps_what_another_process_collected_meanwhile(tmp_path: Path) -> None:
@@ -187,7 +186,18 @@ def test_collect__keeps_what_another_process_collected_meanwhile(tmp_path: Path)
     second.collect()
     first.keep("a", {}, {"n": 1})
     first.collect()
-    assert Cells("square", tmp_path / "results", tmp_path / "none").all_keys() == ["a", "b"]
+    assert Cells("square", tmp_path / "results", None).all_keys() == ["a", "b"]
+
+
+def test_page__that_is_the_same_is_no_new_one(tmp_path: Path) -> None:
+    cells = cells_in(tmp_path)
+    assert cells.page() is None
+    cells.keep_page({"seeds": (1, 2)})
+    before = (tmp_path / "results" / "square.json").read_bytes()
+    cells.keep_page({"seeds": (1, 2)})
+    assert (tmp_path / "results" / "square.json").read_bytes() == before
+    cells.keep_page({"seeds": (1,)})
+    assert cells_in(tmp_path).page() == {"seeds": [1]}
 
 
 def test_local_cell__wins_over_the_collected_one_of_its_key(tmp_path: Path) -> None:
@@ -200,11 +210,11 @@ def test_local_cell__wins_over_the_collected_one_of_its_key(tmp_path: Path) -> N
     assert json.loads(file.read_text())["a"]["result"] == {"n": 2}
 
 
-def test_names__of_published_benchmarks_are_no_beginnings_of_one_another() -> None:
+def test_names__of_published_benchmarks_are_no_beginnings_of_one_another(published: Path) -> None:
     from benchmarks.pages import BENCHMARKS
 
     names = [module.BENCHMARK for module in BENCHMARKS]
     assert not any(a != b and f"{b}-".startswith(f"{a}-") for a in names for b in names)
-    files = {file.relative_to(kit.RESULTS).with_suffix("").as_posix() for file in kit.RESULTS.rglob("*.json")}
+    files = {file.relative_to(published).with_suffix("").as_posix() for file in published.rglob("*.json")}
     assert all(any(f == name or f.startswith(f"{name}-") for name in names) for f in files)
     assert len(files) < 25

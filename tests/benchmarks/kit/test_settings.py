@@ -35,8 +35,8 @@ def test_decisive__leaves_out_how_and_where_and_comes_back_through_json() -> Non
 
 
 def test_command__names_what_differs_from_the_defaults_as_the_command_line_takes_it() -> None:
-    def shown(value: Any) -> str:
-        return f"{value:g}" if isinstance(value, float) else Path(str(value)).name
+    def shown(option: str, value: Any) -> str:
+        return f"{value:g}" if option == "limits" else Path(str(value)).name
 
     chosen = Settings(cities=("default", "/some where/our city"), eval_seed=8, frontier=True, shuffle=False, jobs=3)
     assert command_of("x.table", Settings(), Settings()) == "python -m benchmarks.x.table"

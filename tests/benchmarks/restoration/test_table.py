@@ -399,7 +399,7 @@ def test_small__trains_scores_writes_and_is_not_done_twice(
     assert page.read_text() == text
     assert stamps == {file: file.stat().st_mtime_ns for file in (tmp_path / "cells").rglob("[0-9]*.json")}
     page.unlink()
-    door.write_pages(Cells(door.BENCHMARK, tmp_path / "results", tmp_path / "none"), docs)  # of what is collected
+    door.write_pages(Cells(door.BENCHMARK, tmp_path / "results", None), docs)  # of what is collected
     assert page.read_text() == text
     assert door.main([*words, "--table-only", "--eval-seed", "1"]) == 2
     assert "no scores of these rows on 64 storms of seed 1" in capsys.readouterr().err

@@ -38,7 +38,7 @@ def test_table__has_every_city_limit_and_agent_and_compares_on_the_same_storms(t
     assert "![Mean outage against mean gap at several limits](../../img/some_limits.png)" in text
     assert (docs / "img" / "some_limits.png").stat().st_size > 10_000
     page.unlink()
-    door.write_pages(Cells(door.BENCHMARK, tmp_path / "results", tmp_path / "none"), docs)  # of what is collected
+    door.write_pages(Cells(door.BENCHMARK, tmp_path / "results", None), docs)  # of what is collected
     assert page.read_text() == text
 
 
@@ -134,9 +134,20 @@ def test_door__tells_what_is_wrong(
     assert message in capsys.readouterr().err
 
 
-def test_key__is_that_of_the_published_cells() -> None:
+def test_key__is_that_of_the_published_cells(published: Path) -> None:
     city, settings = door.resolve_city("default"), door.Settings(agents=())
-    collected = Cells(door.BENCHMARK).all_keys()
+    collected = Cells(door.BENCHMARK, published, None).all_keys()
     for limit in (None, 4.0, 20.0):
         assert door.key_of("equity-planner", "default", city, door.storms_of(limit, 0.0), settings) in collected
     assert door.key_of("equity-replanner", "default", city, door.storms_of(None, 0.7), settings) in collected
+
+
+def test_command__names_no_folder_of_this_machine(tmp_path: Path) -> None:
+    for name in ("run", "our_city"):
+        (tmp_path / name).mkdir()
+    agents = (f"mine={tmp_path / 'run'}@32", "sta-sac:default")
+    settings = door.Settings(agents=agents, cities=("default", str(tmp_path / "our_city")), shocks=(0.35, 0.0))
+    assert door.command(settings) == (
+        "python -m benchmarks.restoration.transfer --agents mine=RUN@32 sta-sac:default --cities default our_city "
+        "--shocks 0.35 0"
+    )

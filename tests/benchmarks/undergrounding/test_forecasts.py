@@ -46,7 +46,7 @@ def test_tables__are_made_of_kept_seeds_and_measured_once(
     assert capsys.readouterr().out == before
     text = page.read_text()
     page.unlink()
-    door.write_pages(Cells(door.BENCHMARK, tmp_path / "results", tmp_path / "none"), docs)
+    door.write_pages(Cells(door.BENCHMARK, tmp_path / "results", None), docs)
     assert page.read_text() == text
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.kit.cells import Cells
-from benchmarks.undergrounding import env_speed, learners
+from benchmarks.undergrounding import learners
 
 
 @pytest.mark.slow
@@ -36,30 +36,10 @@ def test_table__is_made_of_kept_seeds_and_trained_once(
     assert capsys.readouterr().out == first
     assert {file: file.stat().st_mtime_ns for file in files} == kept
     page.unlink()
-    learners.write_pages(Cells(learners.BENCHMARK, tmp_path / "results", tmp_path / "none"), docs)
+    learners.write_pages(Cells(learners.BENCHMARK, tmp_path / "results", None), docs)
     assert page.read_text() == text
 
 
 def test_names__that_are_unknown_are_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert learners.main(["--tasks", "none"]) == 2
     assert "error: unknown 'none'; tasks: worst storm" in " ".join(capsys.readouterr().out.split())
-
-
-def test_speed__prints_a_ratio_of_each_pair(tmp_path: Path) -> None:
-    page = tmp_path / "environments" / "undergrounding.md"
-    page.parent.mkdir()
-    page.write_text("<!-- undergrounding_speed:begin -->\n<!-- undergrounding_speed:end -->\n")
-    options = [
-        "--profile",
-        "synthetic:5:1",
-        "--batch",
-        "4",
-        "--seconds",
-        "0.05",
-        "--rounds",
-        "1",
-        "--docs",
-        str(tmp_path),
-    ]
-    assert env_speed.main(options) == 0
-    assert len([line for line in page.read_text().splitlines() if line.startswith("|")]) == 2 + 6

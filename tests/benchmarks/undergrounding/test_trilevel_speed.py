@@ -24,7 +24,7 @@ def test_benchmark__runs_resumes_and_draws(tmp_path: Path, docs: Path, capsys: p
     assert "instance 0" not in capsys.readouterr().out  # all of it was there
     assert {file.name: file.read_text() for file in tmp_path.rglob("n*.json")} == first
     page.unlink()
-    trilevel_speed.write_pages(Cells(trilevel_speed.BENCHMARK, tmp_path / "results", tmp_path / "none"), docs)
+    trilevel_speed.write_pages(Cells(trilevel_speed.BENCHMARK, tmp_path / "results", None), docs)
     assert page.read_text() == text
     assert trilevel_speed.main(["--methods", "simplex"]) == 2
     assert "--methods must be of compact" in capsys.readouterr().err
