@@ -26,6 +26,7 @@ from stormgym.agents.runs import RunRequest, RunSettings
 from stormgym.agents.sta_sac.settings import STASACSettings
 from stormgym.agents.training import command
 from stormgym.envs.adapters.sb3 import StormVecEnv, make_vec_env
+from stormgym.envs.adapters.sb3_mixed import MixedVecEnv, make_mixed_vec_env
 from stormgym.envs.dispatch.profiles import resolve_profile
 from stormgym.predictors.outage_ode import OutageODE
 
@@ -124,6 +125,17 @@ def environments() -> Callable[..., StormVecEnv]:
 
     def make(num_envs: int = 4) -> StormVecEnv:
         return make_vec_env("Restoration-v0", num_envs, seed=2, **SMALL["Restoration-v0"])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def mixed() -> Callable[..., MixedVecEnv]:
+    """Makes seven environments of Restoration-v0 over three cities of five, nine and seven regions."""
+    cities = ("synthetic:5:1", "synthetic:9:2", "synthetic:7:3")
+
+    def make(seed: int | None = 3, **kwargs: Any) -> MixedVecEnv:
+        return make_mixed_vec_env("Restoration-v0", 7, cities, seed=seed, **{"predictor": "none", **kwargs})
 
     return make
 

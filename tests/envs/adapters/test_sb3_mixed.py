@@ -1,4 +1,4 @@
-"""MixedVecEnv against the StormVecEnvs it is made of, and what plays it."""
+"""MixedVecEnv against the StormVecEnvs it is made of, and names of many cities."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from gymnasium import spaces
 from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
 from stable_baselines3.common.monitor import Monitor
 
-from stormgym.agents.lineup import make_policy
-from stormgym.agents.mixed import MixedPolicy, policy_for
-from stormgym.agents.training.play import Score, make_training_env, play
 from stormgym.envs.adapters.sb3 import StormVecEnv, make_vec_env
 from stormgym.envs.adapters.sb3_mixed import MixedVecEnv, make_mixed_vec_env
 from stormgym.envs.data import City
@@ -203,53 +200,6 @@ def test_mixed__rows_are_shared_evenly_with_at_least_one_a_city() -> None:
 # --------------------------------------------------------------------------------------------- policies
 
 
-@pytest.mark.parametrize("name", ["nearest", "repairman", "equity-planner", "clairvoyant-fair"])
-def test_policy__of_each_city_acts_on_its_own_rows(name: str) -> None:
-    ours, theirs = mixed(cost_limit=(4.0, 20.0)), alone(cost_limit=(4.0, 20.0))
-    policy, policies = policy_for(name, ours), [make_policy(name, venv) for venv in theirs]
-    assert isinstance(policy, MixedPolicy)
-    assert policy.privileged == (name == "clairvoyant-fair")
-    obs, parts = ours.reset(), [venv.reset() for venv in theirs]
-    state, states = None, [None] * 3
-    start = np.ones(7, dtype=bool)
-    for _ in range(20):
-        actions, state = policy.predict(obs, state, start, deterministic=True)
-        for i, rows in enumerate(ROWS):
-            own, states[i] = policies[i].predict(parts[i], states[i], start[rows], deterministic=True)
-            np.testing.assert_array_equal(actions[rows], own)
-            parts[i] = theirs[i].step(own)[0]
-        obs, _, start, _ = ours.step(actions)
-
-
-def test_policy__leaves_a_city_alone_until_one_of_its_rows_begins() -> None:
-    venv = mixed()
-    policy = MixedPolicy.for_env(venv, "nearest")
-    obs = venv.reset()
-    first = obs["action_mask"].argmax(axis=1)
-    nearest = np.where(obs["action_mask"] == 1, obs["distance_km"], np.inf).argmin(axis=1)
-    state = None
-    for begins, asked in (
-        (np.zeros(7, dtype=bool), []),
-        (np.arange(7) == 4, ROWS[1]),
-        (np.zeros(7, dtype=bool), ROWS[1]),
-    ):
-        actions, state = policy.predict(obs, state, begins)
-        expected = first.copy()
-        expected[asked] = nearest[asked]
-        np.testing.assert_array_equal(actions, expected)
-    np.testing.assert_array_equal(policy.predict(obs)[0], nearest)
-
-
-def test_policy__needs_the_observation_of_all_rows() -> None:
-    venv = mixed()
-    policy = MixedPolicy.for_env(venv, "nearest")
-    obs = venv.reset()
-    with pytest.raises(ValueError, match=r"bound to 7 environments; got action_mask of shape \(2, 9\)"):
-        policy.predict({key: value[:2] for key, value in obs.items()})
-    with pytest.raises(ValueError, match="one policy for each of 3 cities; got 1"):
-        MixedPolicy(policy.policies[:1], venv)
-
-
 # ------------------------------------------------------------------------------------------ names of many cities
 
 
@@ -281,71 +231,3 @@ def test_many_cities__are_for_training_only() -> None:
     ):
         with pytest.raises(ValueError, match=r"names many cities \(3\); for training only. Name one, e.g. 'synthetic:"):
             make()
-
-
-def test_training_env__of_a_name_of_many_cities_is_mixed() -> None:
-    told: list[tuple[int, int]] = []
-    venv = make_training_env(
-        "Restoration-v0", 4, {"city": MANY, "cost_limit": 6.0, **ENV}, on_city=lambda i, n: told.append((i, n))
-    )
-    assert isinstance(venv, MixedVecEnv)
-    assert told == [(0, 3), (1, 3), (2, 3)]
-    assert [city.name for city in venv.get_attr("city", [0, 2, 3])] == list(many_cities(MANY) or ())
-    assert venv.get_attr("cost_limit") == [6.0] * 4
-
-
-# ---------------------------------------------------------------------------------------------------- evaluation
-
-
-def test_play__of_many_cities_is_the_mean_over_rows() -> None:
-    venv = mixed(cost_limit=(2.0, 20.0))
-    score = play(venv, policy_for("nearest", venv), episodes=14, seed=5)
-    again = play(venv, policy_for("nearest", venv), episodes=14, seed=5)
-    assert score.returns.size == 14
-    np.testing.assert_array_equal(score.returns, again.returns)
-    assert score.limits is not None
-    assert score.costs is not None
-    assert score.cost_limit == pytest.approx(score.limits.mean())
-    assert score.metrics["cost_limit_h"] == pytest.approx(score.limits.mean())
-    assert score.metrics["over_limit"] == score.violation_rate
-    assert score.cost_in_limits == pytest.approx((score.costs / score.limits).mean())
-    assert score.logged()["cost_in_limits"] == score.cost_in_limits
-    assert -score.mean_return == pytest.approx(score.metrics["mean_outage_h"], rel=1e-6)
-
-
-def test_play__with_one_limit_keeps_none_of_its_own() -> None:
-    venv = mixed(cost_limit=5.0)
-    score = play(venv, policy_for("nearest", venv), episodes=7)
-    assert (score.cost_limit, score.limits) == (5.0, None)
-    assert "cost_in_limits" not in score.logged()
-
-
-def test_score__limits_that_are_all_equal_rank_as_one_number() -> None:
-    rng = np.random.default_rng(0)
-    ranks: list[list[tuple[float, float]]] = [[], []]
-    for _ in range(60):
-        returns, costs = rng.normal(-30, 2, size=32), rng.gamma(4.0, rng.uniform(1.5, 2.3), size=32)
-        ranks[0].append(Score(returns, costs, 8.0, {}).rank)
-        ranks[1].append(Score(returns, costs, 8.0, {}, limits=np.full(32, 8.0)).rank)
-    np.testing.assert_allclose(ranks[0], ranks[1], rtol=1e-12, atol=1e-12)
-    assert np.argsort([r[0] for r in ranks[0]]).tolist() == np.argsort([r[0] for r in ranks[1]]).tolist()
-    assert 5 < sum(r[0] == 0 for r in ranks[0]) < 55  # feasible and infeasible ones
-
-
-def test_score__episodes_are_judged_by_their_own_limits() -> None:
-    limits = np.array([4.0, 20.0] * 20)
-    fair = Score(np.zeros(40), 0.9 * limits, 12.0, {}, limits)
-    unfair = Score(np.zeros(40), np.full(40, 11.0), 12.0, {}, limits)  # the same for all: far over the small limits
-    assert fair.excess == 0.0 < unfair.excess
-    assert (fair.violation_rate, unfair.violation_rate) == (0.0, 0.5)
-    assert unfair.mean_cost < fair.mean_cost + 1.0
-    assert unfair.cost_in_limits == pytest.approx((11 / 4 + 11 / 20) / 2)
-
-
-def test_score__room_under_loose_limits_does_not_hide_what_happens_under_tight_ones() -> None:
-    limits = np.linspace(4.0, 20.0, 40)
-    costs = np.where(limits < 8.0, 1.3, 0.5) * limits  # 0.7 of the limit on average
-    score = Score(np.zeros(40), costs, 12.0, {}, limits)
-    assert score.cost_in_limits < 0.75
-    assert score.cost_bounds == pytest.approx([1.3, 0.5, 0.5, 0.5])
-    assert score.excess == pytest.approx(0.3 * 12.0 / 4)
