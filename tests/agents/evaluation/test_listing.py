@@ -12,7 +12,7 @@ from stormgym.agents.pretrained import known_pretrained
 KNOWN = known_pretrained()
 
 
-def test_command__lists_it_with_its_summary(
+def test_list__shows_agents_that_are_ready_and_pretrained_ones_with_their_summaries(
     evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert evaluate_main(["--list"]) == 0

@@ -45,7 +45,7 @@ def test_files__what_is_wrong_with_them_is_said(copied: Path) -> None:
         known_pretrained(folder=copied)
 
 
-def test_command__scores_it_by_name_in_a_city_of_another_size(
+def test_evaluation__of_its_name_in_a_city_of_another_size(
     evaluate_main: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "table.json"
@@ -57,7 +57,7 @@ def test_command__scores_it_by_name_in_a_city_of_another_size(
     assert agents[ANY]["learned"]
 
 
-def test_command__refuses_a_city_of_other_groups(
+def test_evaluation__in_a_city_of_other_groups_is_refused(
     evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     city = resolve_city("synthetic:12:1")

@@ -180,7 +180,7 @@ def test_plan__a_trained_agent_says_which_group_has_no_open_job(
     assert evaluate_main([*arguments, "equity-planner"]) == 0
 
 
-def test_command__plans_with_it(
+def test_plan__of_a_pretrained_agent_is_printed_and_written(
     evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     csv = tmp_path / "plan.csv"

@@ -19,6 +19,7 @@ from stormgym.envs.data.resolve import many_cities
 
 ENV_KWARGS: dict[str, Any] = {"city": "synthetic:7:1", "predictor": "none"}
 MANY = "synthetic:5-9:3:3"
+HEADLINE = domain_of("Restoration-v0").headline
 
 
 def test_best_model__is_feasible_first_then_by_return(score: Callable[..., Score]) -> None:
@@ -32,7 +33,7 @@ def test_best_model__is_feasible_first_then_by_return(score: Callable[..., Score
     assert near.rank < replace(score(-50, 7.5), spared=0.05).rank
     unlimited = Score(np.array([1.0]), None, None, {})
     assert unlimited.rank > Score(np.array([0.5]), None, None, {}).rank
-    assert set(unlimited.logged(domain_of("Restoration-v0").headline)) == {"return"}
+    assert set(unlimited.logged(HEADLINE)) == {"return"}
 
 
 def test_play__meets_the_same_scenarios_whatever_the_policy_does() -> None:
@@ -56,12 +57,8 @@ def test_play__meets_the_same_scenarios_whatever_the_policy_does() -> None:
 
 def test_training_env__of_a_name_of_many_cities_is_mixed() -> None:
     told: list[tuple[int, int]] = []
-    venv = make_training_env(
-        "Restoration-v0",
-        4,
-        {"city": MANY, "cost_limit": 6.0, "predictor": "none"},
-        on_city=lambda i, n: told.append((i, n)),
-    )
+    arguments = {"city": MANY, "cost_limit": 6.0, "predictor": "none"}
+    venv = make_training_env("Restoration-v0", 4, arguments, on_city=lambda i, n: told.append((i, n)))
     assert isinstance(venv, MixedVecEnv)
     assert told == [(0, 3), (1, 3), (2, 3)]
     assert [city.name for city in venv.get_attr("city", [0, 2, 3])] == list(many_cities(MANY) or ())
@@ -80,7 +77,7 @@ def test_play__of_many_cities_is_the_mean_over_rows(mixed: Callable[..., MixedVe
     assert score.metrics["cost_limit_h"] == pytest.approx(score.limits.mean())
     assert score.metrics["over_limit"] == score.violation_rate
     assert score.cost_in_limits == pytest.approx((score.costs / score.limits).mean())
-    assert score.logged()["cost_in_limits"] == score.cost_in_limits
+    assert score.logged(HEADLINE)["cost_in_limits"] == score.cost_in_limits
     assert -score.mean_return == pytest.approx(score.metrics["mean_outage_h"], rel=1e-6)
 
 
@@ -88,7 +85,7 @@ def test_play__with_one_limit_keeps_none_of_its_own(mixed: Callable[..., MixedVe
     venv = mixed(cost_limit=5.0)
     score = play(venv, policy_for("nearest", venv), episodes=7)
     assert (score.cost_limit, score.limits) == (5.0, None)
-    assert "cost_in_limits" not in score.logged()
+    assert "cost_in_limits" not in score.logged(HEADLINE)
 
 
 def test_score__limits_that_are_all_equal_rank_as_one_number() -> None:

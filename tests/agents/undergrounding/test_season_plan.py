@@ -49,7 +49,7 @@ def test_plan__of_the_mean_is_better_on_the_mean_and_not_in_the_worst_storm():
     assert worst.worth.worst_h <= mean.worth.worst_h * (1 + 1e-9)
 
 
-def test_command__prints_and_writes_all_regions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan__is_printed_and_written_with_all_regions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "plan.csv"
     request = PlanRequest(env_kwargs={"profile": "synthetic:45:0"})
     run_plan(env_id=ENV_ID, agents="loss-per-cost", request=request, csv_file=file)
@@ -76,7 +76,7 @@ def test_command__prints_and_writes_all_regions(tmp_path: Path, capsys: pytest.C
         ({"env_id": "GeneratorDispatch-v0"}, "--plan is for Restoration-v0 and Undergrounding-v0"),
     ],
 )
-def test_command__refuses_what_makes_no_plan(options, message):
+def test_plan__what_makes_none_is_refused(options, message):
     asked = {name: options[name] for name in ("start", "jobs_file", "env_kwargs") if name in options}
     named = {name: value for name, value in options.items() if name not in asked}
     with pytest.raises(UsageError, match=message):

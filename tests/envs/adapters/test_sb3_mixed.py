@@ -197,9 +197,6 @@ def test_mixed__rows_are_shared_evenly_with_at_least_one_a_city() -> None:
         assert [one.num_envs for one in venv.venvs] == shares
 
 
-# --------------------------------------------------------------------------------------------- policies
-
-
 # ------------------------------------------------------------------------------------------ names of many cities
 
 
