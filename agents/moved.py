@@ -33,7 +33,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "planning.hardening_policies": ("undergrounding.planners",),
         "planning.local_search": ("restoration.search.local_search",),
         "planning.orders": ("restoration.search.orders",),
-        "planning.outlook": ("restoration.outlook",),
+        "planning.outlook": ("restoration.scenario_sampler",),
         "planning.players": ("undergrounding.players",),
         "planning.policies": ("restoration.planners",),
         "planning.replanning": ("restoration.replanning",),
@@ -85,10 +85,23 @@ NAMES: dict[str, tuple[str, ...]] = {
     f"{_AGENTS}.evaluation.rollouts": ("stormgym.envs.making",),
     f"{_AGENTS}.evaluation.report": (f"{_AGENTS}.terminal",),
     f"{_AGENTS}.evaluation.summary": (f"{_AGENTS}.files",),
+    f"{_AGENTS}.pretrained": (f"{_AGENTS}.pretrained.cards",),
+    f"{_AGENTS}.pretrained.cards": (f"{_AGENTS}.pretrained.cards",),
+    f"{_AGENTS}.training.callbacks": (f"{_AGENTS}.training.callbacks",),
 }
-"""Modules that exist, and where names that left them are now."""
+"""Modules that exist, and where names that left them, or changed in them (`RENAMED`), are now."""
 
-RENAMED: dict[str, str] = {f"{_AGENTS}.training.runs:versions": "run_versions"}
+RENAMED: dict[str, str] = {
+    f"{_AGENTS}.{old}": new
+    for old, new in {
+        "planning.outlook:Outlook": "ScenarioSampler",
+        "planning.trilevel_problem:WorstStorm": "WorstStormProgram",
+        "pretrained:Score": "CardScore",
+        "pretrained.cards:Score": "CardScore",
+        "training.callbacks:Evaluation": "EvaluationCallback",
+        "training.runs:versions": "run_versions",
+    }.items()
+}
 """New names of what is called otherwise now, by "old module:old name"."""
 
 
@@ -99,6 +112,8 @@ def forward(module: str) -> Callable[[str], Any]:
         if not name.startswith("__"):
             wanted = RENAMED.get(f"{module}:{name}", name)
             for place in MODULES.get(module) or NAMES[module]:
+                if place == module and wanted == name:
+                    continue  # it would come back here
                 found = getattr(import_module(place), wanted, None)
                 if found is not None:
                     text = f"{module}.{name} has moved: write from {place} import {wanted}"

@@ -30,7 +30,7 @@ from stormgym.predictors.outage_ode import Loss, OutageODE
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ForecasterSettings:
     """A forecaster of outage waves."""
 
     out: Path
@@ -54,7 +54,7 @@ class Settings:
 
 def main(args: list[str] | None = None) -> int:
     """Fit, tune, calibrate, score, write."""
-    settings = tyro.cli(Settings, args=args, description=__doc__)
+    settings = tyro.cli(ForecasterSettings, args=args, description=__doc__)
     console = make_console()
     try:
         profile = resolve_profile(settings.profile)

@@ -10,7 +10,7 @@ import numpy as np
 
 from stormgym.agents.binding import announced_of, truth_of
 from stormgym.agents.policy import BasePolicy
-from stormgym.agents.restoration.outlook import Outlook
+from stormgym.agents.restoration.scenario_sampler import ScenarioSampler
 from stormgym.agents.restoration.search.expected_gap import plan_expected_gap
 from stormgym.agents.restoration.search.local_search import plan_orders, search_orders
 from stormgym.agents.restoration.search.routing import plan_route
@@ -214,7 +214,7 @@ class EquityPlanner(SearchPolicy):
         if not 0 <= margin < 1 or n_scenarios < 1:
             raise ValueError(f"need 0 <= margin < 1 and n_scenarios >= 1; got {margin} and {n_scenarios}")
         self.margin = margin
-        self.outlook = Outlook(city, env, seed=seed, n_scenarios=n_scenarios)
+        self.sampler = ScenarioSampler(city, env, seed=seed, n_scenarios=n_scenarios)
         # where a search begins, no more: each episode's own limit is in its observation
         limit = city.cost_limit_h if env is None else announced_of(env)[0].cost_limit_h
         super().__init__(city, seed=seed, iterations=iterations, gap_limit=limit)
@@ -228,7 +228,7 @@ class EquityPlanner(SearchPolicy):
         """Search on the mean forecasts, with the expected gap over scenarios within the limit."""
         plan = plan_expected_gap(
             part.problem,
-            self.outlook.before(part, n_rows),
+            self.sampler.prior(part, n_rows),
             (1.0 - self.margin) * part.limit_h,
             start=part.start(self._first_order),
             first_iterations=self.iterations,

@@ -60,7 +60,7 @@ class EquityReplanner(EquityPlanner):
         n_rows, n = mask.shape
         restored = n - (np.asarray(observation["open"]) > 0).sum(axis=1)
         again = (restored > 0) & (restored < n - 1) & (restored % self.every == 0)
-        if self.outlook.foretells and again.any():
+        if self.sampler.has_shock and again.any():
             rows = np.flatnonzero(again)
             order = order.copy()
             for i in range(0, rows.size, ROWS_AT_ONCE):
@@ -71,7 +71,7 @@ class EquityReplanner(EquityPlanner):
         """Plan the rest of some rows' orders `[B, N]`, in place."""
         for part in parts(observation, self.city, rows):
             at = part.rows
-            factor, hours = self.outlook.after(observation, part, n_rows)
+            factor, hours = self.sampler.posterior(observation, part, n_rows)
             rank = np.argsort(order[at], axis=1)  # [R, N] place of every region in the plan so far
             plan = plan_expected_gap(
                 replace(part.problem, repair_h=part.local(part.point_h * factor)),

@@ -17,10 +17,13 @@ from stable_baselines3.common.vec_env import VecEnv
 from stormgym.agents.files import write_atomically, write_folder
 from stormgym.agents.learners.base import Learner
 from stormgym.agents.learners.lagrangian import record_episode_costs
+from stormgym.agents.moved import forward
 from stormgym.agents.registry import domain_of
 from stormgym.agents.runs import BEST, MODEL, Run
 from stormgym.agents.training.checkpoints import save_checkpoint
 from stormgym.agents.training.play import SPARED_FOR_NEW_RECORDS, Score, play
+
+__getattr__ = forward(__name__)
 
 SCORE = "score.json"
 
@@ -45,7 +48,7 @@ class EpisodeCosts(BaseCallback):
         record_episode_costs(self.model)
 
 
-class Evaluation(BaseCallback):
+class EvaluationCallback(BaseCallback):
     """Play the policy on fixed scenarios now and then, log the result under `eval/`, and keep the best model.
 
     Between rollouts every `freq` steps, and at the end of training. The best model is the feasible one (upper 95 %
@@ -154,7 +157,7 @@ class Checkpoints(BaseCallback):
         stop: set from outside.
     """
 
-    def __init__(self, run: Run, evaluation: Evaluation, stop: StopRequest) -> None:
+    def __init__(self, run: Run, evaluation: EvaluationCallback, stop: StopRequest) -> None:
         super().__init__()
         self.run = run
         self.evaluation = evaluation

@@ -16,8 +16,8 @@ from stormgym.agents.binding import announced_of
 from stormgym.agents.policy import BasePolicy
 from stormgym.agents.restoration.network.acting import masked_log_softmax
 from stormgym.agents.restoration.network.features import EpisodeFeatures
-from stormgym.agents.restoration.outlook import Outlook
 from stormgym.agents.restoration.planners import next_regions, orders_at_hand
+from stormgym.agents.restoration.scenario_sampler import ScenarioSampler
 from stormgym.agents.restoration.search.expected_gap import expected_gap
 from stormgym.agents.restoration.search.orders import OrderProblem
 from stormgym.agents.restoration.situation import Part, city_of, parts
@@ -144,7 +144,7 @@ class LookaheadPolicy(BasePolicy):
             )
         self.map = city_map(self.city)
         self.max_travel_km = announced[0].max_travel_km
-        self.outlook = Outlook(self.city, env, seed=seed, n_scenarios=n_scenarios)
+        self.sampler = ScenarioSampler(self.city, env, seed=seed, n_scenarios=n_scenarios)
         n = self.city.n_regions
         race = np.random.default_rng([seed, 3]).exponential(size=(n, n_orders, n))  # step, order, region
         self._log_race = np.log(race).astype(np.float32)
@@ -168,7 +168,7 @@ class LookaheadPolicy(BasePolicy):
 
     def _look(self, observation: Observation, part: Part, order: Ints, begins: Bools, n_rows: int) -> None:
         """Choose the rest of a part's orders `[B, N]` anew, in place."""
-        factor, hours = self.outlook.after(observation, part, n_rows)
+        factor, hours = self.sampler.posterior(observation, part, n_rows)
         rank = np.argsort(order[part.rows], axis=1)
         kept = np.argsort(np.take_along_axis(rank, part.regions, axis=1), axis=1)  # [R, n] the order at hand
         drawn = self._draw({k: np.asarray(v)[part.rows] for k, v in observation.items()}, part, factor)

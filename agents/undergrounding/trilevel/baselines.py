@@ -26,7 +26,7 @@ from stormgym.agents.undergrounding.trilevel.problem import (
     CrewKind,
     Floats,
     TrilevelProblem,
-    WorstStorm,
+    WorstStormProgram,
     affordable,
     budget_rows,
     knapsack,
@@ -111,16 +111,16 @@ def solve_baseline(
             budget=budget,
             crew_budget=0.0 if kind == "one-stage-worst" else answers.crew_budget,
         )
-        scale = WorstStorm(own)(nothing).value
+        scale = WorstStormProgram(own)(nothing).value
         if scale <= 0:
             plan, sent, status = nothing > 0, nothing, "optimal"
         elif kind == "two-stage-worst" and crews == "binary":
             plan, sent, status = _static_crews(own, scale, gap, left)
         else:
             found = solve_compact(own, scale, gap=gap, time_limit=left)
-            plan, sent, status = found.protect, WorstStorm(own)(found.protect).crews, found.stopped or "optimal"
+            plan, sent, status = found.protect, WorstStormProgram(own)(found.protect).crews, found.stopped or "optimal"
         objective = _worst_of(own, plan, sent) * own.loss_unit
-    value = WorstStorm(answers)(plan).value * answers.loss_unit
+    value = WorstStormProgram(answers)(plan).value * answers.loss_unit
     return BaselinePlan(
         protect=plan,
         crews=np.where(plan, 0.0, sent),

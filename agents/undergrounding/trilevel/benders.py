@@ -25,7 +25,7 @@ from stormgym.agents.undergrounding.trilevel.problem import (
     Floats,
     TrilevelProblem,
     Worst,
-    WorstStorm,
+    WorstStormProgram,
     affordable,
     budget_rows,
     greedy,
@@ -88,7 +88,7 @@ class _Cuts:
 def solve_benders(problem: TrilevelProblem, scale: float, *, gap: float, time_limit: float) -> Found:
     """Cut until the bounds meet; arguments as in `solve_compact`. An iteration is one cut."""
     ends = time.perf_counter() + time_limit
-    storm = WorstStorm(problem)
+    storm = WorstStormProgram(problem)
     cuts = _Cuts(problem, scale / 1000.0)
     start = greedy(problem.weights * problem.upper, problem.protect_cost, problem.budget)
     for plan in (np.zeros(problem.size, dtype=np.bool_), start):
@@ -119,7 +119,7 @@ def solve_benders(problem: TrilevelProblem, scale: float, *, gap: float, time_li
     return _found(cuts, bound, "")
 
 
-def _relaxed_phase(cuts: _Cuts, storm: WorstStorm, inside: Floats, gap: float, ends: float) -> float:
+def _relaxed_phase(cuts: _Cuts, storm: WorstStormProgram, inside: Floats, gap: float, ends: float) -> float:
     """Cuts for fractional x until the relaxation is solved, or stalls; returns its bound."""
     problem = cuts.problem
     bound, least = 0.0, np.inf
@@ -138,7 +138,7 @@ def _relaxed_phase(cuts: _Cuts, storm: WorstStorm, inside: Floats, gap: float, e
     return bound
 
 
-def _descend(cuts: _Cuts, storm: WorstStorm, ends: float) -> None:
+def _descend(cuts: _Cuts, storm: WorstStormProgram, ends: float) -> None:
     """Protect what the last storm hit hardest for its cost, while that lowers the loss."""
     problem, value = cuts.problem, np.inf
     while time.perf_counter() < ends:

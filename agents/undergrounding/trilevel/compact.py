@@ -32,7 +32,7 @@ from stormgym.agents.undergrounding.trilevel.problem import (
     Bools,
     Floats,
     TrilevelProblem,
-    WorstStorm,
+    WorstStormProgram,
     affordable,
     budget_rows,
     greedy,
@@ -83,7 +83,7 @@ class _Search:
     def __init__(self, problem: TrilevelProblem, scale: float, gap: float, ends: float) -> None:
         self.problem, self.unit, self.gap, self.ends = problem, scale / 1000.0, gap, ends
         self.model = CompactModel(problem)
-        self.storm = WorstStorm(problem)
+        self.storm = WorstStormProgram(problem)
         self.plan = greedy(problem.weights * problem.upper, problem.protect_cost, problem.budget)
         self.best = self.storm(self.plan).value / self.unit
         self.open: list[tuple[float, float, float]] = []  # bound, lo, hi

@@ -186,7 +186,7 @@ class Worst(NamedTuple):
     constant: float
 
 
-class WorstStorm:
+class WorstStormProgram:
     """The linear program for V, built once and solved for many plans.
 
     Columns are u `[n]`, m `[n]` and lam; at fractional x the value is that of the compact program, a lower envelope.

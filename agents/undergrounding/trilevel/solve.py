@@ -28,7 +28,7 @@ from stormgym.agents.undergrounding.trilevel.problem import (
     Floats,
     TrilevelProblem,
     Worst,
-    WorstStorm,
+    WorstStormProgram,
     affordable,
     knapsack,
     list_patterns,
@@ -143,7 +143,7 @@ def solve_trilevel(
         crew_budget=crew_budget,
         crews=crews,
     )
-    storm = WorstStorm(problem)
+    storm = WorstStormProgram(problem)
     nothing = np.zeros(problem.size, dtype=np.bool_)
     unprotected = storm(nothing)
     left = np.inf if time_limit is None else max(time_limit - (time.perf_counter() - began), 1e-3)
@@ -208,7 +208,7 @@ def worst_case(
     plan = np.asarray(protect, dtype=np.float64)
     if plan.shape != (problem.size,) or not np.isin(plan, (0.0, 1.0)).all():
         raise ValueError(f"protect must be [{problem.size}] of 0 and 1; got {protect!r}")
-    worst = WorstStorm(problem)(plan)
+    worst = WorstStormProgram(problem)(plan)
     return WorstCase(
         value=worst.value * problem.loss_unit,
         storm=worst.storm * problem.outage_unit,
@@ -266,7 +266,7 @@ def _solve_brute_force(problem: TrilevelProblem, scale: float, *, gap: float, ti
             f"brute force tries at most {MAX_BRUTE_FORCE} plans, and {problem.size} regions with this budget have "
             'more; use method="compact"'
         )
-    storm, best, least = WorstStorm(problem), plans[0], np.inf
+    storm, best, least = WorstStormProgram(problem), plans[0], np.inf
     for tried, plan in enumerate(plans, start=1):
         value = storm(plan).value
         if value < least:

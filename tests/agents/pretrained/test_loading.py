@@ -20,7 +20,7 @@ from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.lineup import make_policy, resolve_agents
 from stormgym.agents.policy import Policy
 from stormgym.agents.pretrained import known_pretrained, load_card, load_pretrained
-from stormgym.agents.pretrained.cards import FOLDER, Card, Score, check_name, read_card, write_card
+from stormgym.agents.pretrained.cards import FOLDER, Card, CardScore, check_name, read_card, write_card
 from stormgym.agents.restoration.todays_jobs import sub_city
 from stormgym.envs.data import resolve_city
 from stormgym.envs.restoration.layout import observation_space
@@ -83,7 +83,7 @@ def test_weights__are_float32_arrays_without_pickles(full_name: str) -> None:
 @pytest.mark.parametrize(
     ("card", "score"), SCORES, ids=[f"{card.full_name}-{i}-{s.episodes}" for i, (card, s) in enumerate(SCORES)]
 )
-def test_agent__scores_as_its_card_says(card: Card, score: Score) -> None:
+def test_agent__scores_as_its_card_says(card: Card, score: CardScore) -> None:
     evaluation = evaluate(
         card.trained_on.env_id,
         {"it": load_pretrained(card.full_name)},

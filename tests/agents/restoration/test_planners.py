@@ -14,8 +14,8 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from stormgym.agents.lineup import make_policy
-from stormgym.agents.restoration.outlook import shock_posterior
 from stormgym.agents.restoration.planners import ClairvoyantFairPolicy, EquityPlanner, RepairmanPolicy
+from stormgym.agents.restoration.scenario_sampler import shock_posterior
 from stormgym.agents.restoration.search.expected_gap import (
     expected_gap,
     plan_expected_gap,

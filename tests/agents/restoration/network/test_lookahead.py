@@ -22,7 +22,7 @@ from stormgym.agents.pretrained import load_pretrained
 from stormgym.agents.restoration.domain import DOMAIN
 from stormgym.agents.restoration.network.features import N_STATIC, EpisodeFeatures, n_crew_features
 from stormgym.agents.restoration.network.lookahead import LookaheadPolicy, look_ahead
-from stormgym.agents.restoration.outlook import Outlook
+from stormgym.agents.restoration.scenario_sampler import ScenarioSampler
 from stormgym.agents.restoration.search.expected_gap import expected_gap
 from stormgym.agents.restoration.situation import parts
 from stormgym.agents.sta_sac.learner import sta_sac, sta_sac_paper
@@ -108,7 +108,7 @@ def test_choice__is_the_shortest_within_the_limit_else_the_fairest() -> None:
     policy = LookaheadPolicy(network(), env, 3)
     obs, _ = env.reset(seed=0)
     (part,) = parts(obs, env.core.city, np.arange(2))
-    hours = policy.outlook.before(part, 2)
+    hours = policy.sampler.prior(part, 2)
     every = np.tile(np.array(list(permutations(range(6)))), (2, 1, 1))
     gaps = np.stack([expected_gap(part.problem, every[:, j], hours) for j in range(720)], axis=1)
     means = part.problem.take(np.repeat([0, 1], 720)).mean_outage(every.reshape(-1, 6)).reshape(2, 720)
@@ -165,14 +165,14 @@ def test_narrow__scores_the_open_regions_as_the_whole_does(shape: str) -> None:
 
 def test_outlook__corrects_forecasts_by_the_repairs_seen() -> None:
     env = RestorationVectorEnv(64, city="synthetic:20:5", shock="group", shock_log_sd=0.7)
-    outlook = Outlook(env.core.city, env, n_scenarios=32)
+    sampler = ScenarioSampler(env.core.city, env, n_scenarios=32)
     obs, _ = env.reset(seed=0)
     group = env.core.city.group
     true = np.log(env.core.process.duration_h / obs["point_h"])
     for region in range(12):
         obs, *_ = env.step(np.full(64, region))
     (part,) = parts(obs, env.core.city, np.arange(64))
-    factor, hours = outlook.after(obs, part, 64)
+    factor, hours = sampler.posterior(obs, part, 64)
     # the averages are those of the corrected forecasts, but for how scenarios of jobs and shocks meet
     assert_allclose(hours.mean(axis=1), part.local(part.point_h * factor), rtol=0.1)
     left = np.stack([true[:, (np.arange(20) >= 12) & (group == g)].mean(axis=1) for g in range(3)])
@@ -181,10 +181,10 @@ def test_outlook__corrects_forecasts_by_the_repairs_seen() -> None:
     calm = RestorationVectorEnv(64, city="synthetic:20:5")
     obs, _ = calm.reset(seed=0)
     (part,) = parts(obs, calm.core.city, np.arange(64))
-    plain = Outlook(calm.core.city, calm, n_scenarios=32)
-    factor, hours = plain.after(obs, part, 64)
+    plain = ScenarioSampler(calm.core.city, calm, n_scenarios=32)
+    factor, hours = plain.posterior(obs, part, 64)
     assert (factor == 1.0).all()
-    assert_array_equal(hours, plain.before(part, 64))
+    assert_array_equal(hours, plain.prior(part, 64))
 
 
 @pytest.mark.slow

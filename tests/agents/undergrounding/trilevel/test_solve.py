@@ -13,7 +13,7 @@ from scipy.optimize import linprog
 
 from stormgym.agents.undergrounding.trilevel.baselines import BASELINES, solve_baseline
 from stormgym.agents.undergrounding.trilevel.compact import solve_compact
-from stormgym.agents.undergrounding.trilevel.problem import WorstStorm, knapsack, list_patterns, make_problem
+from stormgym.agents.undergrounding.trilevel.problem import WorstStormProgram, knapsack, list_patterns, make_problem
 from stormgym.agents.undergrounding.trilevel.solve import MAX_BRUTE_FORCE, crew_response, solve_trilevel, worst_case
 
 FULL = os.environ.get("STORMGYM_FULL") == "1"
@@ -161,7 +161,7 @@ def test_split__intervals_of_the_price_change_no_value() -> None:
     for seed in range(12):
         data, limits = draw(12, seed, equal=seed % 2 == 0)
         problem = make_problem(*data, **limits)
-        storm = WorstStorm(problem)
+        storm = WorstStormProgram(problem)
         scale = storm(np.zeros(12)).value
         whole, split = (solve_compact(problem, scale, gap=1e-6, time_limit=60.0, split_above=most) for most in (12, 11))
         assert storm(split.protect).value == pytest.approx(storm(whole.protect).value, rel=2e-6)
@@ -323,7 +323,7 @@ def test_cuts__hold_at_every_plan() -> None:
     for crews in ("continuous", "binary"):
         data, limits = draw(5, 6)
         problem = make_problem(*data, **limits, crews=crews)  # type: ignore[arg-type]
-        storm = WorstStorm(problem)
+        storm = WorstStormProgram(problem)
         plans = np.array(list(product((0.0, 1.0), repeat=5)))
         values = np.array([storm(x).value for x in plans])
         for x in (*plans, *np.random.default_rng(0).random((20, 5))):

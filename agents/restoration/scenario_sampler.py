@@ -38,7 +38,7 @@ def shock_posterior(
     return (pull - 0.5) / precision, precision**-0.5
 
 
-class Outlook:
+class ScenarioSampler:
     """Repair hours that may come, as scenarios of the open regions.
 
     They are drawn from what the environment announces: the predictive quantiles of the episode's jobs, the shock (its
@@ -65,7 +65,7 @@ class Outlook:
         rng = np.random.default_rng([seed, 1])
         self._uniform = uniform_scenarios(n_scenarios, city.n_regions, rng)
         self._factor = self._unseen(rng, n_scenarios)
-        if self.foretells:
+        if self.has_shock:
             assert announced is not None, "without an environment there is no shock"
             self._noise = announced.noise
             width = 1 if self.shock == "common" else city.n_groups
@@ -73,11 +73,11 @@ class Outlook:
             self._score = np.broadcast_to(score, (n_scenarios, city.n_groups))
 
     @property
-    def foretells(self) -> bool:
+    def has_shock(self) -> bool:
         """Whether repairs seen tell of those to come."""
         return self._log_sd > 0
 
-    def before(self, part: Part, n_rows: int) -> Floats:
+    def prior(self, part: Part, n_rows: int) -> Floats:
         """Scenarios `[R, S, n]` (h) of episodes of which nothing was seen yet.
 
         Args:
@@ -86,14 +86,14 @@ class Outlook:
         """
         return self._scenarios(part, n_rows, self._factor)
 
-    def after(self, observation: Observation, part: Part, n_rows: int) -> tuple[Floats, Floats]:
+    def posterior(self, observation: Observation, part: Part, n_rows: int) -> tuple[Floats, Floats]:
         """What the repairs seen make of the forecasts.
 
         Returns:
             `[R, N]` factors of all regions' mean forecasts (the posterior mean of the shock), and scenarios
             `[R, S, n]` (h) of the open regions, whose averages are about the corrected forecasts.
         """
-        if not self.foretells:
+        if not self.has_shock:
             return np.ones((len(part.rows), self.city.n_regions)), self._scenarios(part, n_rows, 1.0)
         columns = {name: i for i, name in enumerate(crew_columns(self.city.n_groups))}
         groups = range(self.city.n_groups)
