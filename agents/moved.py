@@ -1,7 +1,7 @@
-"""Names of before and where they are now: old imports go on working with a `DeprecationWarning`, old models load.
+"""Old names of modules and classes: old imports go on working with a `DeprecationWarning`, and saved models load.
 
-Modules that are gone are made when they are imported; a model's zip file, which names its classes by their modules of
-then, finds them the same way. A module that still exists and whose names have left it hands them on by
+Modules that no longer exist are made when they are imported; a model's zip file, which names classes by their modules
+at that time, finds them the same way. A module that still exists and whose names have moved forwards them by
 `__getattr__ = forward(__name__)`.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 _AGENTS = "stormgym.agents"
 
 PACKAGES = (f"{_AGENTS}.heuristics", f"{_AGENTS}.planning")
-"""Packages that are gone."""
+"""Packages that no longer exist."""
 
 MODULES: dict[str, tuple[str, ...]] = {
     f"{_AGENTS}.{old}": tuple(f"{_AGENTS}.{new}" if not new.startswith("envs.") else f"stormgym.{new}" for new in news)
@@ -78,7 +78,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "training.vec_env": ("envs.adapters.sb3",),
     }.items()
 }
-"""Modules that are gone, and where what they held is now; the first that has a name gives it."""
+"""Modules that no longer exist, and the modules that now hold their names, in the order in which they are searched."""
 
 NAMES: dict[str, tuple[str, ...]] = {
     f"{_AGENTS}.policy": (f"{_AGENTS}.lineup", f"{_AGENTS}.registry", f"{_AGENTS}.domain"),
@@ -94,7 +94,9 @@ NAMES: dict[str, tuple[str, ...]] = {
 RENAMED: dict[str, str] = {
     f"{_AGENTS}.{old}": new
     for old, new in {
+        "evaluation.hardening_plan:MOST_SHOWN": "MOST_ROWS",
         "planning.outlook:Outlook": "ScenarioSampler",
+        "planning.policies:orders_at_hand": "orders_of_state",
         "planning.trilevel_problem:WorstStorm": "WorstStormProgram",
         "pretrained:Score": "CardScore",
         "pretrained.cards:Score": "CardScore",
@@ -125,13 +127,13 @@ def forward(module: str) -> Callable[[str], Any]:
 
 
 class _Forwarding(Loader):
-    """Makes the modules that are gone."""
+    """Makes modules that no longer exist."""
 
     def create_module(self, spec: ModuleSpec) -> None:
         """As usual."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """A module that holds nothing and hands everything on; a package holds only such modules."""
+        """An empty module that forwards every name; a package of such modules has none of its own."""
         if module.__name__ in PACKAGES:
             module.__path__ = []
         else:
@@ -139,7 +141,7 @@ class _Forwarding(Loader):
 
 
 class OldNames(MetaPathFinder):
-    """Finds the modules that are gone; everything else is left to others."""
+    """Finder of modules that no longer exist; it finds nothing else."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

@@ -1,4 +1,4 @@
-"""The card of a pretrained agent, and the list of those there are."""
+"""Cards of pretrained agents: what each is, how it was trained and how it scores; the known ones by name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class CardScore:
     env_kwargs: dict[str, Any]
     episodes: int
     seed: int
-    """Decides the scenarios, as in `evaluate`."""
+    """Seed of the scenarios, as in `evaluate`."""
     mean_outage_h: float
     gap_h: float
     cost_limit_h: float
@@ -36,7 +36,7 @@ class CardScore:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedOn:
-    """What a pretrained agent met in training."""
+    """Environment and cities that a pretrained agent was trained on."""
 
     env_id: str
     env_kwargs: dict[str, Any]
@@ -150,7 +150,7 @@ def check_name(name: str) -> str:
 
 
 def weights_file(card: Card, folder: str | os.PathLike[str] | None = None) -> Path:
-    """Where the weights of an agent are."""
+    """File of an agent's weights."""
     return _folder(folder) / f"{card.stem}.npz"
 
 

@@ -1,4 +1,4 @@
-"""The equity planner that plans again on the way, with forecasts corrected by the repairs that were seen."""
+"""The equity planner in receding horizon: it plans again on the way, on forecasts updated by observed repairs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stormgym.envs.arrays import Bools, Ints, Observation
 class EquityReplanner(EquityPlanner):
     """Equity planner that plans again every few regions, for durations that share a shock.
 
-    Idea: with `shock="group"` (or `"common"`) what repairs took tells what the next ones will take. The mean forecast
+    Idea: with `shock="group"` (or `"common"`) realised repair times are evidence of the next ones. The mean forecast
     of each open region is multiplied by the shock's posterior mean, its scenarios by draws from that posterior, and the
     rest of the order is planned anew from where the crew is and from the gap so far. Without a shock it does as the
     equity planner does: replanning is worth nothing where durations are independent.

@@ -1,4 +1,4 @@
-"""What happens beside learning: evaluation and the best model, checkpoints, stopping on request."""
+"""Callbacks of a training: evaluation and the best model, checkpoints, logged costs, stopping on request."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SCORE = "score.json"
 
 @dataclass
 class StopRequest:
-    """Whether someone has asked the training to stop, and how."""
+    """Whether a signal has asked the training to stop, and which."""
 
     signum: int | None = None
 
@@ -54,7 +54,7 @@ class EvaluationCallback(BaseCallback):
     Between rollouts every `freq` steps, and at the end of training. The best model is the feasible one (upper 95 %
     bound of the mean cost within the limit, in every band of limits where episodes have their own) with the highest
     return; while none is feasible, the one least over the limit. For a learner that was told to leave the cost out
-    (`constrained` off) it is the one with the highest return: choosing by the limit would put back what was left out.
+    (`constrained` off) it is the one with the highest return: choosing by the limit would bring the constraint back.
     It goes to `best/`.
 
     Args:
@@ -86,11 +86,11 @@ class EvaluationCallback(BaseCallback):
         self.best_rank: tuple[float, float] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """When it last played, and what has to be beaten."""
+        """Step of the last evaluation, and the rank of the best model so far."""
         return {"last_step": self.last_step, "best_rank": self.best_rank}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict()`; what has to be beaten is the model in `best/`, which may be newer."""
+        """Continue from `state_dict()`; the best rank is that of the model in `best/`, which may be newer."""
         self.last_step = state["last_step"]
         rank = state["best_rank"]
         file = self.run.best / SCORE
@@ -110,7 +110,7 @@ class EvaluationCallback(BaseCallback):
             self.evaluate()
 
     def evaluate(self) -> Score:
-        """Play now."""
+        """Play the scenarios now; log the score and keep the model if it is the best."""
         score = play(self.venv, self.learner.policy(self.model), self.run.settings.eval_episodes)
         if self.run.settings.env_kwargs.get("split") == "train":
             score = replace(score, spared=SPARED_FOR_NEW_RECORDS)

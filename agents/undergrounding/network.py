@@ -81,7 +81,7 @@ def season_inputs(observations: dict[str, Tensor]) -> SeasonInputs:
                     3.0 * low / total,
                     2.0 * (high / total).clamp_max(10.0),
                     3.0 * people / people.sum(1, keepdim=True),
-                    o["mean"] / o["upper"].clamp_min(1e-6),  # near 1: the forecast is sure, near 0: it may be far worse
+                    o["mean"] / o["upper"].clamp_min(1e-6),  # near 1: little uncertainty, near 0: it may be far worse
                     o["protect_cost"] / of_state("budget").clamp_min(1e-6),
                     worth.clamp_max(10.0),
                     torch.zeros_like(share),  # 1 in the token of the stop
@@ -141,7 +141,7 @@ class SeasonExtractor(BaseFeaturesExtractor):
         observation_space: of Undergrounding-v0.
         width: D.
         attention: STA-SAC's network, a transformer over regions and an attention over those still open; else each
-            region sees itself and the mean over open ones.
+            encoding depends on the region itself and the mean over open ones.
     """
 
     encodes_choices: ClassVar[bool] = True
