@@ -31,7 +31,7 @@ class Problem(Protocol):
         ...
 
     def prices(self, outcomes: Tensor, smooth: float = 0.0) -> Tensor:
-        """Prices `[..., n]` of outcomes `[..., *]`, differentiable; `smooth` rounds corners that gradients cannot pass."""
+        """Prices `[..., n]` of outcomes `[..., *]`, differentiable; `smooth` rounds corners, which stop gradients."""
         ...
 
     def decide(self, outcomes: Floats) -> Any:

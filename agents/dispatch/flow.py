@@ -90,23 +90,7 @@ def solve_dispatch(
         RuntimeError: no plan exists (capacities that are too small), or the solver failed.
     """
     began = time.perf_counter()
-    waves = np.asarray(outages, dtype=np.float64)
-    if waves.ndim not in (2, 3) or waves.size == 0:
-        raise ValueError(f"outages must be [T, K] or samples [S, T, K], not empty; got shape {waves.shape}")
-    if not (np.isfinite(waves) & (waves >= 0)).all():
-        raise ValueError(f"outages must be finite and at least 0 customers; got {waves.min()} to {waves.max()}")
-    if not 0 <= operating_cost < np.inf:
-        raise ValueError(f"operating_cost must be at least 0; got {operating_cost!r}")
-    tau = np.asarray(interruption_cost, dtype=np.float64)
-    if tau.shape not in ((), waves.shape[-1:]) or not (np.isfinite(tau) & (tau >= 0)).all():
-        raise ValueError(
-            f"interruption_cost must be at least 0, a number or {waves.shape[-1:]}; got {interruption_cost!r}"
-        )
-    tau = np.broadcast_to(tau, waves.shape[-1:])
-    if not 0 < customers_per_generator < np.inf:
-        raise ValueError(f"customers_per_generator must be above 0; got {customers_per_generator!r}")
-    if return_by not in ("after", "within", "none"):
-        raise ValueError(f"return_by must be after, within or none; got {return_by!r}")
+    waves, tau = _checked(outages, interruption_cost, operating_cost, customers_per_generator, return_by)
     samples = waves if waves.ndim == 3 else waves[None]
     network = _network(samples.shape[2], generators, transport_cost, arc_capacity, return_by)
     start = _start(stock0, network)
@@ -136,6 +120,34 @@ def solve_dispatch(
         status="optimal" if gap < 1e-6 else f"gap {gap:.1e}",
         seconds=time.perf_counter() - began,
     )
+
+
+def _checked(
+    outages: ArrayLike,
+    interruption_cost: ArrayLike,
+    operating_cost: float,
+    customers_per_generator: float,
+    return_by: str,
+) -> tuple[Floats, Floats]:
+    """Waves `[T, K]` or `[S, T, K]` and interruption costs `[K]`; see `solve_dispatch` for what is raised."""
+    waves = np.asarray(outages, dtype=np.float64)
+    if waves.ndim not in (2, 3) or waves.size == 0:
+        raise ValueError(f"outages must be [T, K] or samples [S, T, K], not empty; got shape {waves.shape}")
+    if not (np.isfinite(waves) & (waves >= 0)).all():
+        raise ValueError(f"outages must be finite and at least 0 customers; got {waves.min()} to {waves.max()}")
+    if not 0 <= operating_cost < np.inf:
+        raise ValueError(f"operating_cost must be at least 0; got {operating_cost!r}")
+    tau = np.asarray(interruption_cost, dtype=np.float64)
+    if tau.shape not in ((), waves.shape[-1:]) or not (np.isfinite(tau) & (tau >= 0)).all():
+        raise ValueError(
+            f"interruption_cost must be at least 0, a number or {waves.shape[-1:]}; got {interruption_cost!r}"
+        )
+    tau = np.broadcast_to(tau, waves.shape[-1:])
+    if not 0 < customers_per_generator < np.inf:
+        raise ValueError(f"customers_per_generator must be above 0; got {customers_per_generator!r}")
+    if return_by not in ("after", "within", "none"):
+        raise ValueError(f"return_by must be after, within or none; got {return_by!r}")
+    return waves, tau
 
 
 def plan_cost(

@@ -21,9 +21,11 @@ from stormgym.agents.policy import Entrant
 from stormgym.agents.terminal import simple_table
 from stormgym.agents.undergrounding.case import left_h
 from stormgym.agents.undergrounding.planners import N_SAMPLES, sampled_storms
+from stormgym.envs.arrays import Bools, Floats
 from stormgym.envs.data.assemble import default_group_names
 from stormgym.envs.undergrounding.env import UndergroundingEnv
-from stormgym.envs.undergrounding.regions import send_crews
+from stormgym.envs.undergrounding.forecasts import SeasonForecast
+from stormgym.envs.undergrounding.regions import UndergroundingProfile, send_crews
 from stormgym.envs.undergrounding.worst import worst_storms
 
 MOST_ROWS = 40
@@ -129,29 +131,12 @@ def make_hardening_plan(
         float(profile.loss_h(left_h(plan[None], storm, profile.population, profile.n_crews))[0, 0])
         for plan, storm in zip(plans, worst, strict=True)
     ]
-    crews = send_crews(profile.population * (worst[0] * ~protected), profile.n_crews)
     worth, nothing = (Worth(float(mean[i]), float(gap[i]), at_worst[i]) for i in range(2))
-    order = np.lexsort((-profile.population * known.mean[0], ~protected))
-    names = default_group_names(int(profile.group.max()) + 1)
     recorded = getattr(profile, "n_known", None)
     return HardeningPlan(
         profile=profile.name,
         agent=agent_name,
-        regions=tuple(
-            RegionPlan(
-                region=profile.label[k],
-                group=names[int(profile.group[k])],
-                customers=float(profile.population[k]),
-                protect_cost=float(profile.protect_cost[k]),
-                bury=bool(protected[k]),
-                mean_h=float(known.mean[0, k]),
-                lower_h=float(known.lower[0, k]),
-                upper_h=float(known.upper[0, k]),
-                worst_storm_h=float(worst[0][0, k]),
-                crew=bool(crews[0, k] > 0),
-            )
-            for k in order.tolist()
-        ),
+        regions=_region_plans(profile, known, protected, worst[0]),
         spent=spent,
         budget=profile.budget,
         n_crews=profile.n_crews,
@@ -161,6 +146,30 @@ def make_hardening_plan(
         basis=f"{N_SAMPLES} simulated storms of this weather"
         if recorded is None
         else f"the first {recorded} storms of the record (n_known)",
+    )
+
+
+def _region_plans(
+    profile: UndergroundingProfile, forecast: SeasonForecast, protected: Bools, storm: Floats
+) -> tuple[RegionPlan, ...]:
+    """All regions, those to bury `[K]` first, with the crews that answer a storm `[1, K]` (h)."""
+    crews = send_crews(profile.population * (storm * ~protected), profile.n_crews)
+    order = np.lexsort((-profile.population * forecast.mean[0], ~protected))
+    names = default_group_names(int(profile.group.max()) + 1)
+    return tuple(
+        RegionPlan(
+            region=profile.label[k],
+            group=names[int(profile.group[k])],
+            customers=float(profile.population[k]),
+            protect_cost=float(profile.protect_cost[k]),
+            bury=bool(protected[k]),
+            mean_h=float(forecast.mean[0, k]),
+            lower_h=float(forecast.lower[0, k]),
+            upper_h=float(forecast.upper[0, k]),
+            worst_storm_h=float(storm[0, k]),
+            crew=bool(crews[0, k] > 0),
+        )
+        for k in order.tolist()
     )
 
 
