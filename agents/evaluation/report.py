@@ -20,7 +20,7 @@ _PER_TABLE = 7
 
 
 def sorted_agents(summary: dict[str, Any], sort: str | None = None) -> list[str]:
-    """Names in the order of a table: by `sort`, and those that look at the future last.
+    """Names in the order of a table: by `sort`, privileged agents last.
 
     Args:
         summary: what `summarise` returned.
@@ -133,7 +133,7 @@ def main_table(summary: dict[str, Any], headline: Headline, names: Sequence[str]
 
 
 def _leader(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -> str | None:
-    """The honest agent with the best objective within the limit."""
+    """The unprivileged agent with the best objective within the limit."""
     agents = summary["agents"]
     fit = [n for n in names if not agents[n]["privileged"] and holds_limit(summary, agents[n])]
     if not fit:

@@ -147,29 +147,8 @@ def make_plan(
             f"agent {agent_name!r} cannot plan today, when no job is open in group {' and '.join(idle)}; plan with "
             f"equity-planner. ({error})"
         ) from error
-    repair = forecast.point_h[order]
-    fixed = elapsed_h - np.cumsum(repair)  # travel (and trips in vain) before each restoration
-    draws = _draw(forecast, order, np.random.default_rng(seed))  # [S, J]
-    times = fixed + np.cumsum(draws, axis=1)
-    tail = (1.0 - confidence_level) / 2.0
-    low, high = np.quantile(times, [tail, 1.0 - tail], axis=0)
-    travel = np.diff(fixed, prepend=0.0)
-    stops = tuple(
-        Stop(
-            position=k + 1,
-            region=open_city.region_ids[i],
-            group=open_city.group_names[open_city.group[i]],
-            travel_h=float(travel[k]),
-            repair_h=float(repair[k]),
-            repair_lower_h=float(forecast.lower_h[i]),
-            repair_upper_h=float(forecast.upper_h[i]),
-            expected_h=float(elapsed_h[k]),
-            lower_h=float(low[k]),
-            upper_h=float(high[k]),
-        )
-        for k, i in enumerate(order)
-    )
-    gap = equity.gap(times, open_city.group[order], open_city.n_groups)
+    stops, draws_h = _stops(open_city, order, elapsed_h, forecast, confidence_level, seed)
+    gap = equity.gap(draws_h, open_city.group[order], open_city.n_groups)
     return Plan(
         city=city.name,
         agent=agent_name,
@@ -181,6 +160,35 @@ def make_plan(
         source=jobs.source,
         start=start,
     )
+
+
+def _stops(
+    city: City, order: NDArray[np.int64], elapsed_h: Floats, forecast: JobForecast, confidence_level: float, seed: int
+) -> tuple[tuple[Stop, ...], Floats]:
+    """The stops of an order `[J]` whose restorations end at `elapsed_h` `[J]`, and simulated ends `[S, J]` (h)."""
+    repair = forecast.point_h[order]
+    fixed = elapsed_h - np.cumsum(repair)  # travel (and trips in vain) before each restoration
+    draws = _draw(forecast, order, np.random.default_rng(seed))  # [S, J]
+    times = fixed + np.cumsum(draws, axis=1)
+    tail = (1.0 - confidence_level) / 2.0
+    low, high = np.quantile(times, [tail, 1.0 - tail], axis=0)
+    travel = np.diff(fixed, prepend=0.0)
+    stops = tuple(
+        Stop(
+            position=k + 1,
+            region=city.region_ids[i],
+            group=city.group_names[city.group[i]],
+            travel_h=float(travel[k]),
+            repair_h=float(repair[k]),
+            repair_lower_h=float(forecast.lower_h[i]),
+            repair_upper_h=float(forecast.upper_h[i]),
+            expected_h=float(elapsed_h[k]),
+            lower_h=float(low[k]),
+            upper_h=float(high[k]),
+        )
+        for k, i in enumerate(order)
+    )
+    return stops, times
 
 
 def _refuse(agent_name: str) -> str:

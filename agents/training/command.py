@@ -27,7 +27,7 @@ from stormgym.agents.policy import Entrant
 from stormgym.agents.registry import AGENTS, agent_spec, domain_of, has_domain, known_agents
 from stormgym.agents.runs import Run, RunRequest, RunSettings, create_run, open_run
 from stormgym.agents.terminal import status_console
-from stormgym.agents.training.callbacks import Checkpoints, EpisodeCosts, Evaluation, stop_on_signals
+from stormgym.agents.training.callbacks import Checkpoints, EpisodeCosts, EvaluationCallback, stop_on_signals
 from stormgym.agents.training.checkpoints import load_checkpoint
 from stormgym.agents.training.logs import make_logger
 from stormgym.agents.training.play import make_training_env
@@ -248,7 +248,7 @@ def train(training: Training, console: Console, *, progress: bool = True) -> Non
     eval_venv = make_training_env(s.env_id, min(EVAL_ENVS, s.eval_episodes), s.env_kwargs)
     try:
         with stop_on_signals(lambda: bar.say("stopping after this rollout; once more to stop at once")) as stop:
-            evaluation = Evaluation(run, eval_venv, learner, stop, bar.show_score)
+            evaluation = EvaluationCallback(run, eval_venv, learner, stop, bar.show_score)
             if training.progress is not None:
                 evaluation.load_state_dict(training.progress["evaluation"])
             checkpoints = Checkpoints(run, evaluation, stop)

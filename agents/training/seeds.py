@@ -25,10 +25,10 @@ from stormgym.agents.training.pool import Outcome, Trainer, TrainingJob, Trainin
 from stormgym.agents.usage import usage_errors
 
 OF_THE_POOL = ("--seeds", "--jobs", "--seed", "--runs-dir", "--final-episodes", "--compare", "--device")
-"""Options with a value that a run of one seed gets from the pool, or not at all."""
+"""Options with a value that the pool sets for each seed, or that a single seed does not take."""
 FLAGS = ("--progress", "--no-progress")
 FREE = ("seed", "device", "torch_threads")
-"""What may differ between runs that count as the same."""
+"""Settings that may differ between runs that count as the same."""
 
 
 def options_of_one(words: Sequence[str]) -> list[str]:

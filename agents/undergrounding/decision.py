@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 ForecastLoss = Literal["mse", "qp", "spo+"]
 SLACK_CURVATURE = 1e-4
-"""Of money that is left over, as a share of that of burying."""
+"""Curvature of the unspent share of the budget, as a share of that of burying."""
 TUNING: dict[DecisionLoss, FineTuning] = {
     "qp": FineTuning("qp", rho=2.0, fit_weight=0.01, learning_rate=1e-2, n_epochs=60, batch_size=100),
     "spo+": FineTuning("spo+", fit_weight=0.1, learning_rate=1e-2, n_epochs=60, batch_size=100),
@@ -44,9 +44,9 @@ _FIT_SEED, _VALIDATION_SEED = 7_006, 7_007
 
 @dataclass(frozen=True)
 class SeasonEvents:
-    """E seasons that have passed."""
+    """E past seasons to fit, tune or score on."""
 
-    X: Floats  # [E, K, F] what the network sees
+    X: Floats  # [E, K, F] inputs of the network
     outage_h: Floats  # [E, K]
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class SeasonEvents:
         return len(self.outage_h)
 
     def rows(self, index: Ints) -> Self:
-        """Some of them."""
+        """The seasons of these indices."""
         return type(self)(self.X[index], self.outage_h[index])
 
     @property
@@ -72,7 +72,7 @@ def simulated_seasons(
         profile: regions and storms.
         n_events: E.
         seed: of the streams.
-        names: what the network sees, of `stormgym.envs.storms.FEATURES`; None takes `profile.feature_names`.
+        names: inputs of the network, of `stormgym.envs.storms.FEATURES`; None takes `profile.feature_names`.
     """
     seasons = profile.seasons([np.random.default_rng([seed, i]) for i in range(n_events)])
     return events_of(seasons, profile, names)
@@ -88,7 +88,8 @@ def events_of(seasons: Seasons, profile: UndergroundingProfile, names: Sequence[
 class KnapsackProblem:
     """Which of K regions to bury within a budget, linear in their hours without power (GDF eq. 15-16).
 
-    A last variable is the share of the budget that is left over. A region that alone is above the budget is held at 0.
+    A last variable is the share of the budget that is left over. A region that costs more than the budget is fixed at
+    0.
 
     Args:
         cost: `[K]` b, above 0.
@@ -278,7 +279,7 @@ def fit_saidi_forecaster(profile: UndergroundingProfile, loss: ForecastLoss = "m
 
     Args:
         profile: regions, storms and costs.
-        loss: `mse`, what comes; `qp` (GDF) and `spo+`, what plans cost on top.
+        loss: `mse` fits the hours; `qp` (GDF) and `spo+` then fine-tune on the cost of plans.
 
     Raises:
         ValueError: another loss.
@@ -298,7 +299,7 @@ def _fitted(family: Family) -> SAIDIModel:
 
 @lru_cache(maxsize=32)
 def _tuned(family: Family, costs: tuple[float, ...], loss: DecisionLoss) -> SAIDIModel:
-    del costs  # part of the key: the family knows storms alone, and its profile is the one that asked
+    del costs  # part of the key: a family is equal for all profiles of the same storms, whatever their costs
     profile, model = family.profile, copy.deepcopy(_fitted(family))
     train, validation = (
         simulated_seasons(profile, n, seed) for n, seed in ((N_FIT, _FIT_SEED), (N_VALIDATION, _VALIDATION_SEED))

@@ -107,7 +107,7 @@ def test_choice__is_the_shortest_within_the_limit_else_the_fairest() -> None:
     policy = LookaheadPolicy(network(), env, 3)
     obs, _ = env.reset(seed=0)
     (part,) = parts(obs, env.core.city, np.arange(2))
-    hours = policy.outlook.before(part, 2)
+    hours = policy.sampler.prior(part, 2)
     every = np.tile(np.array(list(permutations(range(6)))), (2, 1, 1))
     gaps = np.stack([expected_gap(part.problem, every[:, j], hours) for j in range(720)], axis=1)
     means = part.problem.take(np.repeat([0, 1], 720)).mean_outage(every.reshape(-1, 6)).reshape(2, 720)
