@@ -35,7 +35,7 @@ def play_episode(
 ) -> Iterator[Transition]:
     """Reset a single environment and let a policy play it to the end, deterministically.
 
-    Yields each step as soon as it is made, so that a caller can look at the environment in between.
+    Yields each step as soon as it is made, so that a caller can inspect or render the environment in between.
 
     Args:
         env: a single environment (`gym.make`), not a vector.

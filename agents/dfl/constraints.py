@@ -309,7 +309,7 @@ def _ladder(between: Tensor, ground: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Conductances to the ground from the nodes of ladder networks `[N, T]`.
 
     Returns:
-        `[N, T]` at node t and to its left, `[N, T-1]` the same through a[t], seen from node t + 1, and `[N, T]` what is
+        `[N, T]` at node t and to its left, `[N, T-1]` the same through a[t], from node t + 1, and `[N, T]` what is
         to the right of node t, through a[t].
     """
     n, t = between.shape

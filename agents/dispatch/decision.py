@@ -93,8 +93,7 @@ class DispatchProblem:
     def curvature(self, rho: float) -> Tensor:
         """rho on the segments, of one generator each, and a hundredth on trips and on what stays at home.
 
-        The paper's rho on every variable would charge a full warehouse rho Q^2 / 2 a day, and so push generators out of
-        it.
+        The paper's rho on every variable would cost a full warehouse rho Q^2 / 2 a day and push generators out of it.
         """
         t, k, j = self.profile.n_periods, self.profile.n_counties, self.n_segments
         rest = OTHER_CURVATURE * rho

@@ -128,7 +128,7 @@ class ForecastDispatch(DispatchPolicy):
 
 
 class TwoStageDispatch(ForecastDispatch):
-    """The cheapest plan for the wave that is forecast from the storm's weather, followed whatever comes.
+    """The cheapest plan for the wave that is forecast from the storm's weather, followed without replanning.
 
     Idea: predict, then optimise: rates by two networks, fitted to waves (MSE). Cost: a fit of a few seconds a profile,
     then one flow an episode. Source: GDF Algorithm 1, stage 1.
@@ -179,9 +179,8 @@ class AdaptiveDispatch(SampledDispatch):
     """Plan again each day for the samples of the forecast that match the storm so far.
 
     Idea: a particle filter that draws no new particles: 400 waves drawn from the forecast are weighted by how near they
-    are to the outages observed, and the day's plan is for 50 of them, drawn in proportion to their weights. Cost: one
-    larger flow a day.
-    Source: GDF eq. 8-14 in receding horizon.
+    are to the outages observed, and the day's plan is for 50 of them, drawn in proportion to their weights.
+    Cost: one larger flow a day. Source: GDF eq. 8-14 in receding horizon.
 
     Args:
         profile, forecaster: as `ForecastDispatch`.

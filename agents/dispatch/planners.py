@@ -117,7 +117,7 @@ class OnlineGreedy(DispatchPolicy):
     Args:
         profile: of the environment.
         lag: days until outages are known, at least 1.
-        rule: `returns` sends surplus home first, `keeps` never does before the end (see `OnlineRule`).
+        rule: `returns` sends surplus home first, `keeps` sends nothing home before the end (see `OnlineRule`).
     """
 
     name = "online-greedy"
@@ -144,7 +144,7 @@ class OnlineGreedy(DispatchPolicy):
 
 
 class StaticDispatch(DispatchPolicy):
-    """The cheapest plan for the mean wave of simulated storms, followed whatever comes.
+    """The cheapest plan for the mean wave of simulated storms, followed without replanning.
 
     Idea: two-stage with no covariates; it shows what a forecast of the storm is worth. Cost: one flow a profile.
     Source: GDF eq. 8-14 for a mean wave.
@@ -167,7 +167,7 @@ class StaticDispatch(DispatchPolicy):
 
 
 class SampleAverageDispatch(StaticDispatch):
-    """The plan of least mean cost over simulated storms, followed whatever comes.
+    """The plan of least mean cost over simulated storms, followed without replanning.
 
     Idea: the best fixed plan, since the cost of a mean wave is not the mean cost (sample-average approximation). Cost:
     one larger flow a profile. Source: GDF eq. 8-14; Kleywegt, Shapiro and Homem-de-Mello (2002).

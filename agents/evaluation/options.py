@@ -194,7 +194,7 @@ def _parameters(env_id: str) -> Mapping[str, inspect.Parameter] | None:
 
 
 def check_env_kwargs(env_id: str, kwargs: Mapping[str, Any]) -> None:
-    """Raise `ValueError`, naming the arguments there are, when the environment does not take one of them."""
+    """Raise `ValueError`, naming the known arguments, when the environment does not take one of them."""
     parameters = _parameters(env_id)
     if parameters is None:
         return

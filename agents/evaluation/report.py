@@ -127,8 +127,8 @@ def main_table(summary: dict[str, Any], headline: Headline, names: Sequence[str]
             cells.append(Text(_with_interval(agent, bound_column, sign=True)))
         cells.append(Text(_latency(agent)))
         style = "bold" if name == best else "dim" if agent["privileged"] else ""
-        last_honest = i + 1 < len(names) and agents[names[i + 1]]["privileged"] and not agent["privileged"]
-        table.add_row(_name(name, agent), *cells, style=style, end_section=last_honest)
+        last_unprivileged = i + 1 < len(names) and agents[names[i + 1]]["privileged"] and not agent["privileged"]
+        table.add_row(_name(name, agent), *cells, style=style, end_section=last_unprivileged)
     return table
 
 
@@ -187,11 +187,11 @@ def paired_table(summary: dict[str, Any], headline: Headline, names: Sequence[st
 
 def further_columns(summary: dict[str, Any], headline: Headline) -> list[Column]:
     """Columns for the metrics that the main table leaves out."""
-    shown = {c.key for c in headline.columns} | {"violation_rate", headline.excess_key}
+    in_main = {c.key for c in headline.columns} | {"violation_rate", headline.excess_key}
     present = _metric_keys(summary)
     if headline.further:
         return [c for c in headline.further if c.key in present]
-    return [Column(k, k.replace("_", " "), decimals=2) for k in present if k not in shown]
+    return [Column(k, k.replace("_", " "), decimals=2) for k in present if k not in in_main]
 
 
 def all_columns(summary: dict[str, Any]) -> list[Column]:

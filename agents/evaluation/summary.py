@@ -152,5 +152,5 @@ def plain(value: Any) -> Any:
 
 
 def write_json(summary: dict[str, Any], file: str | os.PathLike[str]) -> Path:
-    """Write a summary; a reader never meets half a file, and the folder is made when it is missing."""
+    """Write a summary as JSON, atomically; the folder is made when it is missing."""
     return write_atomically(file, json.dumps(plain(summary), indent=1, allow_nan=False) + "\n")

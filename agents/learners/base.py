@@ -31,7 +31,7 @@ class Learner:
     name: str
     algorithm: type[BaseAlgorithm]
     settings: type[Any]
-    """Frozen dataclass of its settings (see `settings`)."""
+    """Frozen dataclass of its settings (see `learners.settings`)."""
     default_timesteps: int
     """Default budget in steps: a small one, at which the learner has not reached its best."""
     default_num_envs: int
@@ -82,7 +82,7 @@ class Learner:
         return model
 
     def load(self, path: Path, venv: VecEnv | None = None, *, device: str = "cpu", **kwargs: Any) -> BaseAlgorithm:
-        """Read a saved model; with environments it can go on learning."""
+        """Read a saved model; with environments it can continue learning."""
         return self.algorithm.load(path, env=venv, device=device, **kwargs)
 
     def fits(self, model: BaseAlgorithm, env: Any) -> bool:

@@ -31,7 +31,7 @@ class VecLagrangianReward(VecEnvWrapper):
         venv: environments whose infos hold `cost`.
         multiplier: lambda; its limit scales the costs.
         reward_scale: factor of the reward, so that returns are of the order of one to ten.
-        bootstrap_truncated: whether learners may take a truncated episode as one that would go on. False for
+        bootstrap_truncated: whether learners may bootstrap the value of a truncated episode. False for
             environments that settle what is left inside the last step, as Restoration-v0 does.
     """
 

@@ -184,8 +184,9 @@ class EquityPlanner(SearchPolicy):
     Idea: least mean outage on the mean forecasts, subject to E[gap] <= `cost_limit_h` of the episode, the
     expectation taken over scenarios drawn from the predictive quantiles of the episode's jobs (and the shock that the
     environment announces, without knowing its value). Without an environment the scenarios are lognormals
-    (see `ScenarioSampler`). Realised durations are never read. The plan of least predicted gap profits from forecast
-    errors (optimiser's curse): on a city of 55 regions gaps expected at 7.88 h came out at 8.00 h; hence the margin.
+    (see `ScenarioSampler`). Realised durations are never read. A plan that is chosen by its prediction profits
+    from forecast errors (optimiser's curse): on a city of 55 regions gaps expected at 7.88 h came out at 8.00 h;
+    hence the margin.
     Cost: some 25 to 35 ms an episode in a batch, 0.2 to 0.4 s alone (55 regions). Source: EPOPR's problem
     (eq. 13, 14).
 

@@ -1,4 +1,4 @@
-"""The equity planner in receding horizon: it plans again on the way, on forecasts updated by observed repairs."""
+"""The equity planner in receding horizon: it replans every few regions on forecasts updated by observed repairs."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ class RolloutPolicy(BasePolicy):
         r, n = problem.repair_h.shape
         first = np.broadcast_to(np.arange(n), (r, n))
         tried = greedy_orders(problem, first, self.balances).reshape(r, -1, n)  # [R, H n, n]
-        # fortified rollout: the order of before competes, so the predicted value never gets worse on the way
+        # fortified rollout: the kept order is a candidate too, so the predicted value never gets worse
         orders = np.concatenate([tried, self._rest_of(part, kept)[:, None]], axis=1)
         score = self._score(part, orders)
         score[~np.take_along_axis(mask, orders[..., 0], axis=1)] = np.inf

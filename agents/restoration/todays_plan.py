@@ -122,13 +122,13 @@ def make_plan(
     """Let an agent order today's open jobs.
 
     The agent acts in an environment of the open regions in which every repair takes its mean forecast, so it
-    learns nothing on the way that a real crew would. A region's expected time of restoration is the travel so
+    observes nothing new on the way, as a real crew would. A region's expected time of restoration is the travel so
     far plus the mean forecasts of the repairs so far. Its interval comes from simulation: repair hours drawn
     independently from each job's predictive quantiles, `N_DRAWS` days, the middle `confidence_level` of the
     times; travel and order stay fixed.
 
     Raises:
-        ValueError: the agent looks at true durations, which nobody has today; it cannot act on this number of
+        ValueError: a privileged agent, since nobody knows true durations today; it cannot act on this number of
             regions or groups; or it leaves regions unrestored.
         DataError: the file of jobs breaks a rule.
     """
@@ -210,7 +210,7 @@ def _play(
     """Return the order `[J]`, the hours at which each restoration ends `[J]`, and the limit on the gap."""
     from stormgym.envs.restoration.env import RestorationEnv
 
-    if len(city.log) < N_RECORDS:  # the environment cross-fits its log, which no plan looks at: a short one is repeated
+    if len(city.log) < N_RECORDS:  # the environment cross-fits its log, which no plan uses: a short one is repeated
         city = replace(city, log=city.log.take(np.arange(N_RECORDS) % len(city.log)))
     env = RestorationEnv(city, predictor="none", cost_limit=cost_limit, max_travel_km=max_travel_km)
     policy = agent.make(env)

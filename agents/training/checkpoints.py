@@ -1,4 +1,4 @@
-"""Checkpoints from which a run goes on exactly: model, optimisers, lambda, buffer, environments, random states."""
+"""Checkpoints from which a run continues exactly: model, optimisers, lambda, buffer, environments, random states."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def save_checkpoint(run: Run, model: BaseAlgorithm, progress: dict[str, Any]) ->
     Args:
         run: where it goes.
         model: what is trained, with its environments.
-        progress: what callbacks need to go on (their `state_dict`s).
+        progress: state of the callbacks (their `state_dict`s).
     """
     venv = model.get_env()
     assert venv is not None

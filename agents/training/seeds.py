@@ -53,7 +53,7 @@ def jobs_of(request: RunRequest, n_seeds: int, words: Sequence[str], runs_dir: P
     Args:
         request: the run of the first seed.
         n_seeds: how many.
-        words: the command line that asked for it, whose other options every seed gets.
+        words: the command line, whose other options every seed gets.
         runs_dir: where run folders are made; logs of the seeds are in `ENV/AGENT/seeds/KEY/SEED` of it.
 
     Raises:
@@ -91,7 +91,7 @@ def comparable(settings: RunSettings) -> dict[str, object]:
 def train_seeds(
     jobs: Sequence[TrainingJob], *, n_jobs: int, device: str, threads: int, script: Path, console: Console
 ) -> Outcome[TrainingJob, tuple[Run, TrainingTime]]:
-    """Bring every seed to its budget, `n_jobs` side by side; runs of before that are the same are found or resumed.
+    """Bring every seed to its budget, `n_jobs` side by side; earlier runs with the same settings are found or resumed.
 
     Raises:
         UsageError: fewer than one at a time.

@@ -81,15 +81,14 @@ def simulated_seasons(
 def events_of(seasons: Seasons, profile: UndergroundingProfile, names: Sequence[str] | None = None) -> SeasonEvents:
     """Seasons as events to learn from or to be scored on."""
     covariates = seasons.covariates
-    seen = profile.known_before(covariates) if names is None else features(names, covariates, profile)
-    return SeasonEvents(seen, seasons.outage_h)
+    inputs = profile.known_before(covariates) if names is None else features(names, covariates, profile)
+    return SeasonEvents(inputs, seasons.outage_h)
 
 
 class KnapsackProblem:
     """Which of K regions to bury within a budget, linear in their hours without power (GDF eq. 15-16).
 
-    A last variable is the share of the budget that is left over. A region that costs more than the budget is fixed at
-    0.
+    A last variable is the share of the budget that is left over. A region dearer than the budget is fixed at 0.
 
     Args:
         cost: `[K]` b, above 0.
@@ -202,20 +201,20 @@ class SAIDIModel:
         Raises:
             ValueError: shapes that do not fit, values that are not finite, negative hours.
         """
-        seen, hours = self._checked(X), np.asarray(y, dtype=np.float64)
-        if hours.shape != seen.shape[:2] or not len(hours):
-            raise ValueError(f"y must be [E, K] = {seen.shape[:2]} as X, with E at least 1; got shape {hours.shape}")
+        inputs, hours = self._checked(X), np.asarray(y, dtype=np.float64)
+        if hours.shape != inputs.shape[:2] or not len(hours):
+            raise ValueError(f"y must be [E, K] = {inputs.shape[:2]} as X, with E at least 1; got shape {hours.shape}")
         if not ((hours >= 0) & (hours < np.inf)).all():
             raise ValueError(f"y must be hours of at least 0 and finite; got {hours.min()} to {hours.max()}")
-        self.mean_, self.scale_ = seen.mean(axis=(0, 1)), np.maximum(seen.std(axis=(0, 1)), 1e-9)
+        self.mean_, self.scale_ = inputs.mean(axis=(0, 1)), np.maximum(inputs.std(axis=(0, 1)), 1e-9)
         self.unit_h_ = max(float(hours.mean()), 1e-9)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.random_state)
             layers: list[nn.Module] = []
-            for n_in, n_out in pairwise([seen.shape[-1], *self.hidden]):
+            for n_in, n_out in pairwise([inputs.shape[-1], *self.hidden]):
                 layers += [nn.Linear(n_in, n_out), nn.Tanh()]
-            self.network_ = nn.Sequential(*layers, nn.Linear([seen.shape[-1], *self.hidden][-1], 1)).double()
-        x, target = self._standardized(seen), torch.as_tensor(hours)
+            self.network_ = nn.Sequential(*layers, nn.Linear([inputs.shape[-1], *self.hidden][-1], 1)).double()
+        x, target = self._standardized(inputs), torch.as_tensor(hours)
         optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.n_steps, self.learning_rate / 100.0)
         self.losses_ = np.zeros(self.n_steps)
@@ -257,13 +256,13 @@ class SAIDIModel:
         return torch.as_tensor((X - self.mean_) / self.scale_)
 
     def _checked(self, X: ArrayLike) -> Floats:
-        seen = np.asarray(X, dtype=np.float64)
-        if seen.ndim != 3 or seen.shape[-1] != len(self.feature_names):
+        inputs = np.asarray(X, dtype=np.float64)
+        if inputs.ndim != 3 or inputs.shape[-1] != len(self.feature_names):
             names = ", ".join(self.feature_names)
-            raise ValueError(f"X must be [E, K, {len(self.feature_names)}], of {names}; got shape {seen.shape}")
-        if not np.isfinite(seen).all():
-            raise ValueError(f"X must be finite; got {seen[~np.isfinite(seen)][0]}")
-        return seen
+            raise ValueError(f"X must be [E, K, {len(self.feature_names)}], of {names}; got shape {inputs.shape}")
+        if not np.isfinite(inputs).all():
+            raise ValueError(f"X must be finite; got {inputs[~np.isfinite(inputs)][0]}")
+        return inputs
 
     def _need_fit(self) -> None:
         if not hasattr(self, "mean_"):

@@ -49,9 +49,8 @@ class TwoStageKnapsack(HardeningPolicy):
 class GDFKnapsack(TwoStageKnapsack):
     """The same with a forecaster tuned on the cost of plans.
 
-    Idea: train the forecast on the cost of its plans, through a smoothed knapsack. Cost: as two-stage, and some seconds
-    to tune.
-    Source: GDF Algorithm 1 with eq. 15-16.
+    Idea: train the forecast on the cost of its plans, through a smoothed knapsack.
+    Cost: as two-stage, and some seconds to tune. Source: GDF Algorithm 1 with eq. 15-16.
     """
 
     name = "gdf-knapsack"

@@ -274,8 +274,8 @@ def _gap_price(family: Family, margin: float) -> float:
     seasons = profile.seasons([np.random.default_rng([_TUNING_STREAM, i]) for i in range(n)])
     cases = [_bare_case(profile, covariates) for covariates in seasons.covariates]
     storms = [sampled_storms(profile, case.covariates)[: N_SAMPLES // 2 if too_many else None] for case in cases]
-    # expected losses and gaps of all plans are reckoned once, whatever the price; where plans are too many to list, the
-    # search goes on from the plan of the price before
+    # losses and gaps of enumerated plans do not depend on the price: computed once; where plans are too many to list,
+    # the search starts from the plan of the last price
     plans = [np.zeros(profile.n_counties, dtype=np.bool_)] * n
     known: list[tuple[Bools, Floats, Floats]] = []
     if not too_many:

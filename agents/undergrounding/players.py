@@ -56,8 +56,8 @@ def sets_of(observation: Observation) -> UncertaintySet:
 class WorstStorm(Nature):
     """The worst storm of the set for the plan, against crews that respond optimally: exact.
 
-    Idea: by duality a search over one number, the price of crews. Cost: under a millisecond. Source: tri-level eq. 8-12
-    with c = 1.
+    Idea: by duality a search over one number, the price of crews. Cost: under a millisecond.
+    Source: tri-level eq. 8-12 with c = 1.
     """
 
     name = "worst-storm"

@@ -107,7 +107,7 @@ def make_hardening_plan(
         seed: of the season, whose forecast the agent observes; seasons of a folder share one forecast.
 
     Raises:
-        ValueError: the agent looks at the storm to come, which nobody can.
+        ValueError: a privileged agent, since nobody knows the storm before it comes.
     """
     env = UndergroundingEnv(**env_kwargs)
     policy = agent.make(env)

@@ -20,7 +20,7 @@ _LARGEST_PT2, _SMALLEST_PT2 = 1_100.0, 60.0
 
 @dataclass(frozen=True)
 class MapPanel:
-    """One plan and the storm that it meets."""
+    """A plan, its crews, and the storm that is drawn with it."""
 
     value: Floats
     """`[K]` number that the colour encodes, such as hours without power in the storm."""

@@ -159,7 +159,7 @@ class HRLDPDPLearner(MaskablePPOLearner):
         return RegionHierarchicalPolicy
 
     def arguments(self, venv: VecEnv, settings: Any, extractor: type[Any] | None) -> tuple[Any, dict[str, Any]]:
-        """As MaskablePPO's, with an extractor that hands the groups on."""
+        """As MaskablePPO's, with an extractor that passes the groups through."""
         del extractor
         return super().arguments(venv, settings, GroupedRegionExtractor)
 

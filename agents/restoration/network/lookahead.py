@@ -169,7 +169,7 @@ class LookaheadPolicy(BasePolicy):
         """Choose the rest of the orders `[B, N]` of a part's episodes again, in place."""
         factor, hours = self.sampler.posterior(observation, part, n_rows)
         rank = np.argsort(order[part.rows], axis=1)
-        kept = np.argsort(np.take_along_axis(rank, part.regions, axis=1), axis=1)  # [R, n] the order at hand
+        kept = np.argsort(np.take_along_axis(rank, part.regions, axis=1), axis=1)  # [R, n] rest of the order
         drawn = self._draw({k: np.asarray(v)[part.rows] for k, v in observation.items()}, part, factor)
         kept = np.where(begins[:, None], drawn[:, 0], kept)
         orders = np.concatenate([drawn, kept[:, None]], axis=1)  # [R, K + 1, n]

@@ -22,7 +22,7 @@ NEXT_PRICE = (0.2, 0.3)
 
 
 def uniform_scenarios(n_scenarios: int, n_regions: int, rng: np.random.Generator) -> Floats:
-    """Latin hypercube `[S, N]` in (0, 1): every region meets each of S equal slices once."""
+    """Latin hypercube `[S, N]` in (0, 1): in every region each of S equal slices holds one number."""
     slices = rng.permuted(np.tile(np.arange(n_scenarios), (n_regions, 1)), axis=1).T
     return np.asarray((slices + rng.random((n_scenarios, n_regions))) / n_scenarios)
 

@@ -135,7 +135,7 @@ def _relaxed_phase(cuts: _Cuts, storm: WorstStormProgram, inside: Floats, gap: f
         value = cuts.add(storm(x))
         if value < least:
             least, inside = value, x
-        # a whole plan on the way: its value is an upper bound for the second phase, and its cut is kept
+        # an integer plan near x: its value is an upper bound for the second phase, and its cut is kept
         plan = greedy(cuts.slopes[-1] * (0.01 + x), problem.protect_cost, problem.budget)
         cuts.add(storm(plan), plan)
     return bound

@@ -118,8 +118,8 @@ def solve_trilevel(
         crews: `continuous`, y in [0, 1]; or `binary`, whole crews, which cost the same where crew costs are equal and
             more elsewhere.
         gap: relative optimality gap at which to stop. Losses that differ by less than 1e-8 of the loss without
-        protection, or
-            of the largest weight times the largest outage, count as equal: the solvers' tolerances end there.
+            protection, or of the largest weight times the largest outage, count as equal: the solvers' tolerances
+            end there.
         time_limit: seconds; the best plan so far comes back with its gap. None: until it is solved.
 
     Raises:
