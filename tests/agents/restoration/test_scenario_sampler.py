@@ -20,7 +20,7 @@ def test_sampler__corrects_forecasts_by_the_repairs_seen() -> None:
     for region in range(12):
         obs, *_ = env.step(np.full(64, region))
     (part,) = parts(obs, env.core.city, np.arange(64))
-    factor, hours = sampler.after(obs, part, 64)
+    factor, hours = sampler.posterior(obs, part, 64)
     # the averages are those of the corrected forecasts, but for how scenarios of jobs and shocks meet
     assert_allclose(hours.mean(axis=1), part.local(part.point_h * factor), rtol=0.1)
     left = np.stack([true[:, (np.arange(20) >= 12) & (group == g)].mean(axis=1) for g in range(3)])
@@ -32,7 +32,7 @@ def test_sampler__corrects_forecasts_by_the_repairs_seen() -> None:
     plain = ScenarioSampler(calm.core.city, calm, n_scenarios=32)
     factor, hours = plain.after(obs, part, 64)
     assert (factor == 1.0).all()
-    assert_array_equal(hours, plain.before(part, 64))
+    assert_array_equal(hours, plain.prior(part, 64))
 
 
 @pytest.mark.parametrize("common", [False, True])
