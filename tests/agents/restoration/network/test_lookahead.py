@@ -212,9 +212,9 @@ def test_looking_ahead__is_for_networks_that_score_regions() -> None:
     env = RestorationVectorEnv(2, city=CITY)
     with pytest.raises(ValueError, match="nearest cannot look ahead: only STA-SAC and attention-pg"):
         look_ahead(make_policy("nearest", env), env)
-    with pytest.raises(ValueError, match="only a trained STA-SAC or attention-pg"):
+    with pytest.raises(ValueError, match="only a trained agent of sta-sac, sta-sac-paper, attention-pg does"):
         resolve_agents(["equity-planner@8"], "Restoration-v0")
-    with pytest.raises(ValueError, match="only a trained STA-SAC or attention-pg"):
+    with pytest.raises(ValueError, match="only a trained agent of sta-sac, sta-sac-paper, attention-pg does"):
         make_policy("equity-planner@8", env)
     policy = make_policy(f"{AGENT}@4", env, every=3)
     assert (policy.n_orders, policy.every, policy.name) == (4, 3, f"{AGENT}, looking ahead")  # type: ignore[attr-defined]
