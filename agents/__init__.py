@@ -1,4 +1,4 @@
-"""Everything that decides, and what trains, runs and scores it."""
+"""Agents: policies, planners and learners by domain; training, evaluation and the registry that they share."""
 
 from stormgym.agents.moved import install
 

@@ -1,8 +1,8 @@
-"""What a policy may read of the environment that it is bound to: all of it what is announced, some of it the truth.
+"""Access of policies to the environment that they are bound to: the announced facts, and for privileged ones the truth.
 
-An environment announces what any planner may know beside the observation (`env.announced`, a frozen record of its
-domain). What nobody can know ahead (`env.truth`) is for policies that say `privileged = True`, and reading it is
-counted: an evaluation compares `truth_reads` before and after.
+`env.announced`, a frozen record of the domain, holds what any planner may know beside the observation. `env.truth`
+holds what nobody can know ahead, such as true repair times; it is for policies with `privileged = True`. Reading it is
+counted, and an evaluation compares `truth_reads` before and after.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from typing import Any
 
 ANY_ID = "an environment of stormgym"
 MOST_LAYERS = 20
-"""Wrappers that are looked through, at most."""
+"""Most nested wrappers that `base_envs` unwraps."""
 
 
 class PrivilegeError(ValueError):
-    """A policy reads the truth and does not say so."""
+    """A policy without `privileged = True` reads the truth."""
 
 
 def base_envs(env: Any, attribute: str = "announced", kind: type = object, env_id: str = ANY_ID) -> list[Any]:
     """Return the environments behind `env`: one (single or batched), or those that a vector environment loops over.
 
-    Sees through Gymnasium's and Stable-Baselines3's wrappers.
+    Unwraps Gymnasium's and Stable-Baselines3's wrappers.
 
     Args:
-        env: any of them.
-        attribute, kind: what tells them: they have this attribute, of this class.
-        env_id: what they are called, for the message.
+        env: Env, VectorEnv or VecEnv, wrapped or not.
+        attribute, kind: the environments wanted are those with this attribute, an instance of this class.
+        env_id: name of the environment wanted, for the message.
 
     Raises:
         TypeError: `env` is another environment, or runs in other processes.
@@ -54,7 +54,7 @@ def _found(env: Any, attribute: str, kind: type, env_id: str) -> list[tuple[Any,
 
 
 def announced_of(env: Any) -> list[Any]:
-    """What is announced now by each of the environments behind `env`; rows of an observation follow one another so.
+    """The announced records of the environments behind `env`, in the order of an observation's rows.
 
     Raises:
         TypeError: no environment that announces anything, or one that runs in other processes.
@@ -63,7 +63,7 @@ def announced_of(env: Any) -> list[Any]:
 
 
 def truth_of(env: Any, policy: Any) -> list[Any]:
-    """The truth of each of the environments behind `env`, for a policy that may read it.
+    """The truth of each of the environments behind `env`, in the order of rows; for privileged policies only.
 
     Raises:
         PrivilegeError: the policy does not say `privileged = True`.

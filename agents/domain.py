@@ -1,4 +1,4 @@
-"""What agents, tables and command lines know of an environment: one record a domain, and what it is made of.
+"""`Domain`, the record from which agents, tables and command lines know an environment, and the records in it.
 
 An environment of another package brings its own `Domain` to `stormgym.agents.registry.register_domain`
 (docs/your_own_environment.md).
@@ -24,7 +24,7 @@ def load_entry(entry_point: str) -> Any:
 
 @dataclass(frozen=True)
 class AgentSpec:
-    """One agent's name: where its code lives, whether it learns, what it may see. Entry points are "module:name"."""
+    """An agent by name: its code, whether it learns, what it may read. Entry points are "module:name"."""
 
     name: str
     entry_point: str
@@ -33,9 +33,9 @@ class AgentSpec:
     """One line for `evaluate.py --list`."""
     trainable: bool = False
     privileged: bool = False
-    """Whether it looks at what nobody can know (`env.truth`)."""
+    """Whether it reads what nobody can know ahead (`env.truth`)."""
     usual: bool = True
-    """Whether it plays where no agent is named."""
+    """Whether it takes part in an evaluation that names no agents."""
     settings: str | None = None
     """Of a learner: the frozen dataclass of its settings, which become options of train.py."""
     pretrained: str | None = None
@@ -90,7 +90,7 @@ class Headline:
     objective: Column
     """What agents are ranked by."""
     constraint: Column
-    """What the limit holds for, on the mean; an episode's value is its `cost`."""
+    """The metric whose mean the limit bounds; an episode's value is its `cost`."""
     others: tuple[Column, ...] = ()
     further: tuple[Column, ...] = ()
     """Columns of the last table; empty shows every metric that the main table does not."""
@@ -120,7 +120,7 @@ GENERIC_HEADLINE = Headline(
 
 @dataclass(frozen=True, kw_only=True)
 class PlanRequest:
-    """What `evaluate.py --plan` is asked for."""
+    """Arguments of `evaluate.py --plan`."""
 
     env_kwargs: Mapping[str, Any]
     """Arguments of the environment."""
@@ -134,7 +134,7 @@ class PlanRequest:
 
 @dataclass(frozen=True)
 class PlanReport:
-    """A plan to print and to write."""
+    """A plan as a table to print and a function that writes it as CSV."""
 
     table: RenderableType
     write_csv: Callable[[Path], Path]
@@ -178,7 +178,7 @@ class Domain:
     many: Many | None = None
     """How one run trains on many instances; None: it does not."""
     small: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments with which tests play it: seconds, not minutes."""
+    """Arguments of a small instance, with which tests take seconds."""
 
     def agent(self, name: str) -> AgentSpec | None:
         """The agent of that name, if it fits this environment."""

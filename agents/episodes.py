@@ -1,4 +1,4 @@
-"""One episode of one environment, step by step: for plans, pictures and examples.
+"""One episode of one environment, step by step: for plans, renderings and examples.
 
 Many episodes on common scenarios are played by `stormgym.agents.evaluation.rollouts`, those of a training by
 `stormgym.agents.training.play`.
@@ -19,11 +19,11 @@ class Transition(NamedTuple):
     """One step of an episode."""
 
     observation: Observation
-    """What the policy saw."""
+    """Before the action; it is what the policy chose on."""
     action: Any
-    """What it chose: one action without a leading axis."""
+    """One action, without a leading axis."""
     following: Observation
-    """What came of it."""
+    """The observation after the action."""
     reward: float
     terminated: bool
     truncated: bool
@@ -35,7 +35,7 @@ def play_episode(
 ) -> Iterator[Transition]:
     """Reset a single environment and let a policy play it to the end, deterministically.
 
-    Yields each step as soon as it is made, so that a caller can look at the environment in between.
+    Yields each step as soon as it is made, so that a caller can inspect or render the environment in between.
 
     Args:
         env: a single environment (`gym.make`), not a vector.

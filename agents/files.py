@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all: a reader never meets half of one."""
+"""Atomic writing of files and folders: a reader finds the old one or the new one, never half of one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one grammar of agent names: NAME, AGENT:NAME, RUN, FILE, LABEL=..., and @K behind what looks ahead.
+"""Agents from their names on a command line: NAME, AGENT:NAME, RUN, FILE, LABEL=..., and @K to look ahead.
 
 `make_policy` binds one name to an environment; `resolve_agents` turns what a command line lists into entrants.
 """

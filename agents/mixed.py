@@ -15,7 +15,7 @@ from stormgym.envs.adapters.sb3_mixed import MixedVecEnv
 
 
 class MixedPolicy:
-    """One policy a city, each of which sees the rows of its own city without padding.
+    """One policy a city; each observes the rows of its own city, without padding.
 
     Args:
         policies: one for each city, in the order of `venv.venvs`.
@@ -64,8 +64,8 @@ class MixedPolicy:
             if i not in states and start is not None and not start.any():
                 actions[part.rows] = np.asarray(observation["action_mask"])[part.rows].argmax(axis=1)
                 continue
-            seen = part.of(observation)
-            actions[part.rows], states[i] = policy.predict(seen, states.get(i), start, deterministic)
+            own = part.of(observation)  # without padding
+            actions[part.rows], states[i] = policy.predict(own, states.get(i), start, deterministic)
         return actions, states
 
 

@@ -1,7 +1,7 @@
-"""Names of before and where they are now: old imports go on working with a `DeprecationWarning`, old models load.
+"""Old names of modules and classes: old imports go on working with a `DeprecationWarning`, and saved models load.
 
-Modules that are gone are made when they are imported; a model's zip file, which names its classes by their modules of
-then, finds them the same way. A module that still exists and whose names have left it hands them on by
+Modules that no longer exist are made when they are imported; a model's zip file, which names classes by their modules
+at that time, finds them the same way. A module that still exists and whose names have moved forwards them by
 `__getattr__ = forward(__name__)`.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 _AGENTS = "stormgym.agents"
 
 PACKAGES = (f"{_AGENTS}.heuristics", f"{_AGENTS}.planning")
-"""Packages that are gone."""
+"""Packages that no longer exist."""
 
 MODULES: dict[str, tuple[str, ...]] = {
     f"{_AGENTS}.{old}": tuple(f"{_AGENTS}.{new}" if not new.startswith("envs.") else f"stormgym.{new}" for new in news)
@@ -33,7 +33,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "planning.hardening_policies": ("undergrounding.planners",),
         "planning.local_search": ("restoration.search.local_search",),
         "planning.orders": ("restoration.search.orders",),
-        "planning.outlook": ("restoration.outlook",),
+        "planning.outlook": ("restoration.scenario_sampler",),
         "planning.players": ("undergrounding.players",),
         "planning.policies": ("restoration.planners",),
         "planning.replanning": ("restoration.replanning",),
@@ -78,17 +78,32 @@ MODULES: dict[str, tuple[str, ...]] = {
         "training.vec_env": ("envs.adapters.sb3",),
     }.items()
 }
-"""Modules that are gone, and where what they held is now; the first that has a name gives it."""
+"""Modules that no longer exist, and the modules that now hold their names, in the order in which they are searched."""
 
 NAMES: dict[str, tuple[str, ...]] = {
     f"{_AGENTS}.policy": (f"{_AGENTS}.lineup", f"{_AGENTS}.registry", f"{_AGENTS}.domain"),
     f"{_AGENTS}.evaluation.rollouts": ("stormgym.envs.making",),
     f"{_AGENTS}.evaluation.report": (f"{_AGENTS}.terminal",),
     f"{_AGENTS}.evaluation.summary": (f"{_AGENTS}.files",),
+    f"{_AGENTS}.pretrained": (f"{_AGENTS}.pretrained.cards",),
+    f"{_AGENTS}.pretrained.cards": (f"{_AGENTS}.pretrained.cards",),
+    f"{_AGENTS}.training.callbacks": (f"{_AGENTS}.training.callbacks",),
 }
-"""Modules that exist, and where names that left them are now."""
+"""Modules that exist, and where names that left them, or changed in them (`RENAMED`), are now."""
 
-RENAMED: dict[str, str] = {f"{_AGENTS}.training.runs:versions": "run_versions"}
+RENAMED: dict[str, str] = {
+    f"{_AGENTS}.{old}": new
+    for old, new in {
+        "evaluation.hardening_plan:MOST_SHOWN": "MOST_ROWS",
+        "planning.outlook:Outlook": "ScenarioSampler",
+        "planning.policies:orders_at_hand": "orders_of_state",
+        "planning.trilevel_problem:WorstStorm": "WorstStormProgram",
+        "pretrained:Score": "CardScore",
+        "pretrained.cards:Score": "CardScore",
+        "training.callbacks:Evaluation": "EvaluationCallback",
+        "training.runs:versions": "run_versions",
+    }.items()
+}
 """New names of what is called otherwise now, by "old module:old name"."""
 
 
@@ -99,6 +114,8 @@ def forward(module: str) -> Callable[[str], Any]:
         if not name.startswith("__"):
             wanted = RENAMED.get(f"{module}:{name}", name)
             for place in MODULES.get(module) or NAMES[module]:
+                if place == module and wanted == name:
+                    continue  # it would come back here
                 found = getattr(import_module(place), wanted, None)
                 if found is not None:
                     text = f"{module}.{name} has moved: write from {place} import {wanted}"
@@ -110,13 +127,13 @@ def forward(module: str) -> Callable[[str], Any]:
 
 
 class _Forwarding(Loader):
-    """Makes the modules that are gone."""
+    """Makes modules that no longer exist."""
 
     def create_module(self, spec: ModuleSpec) -> None:
         """As usual."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """A module that holds nothing and hands everything on; a package holds only such modules."""
+        """An empty module that forwards every name; a package of such modules has none of its own."""
         if module.__name__ in PACKAGES:
             module.__path__ = []
         else:
@@ -124,7 +141,7 @@ class _Forwarding(Loader):
 
 
 class OldNames(MetaPathFinder):
-    """Finds the modules that are gone; everything else is left to others."""
+    """Finder of modules that no longer exist; it finds nothing else."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

@@ -1,4 +1,4 @@
-"""The protocol that every agent keeps, the base class of ours, and how an agent enters an evaluation or a plan."""
+"""`Policy`, the protocol of every agent; `BasePolicy` of our own; `Entrant`, an agent in an evaluation or a plan."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Policy(Protocol):
 
 
 class BasePolicy:
-    """A policy of ours: batched inside, single or batched outside.
+    """Base of our policies: `predict` takes one observation or a batch, `act`, which subclasses write, a batch.
 
-    Subclasses write `act`. `privileged` is True for those that look at what no crew can know (true durations).
+    `privileged` is True for policies that read what no crew can know ahead (such as true durations).
     """
 
     name: str = "policy"
@@ -82,11 +82,11 @@ Maker = Callable[[Any], Policy]
 
 @dataclass(frozen=True)
 class Entrant:
-    """One agent that takes part in an evaluation or makes a plan: how it is made, and what kind it is."""
+    """An agent that takes part in an evaluation or makes a plan: its maker, and whether it is learned or privileged."""
 
     make: Maker
     """Called with the environment that the policy will act in."""
     learned: bool = False
     privileged: bool = False
-    """True when it looks at what nobody can know; a policy's own `privileged = True` counts as well."""
+    """True when it reads what nobody can know ahead; a policy's own `privileged = True` counts as well."""
     summary: str = ""

@@ -1,4 +1,4 @@
-"""Rules that know no environment: what a rule of thumb is, and an open choice at random."""
+"""`RulePolicy`, the base of greedy rules for any environment with an action mask, and the random policy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class RulePolicy(BasePolicy):
     """Takes the open choice where a key is least; ties go to the lower number. Subclasses write `key`."""
 
     def key(self, observation: Observation) -> NDArray[Any]:
-        """Return what is minimised, `[B, N]` or `[N]`."""
+        """Return the key of every choice, `[B, N]` or `[N]`; the least one that is open is taken."""
         raise NotImplementedError(f"{type(self).__name__} must write key()")
 
     def act(
@@ -27,9 +27,9 @@ class RulePolicy(BasePolicy):
 
 
 class RandomPolicy(RulePolicy):
-    """An open choice at random, all equally likely.
+    """An open choice, uniformly at random.
 
-    Idea: the floor that any method should beat. Cost: none. Source: none needed.
+    Idea: the baseline that any method should beat. Cost: none. Source: none needed.
 
     Args:
         seed: of its own generator. The same sequence of calls gives the same actions; `deterministic`

@@ -1,4 +1,4 @@
-"""Run folders: `runs/<env id>/<agent>/<seed>-<time>/`, and how a trained policy is read from one."""
+"""Run folders `runs/<env id>/<agent>/<seed>-<time>/`: making and opening them, and loading their trained policy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SETTINGS, VERSIONS, BEST, CHECKPOINTS, MODEL = (
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
-    """A run that is asked for; what is None takes the learner's default."""
+    """A request for a run; None takes the learner's default."""
 
     env_id: str
     agent: str | None = None

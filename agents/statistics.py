@@ -1,4 +1,4 @@
-"""Means, shares and paired differences with their confidence intervals."""
+"""Estimates with confidence intervals: means, shares, and paired differences of two agents."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def mean_estimate(x: ArrayLike, confidence_level: float = 0.95) -> Estimate:
 
 
 def wilson_interval(successes: int, n: int, confidence_level: float = 0.95) -> Estimate:
-    """Share `successes / n` with Wilson's score interval, which stays in [0, 1] and is honest near its ends.
+    """Share `successes / n` with Wilson's score interval, which stays in [0, 1] and keeps its coverage near the ends.
 
     Source: Wilson (1927), doi:10.1080/01621459.1927.10502953. Raises `ValueError` unless 0 <= successes <= n
         and n > 0.

@@ -1,4 +1,4 @@
-"""The terminal: consoles, tables that fit 120 columns, and bars of progress."""
+"""Output to the terminal: consoles, tables that fit 120 columns, and progress bars."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ NAME_WIDTH = 18
 """Characters of a row's name, at most, that are kept together."""
 
 PRIVILEGED_MARK = "†"
-"""Behind the name of an agent that looks at what nobody can know."""
+"""Behind the name of a privileged agent, in tables and figures."""
 
 
 def make_console(**kwargs: Any) -> Console:
     """A console that is at least `WIDTH` wide when its output is a file or a pipe.
 
-    It leaves names as they are: rich would show the city `synthetic:100:1` with a picture in place of `:100:`.
+    It leaves names as they are: rich would show the city `synthetic:100:1` with an emoji in place of `:100:`.
     """
     plain: dict[str, Any] = {"highlight": False, "emoji": False, **kwargs}
     console = Console(**plain)

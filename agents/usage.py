@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class UsageError(Exception):
-    """The command line asks for something that is not there; the message says what and what there is."""
+    """A wrong name, path or option on a command line; the message says what was wrong and what there is."""
 
 
 WRONG_USE = (KeyError, ValueError, TypeError, OSError)
@@ -27,7 +27,7 @@ def usage_errors(kinds: tuple[type[Exception], ...] = WRONG_USE) -> Iterator[Non
 
 
 def check_writable(file: Path | None) -> None:
-    """Find out before the work, not after it, that a file cannot be written; None is no file.
+    """Raise, before the work and not after it, where a file cannot be written; None is no file.
 
     Raises:
         ValueError: it is a folder.

@@ -1,4 +1,4 @@
-"""Versions of what runs: kept with every run and every evaluation."""
+"""Versions of Python, packages and source tree, kept with every run and every evaluation."""
 
 from __future__ import annotations
 

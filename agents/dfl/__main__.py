@@ -1,4 +1,4 @@
-"""`python -m stormgym.agents.dfl` of before: forecasters of outage waves are fitted by `stormgym.agents.dispatch`."""
+"""The old `python -m stormgym.agents.dfl`: forecasters of outage waves are fitted by `stormgym.agents.dispatch` now."""
 
 import runpy
 import sys

@@ -1,7 +1,7 @@
-"""What the quadratic programs of `qp_layer` may be subject to: A x = b, 0 <= x <= u, with a factor of A D^-1 A'.
+"""Constraints of the quadratic programs of `qp_layer`: A x = b, 0 <= x <= u, with a factorisation of A D^-1 A'.
 
-An interior point method asks nothing else of A. `DenseConstraints` takes any matrix; `FlowConstraints` is the dispatch
-of one warehouse over days and counties (GDF eq. 8-14, put right as in `agents.dispatch.flow`): it never forms one.
+An interior-point method needs nothing else of A. `DenseConstraints` takes any matrix; `FlowConstraints` is the dispatch
+of one warehouse over days and counties (GDF eq. 8-14, corrected as in `agents.dispatch.flow`): it never forms one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Constraints(Protocol):
         """A' y `[B, n]` of y `[B, m]`."""
 
     def factor(self, d_inverse: Tensor, shift: Tensor | float = 0.0) -> Solve:
-        """What solves (A D^-1 A' + shift) y = r, for D^-1 `[B, n]` and a shift `[B, 1]` of at least 0."""
+        """Solver of (A D^-1 A' + shift) y = r, for D^-1 `[B, n]` and a shift `[B, 1]` of at least 0."""
 
 
 class DenseConstraints:
@@ -240,9 +240,9 @@ class FlowConstraints:
 
         With a = sum_j of D^-1 of the segments, e = that of out + back (+ shift), and L q = q[t] - q[t-1], a county's
         block is L diag(a) L' + diag(e): the conductances of a ladder, with e[t] from node t to the ground and a[t]
-        between nodes t and t + 1 (the last one to the ground). Its inverse W follows from what each node sees to its
-        left and right (sums and parallel connections, no difference). Eliminating the counties leaves T rows for the
-        totals, S = diag(home) + sum_k C_k, where C = diag(a) - diag(a) L' W L diag(a). With H = W L diag(a), county
+        between nodes t and t + 1 (the last one to the ground). Its inverse W follows from the conductances to the left
+        and right of each node (sums and series connections, no difference). Eliminating the counties leaves T rows for
+        the totals, S = diag(home) + sum_k C_k, where C = diag(a) - diag(a) L' W L diag(a). With H = W L diag(a), county
         rows r and total rows nu, a county's y is W r - H nu and the change of its stock is H' r + C nu.
         """
         t, k, j = self.n_days, self.n_counties, self.n_segments
@@ -306,10 +306,10 @@ class FlowConstraints:
 
 
 def _ladder(between: Tensor, ground: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What the nodes of ladders `[N, T]` see: conductances to the ground.
+    """Conductances to the ground from the nodes of ladder networks `[N, T]`.
 
     Returns:
-        `[N, T]` at node t and to its left, `[N, T-1]` the same through a[t], seen from node t + 1, and `[N, T]` what is
+        `[N, T]` at node t and to its left, `[N, T-1]` the same through a[t], from node t + 1, and `[N, T]` what is
         to the right of node t, through a[t].
     """
     n, t = between.shape
@@ -327,7 +327,7 @@ def _ladder(between: Tensor, ground: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _cholesky(matrix: Tensor) -> Callable[[Tensor], Tensor]:
-    """What solves matrix y = r for symmetric `[B, m, m]` (overwritten), positive semidefinite but for rounding.
+    """Solver of matrix y = r for symmetric `[B, m, m]` (overwritten), positive semidefinite but for rounding.
 
     The diagonal is scaled to 1 and regularised, and refinement undoes what that changes.
     """

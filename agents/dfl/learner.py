@@ -1,8 +1,8 @@
 """Fine-tune a forecaster on the cost of the decisions that follow from it (GDF Algorithm 1, stage 2).
 
-It starts from a forecaster that fits what comes (stage 1). The relaxed loss can fall while the regret of whole plans
-rises, so an epoch is chosen by that regret on a validation split, and the start is one of the candidates. The least
-of many noisy means looks better than it is, so an epoch must beat the start by a standard error of their paired
+It starts from a forecaster that was fitted to outcomes (stage 1). The relaxed loss can fall while the regret of whole
+plans rises, so an epoch is chosen by that regret on a validation split, and the start is one of the candidates. The
+least of many noisy means looks better than it is, so an epoch must beat the start by a standard error of their paired
 difference.
 """
 
@@ -148,5 +148,5 @@ def validation_regret(model: Model, problem: Problem, data: Data, random_state: 
 
 
 def weights_of(model: Model) -> list[nn.Parameter]:
-    """A copy of the weights."""
+    """A deep copy of the weights."""
     return copy.deepcopy(list(model.parameters()))

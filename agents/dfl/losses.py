@@ -1,4 +1,4 @@
-"""Losses that ask what a forecast costs when it is decided upon; each gives one number an event, `[B]`."""
+"""Decision-focused losses: the cost of the decision that a forecast leads to, one number an event, `[B]`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stormgym.agents.dfl.problem import Problem
 from stormgym.agents.dfl.qp_layer import qp_layer, solve_qp
 
 NEARLY_LINEAR, TOLERANCE = 1e-2, 1e-6
-"""Curvature and tolerance with which linear problems are solved: vertices to some 1e-5."""
+"""Curvature and tolerance with which linear problems are solved by `solve_qp`: vertices to about 1e-5."""
 
 
 def relaxed_plan(problem: Problem, prices: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ def relaxed_cost(problem: Problem, predicted: Tensor, true: Tensor, rho: float) 
         problem: polytope.
         predicted: `[B, n]` prices that the plan is made for.
         true: `[B, n]` prices that are paid.
-        rho: curvature, in money; the larger, the smoother and the farther from the plan that will be played.
+        rho: curvature, in money; the larger, the smoother, and the farther from the plan that is decided on.
     """
     plan = qp_layer(predicted, problem.curvature(rho), problem.constraints)
     return (plan * true).sum(dim=-1)

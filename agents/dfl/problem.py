@@ -1,7 +1,7 @@
-"""What a decision-focused learner has to know of a decision: linear, with prices that follow from what is forecast.
+"""Protocols of decision-focused learning: a linear problem whose prices depend on the forecast, its data, its model.
 
-Problem, loss and network are apart: `losses` and `learner` see a `Problem` and a `Model` and nothing of generators or
-cables, so the same learner serves other decisions.
+Problem, loss and network are separate: `losses` and `learner` use a `Problem` and a `Model` and know neither generators
+nor cables, so the same learner serves other decisions.
 """
 
 from __future__ import annotations
@@ -31,40 +31,40 @@ class Problem(Protocol):
         ...
 
     def prices(self, outcomes: Tensor, smooth: float = 0.0) -> Tensor:
-        """Prices `[..., n]` of outcomes `[..., *]`; `smooth` rounds the corners off so that gradients pass them."""
+        """Prices `[..., n]` of outcomes `[..., *]`, differentiable; `smooth` rounds corners, which stop gradients."""
         ...
 
     def decide(self, outcomes: Floats) -> Any:
-        """Best plans `[B, *]`, exact and whole, for the mean prices of S outcomes each, `[S, B, *]`."""
+        """Optimal integer plans `[B, *]` for the mean prices of S outcomes each, `[S, B, *]`."""
         ...
 
     def cost(self, plans: Any, outcomes: Floats) -> Floats:
-        """What plans cost `[B]` when these outcomes come, `[B, *]`."""
+        """Cost `[B]` of plans `[B, *]` under outcomes `[B, *]`."""
         ...
 
 
 class Data(Protocol):
-    """E events: what is known before each, and what came."""
+    """E events: covariates that are known before each, and the outcomes."""
 
     def __len__(self) -> int:
         """E."""
         ...
 
     def rows(self, index: NDArray[np.int64]) -> Self:
-        """Some of them."""
+        """The events of these indices."""
         ...
 
     @property
     def outcomes(self) -> Floats:
-        """What came, `[E, *]`."""
+        """Observed outcomes `[E, *]`."""
         ...
 
 
 class Model(Protocol):
-    """A forecaster that gradient steps can change."""
+    """A differentiable forecaster."""
 
     def parameters(self) -> list[nn.Parameter]:
-        """What they change."""
+        """Trainable weights."""
         ...
 
     def outcomes(self, data: Any, noise: torch.Generator) -> Tensor:
@@ -72,12 +72,12 @@ class Model(Protocol):
         ...
 
     def fit_loss(self, data: Any, noise: torch.Generator) -> Tensor:
-        """How well it forecasts, whatever is decided (a scalar)."""
+        """Forecasting loss, whatever is decided (a scalar)."""
         ...
 
 
 def regret(problem: Problem, forecasts: Floats, outcomes: Floats) -> Floats:
-    """What planning on forecasts `[S, E, *]` costs more than planning on what came, `[E]`."""
+    """Regret `[E]`: cost of plans for forecasts `[S, E, *]` less that of plans for the true outcomes `[E, *]`."""
     planned = problem.cost(problem.decide(forecasts), outcomes)
     best: Floats = problem.cost(problem.decide(outcomes[None]), outcomes)
     return planned - best

@@ -4,7 +4,7 @@
 
 `solve_qp` is Mehrotra's predictor-corrector interior point method, for all elements of a batch at once; A enters by
 `Constraints` alone. `qp_layer` adds the derivative, from the optimality conditions with bounds that bind handled as
-such (GDF eq. 17-23, put right: the printed matrix K leaves out complementarity). Sources: Mehrotra (1992), SIAM J.
+such (GDF eq. 17-23, corrected: the printed matrix K leaves out complementarity). Sources: Mehrotra (1992), SIAM J.
 Optim. 2(4); Gertz and Wright (2003), ACM TOMS 29(1); Amos and Kolter (2017), OptNet.
 """
 

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from stormgym.agents.dfl.learner import FineTuning, fine_tune
 from stormgym.agents.dfl.problem import regret
-from stormgym.agents.dispatch.decision import WEATHER, DispatchProblem, WaveModel, simulated_events
+from stormgym.agents.dispatch.decision import WEATHER, DispatchProblem, Events, WaveModel, simulated_events
 from stormgym.agents.dispatch.forecasters import N_PLANNED
 from stormgym.agents.statistics import mean_estimate
 from stormgym.agents.terminal import make_console
@@ -30,7 +30,7 @@ from stormgym.predictors.outage_ode import Loss, OutageODE
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ForecasterSettings:
     """A forecaster of outage waves."""
 
     out: Path
@@ -54,7 +54,7 @@ class Settings:
 
 def main(args: list[str] | None = None) -> int:
     """Fit, tune, calibrate, score, write."""
-    settings = tyro.cli(Settings, args=args, description=__doc__)
+    settings = tyro.cli(ForecasterSettings, args=args, description=__doc__)
     console = make_console()
     try:
         profile = resolve_profile(settings.profile)
@@ -98,24 +98,10 @@ def main(args: list[str] | None = None) -> int:
         epochs = f"epoch {tuned.best_epoch} of {tuning.n_epochs} (0 is the fit)"
     with console.status("calibrating and scoring"):
         ode.conformalize(choose.X, choose.out, choose.onset)
-        centre, interval, total = (a[:, 1:] for a in ode.forecast(test.X, test.onset))
-        sums = test.outcomes.sum(axis=-1)
-        inside = (interval[..., 0] <= test.outcomes) & (test.outcomes <= interval[..., 1])
-        together = (total[..., 0] <= sums) & (sums <= total[..., 1])
-        if settings.loss == "crps":
-            waves = ode.sample(test.X, test.onset, n_samples=N_PLANNED)[:, :, 1:]
-        else:
-            waves = centre[None]
-        above = mean_estimate(regret(problem, waves, test.outcomes))
+        rows = _scores(ode, problem, test, settings)
     table = Table(title=f"{settings.out}: {settings.loss} forecaster of profile {profile.name}, on 200 other storms")
     table.add_column("figure")
     table.add_column("value", justify="right")
-    rows = {
-        "root mean squared error of the forecast, customers": f"{np.sqrt(((centre - test.outcomes) ** 2).mean()):.1f}",
-        f"intervals of {settings.confidence_level:.0%} that hold, by county and period": f"{inside.mean():.1%}",
-        f"intervals of {settings.confidence_level:.0%} that hold, of totals": f"{together.mean():.1%}",
-        "regret of plans": f"{above.value:,.0f} ± {above.half_width:,.0f}",
-    }
     if epochs:
         rows["tuning kept"] = epochs
     for name, value in rows.items():
@@ -123,6 +109,23 @@ def main(args: list[str] | None = None) -> int:
     ode.save(settings.out)
     console.print(table)
     return 0
+
+
+def _scores(ode: OutageODE, problem: DispatchProblem, test: Events, settings: ForecasterSettings) -> dict[str, str]:
+    """Error, coverage of intervals and regret of plans on test storms, as rows of the table."""
+    centre, interval, total = (a[:, 1:] for a in ode.forecast(test.X, test.onset))
+    sums = test.outcomes.sum(axis=-1)
+    inside = (interval[..., 0] <= test.outcomes) & (test.outcomes <= interval[..., 1])
+    together = (total[..., 0] <= sums) & (sums <= total[..., 1])
+    sampled = settings.loss == "crps"
+    waves = ode.sample(test.X, test.onset, n_samples=N_PLANNED)[:, :, 1:] if sampled else centre[None]
+    above = mean_estimate(regret(problem, waves, test.outcomes))
+    return {
+        "root mean squared error of the forecast, customers": f"{np.sqrt(((centre - test.outcomes) ** 2).mean()):.1f}",
+        f"intervals of {settings.confidence_level:.0%} that hold, by county and period": f"{inside.mean():.1%}",
+        f"intervals of {settings.confidence_level:.0%} that hold, of totals": f"{together.mean():.1%}",
+        "regret of plans": f"{above.value:,.0f} ± {above.half_width:,.0f}",
+    }
 
 
 if __name__ == "__main__":

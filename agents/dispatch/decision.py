@@ -21,18 +21,18 @@ from stormgym.predictors.outage_ode import OutageODE
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 WEATHER = tuple(name for name in COVARIATES if name != "onset")
-"""Covariates that the networks see; the onset goes into the wave as it is."""
+"""Covariates that are inputs of the networks; the onset enters the wave model directly."""
 OTHER_CURVATURE = 0.01
-"""Of trips and generators at home, as a share of that of segments."""
+"""Curvature of trips and of generators at home, as a share of that of segments."""
 N_TRAINING_SAMPLES = 20
 """Waves a storm while a distributional forecaster is fine-tuned."""
 
 
 @dataclass(frozen=True)
 class Events:
-    """E storms that have passed."""
+    """E past storms to fit, tune or score on."""
 
-    X: Floats  # [E, K, F] what the networks see
+    X: Floats  # [E, K, F] inputs of the networks
     onset: Ints  # [E, K]
     out: Floats  # [E, T + 1, K]
 
@@ -41,7 +41,7 @@ class Events:
         return len(self.out)
 
     def rows(self, index: Ints) -> Self:
-        """Some of them."""
+        """The events of these indices."""
         return type(self)(self.X[index], self.onset[index], self.out[index])
 
     @property
@@ -57,7 +57,7 @@ def simulated_events(profile: StormProfile, n_events: int, seed: int, *, names: 
         profile: counties and storms.
         n_events: E.
         seed: of the streams.
-        names: what the networks see, of `stormgym.envs.storms.FEATURES`.
+        names: inputs of the networks, of `stormgym.envs.storms.FEATURES`.
     """
     storms = profile.simulate([np.random.default_rng([seed, i]) for i in range(n_events)])
     return events_of(storms, profile, names)
@@ -70,7 +70,7 @@ def events_of(storms: Storms, profile: StormProfile, names: Sequence[str] = WEAT
 
 
 class DispatchProblem:
-    """Plans for generators as flows over days and counties, linear in the prices of segments (GDF eq. 8-14, put right).
+    """Plans for generators as flows over days and counties, linear in the prices of segments (GDF eq. 8-14, corrected).
 
     The j-th generator in a county on a day costs operating_cost - interruption_cost * clip(Y - j N_g, 0, N_g).
 
@@ -93,7 +93,7 @@ class DispatchProblem:
     def curvature(self, rho: float) -> Tensor:
         """rho on the segments, of one generator each, and a hundredth on trips and on what stays at home.
 
-        The same on all, as printed, would cost rho Q^2 / 2 a day for a full warehouse and push generators out of it.
+        The paper's rho on every variable would cost a full warehouse rho Q^2 / 2 a day and push generators out of it.
         """
         t, k, j = self.profile.n_periods, self.profile.n_counties, self.n_segments
         rest = OTHER_CURVATURE * rho

@@ -1,4 +1,4 @@
-"""GeneratorDispatch-v0: its agents, its headline, its options."""
+"""The record of GeneratorDispatch-v0 in the registry: its agents, headline metrics and options."""
 
 from __future__ import annotations
 

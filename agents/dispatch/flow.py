@@ -2,7 +2,7 @@
 
 In whole generators the cost of what goes unserved is convex and piecewise linear: each further generator in a county
 saves less. Put on parallel holding arcs of the network over time, this gives a flow with integer data, so the linear
-program has an integer optimum (GDF eq. 8-14, put right: everything is back at T + 1, and warehouses have stocks).
+program has an integer optimum (GDF eq. 8-14, corrected: every generator is back at T + 1, and warehouses have stocks).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from scipy.optimize import linprog
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 ReturnBy = Literal["after", "within", "none"]
-"""When generators are home: `after` the horizon, on day T + 1; `within` it, so that day T goes unserved; `none`: they
-may stay, and shipments home are free."""
+"""When generators must be home: `after` the horizon, on day T + 1; `within` it, so that nobody is served on day T;
+`none`: they may stay in counties, and shipments home are free."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class DispatchPlan:
     operating_cost: float
     interruption_cost: float
     bound: float
-    """No plan costs less: the linear program's value."""
+    """Lower bound on the cost of any plan: the linear program's value."""
     status: str
     """ "optimal": stock and bound meet."""
     seconds: float
@@ -82,7 +82,7 @@ def solve_dispatch(
         interruption_cost: tau of a customer-day: a number, or `[K]`, one a county.
         operating_cost: of a generator-day in a county.
         return_by: when generators are home again (see `ReturnBy`); each warehouse gets its own number back.
-        stock0: `[K]` generators that are in counties already (one warehouse): they are part of `generators`.
+        stock0: `[K]` generators in counties before day 1 (with one warehouse only); they count among `generators`.
         arc_capacity: `[K+W, K+W]` most generators a day on each way, where the transport cost is such a matrix.
 
     Raises:
@@ -90,6 +90,46 @@ def solve_dispatch(
         RuntimeError: no plan exists (capacities that are too small), or the solver failed.
     """
     began = time.perf_counter()
+    waves, tau = _checked(outages, interruption_cost, operating_cost, customers_per_generator, return_by)
+    samples = waves if waves.ndim == 3 else waves[None]
+    network = _network(samples.shape[2], generators, transport_cost, arc_capacity, return_by)
+    start = _start(stock0, network)
+    total = int(network.generators.sum())
+    # A generator in a county saves less than the one before it: parallel holding arcs of falling saving, so that the
+    # cheapest flow fills them in order and the piecewise linear cost needs no integer variables.
+    saved, width = _segments(samples, total, customers_per_generator)
+    price = operating_cost - tau[:, None] * saved  # [T, K, J]
+    stock, trips, value = _solve_flow(price, width, network, start, return_by)
+    served = customers_per_generator * stock
+    parts = (
+        float((trips * network.price).sum()),
+        float(operating_cost * stock.sum()),
+        float((tau * np.maximum(samples - served, 0.0)).sum() / len(samples)),
+    )
+    # the arcs count what is saved from tau Y, the cost of serving nobody: that constant is no part of the flow
+    bound = value + float((tau * samples).sum() / len(samples))
+    cost = sum(parts)
+    gap = abs(cost - bound) / max(1.0, abs(bound))
+    return DispatchPlan(
+        stock=stock,
+        cost=cost,
+        transport_cost=parts[0],
+        operating_cost=parts[1],
+        interruption_cost=parts[2],
+        bound=bound,
+        status="optimal" if gap < 1e-6 else f"gap {gap:.1e}",
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _checked(
+    outages: ArrayLike,
+    interruption_cost: ArrayLike,
+    operating_cost: float,
+    customers_per_generator: float,
+    return_by: str,
+) -> tuple[Floats, Floats]:
+    """Waves `[T, K]` or `[S, T, K]` and interruption costs `[K]`; see `solve_dispatch` for what is raised."""
     waves = np.asarray(outages, dtype=np.float64)
     if waves.ndim not in (2, 3) or waves.size == 0:
         raise ValueError(f"outages must be [T, K] or samples [S, T, K], not empty; got shape {waves.shape}")
@@ -107,32 +147,7 @@ def solve_dispatch(
         raise ValueError(f"customers_per_generator must be above 0; got {customers_per_generator!r}")
     if return_by not in ("after", "within", "none"):
         raise ValueError(f"return_by must be after, within or none; got {return_by!r}")
-    samples = waves if waves.ndim == 3 else waves[None]
-    network = _network(samples.shape[2], generators, transport_cost, arc_capacity, return_by)
-    start = _start(stock0, network)
-    total = int(network.generators.sum())
-    saved, width = _segments(samples, total, customers_per_generator)
-    price = operating_cost - tau[:, None] * saved  # [T, K, J]
-    stock, trips, value = _solve_flow(price, width, network, start, return_by)
-    served = customers_per_generator * stock
-    parts = (
-        float((trips * network.price).sum()),
-        float(operating_cost * stock.sum()),
-        float((tau * np.maximum(samples - served, 0.0)).sum() / len(samples)),
-    )
-    bound = value + float((tau * samples).sum() / len(samples))
-    cost = sum(parts)
-    gap = abs(cost - bound) / max(1.0, abs(bound))
-    return DispatchPlan(
-        stock=stock,
-        cost=cost,
-        transport_cost=parts[0],
-        operating_cost=parts[1],
-        interruption_cost=parts[2],
-        bound=bound,
-        status="optimal" if gap < 1e-6 else f"gap {gap:.1e}",
-        seconds=time.perf_counter() - began,
-    )
+    return waves, tau
 
 
 def plan_cost(
@@ -160,7 +175,7 @@ def plan_cost(
     """
     q = np.asarray(stock, dtype=np.float64)
     change = np.diff(q, axis=-2, prepend=0.0)
-    if return_by == "none":
+    if return_by == "none":  # only trips out cost
         change = np.maximum(change, 0.0)
     trips = np.abs(change).sum(axis=-2) + (q[..., -1, :] if return_by == "after" else 0.0)  # [..., K]
     transport = (trips * np.asarray(transport_cost, dtype=np.float64)).sum(axis=-1)
@@ -252,7 +267,11 @@ def _solve_flow(
 
     Rows are the balances of a place on a day, stock - stock of the day before - arrivals + departures = 0. L is T, or
     T + 1 with a last day on which everything goes home.
+
+    A variable enters with +1 in one row and -1 in another, as in a node-arc incidence matrix: totally unimodular, so a
+    vertex of the linear program is whole where capacities and supplies are.
     """
+    # columns: trips [L, A], generators held in counties [T, K, J], generators kept in warehouses [T, W]
     n_days, k, _ = price.shape
     n_arcs, n_places = network.source.size, start.size
     n_layers = n_days + (return_by == "after")
@@ -267,6 +286,7 @@ def _solve_flow(
         (day * n_places + network.target, trip, -1.0),
         (day * n_places + network.source, trip, 1.0),
         (row_of_county, held, 1.0),
+        # what is held today is there tomorrow: the same variable in the row of the next day, if there is one
         (row_of_county[: n_layers - 1] + n_places, held[: n_layers - 1], -1.0),
         (row_of_home, kept, 1.0),
         (row_of_home[: n_layers - 1] + n_places, kept[: n_layers - 1], -1.0),
@@ -282,7 +302,7 @@ def _solve_flow(
         right[-1, k:] -= network.generators
     width = width.copy()
     if return_by == "within":
-        width[-1] = 0.0
+        width[-1] = 0.0  # no holding arcs on day T: every generator has left the counties
     upper = np.concatenate([np.tile(network.capacity, n_layers), width.ravel(), np.full(kept.size, np.inf)])
     cost = np.concatenate([np.tile(network.price, n_layers), price.ravel(), np.zeros(kept.size)])
     bounds: Any = np.stack([np.zeros(n_columns), upper], axis=1)
@@ -297,8 +317,8 @@ def _solve_flow(
 
 
 OnlineRule = Literal["returns", "keeps", "printed"]
-"""How the online rule treats stock: `returns` sends surplus home first, `keeps` never does before the end, `printed`
-(GDF Algorithm 2) does not even take off what it has shipped to another county on the same day."""
+"""How the online rule treats stock: `returns` sends surplus home first; `keeps` sends nothing home before the end;
+`printed` (GDF Algorithm 2 to the letter) ships to each county as if it were the only one, and may ship more than Q."""
 
 
 def in_order(wanted: Ints, home: Ints) -> Ints:
@@ -316,10 +336,10 @@ def online_greedy(
     lag: int = 1,
     rule: OnlineRule = "returns",
 ) -> Ints:
-    """Stocks `[..., T, K]` of the rule that follows the outages seen `lag` days ago (GDF Algorithm 2).
+    """Stocks `[..., T, K]` of the rule that follows the outages observed `lag` days ago (GDF Algorithm 2).
 
-    On day t it sees the outages of day t - lag (those of day 0 on day `lag`, none before), needs ceil(Y / N_g) in each
-    county, and serves counties in the order of their index while the warehouse has generators.
+    On day t it observes the outages of day t - lag (those of day 0 on day `lag`, none before), needs ceil(Y / N_g) in
+    each county, and serves counties in the order of their index while the warehouse has generators.
 
     Args:
         outages: `[..., T, K]` customers out on days 1..T.
@@ -338,8 +358,8 @@ def online_greedy(
         raise ValueError(f"rule must be returns, keeps or printed; got {rule!r}")
     y = np.asarray(outages, dtype=np.float64)
     day0 = np.broadcast_to(np.asarray(first, dtype=np.float64), y[..., 0, :].shape)
-    seen = np.concatenate([np.zeros_like(y[..., : lag - 1, :]), day0[..., None, :], y], axis=-2)[..., : y.shape[-2], :]
-    need = np.ceil(seen / customers_per_generator - 1e-9).astype(np.int64)
+    late = np.concatenate([np.zeros_like(y[..., : lag - 1, :]), day0[..., None, :], y], axis=-2)[..., : y.shape[-2], :]
+    need = np.ceil(late / customers_per_generator - 1e-9).astype(np.int64)
     stock = np.empty(y.shape, dtype=np.int64)
     held = np.zeros(day0.shape, dtype=np.int64)
     for t in range(y.shape[-2]):

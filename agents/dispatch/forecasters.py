@@ -1,6 +1,6 @@
 """Predict, then dispatch: policies that plan on the forecast of each storm's wave.
 
-Without a forecaster of their own they fit one on simulated storms of the profile, which takes some seconds a profile.
+Unless a forecaster is an argument they fit one on simulated storms of the profile, which takes some seconds a profile.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ N_FIT, N_VALIDATION = 160, 100
 N_PLANNED = 100
 """Samples of the wave that a plan is made for."""
 N_ADAPTIVE = 400
-"""Samples among which those like the storm so far are weighted."""
+"""Samples of the wave (particles) that are weighted by how well they match the storm so far."""
 _FIT_SEED, _VALIDATION_SEED = 7_003, 7_004
 
 Forecaster = OutageODE | str | os.PathLike[str]
@@ -59,7 +59,7 @@ def _fitted(family: Family, loss: Loss) -> OutageODE:
 @lru_cache(maxsize=32)
 def _tuned(family: Family, costs: tuple[float, ...], loss: DecisionLoss) -> OutageODE:
     """A copy of the fitted forecaster, fine-tuned on the plans of a profile with these costs."""
-    del costs  # part of the key: the family knows storms alone, and its profile is the one that asked
+    del costs  # part of the key: a family is equal for all profiles of the same storms, whatever their costs
     profile = family.profile
     ode = copy.deepcopy(_fitted(family, "mse"))
     train = simulated_events(profile, N_FIT, _FIT_SEED)
@@ -68,7 +68,7 @@ def _tuned(family: Family, costs: tuple[float, ...], loss: DecisionLoss) -> Outa
 
 
 def costs_of(profile: StormProfile) -> tuple[float, ...]:
-    """All that a plan depends on beside the wave."""
+    """What a plan depends on beside the wave: generators, customers per generator, and the three costs."""
     p = profile
     return (
         p.generators,
@@ -80,7 +80,7 @@ def costs_of(profile: StormProfile) -> tuple[float, ...]:
 
 
 class ForecastDispatch(DispatchPolicy):
-    """Plan once, at the start, on the forecast of the storm from its covariates, and play the plan.
+    """Plan once, at the start, on the forecast of the storm from its covariates, and follow the plan (open loop).
 
     Args:
         profile: of the environment.
@@ -128,7 +128,7 @@ class ForecastDispatch(DispatchPolicy):
 
 
 class TwoStageDispatch(ForecastDispatch):
-    """The cheapest plan for the wave that is forecast from the storm's weather, played whatever comes.
+    """The cheapest plan for the wave that is forecast from the storm's weather, followed without replanning.
 
     Idea: predict, then optimise: rates by two networks, fitted to waves (MSE). Cost: a fit of a few seconds a profile,
     then one flow an episode. Source: GDF Algorithm 1, stage 1.
@@ -176,17 +176,17 @@ class SampledDispatch(ForecastDispatch):
 
 
 class AdaptiveDispatch(SampledDispatch):
-    """Plan again each day for the samples of the forecast that look like the storm so far.
+    """Plan again each day for the samples of the forecast that match the storm so far.
 
-    Idea: a particle filter without resampling: 400 waves drawn from the forecast are weighted by how near they are to
-    the outages seen, and 50 of them, in proportion to their weights, are planned for. Cost: one larger flow a day.
-    Source: GDF eq. 8-14 in receding horizon.
+    Idea: a particle filter that draws no new particles: 400 waves drawn from the forecast are weighted by how near they
+    are to the outages observed, and the day's plan is for 50 of them, drawn in proportion to their weights.
+    Cost: one larger flow a day. Source: GDF eq. 8-14 in receding horizon.
 
     Args:
         profile, forecaster: as `ForecastDispatch`.
         effective: number of samples that count, (sum of weights)^2 / sum of their squares.
-        fairness: how much more an interruption weighs in a county whose group fell behind (see `group_weights`); None
-            is the policy's own.
+        fairness: how much more an interruption weighs in a county whose group is worse off so far (see
+            `group_weights`); None takes the default of the class.
     """
 
     name = "adaptive-dispatch"
@@ -211,18 +211,18 @@ class AdaptiveDispatch(SampledDispatch):
         self.effective = effective
 
     def targets(self, observation: Observation, state: Any, episode_start: Bools) -> tuple[Ints, Any]:
-        """Today's stock of a plan for the rest; the state holds the samples and what has been seen of each row."""
+        """Today's stock of a plan for the rest; the state holds samples and observed outages of each row."""
         day, p = day_of(observation), self.profile
         out = np.asarray(observation["out"], dtype=np.float64)
         stock = np.rint(np.asarray(observation["stock"])).astype(np.int64)
         n, t, k = len(day), p.n_periods, p.n_counties
         samples = np.zeros((N_ADAPTIVE, n, t, k)) if state is None else state[0]
-        seen = np.zeros((n, t + 1, k)) if state is None else np.array(state[1])
+        observed = np.zeros((n, t + 1, k)) if state is None else np.array(state[1])
         rows = np.flatnonzero(episode_start)
         if rows.size:  # samples are many, so they are copied only when some of them change
             samples = np.array(samples)
-            samples[:, rows], seen[rows] = self.forecast(observation, rows), 0.0
-        seen[np.arange(n), day] = out
+            samples[:, rows], observed[rows] = self.forecast(observation, rows), 0.0
+        observed[np.arange(n), day] = out
         wanted = np.zeros((n, k), dtype=np.int64)
         weights = np.ones((n, k))
         if self.fairness > 0:
@@ -232,18 +232,21 @@ class AdaptiveDispatch(SampledDispatch):
             d = int(day[i])
             if d >= t:
                 continue
-            distance = ((samples[:, i, :d] - seen[i, 1 : d + 1]) ** 2).sum(axis=(1, 2))
+            distance = ((samples[:, i, :d] - observed[i, 1 : d + 1]) ** 2).sum(axis=(1, 2))
+            # A Gaussian kernel in place of a likelihood, as wide as leaves `effective` particles; day 0 tells nothing.
             weight = kernel_weights(distance, self.effective) if d else np.full(N_ADAPTIVE, 1.0 / N_ADAPTIVE)
+            # systematic resampling at the middles of equal slices: no chance, and a heavy particle counts several times
             kept = np.searchsorted(np.cumsum(weight), middles * weight.sum())
             wanted[i] = plan(p, samples[np.minimum(kept, N_ADAPTIVE - 1), i, d:], stock0=stock[i], weight=weights[i])[0]
-        return wanted, (samples, seen)
+        return wanted, (samples, observed)
 
 
 class FairAdaptiveDispatch(AdaptiveDispatch):
     """The adaptive plan, in which interruptions weigh more where people have waited longest.
 
-    Idea: chance makes the gap, which a plan that is fixed before the storm cannot see; the gap so far can be seen and
-    worked against. Cost: as adaptive-dispatch. Source: the constraint of EPOPR eq. 2 on GDF eq. 8-14.
+    Idea: the gap between groups is mostly chance, which no plan made before the storm can foresee; the gap so far is
+    observed, and feedback on it reduces what remains. Cost: as adaptive-dispatch. Source: the constraint of EPOPR eq. 2
+    on GDF eq. 8-14.
     """
 
     name = "fair-adaptive-dispatch"
@@ -265,7 +268,7 @@ def group_weights(unserved: Floats, profile: StormProfile, fairness: float) -> F
 
 
 def policy_of(file: str | os.PathLike[str], env: Any) -> ForecastDispatch:
-    """The open-loop policy that fits the forecaster of a file: over samples (crps) or for one wave (mse)."""
+    """The open-loop policy for the forecaster in a file: `SampledDispatch` (crps) or `TwoStageDispatch` (mse)."""
     ode = OutageODE.load(file)
     policy = (SampledDispatch if ode.loss == "crps" else TwoStageDispatch).for_env(env, forecaster=ode)
     assert isinstance(policy, ForecastDispatch)

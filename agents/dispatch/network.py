@@ -1,4 +1,4 @@
-"""Inputs without units for Stable-Baselines3's algorithms on generator dispatch."""
+"""Features without units of generator dispatch, for Stable-Baselines3's algorithms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stormgym.envs.dispatch.core import STATE
 from stormgym.envs.storms import AMPLITUDE, COVARIATES, MEAN_WEATHER
 
 DAYS_AHEAD = 4
-"""Days of the forecast that are looked at, today first."""
+"""Days of the forecast among the features, today first."""
 _STATE = {name: i for i, name in enumerate(STATE)}
 _PER_COUNTY = 5 + len(COVARIATES) + 3 * DAYS_AHEAD
 _OF_ALL = 6
@@ -23,11 +23,12 @@ def is_dispatch(space: spaces.Space[object]) -> bool:
 
 
 class DispatchFeatures(BaseFeaturesExtractor):
-    """Shares and ratios instead of customers, generators and money: `[B, 21 K + 6]`; it learns nothing.
+    """Shares and ratios instead of customers, generators and money: `[B, 21 K + 6]`; no weights.
 
     Of each county: generators as a share of what its customers could use, customers out (also in generators), unserved
     so far, group, the storm's weather and onset, and the forecast of the next days with its interval, as shares of its
-    customers. Of all: day, generators at home, the two costs beside that of interruption, the gap in limits, and size.
+    customers. Of all: day, generators at home, transport and operating cost relative to that of
+    interruption, the gap as a share of its limit, and what all generators could serve as a share of all customers.
 
     Args:
         observation_space: of GeneratorDispatch-v0.

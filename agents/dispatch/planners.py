@@ -19,7 +19,7 @@ from stormgym.envs.storms import Family
 
 ENV_ID = "GeneratorDispatch-v0"
 N_TYPICAL = 400
-"""Simulated storms that planners reason with; none is a storm of an episode."""
+"""Simulated storms that planners sample from; their random streams differ from those of episodes."""
 _STREAM = 7_002
 _DAY = STATE.index("day")
 
@@ -61,7 +61,7 @@ def plan(
 
 
 def day_of(observation: Observation) -> Ints:
-    """Days that are over `[B]`.
+    """Days that have passed, `[B]`.
 
     Raises:
         ValueError: the observation is not one of generator dispatch.
@@ -72,7 +72,7 @@ def day_of(observation: Observation) -> Ints:
 
 
 class DispatchPolicy(BasePolicy):
-    """A policy bound to a profile; targets are cut to what a county's customers could use, as the action space is."""
+    """Base of policies bound to a profile: subclasses write `targets`, which are clipped to the action space."""
 
     def __init__(self, profile: StormProfile) -> None:
         self.profile = profile
@@ -83,13 +83,13 @@ class DispatchPolicy(BasePolicy):
         return cls(profile_of(env), **kwargs)
 
     def targets(self, observation: Observation, state: Any, episode_start: Bools) -> tuple[Ints, Any]:
-        """Generators wanted in each county `[B, K]`, and the next state."""
+        """Generators wanted in each county today, `[B, K]` whole numbers, and the next state."""
         raise NotImplementedError(f"{type(self).__name__} must write targets()")
 
     def act(self, observation: Observation, state: Any, episode_start: Bools, deterministic: bool) -> tuple[Ints, Any]:
         """The targets, within the action space."""
         del deterministic
-        day_of(observation)  # is it an observation that this policy can read?
+        day_of(observation)  # raises for an observation of another environment
         wanted, state = self.targets(observation, state, episode_start)
         return np.minimum(wanted, self.profile.most_useful), state
 
@@ -97,7 +97,7 @@ class DispatchPolicy(BasePolicy):
 class DoNothing(DispatchPolicy):
     """No generator moves.
 
-    Idea: what the storm itself costs. Cost: none. Source: none needed.
+    Idea: the cost of the storm without any plan. Cost: none. Source: none needed.
     """
 
     name = "do-nothing"
@@ -109,7 +109,7 @@ class DoNothing(DispatchPolicy):
 
 
 class OnlineGreedy(DispatchPolicy):
-    """Follow the outages that were seen, some days late.
+    """Follow the observed outages, `lag` days late.
 
     Idea: ceil(Y / N_g) generators where Y customers were out, counties in the order of their index. Cost: none.
     Source: GDF Algorithm 2.
@@ -117,7 +117,7 @@ class OnlineGreedy(DispatchPolicy):
     Args:
         profile: of the environment.
         lag: days until outages are known, at least 1.
-        rule: `returns` sends surplus home first, `keeps` never does before the end (see `OnlineRule`).
+        rule: `returns` sends surplus home first, `keeps` sends nothing home before the end (see `OnlineRule`).
     """
 
     name = "online-greedy"
@@ -132,19 +132,19 @@ class OnlineGreedy(DispatchPolicy):
         self.rule: OnlineRule = rule
 
     def targets(self, observation: Observation, state: Any, episode_start: Bools) -> tuple[Ints, Any]:
-        """The rule on the outages of `lag` days ago; what was seen since waits in the state."""
+        """The rule on the outages of `lag` days ago; the state holds those since then, `[lag, B, K]`."""
         out = np.asarray(observation["out"], dtype=np.float64)
-        seen = np.zeros((self.lag, *out.shape)) if state is None else state
-        seen = np.concatenate([np.where(episode_start[None, :, None], 0.0, seen)[1:], out[None]])
+        recent = np.zeros((self.lag, *out.shape)) if state is None else state
+        recent = np.concatenate([np.where(episode_start[None, :, None], 0.0, recent)[1:], out[None]])
         stock = np.rint(np.asarray(observation["stock"])).astype(np.int64)
         p = self.profile
-        need = np.ceil(seen[0] / p.customers_per_generator - 1e-6).astype(np.int64)
+        need = np.ceil(recent[0] / p.customers_per_generator - 1e-6).astype(np.int64)
         held = np.minimum(stock, need) if self.rule == "returns" else stock
-        return held + in_order(np.maximum(need - held, 0), p.generators - held.sum(axis=1, keepdims=True)), seen
+        return held + in_order(np.maximum(need - held, 0), p.generators - held.sum(axis=1, keepdims=True)), recent
 
 
 class StaticDispatch(DispatchPolicy):
-    """The cheapest plan for the mean wave of simulated storms, played whatever comes.
+    """The cheapest plan for the mean wave of simulated storms, followed without replanning.
 
     Idea: two-stage with no covariates; it shows what a forecast of the storm is worth. Cost: one flow a profile.
     Source: GDF eq. 8-14 for a mean wave.
@@ -167,7 +167,7 @@ class StaticDispatch(DispatchPolicy):
 
 
 class SampleAverageDispatch(StaticDispatch):
-    """The plan of least mean cost over simulated storms, played whatever comes.
+    """The plan of least mean cost over simulated storms, followed without replanning.
 
     Idea: the best fixed plan, since the cost of a mean wave is not the mean cost (sample-average approximation). Cost:
     one larger flow a profile. Source: GDF eq. 8-14; Kleywegt, Shapiro and Homem-de-Mello (2002).
@@ -180,9 +180,9 @@ class SampleAverageDispatch(StaticDispatch):
 
 
 class ReplanningDispatch(DispatchPolicy):
-    """Plan again each day for the storms that look like this one so far.
+    """Plan again each day for simulated storms that match this one so far.
 
-    Idea: model-predictive control. Simulated storms are weighted by how near their outages so far are to those seen
+    Idea: model-predictive control. Simulated storms are weighted by how near their outages so far are to those observed
     (a Gaussian kernel, as wide as keeps `effective` of them); the plan is that of the weighted mean wave.
     Cost: one flow a day, some 10 ms for three counties and half a second for 67. Source: GDF eq. 8-14 in receding
     horizon.
@@ -201,31 +201,31 @@ class ReplanningDispatch(DispatchPolicy):
         self.effective = effective
 
     def targets(self, observation: Observation, state: Any, episode_start: Bools) -> tuple[Ints, Any]:
-        """Today's stock of a plan for the rest of the horizon; the state holds what has been seen."""
+        """Today's stock of a plan for the rest of the horizon; the state holds observed outages."""
         day, p = day_of(observation), self.profile
         out = np.asarray(observation["out"], dtype=np.float64)
         stock = np.rint(np.asarray(observation["stock"])).astype(np.int64)
         n, t = len(day), p.n_periods
-        seen = np.zeros((n, t + 1, p.n_counties)) if state is None else np.array(state)
-        seen[episode_start] = 0.0
-        seen[np.arange(n), day] = out
+        observed = np.zeros((n, t + 1, p.n_counties)) if state is None else np.array(state)
+        observed[episode_start] = 0.0
+        observed[np.arange(n), day] = out
         storms = typical_storms(p)
         wanted = np.zeros((n, p.n_counties), dtype=np.int64)
         for i in range(n):
             d = int(day[i])
             if d >= t:
                 continue
-            distance = ((storms[:, : d + 1] - seen[i, : d + 1]) ** 2).sum(axis=(1, 2))
+            distance = ((storms[:, : d + 1] - observed[i, : d + 1]) ** 2).sum(axis=(1, 2))
             weight = kernel_weights(distance, self.effective)
             ahead = np.tensordot(weight, storms[:, d + 1 :], axes=1)
             wanted[i] = plan(p, ahead, stock0=stock[i])[0]
-        return wanted, seen
+        return wanted, observed
 
 
 def kernel_weights(distance: Floats, effective: float) -> Floats:
     """Weights `[S]`, exp(-distance / h), with h such that (sum)^2 / sum of squares is `effective`; they add up to 1."""
     gap = distance - distance.min()
-    low, high = -40.0, 40.0  # log h
+    low, high = -40.0, 40.0  # log h; the effective number rises with h, so bisection finds it
     scale = max(float(gap.mean()), 1e-12)
     for _ in range(60):
         middle = 0.5 * (low + high)
@@ -240,10 +240,10 @@ def kernel_weights(distance: Floats, effective: float) -> Floats:
 
 
 class OracleDispatch(DispatchPolicy):
-    """Yardstick that cheats: the cheapest plan for the true wave.
+    """Reference with perfect information: the cheapest plan for the true wave.
 
-    Idea: what a perfect forecast would give; regret is measured from it. Cost: one flow an episode. Source: GDF eq.
-    8-14.
+    Idea: what a perfect forecast would give, the lower bound from which regret is measured. Cost: one flow an episode.
+    Source: GDF eq. 8-14.
 
     Args:
         env: the environment that it plays, whose waves it reads.

@@ -1,1 +1,1 @@
-"""Rollouts on common scenarios, statistics, reports, and a plan for today."""
+"""Evaluation: rollouts on common scenarios, bootstrap statistics, tables, figures, and what `evaluate.py` does."""

@@ -3,7 +3,7 @@
 After Agarwal et al. (2021), "Deep reinforcement learning at the edge of the statistical precipice"
 (doi:10.48550/arXiv.2108.13264): few seeds and several tasks call for aggregates that no single outlier moves, and
 for intervals that resample the seeds within each task (the strata). Percentile intervals of a handful of seeds are
-narrow: with five normal scores they hold about 90 % where 95 % is asked for, with ten about 94 %.
+narrow: with five normal scores they cover about 90 % where 95 % is nominal, with ten about 94 %.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def probability_of_improvement(
     """Probability that a score of X exceeds one of Y, averaged over tasks, with its stratified-bootstrap interval.
 
     On a task it is the Mann-Whitney statistic over n m: the share of pairs with x > y, ties counting a half
-    (Agarwal et al. 2021, section 4.3). Where small scores are good, give them with their sign turned.
+    (Agarwal et al. 2021, section 4.3). Negate scores of which small ones are good.
 
     Args:
         x: scores of X, one array `[n_k]` a task.
@@ -131,10 +131,13 @@ def relative_difference(
     rng = np.random.default_rng(seed)
     found = []
     for block in _blocks(n_resamples, n):
+        # weights in place of indices: how often each scenario is drawn, the same for both tables, so that what storms
+        # have in common cancels in the ratio
         storms = rng.multinomial(n, np.full(n, 1.0 / n), size=block)  # [R, E] how often each is drawn
         means = []
         for table in (x, y):
             s = len(table)
+            # seeds are drawn for each table on its own, crossed with the scenarios (pigeonhole bootstrap)
             seeds = rng.multinomial(s, np.full(s, 1.0 / s), size=block)  # [R, S]
             means.append(((seeds @ table) * storms).sum(axis=1) / (s * n))
         found.append(means[0] / means[1] - 1.0)
@@ -161,6 +164,7 @@ def _bootstrap(
     check_level(confidence_level)
     _check_resamples(n_resamples)
     value = float(statistic(*([stratum[None] for stratum in sample] for sample in samples))[0])
+    # the estimate itself is the statistic of one "resample", the data as they are
     sizes = [stratum.size for sample in samples for stratum in sample]
     if max(sizes) == 1:
         return Estimate(value, float("nan"), float("nan"), sum(sizes))
@@ -168,6 +172,7 @@ def _bootstrap(
     found = []
     for block in _blocks(n_resamples, sum(sizes)):
         drawn = [
+            # with replacement within each task: every resample keeps each task's number of scores
             [stratum[rng.integers(stratum.size, size=(block, stratum.size))] for stratum in sample]
             for sample in samples
         ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GROUP_COLOURS = ("#b5493a", "#d9a441", "#3b6ea5", "#5a8f5c", "#7a5c99", "#555555")
-_HONEST, _LEARNED, _PRIVILEGED, _LIMIT = "#2b4c7e", "#c2571a", "#8a8a8a", "#b5493a"
+_PLAIN, _LEARNED, _PRIVILEGED, _LIMIT = "#2b4c7e", "#c2571a", "#8a8a8a", "#b5493a"
 _RC: Any = {
     "font.size": 9.5,
     "axes.spines.top": False,
@@ -36,7 +36,7 @@ _PLACES = [
 ]
 """Where a name may stand beside its point (points), in the order they are tried."""
 _LEADER_PT = 10
-"""Names farther off than this get a line to their point, where lines are asked for."""
+"""Names farther off than this get a line to their point, where `leaders` is set."""
 
 
 def draw_all(evaluation: Evaluation, summary: dict[str, Any], sort: str | None = None) -> list[tuple[str, Figure]]:
@@ -73,7 +73,7 @@ def _new(width: float, height: float, rows: int = 1, columns: int = 1, **kwargs:
 
 
 def _colour(agent: dict[str, Any]) -> str:
-    return _PRIVILEGED if agent["privileged"] else _LEARNED if agent["learned"] else _HONEST
+    return _PRIVILEGED if agent["privileged"] else _LEARNED if agent["learned"] else _PLAIN
 
 
 def draw_tradeoff(summary: dict[str, Any], names: Sequence[str]) -> Figure:

@@ -1,4 +1,4 @@
-"""The agents there are, as `evaluate.py --list` shows them."""
+"""The known agents of an environment, as `evaluate.py --list` prints them."""
 
 from __future__ import annotations
 

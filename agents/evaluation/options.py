@@ -23,7 +23,7 @@ from stormgym.envs.making import spec_of
 
 
 def shown_as(metavar: str, text: str | None = None) -> Any:
-    """How the help shows an option that may be left out: a word for its value, and no default."""
+    """How `--help` prints an optional option: a word for its value, and no default."""
     return tyro.conf.arg(metavar=metavar, help_behavior_hint="", help=text)
 
 
@@ -35,7 +35,7 @@ class EnvOptions:
     """Any further argument of the environment as KEY=VALUE, e.g. render_mode=ansi; may be repeated."""
 
     def env_kwargs(self) -> dict[str, Any]:
-        """Return the arguments that were given.
+        """Return the arguments that the command line sets.
 
         Raises:
             ValueError: an `option` is not KEY=VALUE, or names an argument twice; a limit that is neither a number nor a
@@ -194,7 +194,7 @@ def _parameters(env_id: str) -> Mapping[str, inspect.Parameter] | None:
 
 
 def check_env_kwargs(env_id: str, kwargs: Mapping[str, Any]) -> None:
-    """Raise `ValueError`, naming the arguments there are, when the environment does not take one of them."""
+    """Raise `ValueError`, naming the known arguments, when the environment does not take one of them."""
     parameters = _parameters(env_id)
     if parameters is None:
         return

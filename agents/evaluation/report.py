@@ -20,7 +20,7 @@ _PER_TABLE = 7
 
 
 def sorted_agents(summary: dict[str, Any], sort: str | None = None) -> list[str]:
-    """Names in the order of a table: by `sort`, and those that look at the future last.
+    """Names in the order of a table: by `sort`, privileged agents last.
 
     Args:
         summary: what `summarise` returned.
@@ -127,13 +127,13 @@ def main_table(summary: dict[str, Any], headline: Headline, names: Sequence[str]
             cells.append(Text(_with_interval(agent, bound_column, sign=True)))
         cells.append(Text(_latency(agent)))
         style = "bold" if name == best else "dim" if agent["privileged"] else ""
-        last_honest = i + 1 < len(names) and agents[names[i + 1]]["privileged"] and not agent["privileged"]
-        table.add_row(_name(name, agent), *cells, style=style, end_section=last_honest)
+        last_unprivileged = i + 1 < len(names) and agents[names[i + 1]]["privileged"] and not agent["privileged"]
+        table.add_row(_name(name, agent), *cells, style=style, end_section=last_unprivileged)
     return table
 
 
 def _leader(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -> str | None:
-    """The honest agent with the best objective within the limit."""
+    """The unprivileged agent with the best objective within the limit."""
     agents = summary["agents"]
     fit = [n for n in names if not agents[n]["privileged"] and holds_limit(summary, agents[n])]
     if not fit:
@@ -187,11 +187,11 @@ def paired_table(summary: dict[str, Any], headline: Headline, names: Sequence[st
 
 def further_columns(summary: dict[str, Any], headline: Headline) -> list[Column]:
     """Columns for the metrics that the main table leaves out."""
-    shown = {c.key for c in headline.columns} | {"violation_rate", headline.excess_key}
+    in_main = {c.key for c in headline.columns} | {"violation_rate", headline.excess_key}
     present = _metric_keys(summary)
     if headline.further:
         return [c for c in headline.further if c.key in present]
-    return [Column(k, k.replace("_", " "), decimals=2) for k in present if k not in shown]
+    return [Column(k, k.replace("_", " "), decimals=2) for k in present if k not in in_main]
 
 
 def all_columns(summary: dict[str, Any]) -> list[Column]:

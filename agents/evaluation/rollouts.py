@@ -1,4 +1,4 @@
-"""Play agents over common scenarios and keep what every episode gave."""
+"""Play agents on common scenarios; keep the metrics of every episode and the time of decisions."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Latency:
-    """Wall time of decisions in milliseconds, with all that an agent plans at the start of an episode."""
+    """Wall time of decisions in milliseconds; planning at the start of an episode counts."""
 
     mean_ms: float
     """Mean of a decision at batch one."""
     worst_ms: float
     """Slowest single decision at batch one: for a planner, the one that makes the plan."""
     batched_ms: float
-    """Time a decision takes inside the batch of `batch_size` episodes that the evaluation plays."""
+    """Mean time of a decision when `batch_size` episodes are played in one batch: time of the batch over its rows."""
     batch_size: int
 
 
 @dataclass(frozen=True)
 class AgentRecord:
-    """All that one agent did: one number a metric and episode."""
+    """Results of one agent: every metric of every episode, and its latency."""
 
     name: str
     metrics: dict[str, Floats]
@@ -46,20 +46,20 @@ class AgentRecord:
     privileged: bool = False
     summary: str = ""
     times: Floats | None = None
-    """`[E, N]` hours until each region had power, where the environment tells; else None."""
+    """`[E, N]` hours until each region had power; None where the environment has no `times_h`."""
     limits: Floats | None = None
-    """`[E]` limit of each episode on its cost, where the environment tells; else None."""
+    """`[E]` limit of each episode on its cost; None where infos hold no `cost_limit`."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Several agents on the same E scenarios of one environment."""
+    """Results of several agents on the same E scenarios of one environment (`evaluate`)."""
 
     env_id: str
     seeds: tuple[int, ...]
     """The seed of each of the E episodes."""
     settings: dict[str, Any]
-    """What decides the scenarios: `seed`, `env_kwargs`, and the batch size that was played."""
+    """What decides the scenarios: `seed`, `episodes`, `env_kwargs`; and the batch size."""
     cost_limit: float | None
     agents: dict[str, AgentRecord]
     group: NDArray[np.int64] | None = None
@@ -229,7 +229,7 @@ def _record(
 
 @dataclass
 class _Played:
-    """One batch, cut to the rows that count."""
+    """One batch, without the rows that only fill it."""
 
     metrics: dict[str, Floats]
     decisions: NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""From episodes to figures with confidence intervals: the content of `evaluation.json` and of every table."""
+"""From episodes to means with confidence intervals: the content of `evaluation.json` and of every table."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def summarise(evaluation: Evaluation, confidence_level: float = 0.95) -> dict[st
 
 
 def best_heuristic(evaluation: Evaluation) -> str | None:
-    """Name of the agent that the others are compared with; None when no honest, unlearned agent took part.
+    """Name of the agent that the others are compared with; None when no unprivileged, unlearned agent took part.
 
-    Among agents that neither learn nor look at the future: the best mean objective of those whose mean cost (of cost /
-    limit, where episodes have limits of their own) holds the limit; when none holds it, the lowest mean cost.
+    Among agents that neither learn nor read the truth: the best mean objective of those whose mean cost (mean of cost /
+    limit, where episodes have limits of their own) is within the limit; when none is, the lowest mean cost.
     """
     headline = domain_of(evaluation.env_id).headline
     sign = 1.0 if headline.lower_is_better else -1.0
@@ -152,5 +152,5 @@ def plain(value: Any) -> Any:
 
 
 def write_json(summary: dict[str, Any], file: str | os.PathLike[str]) -> Path:
-    """Write a summary; a reader never meets half a file, and the folder is made when it is missing."""
+    """Write a summary as JSON, atomically; the folder is made when it is missing."""
     return write_atomically(file, json.dumps(plain(summary), indent=1, allow_nan=False) + "\n")

@@ -1,1 +1,1 @@
-"""Learners: Stable-Baselines3 and its kin behind names of the registry, on reward - lambda * cost."""
+"""Learners of Stable-Baselines3 and sb3-contrib by name, on reward - lambda * cost; the interface of all learners."""

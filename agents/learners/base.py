@@ -1,4 +1,4 @@
-"""What a learner is: it builds, loads and wraps a Stable-Baselines3 model behind a name of the registry."""
+"""`Learner`, the interface of trainable agents: it builds, wraps and loads a Stable-Baselines3 model."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from stormgym.agents.domain import load_entry
 class Learner:
     """One learner of the registry.
 
-    `wrap` prepares environments (the cost limit of learners that know none), `build` makes a fresh model on
-    them, `load` reads one back, and `policy` gives what acts, with masks observed.
+    `wrap` prepares environments (the Lagrangian reward for learners without constraints), `build` makes a new model on
+    them, `load` reads a saved one, and `policy` returns the policy that acts, within action masks.
     """
 
     name: str
     algorithm: type[BaseAlgorithm]
     settings: type[Any]
-    """Frozen dataclass of its settings (see `settings`)."""
+    """Frozen dataclass of its settings (see `learners.settings`)."""
     default_timesteps: int
-    """Steps of a run when none are given: a small budget, not the best the learner can do."""
+    """Default budget in steps: a small one, at which the learner has not reached its best."""
     default_num_envs: int
-    """Environments that collect side by side, when no number is given."""
+    """Number of parallel environments by default."""
     many_cities: ClassVar[bool] = False
     """Whether it learns on a `MixedVecEnv`, whose observations are padded."""
     any_regions: ClassVar[bool] = False
@@ -43,7 +43,7 @@ class Learner:
     any_limit: ClassVar[bool] = False
     """Whether it learns where every episode has a cost limit of its own."""
     must_match: ClassVar[str] = "size"
-    """What an environment must have in common with that of the training, for a trained one to act in it."""
+    """What an environment must share with that of the training for a trained one to act in it; words of an error."""
 
     def check(self, venv: VecEnv) -> None:
         """Raise `ValueError` when the learner does not fit the environments' spaces."""
@@ -73,7 +73,7 @@ class Learner:
             seed: of networks and exploration.
             device: torch device.
             extractor: "module:Class" of the features that the environment's domain names (`Domain.extractor`); learners
-                with networks of their own pass it over.
+                with networks of their own ignore it.
         """
         features = None if extractor is None else load_entry(extractor)
         policy, arguments = self.arguments(venv, settings, features)
@@ -82,7 +82,7 @@ class Learner:
         return model
 
     def load(self, path: Path, venv: VecEnv | None = None, *, device: str = "cpu", **kwargs: Any) -> BaseAlgorithm:
-        """Read a saved model; with environments it can go on learning."""
+        """Read a saved model; with environments it can continue learning."""
         return self.algorithm.load(path, env=venv, device=device, **kwargs)
 
     def fits(self, model: BaseAlgorithm, env: Any) -> bool:
@@ -103,12 +103,12 @@ class Learner:
         )
 
     def policy(self, model: BaseAlgorithm) -> LearntPolicy:
-        """What acts: `predict` with masks observed."""
+        """The model as a policy whose `predict` keeps to action masks."""
         return LearntPolicy(model, self.name)
 
 
 class LearntPolicy:
-    """A trained model as a policy. It takes no closed choice, even if it saw no mask in training."""
+    """A trained model as a policy. It takes no masked action, even if it was trained without masks."""
 
     privileged = False
 
@@ -118,7 +118,7 @@ class LearntPolicy:
 
     @property
     def acting_network(self) -> tuple[EpisodeNet | PaperNet, int] | None:
-        """What scores regions, and the number of groups that it was trained with; None for models without such."""
+        """The network that scores regions, and G, its number of groups; None for models without one."""
         return getattr(self.model, "acting_network", None)
 
     def predict(

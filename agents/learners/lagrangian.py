@@ -1,4 +1,4 @@
-"""A cost limit for learners that know no constraint: reward - lambda * cost, with a learnt lambda."""
+"""Lagrangian relaxation for learners without constraints: reward - lambda * cost, with a learnt lambda."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from stormgym.envs.wrappers import cost_of
 
 
 class VecLagrangianReward(VecEnvWrapper):
-    """Hand `reward_scale * reward - lambda * cost / limit` to the learner.
+    """Vector environment whose reward is `reward_scale * reward - lambda * cost / limit`.
 
-    Infos keep what was not penalised: `reward` is the plain reward of the step, and `episode` (and with it
+    Infos keep the unpenalised numbers: `reward` is the plain reward of the step, and `episode` (and with it
     `rollout/ep_rew_mean`) the plain return; `episode["c"]` is the episode's cost and `episode["p"]` its
     penalised return. The costs of finished episodes wait in `finished_costs` for the dual step, which
     `LagrangianCallback` does.
@@ -31,7 +31,7 @@ class VecLagrangianReward(VecEnvWrapper):
         venv: environments whose infos hold `cost`.
         multiplier: lambda; its limit scales the costs.
         reward_scale: factor of the reward, so that returns are of the order of one to ten.
-        bootstrap_truncated: whether learners may take a truncated episode as one that would go on. False for
+        bootstrap_truncated: whether learners may bootstrap the value of a truncated episode. False for
             environments that settle what is left inside the last step, as Restoration-v0 does.
     """
 
@@ -100,7 +100,7 @@ class LagrangianCallback(BaseCallback):
     Args:
         venv: the wrapper whose multiplier is learnt.
         min_episodes: the dual step waits until so many episodes have finished (learners with short rollouts).
-        fixed: lambda stays where it is; costs are only logged.
+        fixed: no dual steps: lambda stays at its value; costs are only logged.
     """
 
     def __init__(self, venv: VecLagrangianReward, min_episodes: int = 16, *, fixed: bool = False) -> None:
@@ -130,7 +130,7 @@ class LagrangianCallback(BaseCallback):
         self.logger.record("train/lambda", self.venv.multiplier.per_unit)
 
     def _share(self) -> None:
-        """Keep lambda with the model, and let a buffer that prices its costs know it."""
+        """Attach lambda to the model, and update the rewards of a priced replay buffer."""
         self.model.multiplier_state = multiplier_state(self.venv.multiplier)  # type: ignore[attr-defined]
         buffer = getattr(self.model, "replay_buffer", None)
         if isinstance(buffer, PricedReplayBuffer):
@@ -138,7 +138,7 @@ class LagrangianCallback(BaseCallback):
 
 
 class PricedReplayBuffer(DictReplayBuffer):
-    """A replay buffer that keeps costs, so that old transitions carry today's lambda, not the one they met.
+    """A replay buffer that stores costs, so that old transitions are penalised by the current lambda.
 
     `add` takes the penalised reward and `info["cost"]`, as `VecLagrangianReward` gives them.
     """

@@ -35,11 +35,11 @@ WRAPPER_SETTINGS = (
     "multiplier_method",
     "dual_episodes",
 )
-"""Settings of the Lagrangian wrapper, which the algorithm itself never sees."""
+"""Settings of the Lagrangian wrapper, which are no arguments of the algorithm."""
 
 
 class LimitedLearner(Learner):
-    """A learner that knows no constraint, on reward - lambda * cost where the environment has a cost."""
+    """A learner without constraints of its own: trained on reward - lambda * cost where the environment has a cost."""
 
     extractor_arguments: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     """Further arguments of an extractor that encodes every choice."""
@@ -105,7 +105,7 @@ class MaskablePPOLearner(LimitedLearner):
     """sb3-contrib's MaskablePPO."""
 
     def check(self, venv: VecEnv) -> None:
-        """It needs masks, by a method in training and in the observation when a trained model is used."""
+        """Require masks: by a method in training, and in the observation for a trained model."""
         space = venv.observation_space
         in_observation = isinstance(space, spaces.Dict) and "action_mask" in space.spaces
         if not (is_masking_supported(venv) and in_observation):
@@ -123,7 +123,7 @@ class DQNLearner(LimitedLearner):
     """Stable-Baselines3's DQN."""
 
     def check(self, venv: VecEnv) -> None:
-        """It needs a discrete choice."""
+        """Require a discrete action space."""
         if not isinstance(venv.action_space, spaces.Discrete):
             raise ValueError(f"dqn needs a Discrete action space; this environment has {venv.action_space}. Take ppo")
 
@@ -132,7 +132,7 @@ class DQNLearner(LimitedLearner):
         return heads.RegionDQNPolicy
 
     def arguments(self, venv: VecEnv, settings: Any, extractor: type[Any] | None) -> tuple[Any, dict[str, Any]]:
-        """As the others, with a buffer that prices its costs anew."""
+        """As the others, with a replay buffer that follows lambda (`PricedReplayBuffer`)."""
         policy, arguments = super().arguments(venv, settings, extractor)
         if isinstance(venv, VecLagrangianReward) and isinstance(venv.observation_space, spaces.Dict):
             arguments["replay_buffer_class"] = PricedReplayBuffer
@@ -143,7 +143,7 @@ class MaskableDQNLearner(DQNLearner):
     """DQN that keeps to the mask."""
 
     def check(self, venv: VecEnv) -> None:
-        """It reads the mask from the observation, also from replayed ones."""
+        """Require the mask in the observation: the targets read it from replayed ones."""
         space = venv.observation_space
         if not (isinstance(space, spaces.Dict) and "action_mask" in space.spaces):
             raise ValueError(

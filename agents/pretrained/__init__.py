@@ -5,7 +5,10 @@ acting network's weights (float32 arrays, no pickles), and `AGENT-NAME.json`, a 
 made and how it scores.
 """
 
-from stormgym.agents.pretrained.cards import Card, Score, known_pretrained, load_card
+from stormgym.agents.moved import forward
+from stormgym.agents.pretrained.cards import Card, CardScore, known_pretrained, load_card
 from stormgym.agents.pretrained.loading import load_pretrained
 
-__all__ = ["Card", "Score", "known_pretrained", "load_card", "load_pretrained"]
+__all__ = ["Card", "CardScore", "known_pretrained", "load_card", "load_pretrained"]
+
+__getattr__ = forward(__name__)

@@ -1,4 +1,4 @@
-"""The card of a pretrained agent, and the list of those there are."""
+"""Cards of pretrained agents: what each is, how it was trained and how it scores; the known ones by name."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from stormgym.agents.files import write_atomically
+from stormgym.agents.moved import forward
+
+__getattr__ = forward(__name__)
 
 FOLDER = Path(__file__).resolve().parent
 """Where the package keeps its pretrained agents."""
@@ -18,13 +21,13 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
+class CardScore:
     """How the agent did on held-out scenarios; `evaluate` with the same arguments gives the same numbers."""
 
     env_kwargs: dict[str, Any]
     episodes: int
     seed: int
-    """Decides the scenarios, as in `evaluate`."""
+    """Seed of the scenarios, as in `evaluate`."""
     mean_outage_h: float
     gap_h: float
     cost_limit_h: float
@@ -33,7 +36,7 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedOn:
-    """What a pretrained agent met in training."""
+    """Environment and cities that a pretrained agent was trained on."""
 
     env_id: str
     env_kwargs: dict[str, Any]
@@ -67,7 +70,7 @@ class Card:
     date: str
     """Of the export, ISO 8601."""
     trained_on: TrainedOn
-    scores: tuple[Score, ...]
+    scores: tuple[CardScore, ...]
 
     @property
     def full_name(self) -> str:
@@ -115,7 +118,7 @@ def read_card(file: Path) -> Card:
         where, scores = data.pop("trained_on"), data.pop("scores")
         if isinstance(where["cost_limit_h"], list):
             where["cost_limit_h"] = tuple(where["cost_limit_h"])
-        card = Card(**data, trained_on=TrainedOn(**where), scores=tuple(Score(**score) for score in scores))
+        card = Card(**data, trained_on=TrainedOn(**where), scores=tuple(CardScore(**score) for score in scores))
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{file} cannot be read as the card of a pretrained agent: {error!r}. "
@@ -147,7 +150,7 @@ def check_name(name: str) -> str:
 
 
 def weights_file(card: Card, folder: str | os.PathLike[str] | None = None) -> Path:
-    """Where the weights of an agent are."""
+    """File of an agent's weights."""
     return _folder(folder) / f"{card.stem}.npz"
 
 

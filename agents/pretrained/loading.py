@@ -1,4 +1,4 @@
-"""From a name to a pretrained policy."""
+"""Load a pretrained policy by name."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def load_pretrained(
         env: the environment (Env, VectorEnv or VecEnv) that it will act in, to be checked now; None checks at the
             first observation.
         device: torch device.
-        seed: of the draws, where `predict` is asked for `deterministic=False`.
+        seed: of sampled actions, where `deterministic=False`.
         folder: where its files are; None takes the package's own.
 
     Raises:

@@ -24,16 +24,16 @@ NETWORK = ("shape", "width", "n_layers", "n_heads", "step_width", "balance")
 
 
 class PretrainedSTASAC(BasePolicy):
-    """STA-SAC as it was when its training ended.
+    """A trained STA-SAC as a policy.
 
     Its network has one set of weights for all regions, so that cities may have any number of them. The groups are part
     of its input: their number must be that of the training.
 
     Args:
-        card: what it is.
+        card: its card, which says the network's sizes and its groups.
         weights: its `AGENT-NAME.npz`.
         device: torch device.
-        seed: of the draws, where `deterministic` is False.
+        seed: of sampled actions, where `deterministic` is False.
     """
 
     def __init__(self, card: Card, weights: Path, *, device: str = "cpu", seed: int = 0) -> None:
@@ -53,7 +53,7 @@ class PretrainedSTASAC(BasePolicy):
 
     @property
     def acting_network(self) -> tuple[EpisodeNet | PaperNet, int]:
-        """What scores regions, and the number of groups that it was trained with."""
+        """The network that scores regions, and G, the number of groups that it was trained with."""
         return self.actor, self.card.n_groups
 
     def check(self, env: Any) -> None:

@@ -1,1 +1,1 @@
-"""Restoration-v0: rules, planners, and what networks see of it."""
+"""Restoration-v0: its rules, planners, search, networks and plans for today."""

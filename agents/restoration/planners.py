@@ -10,7 +10,7 @@ import numpy as np
 
 from stormgym.agents.binding import announced_of, truth_of
 from stormgym.agents.policy import BasePolicy
-from stormgym.agents.restoration.outlook import Outlook
+from stormgym.agents.restoration.scenario_sampler import ScenarioSampler
 from stormgym.agents.restoration.search.expected_gap import plan_expected_gap
 from stormgym.agents.restoration.search.local_search import plan_orders, search_orders
 from stormgym.agents.restoration.search.routing import plan_route
@@ -31,9 +31,9 @@ def mean_repair_h(city: City) -> Floats:
 
 @lru_cache(maxsize=32)
 def city_order(city: City, gap_limit: float | None, seed: int) -> tuple[int, ...]:
-    """A good order for an average day (region means as repair hours): where an episode's search begins.
+    """A good order `[N]` for an average day (region means as repair hours): the start of every episode's search.
 
-    Searched from eight starts at once, longer than an episode is; kept per city.
+    Searched from eight starts at once, with more iterations than an episode gets; cached per city.
     """
     n = city.n_regions
     repair = np.tile(mean_repair_h(city), (8, 1))
@@ -47,7 +47,7 @@ def city_order(city: City, gap_limit: float | None, seed: int) -> tuple[int, ...
     return tuple(int(r) for r in plan.order[best])
 
 
-def orders_at_hand(state: Any, mask: Bools) -> Ints:
+def orders_of_state(state: Any, mask: Bools) -> Ints:
     """The orders `[B, N]` that a policy keeps as its state; any order where it has none yet.
 
     Raises `ValueError` for a state of another batch than that of the mask `[B, N]`.
@@ -70,9 +70,9 @@ class PlanningPolicy(BasePolicy):
     """Follows an order of all regions that is planned when an episode begins; subclasses write `plan`.
 
     The state is the order `[B, N]`. The next action is the first region of it that the mask leaves open, so
-    restored regions are skipped and regions closed for being too far wait. (Plans do not foresee that rule:
-    under a tight `max_travel_km` they give way to it, and mean and gap suffer.) An episode that is met in its
-    middle is planned from there: open regions, the crew's position, and the gap so far.
+    restored regions are skipped and regions closed for being too far wait. (Plans do not model that
+    rule: under a tight `max_travel_km` mean outage and gap are worse than planned.) A policy that begins in
+    the middle of an episode plans from there: open regions, the crew's position, and the gap so far.
 
     Args:
         city: the city that the episodes play in.
@@ -97,7 +97,7 @@ class PlanningPolicy(BasePolicy):
         """Plan for the rows that begin, and return each row's next region and all orders."""
         mask = np.asarray(observation["action_mask"]) > 0
         n_rows = len(mask)
-        order = orders_at_hand(state, mask)
+        order = orders_of_state(state, mask)
         begins = np.flatnonzero(episode_start)
         if begins.size:
             order = order.copy()
@@ -110,7 +110,7 @@ class PlanningPolicy(BasePolicy):
 class TSPPolicy(PlanningPolicy):
     """Shortest open path from the crew's position through all open regions, with service times.
 
-    Idea: drive as little as possible; blind to how long repairs take and to groups. Cost: one PyVRP search
+    Idea: drive as little as possible; ignores repair times and groups. Cost: one PyVRP search
     (about half a second at 55 regions) for each set of open regions and crew position, kept; so one for all
     episodes that start at the depot. Source: EPOPR's baseline; PyVRP (Wouda, Lan and Kool 2024).
 
@@ -179,14 +179,14 @@ class RepairmanPolicy(SearchPolicy):
 
 
 class EquityPlanner(SearchPolicy):
-    """Travelling repairman whose expected gap keeps the limit, as its own forecasts see it.
+    """Travelling repairman whose expected gap keeps the limit under its own predictive distribution.
 
     Idea: least mean outage on the mean forecasts, subject to E[gap] <= `cost_limit_h` of the episode, the
     expectation taken over scenarios drawn from the predictive quantiles of the episode's jobs (and the shock that the
-    environment announces, without knowing its value). Without an environment at hand the scenarios are
-    lognormals through mean and upper end of the interval; with forecasts that are single numbers, these
-    numbers. Realised durations are never read. A plan is chosen on forecasts, so their errors flatter it: on a
-    city of 55 regions gaps expected at 7.88 h came out at 8.00 h; hence the margin.
+    environment announces, without knowing its value). Without an environment the scenarios are lognormals
+    (see `ScenarioSampler`). Realised durations are never read. A plan that is chosen by its prediction profits
+    from forecast errors (optimiser's curse): on a city of 55 regions gaps expected at 7.88 h came out at 8.00 h;
+    hence the margin.
     Cost: some 25 to 35 ms an episode in a batch, 0.2 to 0.4 s alone (55 regions). Source: EPOPR's problem
     (eq. 13, 14).
 
@@ -214,7 +214,7 @@ class EquityPlanner(SearchPolicy):
         if not 0 <= margin < 1 or n_scenarios < 1:
             raise ValueError(f"need 0 <= margin < 1 and n_scenarios >= 1; got {margin} and {n_scenarios}")
         self.margin = margin
-        self.outlook = Outlook(city, env, seed=seed, n_scenarios=n_scenarios)
+        self.sampler = ScenarioSampler(city, env, seed=seed, n_scenarios=n_scenarios)
         # where a search begins, no more: each episode's own limit is in its observation
         limit = city.cost_limit_h if env is None else announced_of(env)[0].cost_limit_h
         super().__init__(city, seed=seed, iterations=iterations, gap_limit=limit)
@@ -228,7 +228,7 @@ class EquityPlanner(SearchPolicy):
         """Search on the mean forecasts, with the expected gap over scenarios within the limit."""
         plan = plan_expected_gap(
             part.problem,
-            self.outlook.before(part, n_rows),
+            self.sampler.prior(part, n_rows),
             (1.0 - self.margin) * part.limit_h,
             start=part.start(self._first_order),
             first_iterations=self.iterations,
@@ -238,9 +238,9 @@ class EquityPlanner(SearchPolicy):
 
 
 class ClairvoyantPolicy(SearchPolicy):
-    """Yardstick that cheats: least mean outage on the true durations, whatever the gap.
+    """Reference with perfect information: least mean outage on the true durations, whatever the gap.
 
-    Idea: what perfect forecasts would give; no crew can follow it. By local search, so within some 0.1 h of
+    Idea: what perfect forecasts would give; privileged, so no agent to use. By local search, so within some 0.1 h of
     the best at 55 regions. Cost: as `RepairmanPolicy`. Source: EPOPR's objective (eq. 13).
 
     Args:
@@ -280,7 +280,7 @@ class ClairvoyantPolicy(SearchPolicy):
 
 
 class ClairvoyantFairPolicy(ClairvoyantPolicy):
-    """Yardstick that cheats: least mean outage on the true durations, every gap within the limit.
+    """Reference with perfect information: least mean outage on the true durations, every gap within the limit.
 
     Idea: the limit asks for the expected gap only; keeping it in every episode is more than needed. Cost: as
     `EquityPlanner`.

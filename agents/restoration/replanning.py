@@ -1,4 +1,4 @@
-"""The equity planner that plans again on the way, with forecasts corrected by the repairs that were seen."""
+"""The equity planner in receding horizon: it replans every few regions on forecasts updated by observed repairs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stormgym.envs.arrays import Bools, Ints, Observation
 class EquityReplanner(EquityPlanner):
     """Equity planner that plans again every few regions, for durations that share a shock.
 
-    Idea: with `shock="group"` (or `"common"`) what repairs took tells what the next ones will take. The mean forecast
+    Idea: with `shock="group"` (or `"common"`) realised repair times are evidence of the next ones. The mean forecast
     of each open region is multiplied by the shock's posterior mean, its scenarios by draws from that posterior, and the
     rest of the order is planned anew from where the crew is and from the gap so far. Without a shock it does as the
     equity planner does: replanning is worth nothing where durations are independent.
@@ -60,7 +60,7 @@ class EquityReplanner(EquityPlanner):
         n_rows, n = mask.shape
         restored = n - (np.asarray(observation["open"]) > 0).sum(axis=1)
         again = (restored > 0) & (restored < n - 1) & (restored % self.every == 0)
-        if self.outlook.foretells and again.any():
+        if self.sampler.has_shock and again.any():
             rows = np.flatnonzero(again)
             order = order.copy()
             for i in range(0, rows.size, ROWS_AT_ONCE):
@@ -71,7 +71,7 @@ class EquityReplanner(EquityPlanner):
         """Plan the rest of some rows' orders `[B, N]`, in place."""
         for part in parts(observation, self.city, rows):
             at = part.rows
-            factor, hours = self.outlook.after(observation, part, n_rows)
+            factor, hours = self.sampler.posterior(observation, part, n_rows)
             rank = np.argsort(order[at], axis=1)  # [R, N] place of every region in the plan so far
             plan = plan_expected_gap(
                 replace(part.problem, repair_h=part.local(part.point_h * factor)),

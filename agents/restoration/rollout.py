@@ -1,4 +1,4 @@
-"""Rollout of greedy rules: try every open region next, finish by a rule on the forecast, keep what comes out best."""
+"""Rollout over greedy rules: try every open region next, complete the order by a rule, keep the best prediction."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from stormgym.envs.arrays import Bools, Floats, Ints, Observation
 from stormgym.envs.data import City
 
 BALANCES = (0.0, 0.5, 1.0, 2.0, 4.0)
-"""Weights of the groups' balance in the base rules, one rule each."""
+"""Weights of the imbalance between groups in the base rules, one rule each."""
 
 NUMBERS_AT_ONCE = 2_000_000
 """Numbers in the largest array of one simulation, which bounds memory."""
 
 
 def greedy_orders(problem: OrderProblem, first: Ints, balance: Floats) -> Ints:
-    """Orders that begin with given regions and go on by a greedy rule.
+    """Orders whose first region is an argument, completed by a greedy rule.
 
     The rule takes the region with the least
 
@@ -31,7 +31,7 @@ def greedy_orders(problem: OrderProblem, first: Ints, balance: Floats) -> Ints:
 
     Args:
         problem: R episodes with n open regions.
-        first: `[R, C]` where each order begins.
+        first: `[R, C]` first region of each order.
         balance: `[H]` weights, one rule each.
 
     Returns:
@@ -55,6 +55,7 @@ def greedy_orders(problem: OrderProblem, first: Ints, balance: Floats) -> Ints:
             key = travel[row, here, :n]
             key += left
             if problem.n_pairs:
+                # max over pairs in place: an array [R, H, C, n, P] at once would be P times as large
                 uneven = np.abs(ahead[..., 0, None] + steps[:, None, None, :, 0])  # [R, H, C, n]
                 for p in range(1, problem.n_pairs):
                     np.maximum(uneven, np.abs(ahead[..., p, None] + steps[:, None, None, :, p]), out=uneven)
@@ -81,7 +82,7 @@ class RolloutPolicy(BasePolicy):
     Args:
         city: the city that the episodes play in.
         balances: `[H]` weights of the groups' balance, one base rule each.
-        price: hours of mean outage that one hour of gap over the aim is worth.
+        price: hours of mean outage that one hour of gap over the aim counts as; the aim is (1 - margin) * limit.
         margin: share of the limit that the predicted gap leaves free.
     """
 
@@ -129,15 +130,16 @@ class RolloutPolicy(BasePolicy):
         r, n = problem.repair_h.shape
         first = np.broadcast_to(np.arange(n), (r, n))
         tried = greedy_orders(problem, first, self.balances).reshape(r, -1, n)  # [R, H n, n]
-        orders = np.concatenate([tried, self._again(part, kept)[:, None]], axis=1)
+        # fortified rollout: the kept order is a candidate too, so the predicted value never gets worse
+        orders = np.concatenate([tried, self._rest_of(part, kept)[:, None]], axis=1)
         score = self._score(part, orders)
         score[~np.take_along_axis(mask, orders[..., 0], axis=1)] = np.inf
         return orders[np.arange(r), score.argmin(axis=1)]
 
-    def _again(self, part: Part, kept: Ints) -> Ints:
+    def _rest_of(self, part: Part, kept: Ints) -> Ints:
         """The open regions in the kept orders' sequence, numbered as in `part`; ascending where nothing is kept."""
         place = np.broadcast_to(np.arange(kept.shape[1]), kept.shape)
-        rank = np.empty_like(kept)
+        rank = np.empty_like(kept)  # the inverse permutation: at which place each region stands
         np.put_along_axis(rank, np.where(kept[:, :1] >= 0, kept, place), place, axis=1)
         return np.argsort(np.take_along_axis(rank, part.regions, axis=1), axis=1)
 
@@ -146,6 +148,7 @@ class RolloutPolicy(BasePolicy):
         r, k, n = orders.shape
         problem = part.problem.take(np.repeat(np.arange(r), k))
         flat = orders.reshape(r * k, n)
+        # a gap of mean forecasts is at most the mean gap (Jensen), hence the margin
         aim = np.repeat((1.0 - self.margin) * part.limit_h, k)
         excess = np.maximum(problem.gap(flat) - aim, 0.0)
         return (problem.mean_outage(flat) + self.price * excess).reshape(r, k)

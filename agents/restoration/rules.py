@@ -49,9 +49,9 @@ class ShortestRepairPolicy(RulePolicy):
 class RequestVolumePolicy(RulePolicy):
     """Most repair requests first: the status quo.
 
-    Idea: crews follow the calls, and calls come from where people are many and used to being heard. Follows
-    the city's own status-quo order where it has one (`city.orders["status_quo"]`), else the volume of
-    requests, larger first.
+    Idea: crews follow requests, and requests come mostly from populous areas that are used to filing them. Follows
+    the city's own status-quo order where it has one (`city.orders["status_quo"]`), else the number of requests,
+    largest first.
     Cost: none. Source: EPOPR's status quo.
 
     Args:
@@ -72,7 +72,7 @@ class RequestVolumePolicy(RulePolicy):
         return cls(np.argsort(-city.requests, kind="stable") if order is None else order, **kwargs)
 
     def key(self, observation: Observation) -> NDArray[Any]:
-        """Place in the order."""
+        """Place in the order, 0 first."""
         n = observation["action_mask"].shape[1]
         if n != self._rank.size:
             raise ValueError(

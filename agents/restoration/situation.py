@@ -1,4 +1,4 @@
-"""From an observation to planning problems: what is open, where the crew is, what has accrued."""
+"""From a batch of observations to planning problems: open regions, the crew's position, the gap accrued so far."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def rows_of_part(
     """Values `[R, ...]` of a part's episodes, out of those of all episodes; None where an environment has none.
 
     Args:
-        announced: by each of the environments that the policy is bound to.
+        announced: one record for each environment that the policy is bound to.
         part: R episodes.
         n_rows: B, of the observation.
         values: `[B_i, ...]` of each environment's episodes, whose B_i add up to B.

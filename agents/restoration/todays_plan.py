@@ -122,13 +122,13 @@ def make_plan(
     """Let an agent order today's open jobs.
 
     The agent acts in an environment of the open regions in which every repair takes its mean forecast, so it
-    learns nothing on the way that a real crew would. A region's expected time of restoration is the travel so
+    observes nothing new on the way, as a real crew would. A region's expected time of restoration is the travel so
     far plus the mean forecasts of the repairs so far. Its interval comes from simulation: repair hours drawn
     independently from each job's predictive quantiles, `N_DRAWS` days, the middle `confidence_level` of the
     times; travel and order stay fixed.
 
     Raises:
-        ValueError: the agent looks at true durations, which nobody has today; it cannot act on this number of
+        ValueError: a privileged agent, since nobody knows true durations today; it cannot act on this number of
             regions or groups; or it leaves regions unrestored.
         DataError: the file of jobs breaks a rule.
     """
@@ -147,29 +147,8 @@ def make_plan(
             f"agent {agent_name!r} cannot plan today, when no job is open in group {' and '.join(idle)}; plan with "
             f"equity-planner. ({error})"
         ) from error
-    repair = forecast.point_h[order]
-    fixed = elapsed_h - np.cumsum(repair)  # travel (and trips in vain) before each restoration
-    draws = _draw(forecast, order, np.random.default_rng(seed))  # [S, J]
-    times = fixed + np.cumsum(draws, axis=1)
-    tail = (1.0 - confidence_level) / 2.0
-    low, high = np.quantile(times, [tail, 1.0 - tail], axis=0)
-    travel = np.diff(fixed, prepend=0.0)
-    stops = tuple(
-        Stop(
-            position=k + 1,
-            region=open_city.region_ids[i],
-            group=open_city.group_names[open_city.group[i]],
-            travel_h=float(travel[k]),
-            repair_h=float(repair[k]),
-            repair_lower_h=float(forecast.lower_h[i]),
-            repair_upper_h=float(forecast.upper_h[i]),
-            expected_h=float(elapsed_h[k]),
-            lower_h=float(low[k]),
-            upper_h=float(high[k]),
-        )
-        for k, i in enumerate(order)
-    )
-    gap = equity.gap(times, open_city.group[order], open_city.n_groups)
+    stops, draws_h = _stops(open_city, order, elapsed_h, forecast, confidence_level, seed)
+    gap = equity.gap(draws_h, open_city.group[order], open_city.n_groups)
     return Plan(
         city=city.name,
         agent=agent_name,
@@ -181,6 +160,35 @@ def make_plan(
         source=jobs.source,
         start=start,
     )
+
+
+def _stops(
+    city: City, order: NDArray[np.int64], elapsed_h: Floats, forecast: JobForecast, confidence_level: float, seed: int
+) -> tuple[tuple[Stop, ...], Floats]:
+    """The stops of an order `[J]` whose restorations end at `elapsed_h` `[J]`, and simulated ends `[S, J]` (h)."""
+    repair = forecast.point_h[order]
+    fixed = elapsed_h - np.cumsum(repair)  # travel (and trips in vain) before each restoration
+    draws = _draw(forecast, order, np.random.default_rng(seed))  # [S, J]
+    times = fixed + np.cumsum(draws, axis=1)
+    tail = (1.0 - confidence_level) / 2.0
+    low, high = np.quantile(times, [tail, 1.0 - tail], axis=0)
+    travel = np.diff(fixed, prepend=0.0)
+    stops = tuple(
+        Stop(
+            position=k + 1,
+            region=city.region_ids[i],
+            group=city.group_names[city.group[i]],
+            travel_h=float(travel[k]),
+            repair_h=float(repair[k]),
+            repair_lower_h=float(forecast.lower_h[i]),
+            repair_upper_h=float(forecast.upper_h[i]),
+            expected_h=float(elapsed_h[k]),
+            lower_h=float(low[k]),
+            upper_h=float(high[k]),
+        )
+        for k, i in enumerate(order)
+    )
+    return stops, times
 
 
 def _refuse(agent_name: str) -> str:
@@ -202,7 +210,7 @@ def _play(
     """Return the order `[J]`, the hours at which each restoration ends `[J]`, and the limit on the gap."""
     from stormgym.envs.restoration.env import RestorationEnv
 
-    if len(city.log) < N_RECORDS:  # the environment cross-fits its log, which no plan looks at: a short one is repeated
+    if len(city.log) < N_RECORDS:  # the environment cross-fits its log, which no plan uses: a short one is repeated
         city = replace(city, log=city.log.take(np.arange(N_RECORDS) % len(city.log)))
     env = RestorationEnv(city, predictor="none", cost_limit=cost_limit, max_travel_km=max_travel_km)
     policy = agent.make(env)

@@ -1,1 +1,1 @@
-"""Adapters, learners, run folders and callbacks for training with Stable-Baselines3."""
+"""The loop of training: run of one seed or several, environments, callbacks, checkpoints, logs and a pool of runs."""

@@ -1,4 +1,4 @@
-"""What happens beside learning: evaluation and the best model, checkpoints, stopping on request."""
+"""Callbacks of a training: evaluation and the best model, checkpoints, logged costs, stopping on request."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ from stable_baselines3.common.vec_env import VecEnv
 from stormgym.agents.files import write_atomically, write_folder
 from stormgym.agents.learners.base import Learner
 from stormgym.agents.learners.lagrangian import record_episode_costs
+from stormgym.agents.moved import forward
 from stormgym.agents.registry import domain_of
 from stormgym.agents.runs import BEST, MODEL, Run
 from stormgym.agents.training.checkpoints import save_checkpoint
 from stormgym.agents.training.play import SPARED_FOR_NEW_RECORDS, Score, play
+
+__getattr__ = forward(__name__)
 
 SCORE = "score.json"
 
 
 @dataclass
 class StopRequest:
-    """Whether someone has asked the training to stop, and how."""
+    """Whether a signal has asked the training to stop, and which."""
 
     signum: int | None = None
 
@@ -45,13 +48,13 @@ class EpisodeCosts(BaseCallback):
         record_episode_costs(self.model)
 
 
-class Evaluation(BaseCallback):
+class EvaluationCallback(BaseCallback):
     """Play the policy on fixed scenarios now and then, log the result under `eval/`, and keep the best model.
 
     Between rollouts every `freq` steps, and at the end of training. The best model is the feasible one (upper 95 %
     bound of the mean cost within the limit, in every band of limits where episodes have their own) with the highest
     return; while none is feasible, the one least over the limit. For a learner that was told to leave the cost out
-    (`constrained` off) it is the one with the highest return: choosing by the limit would put back what was left out.
+    (`constrained` off) it is the one with the highest return: choosing by the limit would bring the constraint back.
     It goes to `best/`.
 
     Args:
@@ -83,11 +86,11 @@ class Evaluation(BaseCallback):
         self.best_rank: tuple[float, float] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """When it last played, and what has to be beaten."""
+        """Step of the last evaluation, and the rank of the best model so far."""
         return {"last_step": self.last_step, "best_rank": self.best_rank}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict()`; what has to be beaten is the model in `best/`, which may be newer."""
+        """Continue from `state_dict()`; the best rank is that of the model in `best/`, which may be newer."""
         self.last_step = state["last_step"]
         rank = state["best_rank"]
         file = self.run.best / SCORE
@@ -107,7 +110,7 @@ class Evaluation(BaseCallback):
             self.evaluate()
 
     def evaluate(self) -> Score:
-        """Play now."""
+        """Play the scenarios now; log the score and keep the model if it is the best."""
         score = play(self.venv, self.learner.policy(self.model), self.run.settings.eval_episodes)
         if self.run.settings.env_kwargs.get("split") == "train":
             score = replace(score, spared=SPARED_FOR_NEW_RECORDS)
@@ -154,7 +157,7 @@ class Checkpoints(BaseCallback):
         stop: set from outside.
     """
 
-    def __init__(self, run: Run, evaluation: Evaluation, stop: StopRequest) -> None:
+    def __init__(self, run: Run, evaluation: EvaluationCallback, stop: StopRequest) -> None:
         super().__init__()
         self.run = run
         self.evaluation = evaluation

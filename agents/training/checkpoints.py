@@ -1,4 +1,4 @@
-"""Checkpoints from which a run goes on exactly: model, optimisers, lambda, buffer, environments, chance."""
+"""Checkpoints from which a run continues exactly: model, optimisers, lambda, buffer, environments, random states."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BUFFER, STATE = "replay_buffer.pkl", "state.pkl"
 KEPT = 2
 """Checkpoints that stay; older ones are deleted."""
 FORMAT = 2
-"""What a checkpoint's state holds; 1, without a number, is that of environments before they had facts and a truth."""
+"""Version of a checkpoint's state; one without a number is version 1, whose environments are of older classes."""
 
 
 def save_checkpoint(run: Run, model: BaseAlgorithm, progress: dict[str, Any]) -> Path:
@@ -35,7 +35,7 @@ def save_checkpoint(run: Run, model: BaseAlgorithm, progress: dict[str, Any]) ->
     Args:
         run: where it goes.
         model: what is trained, with its environments.
-        progress: what callbacks need to go on (their `state_dict`s).
+        progress: state of the callbacks (their `state_dict`s).
     """
     venv = model.get_env()
     assert venv is not None
@@ -43,12 +43,14 @@ def save_checkpoint(run: Run, model: BaseAlgorithm, progress: dict[str, Any]) ->
         "format": FORMAT,
         "num_timesteps": model.num_timesteps,
         "random": _random_state(model),
+        # bytes of their own, or None: environments that cannot be pickled must not keep the rest from being saved
         "env": _pickled(venv.unwrapped),
         "wrapper": venv.state_dict() if isinstance(venv, VecLagrangianReward) else None,
         "progress": progress,
     }
 
     def fill(folder: Path) -> None:
+        # lambda is in the model's file (`LagrangianCallback`), the wrapper's running sums in `state`
         model.save(folder / MODEL)
         if isinstance(model, OffPolicyAlgorithm) and model.replay_buffer is not None:
             model.save_replay_buffer(folder / BUFFER)
@@ -90,6 +92,7 @@ def load_checkpoint(
             f"{FORMAT}), and holds its environments in the middle of episodes; the run still scores "
             "(evaluate.py --agents RUN), and the same options train it again from the start"
         )
+    # the stored environments are in the middle of episodes: with them not even an episode is cut off
     stored: VecEnv | None = None if state["env"] is None else pickle.loads(state["env"])
     if stored is not None:
         venv.close()
@@ -101,7 +104,7 @@ def load_checkpoint(
             wrapped.load_state_dict(state["wrapper"])
     if isinstance(model, OffPolicyAlgorithm) and (folder / BUFFER).is_file():
         model.load_replay_buffer(folder / BUFFER)
-    _set_random_state(model, state["random"])
+    _set_random_state(model, state["random"])  # last, since making and loading the model draws random numbers
     return model, wrapped, state["progress"]
 
 
@@ -109,7 +112,7 @@ def _pickled(venv: VecEnv) -> bytes | None:
     """The environments as bytes; None for those that cannot be pickled, which then start new episodes."""
     try:
         data = cloudpickle.dumps(venv)
-        pickle.loads(data)
+        pickle.loads(data)  # some can be pickled and not read back, which would only be known when the run resumes
     except Exception:  # third-party environments fail in their own ways
         return None
     return bytes(data)

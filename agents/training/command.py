@@ -27,7 +27,7 @@ from stormgym.agents.policy import Entrant
 from stormgym.agents.registry import AGENTS, agent_spec, domain_of, has_domain, known_agents
 from stormgym.agents.runs import Run, RunRequest, RunSettings, create_run, open_run
 from stormgym.agents.terminal import status_console
-from stormgym.agents.training.callbacks import Checkpoints, EpisodeCosts, Evaluation, stop_on_signals
+from stormgym.agents.training.callbacks import Checkpoints, EpisodeCosts, EvaluationCallback, stop_on_signals
 from stormgym.agents.training.checkpoints import load_checkpoint
 from stormgym.agents.training.logs import make_logger
 from stormgym.agents.training.play import make_training_env
@@ -38,7 +38,7 @@ SIZES = ("batch_size", "buffer_size", "n_steps", "n_epochs", "train_freq", "widt
 """Settings of the learners that count something; those a learner lacks are passed over."""
 EVAL_ENVS = 64
 HELD_OUT_SEED = 0
-"""Scenarios of the table at the end: those that `evaluate.py` plays by default; no training sees them."""
+"""Scenarios of the table at the end: those that `evaluate.py` plays by default; no training draws them."""
 
 
 class Stopped(Exception):
@@ -60,7 +60,7 @@ class Training:
     model: BaseAlgorithm
     venv: VecEnv
     progress: dict[str, Any] | None = None
-    """What callbacks go on from; None for a new run."""
+    """State of the callbacks in the checkpoint; None for a new run."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def choose_agent(env_id: str, agent: str | None) -> AgentSpec:
 
 
 def complete(request: RunRequest, table: FinalTable = FinalTable()) -> tuple[Learner, Any, RunSettings]:
-    """Check what was asked for, and fill in what was left out, before anything is made.
+    """Check a request and fill in its defaults, before anything is made.
 
     An environment that can draw one half of its records draws that for training, unless the arguments say otherwise;
     `show_result` scores on the other half.
@@ -165,13 +165,13 @@ def start_run(
     console: Console | None = None,
     table: FinalTable = FinalTable(),
 ) -> Training:
-    """Check what was asked for (see `complete`); make environments, model and run folder.
+    """Check the request (see `complete`); make environments, model and run folder.
 
     Args:
         request: what to train; what it leaves out takes the learner's defaults.
         runs_dir: where the run's folder is made.
         console: for the status while environments are prepared.
-        table: what `show_result` will be asked for, checked now rather than after hours.
+        table: the table that `show_result` will print; checked now rather than after hours.
 
     Raises:
         UsageError: an unknown name or option, or a value out of range.
@@ -197,7 +197,7 @@ def resume(
     console: Console | None = None,
     table: FinalTable = FinalTable(),
 ) -> Training:
-    """Open a run at its last checkpoint, to go on to its budget or to a new one.
+    """Open a run at its last checkpoint, to continue to its budget or to a new one.
 
     Args:
         folder: of the run.
@@ -248,7 +248,7 @@ def train(training: Training, console: Console, *, progress: bool = True) -> Non
     eval_venv = make_training_env(s.env_id, min(EVAL_ENVS, s.eval_episodes), s.env_kwargs)
     try:
         with stop_on_signals(lambda: bar.say("stopping after this rollout; once more to stop at once")) as stop:
-            evaluation = Evaluation(run, eval_venv, learner, stop, bar.show_score)
+            evaluation = EvaluationCallback(run, eval_venv, learner, stop, bar.show_score)
             if training.progress is not None:
                 evaluation.load_state_dict(training.progress["evaluation"])
             checkpoints = Checkpoints(run, evaluation, stop)
@@ -275,7 +275,7 @@ def train(training: Training, console: Console, *, progress: bool = True) -> Non
 
 
 def resume_command(folder: Path) -> str:
-    """The command that goes on with a run."""
+    """The command that resumes a run."""
     return f"python train.py --resume {shlex.quote(str(folder))}"
 
 

@@ -1,4 +1,4 @@
-"""Where a run's metrics go: `progress.csv` and TensorBoard, both of which a resumed run continues."""
+"""Logs of a run's metrics: `progress.csv` and TensorBoard, both continued when a run is resumed."""
 
 from __future__ import annotations
 

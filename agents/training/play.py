@@ -1,4 +1,4 @@
-"""Play a policy on fixed scenarios during training, and say which of two models is the better one."""
+"""Environments of a training, and scores on fixed scenarios by which models are compared during it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LIMIT_BANDS = 4
 
 SPARED_FOR_NEW_RECORDS = 0.05
 """Share of the limit that a model must leave free where it trains on one half of the records and is scored on the
-other: the mean gap of one policy differs between the halves."""
+other: the mean gap of a policy differs between the halves."""
 
 EVALUATION_SEED = 20_061
 """Decides the scenarios on which models are compared during training; `evaluate.py` plays others."""
@@ -71,7 +71,7 @@ def make_training_env(
 
 @dataclass(frozen=True)
 class Score:
-    """How a policy did on E fixed scenarios."""
+    """Returns, costs and metrics of a policy on E fixed scenarios."""
 
     returns: NDArray[np.float64]  # [E]
     costs: NDArray[np.float64] | None  # [E]; None where the environment has no cost
@@ -128,7 +128,7 @@ class Score:
 
     @property
     def excess(self) -> float:
-        """By how much `cost_bounds` are over what is left of the limit, a mean over bands and in the unit of the limit.
+        """Mean over bands of how far `cost_bounds` are above the share of the limit that may be used, in units of cost.
 
         0 for a policy that counts as feasible.
         """
@@ -137,11 +137,11 @@ class Score:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """What is compared: feasible first, then the return; of infeasible ones the smaller excess wins."""
+        """Key of comparison, larger is better: feasible first, then the return; among infeasible ones the excess."""
         return -self.excess, self.mean_return
 
     def logged(self, headline: Headline) -> dict[str, float]:
-        """The figures that go into the log, under `eval/`; of the metrics those of the environment's headline."""
+        """The numbers that are logged under `eval/`; of the metrics those of the environment's headline."""
         result = {"return": self.mean_return}
         if self.mean_cost is not None:
             result["cost"] = self.mean_cost

@@ -18,7 +18,7 @@ Five seeds of one agent, two at a time:
     outcome = train_all(jobs, n_workers=2, console=Console(stderr=True))
     sys.exit(outcome.exit_code)
 
-- **Killed, stopped or crashed, the same call goes on.** A job whose run has reached its budget is not trained again;
+- **Killed, stopped or crashed, the same call continues.** A job whose run has reached its budget is not trained again;
   one whose run has a checkpoint is resumed from it (`train.py --resume`); any other is begun. `TrainingJob.is_own` says
   which run folders are a job's own.
 - **One thread a run.** Workers share the processor by running side by side, not by each taking all of it.
@@ -261,7 +261,7 @@ def locked(folder: Path) -> Iterator[int | None]:
 
 
 def train_to_end(trainer: Trainer, job: TrainingJob) -> tuple[Run, TrainingTime]:
-    """Train a job, or go on with it, or find it; return the run that has reached its budget, and the time it took.
+    """Begin, resume or find a job's run; return it once it has reached its budget, and the time it took.
 
     Raises:
         Stopping, RuntimeError: as `Trainer.run`; also a RuntimeError when train.py ends and the budget is not reached.
@@ -283,7 +283,7 @@ def train_to_end(trainer: Trainer, job: TrainingJob) -> tuple[Run, TrainingTime]
 
 
 def _words(trainer: Trainer, job: TrainingJob) -> list[str]:
-    """Options that go on with a job's run, or begin one; the table at the end and the bar of train.py are left out."""
+    """Options of train.py that resume a job's run, or begin one; without its final table and progress bar."""
     quiet = ["--final-episodes", "0", "--no-progress"]
     run = job.newest_run()
     if run is not None and run.last_checkpoint() is not None:
@@ -297,7 +297,7 @@ def _attempt(trainer: Trainer, words: list[str], folder: Path, descriptor: int |
     """Run train.py and keep its processor time, also that of an attempt that was stopped."""
     file = folder / ATTEMPTS
     before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
-    write_atomically(file, json.dumps([*before, None]) + "\n")  # stays None when nobody sees the end
+    write_atomically(file, json.dumps([*before, None]) + "\n")  # stays None when this process dies first
     try:
         seconds = trainer.run(words, folder / LOG, descriptor)
     except Stopping as stopped:
@@ -334,7 +334,7 @@ class Outcome(Generic[J, R]):
     done: list[tuple[J, R]] = field(default_factory=list)
     failed: list[tuple[J, BaseException]] = field(default_factory=list)
     stopped: bool = False
-    """Ctrl-C or SIGTERM: what is done is kept, and the same call goes on."""
+    """Ctrl-C or SIGTERM: finished work is kept, and the same call continues."""
 
     @property
     def exit_code(self) -> int:

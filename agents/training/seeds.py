@@ -25,10 +25,10 @@ from stormgym.agents.training.pool import Outcome, Trainer, TrainingJob, Trainin
 from stormgym.agents.usage import usage_errors
 
 OF_THE_POOL = ("--seeds", "--jobs", "--seed", "--runs-dir", "--final-episodes", "--compare", "--device")
-"""Options with a value that a run of one seed gets from the pool, or not at all."""
+"""Options with a value that the pool sets for each seed, or that a single seed does not take."""
 FLAGS = ("--progress", "--no-progress")
 FREE = ("seed", "device", "torch_threads")
-"""What may differ between runs that count as the same."""
+"""Settings that may differ between runs that count as the same."""
 
 
 def options_of_one(words: Sequence[str]) -> list[str]:
@@ -53,7 +53,7 @@ def jobs_of(request: RunRequest, n_seeds: int, words: Sequence[str], runs_dir: P
     Args:
         request: the run of the first seed.
         n_seeds: how many.
-        words: the command line that asked for it, whose other options every seed gets.
+        words: the command line, whose other options every seed gets.
         runs_dir: where run folders are made; logs of the seeds are in `ENV/AGENT/seeds/KEY/SEED` of it.
 
     Raises:
@@ -91,7 +91,7 @@ def comparable(settings: RunSettings) -> dict[str, object]:
 def train_seeds(
     jobs: Sequence[TrainingJob], *, n_jobs: int, device: str, threads: int, script: Path, console: Console
 ) -> Outcome[TrainingJob, tuple[Run, TrainingTime]]:
-    """Bring every seed to its budget, `n_jobs` side by side; runs of before that are the same are found or resumed.
+    """Bring every seed to its budget, `n_jobs` side by side; earlier runs with the same settings are found or resumed.
 
     Raises:
         UsageError: fewer than one at a time.

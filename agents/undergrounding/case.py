@@ -1,4 +1,4 @@
-"""What a player of Undergrounding-v0 and DefenderAttacker-v0 has to decide on, read from its observation."""
+"""One season as a planning problem, read from an observation of Undergrounding-v0; search over plans for it."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from stormgym.envs.undergrounding.regions import UndergroundingProfile, send_cre
 
 ENV_ID = "Undergrounding-v0"
 MAX_LISTED = 2_000
-"""Most plans that are compared one by one; beyond, a local search looks at some of them."""
+"""Most plans that are enumerated; beyond, a local search evaluates some of them."""
 _FLOAT32 = 3e-7
-"""Share by which a budget and costs in float32 may miss each other, within what the environment allows."""
+"""Relative rounding between a budget and costs in float32; the environment tolerates it."""
 _AT = {name: i for i, name in enumerate(STATE)}
 
 
 @dataclass(frozen=True)
 class Case:
-    """One season, as its players see it before the storm."""
+    """One season, as its players observe it before the storm."""
 
     protected: Bools
     """`[K]` regions whose lines are buried already."""
     weights: Floats
     """`[K]` customers, 0 where lines are buried."""
     cost: Floats
-    """`[K]` of burying, 0 where that is done."""
+    """`[K]` cost of burying each region's lines, 0 where that is done."""
     budget: float
-    """What is left of it."""
+    """Budget that is left."""
     n_crews: int
     mean: Floats
-    """`[K]` forecast hours."""
+    """`[K]` forecast hours without power."""
     lower: Floats
+    """`[K]` least and (`upper`) largest hours in the set of storms; `total_lower`, `total_upper` bound their sum."""
     upper: Floats
     total_lower: float
     total_upper: float
@@ -61,7 +62,7 @@ def check_observation(observation: Observation) -> int:
 
 
 def case_of(observation: Observation, row: int) -> Case:
-    """One season of a batch of observations; bounds that rounding has crossed meet again, and money reaches as far."""
+    """One season out of a batch of observations, with float32 rounding mended: no bounds cross, the budget holds."""
     part = {name: np.asarray(observation[name][row], dtype=np.float64) for name in (*OF_REGIONS, "state")}
     state, done = part["state"], part["protected"] > 0.5
     lower, upper = part["lower"], np.maximum(part["upper"], part["lower"])
@@ -82,7 +83,7 @@ def case_of(observation: Observation, row: int) -> Case:
 
 
 def left_h(plans: Bools, storms: Floats, weights: Floats, n_crews: int) -> Floats:
-    """Hours without power `[P, S, K]` of plans `[P, K]` in storms `[S, K]`, when crews know the storm."""
+    """Hours without power `[P, S, K]` that plans `[P, K]` and crews leave in storms `[S, K]`; crews know the storm."""
     exposed = storms[None] * ~plans[:, None]
     return exposed * (1.0 - send_crews(exposed * weights, n_crews))
 
@@ -92,7 +93,8 @@ def listed_plans(case: Case, *, full: bool) -> Bools | None:
 
     Args:
         case: of the season.
-        full: only plans to which nothing can be added; the loss never grows when a region is added, but the gap may.
+        full: only maximal plans, to which no region can be added. Enough for the loss, which never grows when one is
+            added; not for the gap, which may.
     """
     if full:
         return None if (found := list_patterns(case.cost, case.budget, MAX_LISTED)) is None else np.array(found)
@@ -125,15 +127,15 @@ def best_plan(
 ) -> Bools:
     """The plan `[K]` of least mean loss in storms `[S, K]`, plus `gap_weight` times the mean gap between groups.
 
-    The best of all affordable plans where these are few enough to list. Else regions are added, dropped and exchanged
-    while that helps, from the largest mean losses for the money on.
+    The best of all affordable plans where these are few enough to list. Else a local search:
+    regions are added, dropped and exchanged while that helps, from the greedy plan or `start` on.
 
     Args:
         case: of the season.
-        storms: what may come, in hours.
+        storms: `[S, K]` equally likely storms, hours without power.
         profile: for customers and groups.
         gap_weight: hours of loss that an hour of gap is worth.
-        start: an affordable plan from which a search goes on; None or an empty one takes the greedy one.
+        start: an affordable plan `[K]` to begin the search from; None or an empty one takes the greedy plan.
     """
 
     def score(plans: Bools) -> Floats:
@@ -155,7 +157,7 @@ def best_plan(
 
 
 def greedy_plan(case: Case, hours: Floats) -> Bools:
-    """Regions `[K]` by what they lose in hours `[K]` for the money, while it lasts."""
+    """Regions `[K]` in falling order of expected loss per cost, for hours `[K]`, while the budget lasts."""
     plan, left = np.zeros(len(case.cost), dtype=np.bool_), case.budget
     for k in np.argsort(-case.weights * hours / np.maximum(case.cost, 1e-9), kind="stable"):
         if not case.protected[k] and case.cost[k] <= left:

@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 ForecastLoss = Literal["mse", "qp", "spo+"]
 SLACK_CURVATURE = 1e-4
-"""Of money that is left over, as a share of that of burying."""
+"""Curvature of the unspent share of the budget, as a share of that of burying."""
 TUNING: dict[DecisionLoss, FineTuning] = {
     "qp": FineTuning("qp", rho=2.0, fit_weight=0.01, learning_rate=1e-2, n_epochs=60, batch_size=100),
     "spo+": FineTuning("spo+", fit_weight=0.1, learning_rate=1e-2, n_epochs=60, batch_size=100),
@@ -44,9 +44,9 @@ _FIT_SEED, _VALIDATION_SEED = 7_006, 7_007
 
 @dataclass(frozen=True)
 class SeasonEvents:
-    """E seasons that have passed."""
+    """E past seasons to fit, tune or score on."""
 
-    X: Floats  # [E, K, F] what the network sees
+    X: Floats  # [E, K, F] inputs of the network
     outage_h: Floats  # [E, K]
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class SeasonEvents:
         return len(self.outage_h)
 
     def rows(self, index: Ints) -> Self:
-        """Some of them."""
+        """The seasons of these indices."""
         return type(self)(self.X[index], self.outage_h[index])
 
     @property
@@ -72,7 +72,7 @@ def simulated_seasons(
         profile: regions and storms.
         n_events: E.
         seed: of the streams.
-        names: what the network sees, of `stormgym.envs.storms.FEATURES`; None takes `profile.feature_names`.
+        names: inputs of the network, of `stormgym.envs.storms.FEATURES`; None takes `profile.feature_names`.
     """
     seasons = profile.seasons([np.random.default_rng([seed, i]) for i in range(n_events)])
     return events_of(seasons, profile, names)
@@ -81,14 +81,14 @@ def simulated_seasons(
 def events_of(seasons: Seasons, profile: UndergroundingProfile, names: Sequence[str] | None = None) -> SeasonEvents:
     """Seasons as events to learn from or to be scored on."""
     covariates = seasons.covariates
-    seen = profile.known_before(covariates) if names is None else features(names, covariates, profile)
-    return SeasonEvents(seen, seasons.outage_h)
+    inputs = profile.known_before(covariates) if names is None else features(names, covariates, profile)
+    return SeasonEvents(inputs, seasons.outage_h)
 
 
 class KnapsackProblem:
     """Which of K regions to bury within a budget, linear in their hours without power (GDF eq. 15-16).
 
-    A last variable is the share of the budget that is left over. A region that alone is above the budget is held at 0.
+    A last variable is the share of the budget that is left over. A region dearer than the budget is fixed at 0.
 
     Args:
         cost: `[K]` b, above 0.
@@ -201,20 +201,20 @@ class SAIDIModel:
         Raises:
             ValueError: shapes that do not fit, values that are not finite, negative hours.
         """
-        seen, hours = self._checked(X), np.asarray(y, dtype=np.float64)
-        if hours.shape != seen.shape[:2] or not len(hours):
-            raise ValueError(f"y must be [E, K] = {seen.shape[:2]} as X, with E at least 1; got shape {hours.shape}")
+        inputs, hours = self._checked(X), np.asarray(y, dtype=np.float64)
+        if hours.shape != inputs.shape[:2] or not len(hours):
+            raise ValueError(f"y must be [E, K] = {inputs.shape[:2]} as X, with E at least 1; got shape {hours.shape}")
         if not ((hours >= 0) & (hours < np.inf)).all():
             raise ValueError(f"y must be hours of at least 0 and finite; got {hours.min()} to {hours.max()}")
-        self.mean_, self.scale_ = seen.mean(axis=(0, 1)), np.maximum(seen.std(axis=(0, 1)), 1e-9)
+        self.mean_, self.scale_ = inputs.mean(axis=(0, 1)), np.maximum(inputs.std(axis=(0, 1)), 1e-9)
         self.unit_h_ = max(float(hours.mean()), 1e-9)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.random_state)
             layers: list[nn.Module] = []
-            for n_in, n_out in pairwise([seen.shape[-1], *self.hidden]):
+            for n_in, n_out in pairwise([inputs.shape[-1], *self.hidden]):
                 layers += [nn.Linear(n_in, n_out), nn.Tanh()]
-            self.network_ = nn.Sequential(*layers, nn.Linear([seen.shape[-1], *self.hidden][-1], 1)).double()
-        x, target = self._standardized(seen), torch.as_tensor(hours)
+            self.network_ = nn.Sequential(*layers, nn.Linear([inputs.shape[-1], *self.hidden][-1], 1)).double()
+        x, target = self._standardized(inputs), torch.as_tensor(hours)
         optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.n_steps, self.learning_rate / 100.0)
         self.losses_ = np.zeros(self.n_steps)
@@ -256,13 +256,13 @@ class SAIDIModel:
         return torch.as_tensor((X - self.mean_) / self.scale_)
 
     def _checked(self, X: ArrayLike) -> Floats:
-        seen = np.asarray(X, dtype=np.float64)
-        if seen.ndim != 3 or seen.shape[-1] != len(self.feature_names):
+        inputs = np.asarray(X, dtype=np.float64)
+        if inputs.ndim != 3 or inputs.shape[-1] != len(self.feature_names):
             names = ", ".join(self.feature_names)
-            raise ValueError(f"X must be [E, K, {len(self.feature_names)}], of {names}; got shape {seen.shape}")
-        if not np.isfinite(seen).all():
-            raise ValueError(f"X must be finite; got {seen[~np.isfinite(seen)][0]}")
-        return seen
+            raise ValueError(f"X must be [E, K, {len(self.feature_names)}], of {names}; got shape {inputs.shape}")
+        if not np.isfinite(inputs).all():
+            raise ValueError(f"X must be finite; got {inputs[~np.isfinite(inputs)][0]}")
+        return inputs
 
     def _need_fit(self) -> None:
         if not hasattr(self, "mean_"):
@@ -278,7 +278,7 @@ def fit_saidi_forecaster(profile: UndergroundingProfile, loss: ForecastLoss = "m
 
     Args:
         profile: regions, storms and costs.
-        loss: `mse`, what comes; `qp` (GDF) and `spo+`, what plans cost on top.
+        loss: `mse` fits the hours; `qp` (GDF) and `spo+` then fine-tune on the cost of plans.
 
     Raises:
         ValueError: another loss.
@@ -298,7 +298,7 @@ def _fitted(family: Family) -> SAIDIModel:
 
 @lru_cache(maxsize=32)
 def _tuned(family: Family, costs: tuple[float, ...], loss: DecisionLoss) -> SAIDIModel:
-    del costs  # part of the key: the family knows storms alone, and its profile is the one that asked
+    del costs  # part of the key: a family is equal for all profiles of the same storms, whatever their costs
     profile, model = family.profile, copy.deepcopy(_fitted(family))
     train, validation = (
         simulated_seasons(profile, n, seed) for n, seed in ((N_FIT, _FIT_SEED), (N_VALIDATION, _VALIDATION_SEED))

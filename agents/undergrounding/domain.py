@@ -1,4 +1,4 @@
-"""Undergrounding-v0: its agents, its headline, its options."""
+"""The record of Undergrounding-v0 in the registry: its agents, headline metrics and options."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Predict, then bury: policies that plan a knapsack on a network's forecast of each region's hours, as GDF's one level.
 
-Without a forecaster of their own they fit one on simulated seasons of the profile, which takes some seconds a profile.
+Unless a forecaster is an argument they fit one on simulated seasons of the profile, which takes some seconds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from stormgym.envs.undergrounding.regions import UndergroundingProfile
 
 
 class TwoStageKnapsack(HardeningPolicy):
-    """The least expected loss of what is forecast, if no crew came.
+    """The plan of least forecast loss, if no crew came.
 
     Idea: predict, then optimise (one level). Cost: milliseconds, once a forecaster is fitted. Source: GDF eq. 15-16.
 
@@ -49,8 +49,8 @@ class TwoStageKnapsack(HardeningPolicy):
 class GDFKnapsack(TwoStageKnapsack):
     """The same with a forecaster tuned on the cost of plans.
 
-    Idea: the forecast that plans want, through a smoothed knapsack. Cost: as two-stage, and some seconds to tune.
-    Source: GDF Algorithm 1 with eq. 15-16.
+    Idea: train the forecast on the cost of its plans, through a smoothed knapsack.
+    Cost: as two-stage, and some seconds to tune. Source: GDF Algorithm 1 with eq. 15-16.
     """
 
     name = "gdf-knapsack"

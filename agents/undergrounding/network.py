@@ -52,17 +52,50 @@ def season_inputs(observations: dict[str, Tensor]) -> SeasonInputs:
             `action_mask` `[B, K + 1]`.
     """
     o = observations
-    state, people = o["state"], o["population"]  # [B, 8], [B, K]
-
-    def of_state(name: str) -> Tensor:
-        return state[:, _AT[name], None]
-
-    bare = 1.0 - o["protected"]  # [B, K] 1 where lines are above ground, which a storm can hit
     # The forecast is hours without power for each customer; times customers it is what a plan can avert.
-    mean, low, high = (people * o[name] for name in ("mean", "lower", "upper"))  # [B, K] customer-hours
+    mean = o["population"] * o["mean"]  # [B, K] customer-hours
     total = mean.sum(1, keepdim=True).clamp_min(1e-6)  # [B, 1] all there is to be lost: the unit of what follows
     share = mean / total
-    worth = share / o["protect_cost"].clamp_min(1e-6) * of_state("budget")  # loss averted for the whole budget
+    group = torch.nn.functional.one_hot(o["group"].long().clamp(0, N_GROUPS - 1), N_GROUPS).to(mean.dtype)
+    tokens = _region_tokens(o, share, total, group)
+    affordable = o["action_mask"][:, :-1].to(mean.dtype)  # [B, K]; the last choice is to stop
+    bare = 1.0 - o["protected"]  # [B, K] 1 where lines are above ground, which a storm can hit
+    moving = torch.stack(
+        [
+            o["protected"],
+            affordable,
+            (o["protect_cost"] / _of_state(o, "budget_left").clamp_min(1e-6)).clamp_max(5.0),
+            3.0 * share * bare,
+        ],
+        dim=-1,
+    )
+    stop = torch.zeros_like(tokens[:, :1])  # one more token, so that stopping is scored like any region
+    stop[..., 7] = 1.0
+    return SeasonInputs(
+        tokens=torch.cat([tokens, stop], dim=1),
+        moving=torch.cat([moving, torch.zeros_like(moving[:, :1])], dim=1),
+        overall=_overall(o, mean * bare, total, o["mean"] * bare, group),
+        is_open=torch.cat([affordable > 0, torch.ones_like(affordable[:, :1]) > 0], dim=1),
+    )
+
+
+def _of_state(o: dict[str, Tensor], name: str) -> Tensor:
+    """One number of the season's `state`, `[B, 1]`."""
+    return o["state"][:, _AT[name], None]
+
+
+def _region_tokens(o: dict[str, Tensor], share: Tensor, total: Tensor, group: Tensor) -> Tensor:
+    """What does not change in an episode, of each region: `[B, K, 14]`.
+
+    Args:
+        o: observations.
+        share: `[B, K]` of the expected loss.
+        total: `[B, 1]` expected loss in customer-hours.
+        group: `[B, K, G]` one-hot.
+    """
+    people, budget = o["population"], _of_state(o, "budget")
+    low, high = (people * o[name] for name in ("lower", "upper"))  # [B, K] customer-hours
+    worth = share / o["protect_cost"].clamp_min(1e-6) * budget  # loss averted for the whole budget
     weather = torch.stack(
         [
             (o[name] - centre) / width
@@ -72,65 +105,47 @@ def season_inputs(observations: dict[str, Tensor]) -> SeasonInputs:
         ],
         dim=-1,
     )
-    group = torch.nn.functional.one_hot(o["group"].long().clamp(0, N_GROUPS - 1), N_GROUPS).to(mean.dtype)
-    tokens = torch.cat(
-        [
-            torch.stack(
-                [  # factors bring each to about 1; caps hold where a bound or a price is next to nothing
-                    3.0 * share,
-                    3.0 * low / total,
-                    2.0 * (high / total).clamp_max(10.0),
-                    3.0 * people / people.sum(1, keepdim=True),
-                    o["mean"] / o["upper"].clamp_min(1e-6),  # near 1: the forecast is sure, near 0: it may be far worse
-                    o["protect_cost"] / of_state("budget").clamp_min(1e-6),
-                    worth.clamp_max(10.0),
-                    torch.zeros_like(share),  # 1 in the token of the stop
-                ],
-                dim=-1,
-            ),
-            weather,
-            group,
-        ],
-        dim=-1,
-    )
-    left = of_state("budget_left")
-    affordable = o["action_mask"][:, :-1].to(mean.dtype)  # [B, K]; the last choice is to stop
-    moving = torch.stack(
-        [
-            o["protected"],
-            affordable,
-            (o["protect_cost"] / left.clamp_min(1e-6)).clamp_max(5.0),
-            3.0 * share * bare,
-        ],
-        dim=-1,
-    )
+    columns = [  # factors bring each to about 1; caps hold where a bound or a price is next to nothing
+        3.0 * share,
+        3.0 * low / total,
+        2.0 * (high / total).clamp_max(10.0),
+        3.0 * people / people.sum(1, keepdim=True),
+        o["mean"] / o["upper"].clamp_min(1e-6),  # near 1: little uncertainty, near 0: it may be far worse
+        o["protect_cost"] / budget.clamp_min(1e-6),
+        worth.clamp_max(10.0),
+        torch.zeros_like(share),  # 1 in the token of the stop
+    ]
+    return torch.cat([torch.stack(columns, dim=-1), weather, group], dim=-1)
+
+
+def _overall(o: dict[str, Tensor], loss: Tensor, total: Tensor, exposed_h: Tensor, group: Tensor) -> Tensor:
+    """Of all regions together: `[B, 13]`.
+
+    Args:
+        o: observations.
+        loss: `[B, K]` expected customer-hours where lines are above ground, 0 elsewhere.
+        total: `[B, 1]` expected customer-hours if nothing is buried.
+        exposed_h: `[B, K]` expected hours of a customer where lines are above ground, 0 elsewhere.
+        group: `[B, K, G]` one-hot.
+    """
     # How the groups stand, as the cost counts it: mean hours of each group's regions, were the storm as forecast now.
-    exposed = o["mean"] * bare  # [B, K] h
     size = group.sum(1).clamp_min(1.0)
-    of_group = torch.einsum("bkg,bk->bg", group, exposed) / size  # [B, G] h of a region of each group
-    limit = of_state("cost_limit").clamp_min(1e-6)
-    largest = (mean * bare).topk(2, dim=1).values / total  # [B, 2] whether one region stands out
-    overall = torch.cat(
+    of_group = torch.einsum("bkg,bk->bg", group, exposed_h) / size  # [B, G] h of a region of each group
+    limit = _of_state(o, "cost_limit").clamp_min(1e-6)
+    largest = loss.topk(2, dim=1).values / total  # [B, 2] whether one region stands out
+    return torch.cat(
         [
-            left / of_state("budget").clamp_min(1e-6),
-            of_state("n_crews") / mean.shape[1],
+            _of_state(o, "budget_left") / _of_state(o, "budget").clamp_min(1e-6),
+            _of_state(o, "n_crews") / loss.shape[1],
             # 1: all regions may be at their worst together; small: a storm that is bad here is mild elsewhere
-            (of_state("total_upper") / o["upper"].sum(1, keepdim=True).clamp_min(1e-6)).clamp_max(5.0),
-            (mean * bare).sum(1, keepdim=True) / total,
+            (_of_state(o, "total_upper") / o["upper"].sum(1, keepdim=True).clamp_min(1e-6)).clamp_max(5.0),
+            loss.sum(1, keepdim=True) / total,
             o["mean"].mean(1, keepdim=True) / limit,
             largest,
             of_group / limit,
             of_group / of_group.mean(1, keepdim=True).clamp_min(1e-6) - 1.0,  # ahead (-) of or behind (+) the others
         ],
         dim=-1,
-    )
-    stop = torch.zeros_like(tokens[:, :1])  # one more token, so that stopping is scored like any region
-    stop[..., 7] = 1.0
-    return SeasonInputs(
-        tokens=torch.cat([tokens, stop], dim=1),
-        moving=torch.cat([moving, torch.zeros_like(moving[:, :1])], dim=1),
-        overall=overall,
-        is_open=torch.cat([affordable > 0, torch.ones_like(affordable[:, :1]) > 0], dim=1),
     )
 
 
@@ -141,7 +156,7 @@ class SeasonExtractor(BaseFeaturesExtractor):
         observation_space: of Undergrounding-v0.
         width: D.
         attention: STA-SAC's network, a transformer over regions and an attention over those still open; else each
-            region sees itself and the mean over open ones.
+            encoding depends on the region itself and the mean over open ones.
     """
 
     encodes_choices: ClassVar[bool] = True

@@ -1,6 +1,6 @@
-"""Policies for Undergrounding-v0: a rule, plans on what is expected, plans against the worst, and the true optimum.
+"""Policies for Undergrounding-v0: a rule, expected-loss and worst-case plans, and the optimum with perfect information.
 
-A policy plans when a season begins and then buries what it planned, the largest expected loss first, and stops.
+A policy plans when a season begins, then buries the planned regions one a step, largest expected loss first, and stops.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ N_SAMPLES = 100
 N_TUNING = 60
 """Simulated seasons on which the weight of the gap is found."""
 _DEAREST = 16.0
-"""Largest price of the gap that is tried, in hours of loss for an hour of gap."""
+"""Largest price of the gap in the search for one, in hours of loss for an hour of gap."""
 _STREAM, _TUNING_STREAM = 7_008, 7_009
 
 
@@ -87,7 +87,7 @@ class HardeningPolicy(BasePolicy):
 class BuryNothing(HardeningPolicy):
     """No line is buried.
 
-    Idea: what crews alone leave. Cost: none. Source: none needed.
+    Idea: the loss that crews alone leave. Cost: none. Source: none needed.
     """
 
     name = "bury-nothing"
@@ -99,7 +99,7 @@ class BuryNothing(HardeningPolicy):
 
 
 class LossPerCost(HardeningPolicy):
-    """The largest expected loss for the money first, while it lasts.
+    """The largest expected loss per cost first, while the budget lasts.
 
     Idea: greedy knapsack. Cost: a sort. Source: what a spreadsheet does.
     """
@@ -149,7 +149,7 @@ class OneStageMean(BaselinePolicy):
 class OneStageWorst(BaselinePolicy):
     """The least loss in the worst storm, if no crew came.
 
-    Idea: robust, blind to crews. Cost: milliseconds. Source: tri-level Appendix F.
+    Idea: robust, ignores crews. Cost: milliseconds. Source: tri-level Appendix F.
     """
 
     name = "one-stage-worst"
@@ -178,15 +178,15 @@ class TwoStageWorst(BaselinePolicy):
 
 
 class TriLevel(HardeningPolicy):
-    """The least loss in the worst storm, to which crews answer: exact for `storm="adversarial"`.
+    """The least loss in the worst storm, to which crews respond: exact for `storm="adversarial"`.
 
     Idea: the compact program (docs/planners_trilevel.md). Cost: about 10 ms for ten regions, seconds for 200. Source:
     tri-level eq. 1.
 
     Args:
         profile: of the environment.
-        gap: relative gap that is good enough.
-        time_limit: seconds a plan; the best so far is taken. None: until it is solved.
+        gap: relative optimality gap at which the solver stops.
+        time_limit: seconds a plan, after which the best so far is taken; None: until it is solved.
     """
 
     name = "tri-level"
@@ -233,18 +233,18 @@ class SampledHardening(HardeningPolicy):
         self.gap_weight = gap_weight
 
     def plan(self, case: Case, row: int) -> Bools:
-        """`best_plan` over 100 samples, the same luck in every season."""
+        """`best_plan` over 100 samples; every season uses the same random stream."""
         del row
         return best_plan(case, sampled_storms(self.profile, case.covariates), self.profile, self.gap_weight)
 
 
 def sampled_storms(profile: UndergroundingProfile, covariates: Floats) -> Floats:
-    """Storms `[100, K]` in hours that simulated seasons of known covariates `[K, F]` can have."""
+    """Simulated storms `[100, K]` (hours without power) of a season with covariates `[K, F]`."""
     return profile.seasons_given(covariates[None], N_SAMPLES, _STREAM)[:, 0]
 
 
 class FairHardening(SampledHardening):
-    """The same, with a price on the gap between income groups, the smallest that keeps the limit on average.
+    """`SampledHardening` with the smallest price on the gap between income groups that keeps the limit on average.
 
     Idea: Lagrangian; the price is found on 60 simulated seasons when the policy is made. Cost: some seconds to make,
     half a minute for 40 regions; then as sampled plans. Source: the suite's own.
@@ -274,8 +274,8 @@ def _gap_price(family: Family, margin: float) -> float:
     seasons = profile.seasons([np.random.default_rng([_TUNING_STREAM, i]) for i in range(n)])
     cases = [_bare_case(profile, covariates) for covariates in seasons.covariates]
     storms = [sampled_storms(profile, case.covariates)[: N_SAMPLES // 2 if too_many else None] for case in cases]
-    # expected losses and gaps of all plans are reckoned once, whatever the price; where plans are too many to list, the
-    # search goes on from the plan of the price before
+    # losses and gaps of enumerated plans do not depend on the price: computed once; where plans are too many to list,
+    # the search starts from the plan of the last price
     plans = [np.zeros(profile.n_counties, dtype=np.bool_)] * n
     known: list[tuple[Bools, Floats, Floats]] = []
     if not too_many:
@@ -322,7 +322,7 @@ def _gap_price(family: Family, margin: float) -> float:
 
 
 def _bare_case(profile: UndergroundingProfile, covariates: Floats) -> Case:
-    """A season of which only the weather is known."""
+    """A season of which only the weather is known: no forecast, no bounds, nothing buried."""
     nothing = np.zeros(profile.n_counties)
     return Case(
         protected=nothing > 0,
@@ -340,10 +340,10 @@ def _bare_case(profile: UndergroundingProfile, covariates: Floats) -> Case:
 
 
 class OracleHardening(HardeningPolicy):
-    """Yardstick that cheats: the best plan for the storm that will come.
+    """Reference with perfect information: the best plan for the storm that will come.
 
     Idea: a knapsack with crews on the true losses, or the tri-level plan where the worst storm comes; regret is
-    measured from it. Cost: milliseconds. Source: tri-level Appendix F with the truth for the mean.
+    measured from it (a lower bound). Cost: milliseconds. Source: tri-level Appendix F with the truth for the mean.
 
     Args:
         env: the environment that it plays, whose storms it reads.

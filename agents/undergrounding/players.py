@@ -46,7 +46,7 @@ class Nature:
 
 
 def sets_of(observation: Observation) -> UncertaintySet:
-    """Sets of storms of B seasons, as their players see them."""
+    """Uncertainty sets of B seasons, as their players observe them."""
     cases = [case_of(observation, row) for row in range(check_observation(observation))]
     lower, upper = (np.stack([getattr(case, name) for case in cases]) for name in ("lower", "upper"))
     totals = (np.array([getattr(case, name) for case in cases]) for name in ("total_lower", "total_upper"))
@@ -54,9 +54,10 @@ def sets_of(observation: Observation) -> UncertaintySet:
 
 
 class WorstStorm(Nature):
-    """The worst storm of the set for what is buried, when crews answer it at their best: exact.
+    """The worst storm of the set for the plan, against crews that respond optimally: exact.
 
-    Idea: one price of crews is left to find. Cost: under a millisecond. Source: tri-level eq. 8-12 with c = 1.
+    Idea: by duality a search over one number, the price of crews. Cost: under a millisecond.
+    Source: tri-level eq. 8-12 with c = 1.
     """
 
     name = "worst-storm"
@@ -73,7 +74,7 @@ class WorstStorm(Nature):
 class LargestStorm(Nature):
     """The storm of the largest loss if nothing were buried and no crew came.
 
-    Idea: an attacker who does not look. Cost: a sort. Source: the middle level of one-stage worst-case.
+    Idea: an attacker who ignores plan and crews. Cost: a sort. Source: the middle level of one-stage worst-case.
     """
 
     name = "largest-storm"
@@ -112,13 +113,13 @@ class RandomStorm(Nature):
         self._rng = np.random.default_rng(seed)
 
     def storms(self, observation: Observation) -> tuple[Floats, UncertaintySet]:
-        """Even draws, region by region; the game brings them within the total."""
+        """Uniform draws, region by region; the game brings them within the bounds of the total."""
         sets = sets_of(observation)
         return sets.lower + self._rng.random(sets.lower.shape) * (sets.upper - sets.lower), sets
 
 
 class BestCrews(BasePolicy):
-    """Crews go one by one to where most is lost, and stay where nothing is.
+    """Crews go one by one to the region of the largest loss, and stay home where no loss is left.
 
     Idea: exact, since a region needs one crew. Cost: none. Source: tri-level eq. 8 with c = 1.
     """
@@ -149,13 +150,13 @@ NATURES: dict[str, type[Nature]] = {kind.name: kind for kind in (WorstStorm, Lar
 
 
 def play_game(game: Any, players: Mapping[str, Policy], *, seed: int | None = None) -> dict[str, float]:
-    """One season of DefenderAttacker-v0 between three policies; its metrics.
+    """Play one season of DefenderAttacker-v0 between three policies; return its metrics.
 
     Args:
         game: the environment.
         players: policies of `planner` and `nature`, and of `crews` unless they play at their best; anything with
             Stable-Baselines3's `predict`, planned, random or learnt.
-        seed: of the season; None goes on with the game's own.
+        seed: of the season; None keeps the game's random stream.
 
     Raises:
         KeyError: no planner or no nature, or a player that the game does not have.

@@ -1,4 +1,4 @@
-"""What to bury: one agent's plan for a season of Undergrounding-v0, region by region, and what it is worth."""
+"""What to bury: one agent's plan for a season of Undergrounding-v0, region by region, and the loss it leaves."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from stormgym.agents.policy import Entrant
 from stormgym.agents.terminal import simple_table
 from stormgym.agents.undergrounding.case import left_h
 from stormgym.agents.undergrounding.planners import N_SAMPLES, sampled_storms
+from stormgym.envs.arrays import Bools, Floats
 from stormgym.envs.data.assemble import default_group_names
 from stormgym.envs.undergrounding.env import UndergroundingEnv
-from stormgym.envs.undergrounding.regions import send_crews
+from stormgym.envs.undergrounding.forecasts import SeasonForecast
+from stormgym.envs.undergrounding.regions import UndergroundingProfile, send_crews
 from stormgym.envs.undergrounding.worst import worst_storms
 
-MOST_SHOWN = 40
+MOST_ROWS = 40
 """Regions, at most, of the printed table; the CSV holds all."""
 
 
@@ -51,12 +53,12 @@ class RegionPlan:
 
 @dataclass(frozen=True)
 class Worth:
-    """What a plan leaves: hours without power of a mean customer of all regions, crews at their best."""
+    """The loss that a plan leaves: hours without power of a mean customer of all regions, crews responding at best."""
 
     mean_h: float
-    """Over storms that may come."""
+    """Mean over sampled storms."""
     gap_h: float
-    """Mean over them of the largest W1 distance between income groups."""
+    """Mean over these of the largest W1 distance between income groups."""
     worst_h: float
     """In the worst storm of the set."""
 
@@ -76,7 +78,7 @@ class HardeningPlan:
     nothing: Worth
     cost_limit_h: float
     basis: str
-    """What the storms that may come are."""
+    """Where the sampled storms come from, in words."""
 
 
 def plan_season(name: str, entrant: Entrant, request: PlanRequest) -> PlanReport:
@@ -100,12 +102,12 @@ def make_hardening_plan(
 
     Args:
         agent_name: for the title.
-        agent: what plans.
+        agent: the agent that plans.
         env_kwargs: arguments of the environment.
-        seed: of the season, whose forecast the agent sees; a folder's seasons have one forecast.
+        seed: of the season, whose forecast the agent observes; seasons of a folder share one forecast.
 
     Raises:
-        ValueError: the agent looks at the storm to come, which nobody can.
+        ValueError: a privileged agent, since nobody knows the storm before it comes.
     """
     env = UndergroundingEnv(**env_kwargs)
     policy = agent.make(env)
@@ -129,29 +131,12 @@ def make_hardening_plan(
         float(profile.loss_h(left_h(plan[None], storm, profile.population, profile.n_crews))[0, 0])
         for plan, storm in zip(plans, worst, strict=True)
     ]
-    crews = send_crews(profile.population * (worst[0] * ~protected), profile.n_crews)
     worth, nothing = (Worth(float(mean[i]), float(gap[i]), at_worst[i]) for i in range(2))
-    order = np.lexsort((-profile.population * known.mean[0], ~protected))
-    names = default_group_names(int(profile.group.max()) + 1)
     recorded = getattr(profile, "n_known", None)
     return HardeningPlan(
         profile=profile.name,
         agent=agent_name,
-        regions=tuple(
-            RegionPlan(
-                region=profile.label[k],
-                group=names[int(profile.group[k])],
-                customers=float(profile.population[k]),
-                protect_cost=float(profile.protect_cost[k]),
-                bury=bool(protected[k]),
-                mean_h=float(known.mean[0, k]),
-                lower_h=float(known.lower[0, k]),
-                upper_h=float(known.upper[0, k]),
-                worst_storm_h=float(worst[0][0, k]),
-                crew=bool(crews[0, k] > 0),
-            )
-            for k in order.tolist()
-        ),
+        regions=_region_plans(profile, known, protected, worst[0]),
         spent=spent,
         budget=profile.budget,
         n_crews=profile.n_crews,
@@ -164,11 +149,35 @@ def make_hardening_plan(
     )
 
 
+def _region_plans(
+    profile: UndergroundingProfile, forecast: SeasonForecast, protected: Bools, storm: Floats
+) -> tuple[RegionPlan, ...]:
+    """All regions, those to bury `[K]` first, with the crews that answer a storm `[1, K]` (h)."""
+    crews = send_crews(profile.population * (storm * ~protected), profile.n_crews)
+    order = np.lexsort((-profile.population * forecast.mean[0], ~protected))
+    names = default_group_names(int(profile.group.max()) + 1)
+    return tuple(
+        RegionPlan(
+            region=profile.label[k],
+            group=names[int(profile.group[k])],
+            customers=float(profile.population[k]),
+            protect_cost=float(profile.protect_cost[k]),
+            bury=bool(protected[k]),
+            mean_h=float(forecast.mean[0, k]),
+            lower_h=float(forecast.lower[0, k]),
+            upper_h=float(forecast.upper[0, k]),
+            worst_storm_h=float(storm[0, k]),
+            crew=bool(crews[0, k] > 0),
+        )
+        for k in order.tolist()
+    )
+
+
 def render_hardening_plan(plan: HardeningPlan) -> RenderableType:
     """The plan as a table with what its numbers mean."""
     heads = ["group", "customers", "cost", "bury", "forecast h\n(set)", "worst\nstorm h", "crew"]
     table = simple_table(None, heads, first="region")
-    for row in plan.regions[:MOST_SHOWN]:
+    for row in plan.regions[:MOST_ROWS]:
         table.add_row(
             row.region,
             row.group,
@@ -190,8 +199,8 @@ def render_hardening_plan(plan: HardeningPlan) -> RenderableType:
         f"The worst storm is the worst for this very plan, and {plan.n_crews} crew{'s' if plan.n_crews != 1 else ''} "
         f"answer{'' if plan.n_crews != 1 else 's'} it.",
     ]
-    if len(plan.regions) > MOST_SHOWN:
-        notes.insert(0, f"and {len(plan.regions) - MOST_SHOWN} regions more (--csv FILE writes all)")
+    if len(plan.regions) > MOST_ROWS:
+        notes.insert(0, f"and {len(plan.regions) - MOST_ROWS} regions more (--csv FILE writes all)")
     title = f"Plan of {plan.agent} for {plan.profile}: {n} of {len(plan.regions)} regions to bury"
     return Group(Text(title, style="bold"), Text(""), table, Text(""), *(Text(note, style="dim") for note in notes))
 

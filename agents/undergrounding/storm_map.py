@@ -1,4 +1,4 @@
-"""Maps of plans against a storm: regions at their places, what they lose, which are buried, where crews go."""
+"""Maps of plans in a storm: a circle for each region, coloured by its loss, with buried lines and crews marked."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _LARGEST_PT2, _SMALLEST_PT2 = 1_100.0, 60.0
 
 @dataclass(frozen=True)
 class MapPanel:
-    """One plan and the storm that it meets."""
+    """A plan, its crews, and the storm that is drawn with it."""
 
     value: Floats
-    """`[K]` what the colour shows, such as hours without power in the storm."""
+    """`[K]` number that the colour encodes, such as hours without power in the storm."""
     protected: NDArray[np.bool_]
     """`[K]` regions whose lines are buried."""
     crews: Floats
@@ -79,7 +79,7 @@ def draw_storm_map(
         axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
         for ax, (title, panel) in zip(axes, panels.items(), strict=True):
             ring = np.where(panel.protected[order], _BURIED, "#9a9a9a")
-            shown = ax.scatter(
+            circles = ax.scatter(
                 *place[order].T,
                 s=area[order],
                 c=panel.value[order],
@@ -101,7 +101,7 @@ def draw_storm_map(
             ax.spines[:].set_color("#bbbbbb")
             ax.margins(0.12)
             ax.set_aspect("equal")
-        figure.colorbar(shown, ax=axes, label=colour_label, shrink=0.8, pad=0.02)
+        figure.colorbar(circles, ax=axes, label=colour_label, shrink=0.8, pad=0.02)
         circle: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 11}
         handles = [
             Line2D([], [], **circle, markerfacecolor="white", markeredgecolor=_BURIED, markeredgewidth=3.0),

@@ -29,7 +29,7 @@ import stormgym
 from stormgym.agents.evaluation.options import held_out, limit_of
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.learners.base import Learner
-from stormgym.agents.pretrained.cards import FOLDER, Card, Score, TrainedOn, check_name, read_card, write_card
+from stormgym.agents.pretrained.cards import FOLDER, Card, CardScore, TrainedOn, check_name, read_card, write_card
 from stormgym.agents.pretrained.loading import load_pretrained
 from stormgym.agents.pretrained.sta_sac import NETWORK, write_weights
 from stormgym.agents.registry import agent_spec
@@ -183,7 +183,7 @@ def places(settings: Settings, where: TrainedOn) -> list[dict[str, Any]]:
     return result
 
 
-def scores_of(policy: Any, env_id: str, env_kwargs: dict[str, Any], settings: Settings) -> list[Score]:
+def scores_of(policy: Any, env_id: str, env_kwargs: dict[str, Any], settings: Settings) -> list[CardScore]:
     """The score on all scenarios, and that on the first of them."""
     evaluation = evaluate(env_id, {"it": policy}, episodes=settings.episodes, seed=settings.seed, env_kwargs=env_kwargs)
     record = evaluation.agents["it"]
@@ -191,7 +191,7 @@ def scores_of(policy: Any, env_id: str, env_kwargs: dict[str, Any], settings: Se
     assert limits is not None
     mean = lambda values, n: round(float(np.mean(values[:n])), 4)  # noqa: E731
     return [
-        Score(
+        CardScore(
             env_kwargs=env_kwargs,
             episodes=n,
             seed=settings.seed,
@@ -241,7 +241,7 @@ def export(settings: Settings, console: Console) -> Card:
         weights = write_weights(actor.weights, made / f"{settings.name}.npz")
         write_card(card, made)
         loaded = load_pretrained(card.full_name, folder=made)
-        scores: list[Score] = []
+        scores: list[CardScore] = []
         for env_kwargs in places(settings, where):
             with console.status(f"playing {settings.episodes} scenarios with {env_kwargs or 'default arguments'}"):
                 scores += scores_of(loaded, s.env_id, env_kwargs, settings)

@@ -33,7 +33,7 @@ from benchmarks.kit.pages import PICTURES, Page, save_picture
 from benchmarks.kit.settings import Keeping, command_of
 from benchmarks.kit.tables import markdown
 from stormgym.agents.undergrounding.trilevel.compact import solve_compact
-from stormgym.agents.undergrounding.trilevel.problem import WorstStorm, make_problem
+from stormgym.agents.undergrounding.trilevel.problem import WorstStormProgram, make_problem
 from stormgym.agents.undergrounding.trilevel.solve import solve_trilevel
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def solve(cell: Solve) -> dict[str, Any]:
     began = time.process_time()
     if method == "one program":
         problem = make_problem(*arrays, **limits)
-        storm = WorstStorm(problem)
+        storm = WorstStormProgram(problem)
         scale = storm(np.zeros(n)).value
         found = solve_compact(problem, scale, gap=cell.gap, time_limit=cell.time_limit, split_above=n)
         value = storm(found.protect).value

@@ -1,1 +1,1 @@
-"""What networks see of Restoration-v0, and how trained ones act in it."""
+"""Networks for Restoration-v0: features of its observation, and how trained actors choose and look ahead."""

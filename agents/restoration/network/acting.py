@@ -20,7 +20,7 @@ CLOSED = -1e9
 
 @dataclass
 class Memory:
-    """What the steps of an episode share: it saves time, and decides nothing."""
+    """Encodings that the steps of an episode share: a cache, which does not change what is chosen."""
 
     features: EpisodeFeatures
     encoding: Encoding | None = None
@@ -46,7 +46,7 @@ def step_probs(
         device: where the actor is.
 
     Returns:
-        Probabilities `[B, N]`, zero for closed regions, and what to keep as `state`.
+        Probabilities `[B, N]`, zero for closed regions, and the next `state`.
     """
 
     def tensor(array: NDArray[Any], dtype: torch.dtype) -> Tensor:

@@ -18,7 +18,7 @@ CREW = {name: i for i, name in enumerate(CREW_SCALARS)}
 N_STATIC = 7
 """Static features beside the group."""
 PRIOR_REPAIRS = 6.0
-"""How many repairs the forecast is worth against what the repairs seen say of a shared factor."""
+"""Prior weight, in repairs: how many observed repairs count as much as the prior that a group's factor is 1."""
 
 
 REGION_KEYS = frozenset({*REGION_COLUMNS, "crew", "action_mask"})
@@ -59,7 +59,7 @@ class Scales:
 
 
 def exists(regions: Tensor) -> Tensor:
-    """Which regions `[B, N, 9]` exist, `[B, N]` bool: padding to the largest city of a batch has group -1."""
+    """Which regions `[B, N, 9]` are real, `[B, N]` bool: padding to the largest city of a batch has group -1."""
     return regions[..., COLUMN["group"]] >= 0
 
 
@@ -187,11 +187,11 @@ class EpisodeFeatures:
         )
 
     def balance(self, crew: Tensor) -> Tensor:
-        """What restoring each region does to the balance between groups: `[B, T, N, 4]`, no units.
+        """Features of the imbalance between groups that restoring each region changes: `[B, T, N, 4]`, no units.
 
-        How far its group is ahead of the one most behind and of the one most ahead (shares restored, 1 at most); how
-        far it is ahead of the others where their pair's gap counts; and by how much its restoration would narrow (-)
-        or widen (+) the differences where they count, in regions. A pair's gap counts as it comes close to the largest.
+        Lead of its group in share restored over the least and over the most restored group; its weighted lead over the
+        other groups; and by how much its restoration would narrow (-) or widen (+) the weighted leads, in regions.
+        Weights of pairs are a softmax of their gaps: those near the largest gap decide the cost, others little.
         """
         shares, pair_gaps = split_groups(crew, self.n_groups)  # [B, T, G], [B, T, P]
         pairs, step = self.pairs, self.step
@@ -206,7 +206,7 @@ class EpisodeFeatures:
         return torch.cat([4.0 * own, (widening.sum(-1) / size).unsqueeze(-1)], dim=-1)
 
     def update(self, crew: Tensor) -> Tensor:
-        """Forecasts corrected by the repairs seen: `[B, T, N, 2]`, the hours in mean forecasts and their log.
+        """Forecasts updated by observed repairs: `[B, T, N, 2]`, hours in units of the mean forecast, and their log.
 
         The factor of a group is exp(n / (n + 6) * mean log(realised / forecast)) after n of its repairs: the posterior
         of a shared factor whose log varies a sixth as much as one repair's. Before the first repair it is 1.

@@ -41,7 +41,7 @@ class GroupedRegionExtractor(RegionExtractor):
 class TwoLevelScores(nn.Module):
     """Scores of groups and regions from `GroupedRegionExtractor`'s features.
 
-    The upper level sees each group's mean encoding over its open regions and the summary; the lower level scores
+    The upper level reads each group's mean encoding over its open regions and the summary; the lower level scores
     regions as MaskablePPO's policy does. Both use the same weights for all groups and all regions.
 
     Args:
@@ -124,7 +124,7 @@ class TwoLevelDistribution(MaskableCategoricalDistribution):
 class RegionHierarchicalPolicy(MaskableActorCriticPolicy):
     """MaskablePPO's policy in two levels: a group, then a region of it; one value.
 
-    Idea: first whom to help, then where to go. Both levels are trained together on the joint log probability.
+    Idea: choose the group first, then the region. Both levels are trained together on the joint log probability.
     Cost: as `RegionMaskableActorCriticPolicy`. Source: the upper and lower agents of EPOPR's baseline HRL-DPDP (after
     Ma et al. 2021, whose upper level decides when, not whom).
 
@@ -159,7 +159,7 @@ class HRLDPDPLearner(MaskablePPOLearner):
         return RegionHierarchicalPolicy
 
     def arguments(self, venv: VecEnv, settings: Any, extractor: type[Any] | None) -> tuple[Any, dict[str, Any]]:
-        """As MaskablePPO's, with an extractor that hands the groups on."""
+        """As MaskablePPO's, with an extractor that passes the groups through."""
         del extractor
         return super().arguments(venv, settings, GroupedRegionExtractor)
 

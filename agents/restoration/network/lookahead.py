@@ -1,4 +1,4 @@
-"""STA-SAC that looks ahead: its actor draws whole orders in the storm as forecast, and the best of them is followed."""
+"""Look-ahead: a trained actor samples whole orders in a simulation of the forecast storm; the best one is followed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from stormgym.agents.binding import announced_of
 from stormgym.agents.policy import BasePolicy
 from stormgym.agents.restoration.network.acting import masked_log_softmax
 from stormgym.agents.restoration.network.features import EpisodeFeatures
-from stormgym.agents.restoration.outlook import Outlook
-from stormgym.agents.restoration.planners import next_regions, orders_at_hand
+from stormgym.agents.restoration.planners import next_regions, orders_of_state
+from stormgym.agents.restoration.scenario_sampler import ScenarioSampler
 from stormgym.agents.restoration.search.expected_gap import expected_gap
 from stormgym.agents.restoration.search.orders import OrderProblem
 from stormgym.agents.restoration.situation import Part, city_of, parts
@@ -84,13 +84,12 @@ def _check_alike(announced: list[RestorationAnnounced]) -> None:
 
 
 class LookaheadPolicy(BasePolicy):
-    """Follows the best of K orders that a trained actor draws in its own forecast of the storm.
+    """Follows the best of K orders that a trained actor samples in a simulation in which repairs take their forecast.
 
-    Idea: what the actor takes one by one it can also try: repairs take what is forecast, the crew moves as it will, and
-    the actor, drawing from its probabilities, plays the storm to its end K times at once. Of the K orders (the first
-    takes the most probable region at every step) the one of least expected mean outage is followed among those whose
-    expected gap keeps the limit. It looks again every few regions: what is left of the order at hand is then one of
-    the candidates, and under a shock, where repairs seen tell of those to come, forecasts are corrected first.
+    Idea: simulate the rest of the storm K times with the actor's policy. Of the K orders (the first takes the most
+    probable region at every step, the others are samples) the one of least expected mean outage is followed among those
+    whose expected gap keeps the limit. It looks ahead again every few regions: the rest of the order that it follows
+    is then one of the candidates, and under a shock the forecasts are first updated by the repairs observed.
     Cost: at 55 regions some 4 ms a decision in the mean (most are free, a look takes 15 to 90 ms), 1.8 ms in a batch;
     on the CPU, whatever device the actor is on. Source: sampling decoders of neural routing (Kool et al. 2019), in
     receding horizon.
@@ -144,17 +143,17 @@ class LookaheadPolicy(BasePolicy):
             )
         self.map = city_map(self.city)
         self.max_travel_km = announced[0].max_travel_km
-        self.outlook = Outlook(self.city, env, seed=seed, n_scenarios=n_scenarios)
+        self.sampler = ScenarioSampler(self.city, env, seed=seed, n_scenarios=n_scenarios)
         n = self.city.n_regions
         race = np.random.default_rng([seed, 3]).exponential(size=(n, n_orders, n))  # step, order, region
         self._log_race = np.log(race).astype(np.float32)
-        self._sees_news = isinstance(actor, EpisodeNet) and actor.sees_updates
+        self._reads_updates = isinstance(actor, EpisodeNet) and actor.sees_updates
 
     def act(self, observation: Observation, state: Any, episode_start: Bools, deterministic: bool) -> tuple[Ints, Any]:
         """Return each row's next region and all orders; `deterministic` changes nothing."""
         mask = np.asarray(observation["action_mask"]) > 0
         n_rows, n = mask.shape
-        order = orders_at_hand(state, mask)
+        order = orders_of_state(state, mask)
         restored = n - (np.asarray(observation["open"]) > 0).sum(axis=1)
         begins = episode_start | (restored == 0)  # also where a loop does not say that an episode begins
         rows = np.flatnonzero(begins | ((restored % self.every == 0) & (restored < n - 1)))
@@ -167,10 +166,10 @@ class LookaheadPolicy(BasePolicy):
         return next_regions(order, mask), order
 
     def _look(self, observation: Observation, part: Part, order: Ints, begins: Bools, n_rows: int) -> None:
-        """Choose the rest of a part's orders `[B, N]` anew, in place."""
-        factor, hours = self.outlook.after(observation, part, n_rows)
+        """Choose the rest of the orders `[B, N]` of a part's episodes again, in place."""
+        factor, hours = self.sampler.posterior(observation, part, n_rows)
         rank = np.argsort(order[part.rows], axis=1)
-        kept = np.argsort(np.take_along_axis(rank, part.regions, axis=1), axis=1)  # [R, n] the order at hand
+        kept = np.argsort(np.take_along_axis(rank, part.regions, axis=1), axis=1)  # [R, n] rest of the order
         drawn = self._draw({k: np.asarray(v)[part.rows] for k, v in observation.items()}, part, factor)
         kept = np.where(begins[:, None], drawn[:, 0], kept)
         orders = np.concatenate([drawn, kept[:, None]], axis=1)  # [R, K + 1, n]
@@ -191,27 +190,30 @@ class LookaheadPolicy(BasePolicy):
 
     @one_thread()
     @torch.no_grad()
-    def _draw(self, seen: Observation, part: Part, factor: Floats) -> Ints:
-        """Orders `[R, K, n]` (numbered as in `part`) that the actor plays in the storm as forecast."""
+    def _draw(self, observation: Observation, part: Part, factor: Floats) -> Ints:
+        """Orders `[R, K, n]` (numbered as in `part`) that the actor plays where repairs take their forecast."""
         (r, n), k = part.regions.shape, self.n_orders
-        if not self._sees_news:  # it takes forecasts as they are: so they are corrected for it
-            seen = {**seen, **{key: np.minimum(seen[key] * factor, MAX_HOURS) for key in FORECASTS}}
+        if not self._reads_updates:  # it takes forecasts as they are: so they are corrected for it
+            corrected = {key: np.minimum(observation[key] * factor, MAX_HOURS) for key in FORECASTS}
+            observation = {**observation, **corrected}
             factor = np.ones_like(factor)
         process = RestorationProcess(self.map, r * k, cost_limit_h=0.0, max_travel_km=self.max_travel_km)
-        copies = {key: np.repeat(values, k, axis=0) for key, values in seen.items()}
-        process.stand_at(copies, np.repeat(seen["point_h"] * factor, k, axis=0))
+        copies = {key: np.repeat(values, k, axis=0) for key, values in observation.items()}
+        process.stand_at(copies, np.repeat(observation["point_h"] * factor, k, axis=0))
         index = torch.from_numpy(part.regions)  # [R, n] what is open now; nothing else will be
         columns = index[:, None].expand(-1, k, -1)
-        features = EpisodeFeatures(torch.from_numpy(regions_of(seen).astype(np.float32)), self.n_groups)
-        now = (torch.from_numpy(seen[key][:, None].astype(np.float32)) for key in ("distance_km", "open", "crew"))
+        features = EpisodeFeatures(torch.from_numpy(regions_of(observation).astype(np.float32)), self.n_groups)
+        now = (
+            torch.from_numpy(observation[key][:, None].astype(np.float32)) for key in ("distance_km", "open", "crew")
+        )
         encoding = self.actor.narrow(self.actor.encode(features.at(*now)), index)
         features = features.narrow(index)
         order = np.empty((r, k, n), dtype=np.int64)
         for step in range(n):
-            shown = torch.from_numpy(process.regions).view(r, k, len(REGION_COLUMNS), -1)
+            now_regions = torch.from_numpy(process.regions).view(r, k, len(REGION_COLUMNS), -1)
             inputs = features.at(
-                shown[:, :, COLUMN["distance_km"]].gather(2, columns),
-                shown[:, :, COLUMN["open"]].gather(2, columns),
+                now_regions[:, :, COLUMN["distance_km"]].gather(2, columns),
+                now_regions[:, :, COLUMN["open"]].gather(2, columns),
                 torch.from_numpy(process.crew.T.astype(np.float32)).view(r, k, -1),
             )
             mask = torch.from_numpy(process.action_mask).view(r, k, -1).gather(2, columns) > 0

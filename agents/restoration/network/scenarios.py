@@ -1,4 +1,4 @@
-"""Environments that play the same storm: which rows share which, and returns of their episodes beside each other.
+"""Environments that play the same storm: which rows share one, and advantages of their episodes over each other.
 
 A scenario is one storm: one draw of all that is random in an episode, whatever is chosen in it. Environments that are
 reset with the same seed play the same one.

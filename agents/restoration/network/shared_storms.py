@@ -1,4 +1,4 @@
-"""Policy gradient on storms that several episodes met: their mean return is the baseline, and no critic is asked."""
+"""Policy gradient with several episodes on each storm: their mean return is the baseline, in place of a critic."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from stormgym.agents.restoration.network.scenarios import advantages, expected_t
 class SharedStorms:
     """What an update does with S storms of M episodes each: minibatches, advantages, and the clipped objective.
 
-    Episodes of a storm differ by what was chosen in them and by nothing else. So what is left of a return when the mean
-    of its storm is taken off is due to choices. STA-SAC's actor and the attention model both learn from it; what they
-    take for the reward, and how they take their gradient step, is their own.
+    Episodes of a storm differ by the actions taken in them and by nothing else, so a return less the mean of its storm
+    is due to actions. STA-SAC's actor and the attention model both learn from it; their rewards and their gradient
+    steps differ.
     Source: Kool, van Hoof and Welling (2019); Kwon et al. (2020, POMO); the ratio and its clipping are PPO's.
 
     Attributes:
@@ -40,7 +40,7 @@ class SharedStorms:
         Draws from NumPy's global generator, which Stable-Baselines3 seeds.
 
         Args:
-            episodes: `[S, M]` numbers of the episodes that met each storm.
+            episodes: `[S, M]` indices of the episodes that played each storm.
 
         Returns:
             Numbers `[k * M]` for each update; those of a storm are neighbours.
@@ -53,7 +53,7 @@ class SharedStorms:
         return result
 
     def advantages(self, gain: Tensor, regions: Tensor, is_open: Tensor, scales: Scales) -> Tensor:
-        """How much better than the mean of its storm each episode goes on from each step, `[k * M, T]`.
+        """Advantage of each episode at each step over the mean of its storm, `[k * M, T]`.
 
         Episodes reach a step with different regions left, so what is to be expected of those is taken off first: a
         guess that depends on the state alone leaves the gradient unbiased and takes out more of its variance.

@@ -1,1 +1,1 @@
-"""Search over orders of regions: annealing, local search, routing, the gap that an order may bring."""
+"""Search over orders of regions: annealing, local search, routing, the expected gap of an order."""

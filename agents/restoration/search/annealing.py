@@ -1,15 +1,14 @@
 """Simulated annealing of many visiting orders side by side: the engine of `local_search`.
 
-An iteration takes some segments of consecutive regions (every second time reversed) out of each order and
-values each segment at *every* place of the rest. Prefix sums make that some ten additions and
-multiplications a place, and as many for each group pair, whatever the number of regions. One of these
-places is then drawn with probability proportional to exp(-value / temperature) (heat bath, by the Gumbel
-trick), where
+An iteration takes some segments of consecutive regions (every second time reversed) out of each order and evaluates
+each segment at *every* place of the rest (or-opt moves). Prefix sums make that some ten additions and multiplications a
+place, and as many for each group pair, whatever the number of regions. One move is then drawn with probability
+proportional to exp(-value / temperature) (heat bath, by the Gumbel-max trick), where
 
     value = mean outage + price * max(0, gap - limit).
 
-The best order within the limit is kept, also where it was only valued and not taken. All episodes meet the
-same segments and the same noise, and every sum is taken in the same sequence whatever the batch, so that an
+The best order within the limit is kept, also where it was evaluated and not taken. All episodes share the
+segments and the noise, and every sum is taken in the same sequence whatever the batch, so that an
 episode's order does not depend on the episodes beside it.
 """
 
@@ -28,12 +27,12 @@ SEGMENT_LENGTHS = (0.4, 0.2, 0.1, 0.08, 0.06, 0.04, 0.03, 0.03, 0.03, 0.03)
 """Probability of segments of 1, 2, ... regions."""
 
 SAFETY = 5e-5
-"""Share of the limit that is left free, because single precision must not overstep it."""
+"""Share of the limit that is left free, so that rounding in single precision does not exceed it."""
 
 
 @dataclass(frozen=True)
 class _Moves:
-    """m segments of one length, taken out of E and put at each of the K = n - length + 1 places of the rest R.
+    """m segments of one length, taken out of E and inserted at each of the K = n - length + 1 places of the rest R.
 
     Place k lies between R[k] and R[k+1]. "Old" is the segment as it stands, at place `first`.
     """
@@ -101,7 +100,9 @@ class Annealing:
         longest = min(len(SEGMENT_LENGTHS), n - 1)
         chance = np.array(SEGMENT_LENGTHS[:longest])
         lengths = 1 + rng.choice(longest, size=n_iterations, p=chance / chance.sum())
+        # first positions are stratified over the order, so that the m segments of an iteration cover it evenly
         spread = (np.arange(segments) + rng.random((n_iterations, segments))) / segments  # over the order
+        # one pool of noise, read from a random offset each time: drawing anew would cost more than valuing the moves
         noise = rng.gumbel(size=max(1 << 15, 4 * segments * n)).astype(np.float32)
         offsets = rng.integers(0, len(noise) - segments * n, size=n_iterations)
         for i in range(n_iterations):
@@ -114,6 +115,7 @@ class Annealing:
                 self._keep_best(moves, np.where(excess <= 0, value, np.float32(np.inf)))
                 value += np.float32(prices[i]) * np.maximum(excess, np.float32(0), out=excess)
             luck = noise[offsets[i] : offsets[i] + len(value) * segments].reshape(-1, segments, 1)
+            # Gumbel-max: the argmin of value - T * Gumbel noise is a draw from the heat bath at temperature T
             value -= (cooling[i] * self.unit_h).astype(np.float32) * luck
             self.visits[1:-1] = self._moved(moves, value.reshape(-1, self.n_rows).argmin(axis=0))
         self._value_order()
@@ -125,10 +127,12 @@ class Annealing:
         self.flat = visits * (n + 2) + self.row_offset
         self.way = self.travel[self.flat[:-1] + visits[1:]]  # [n+1, B] hours from E[e] to E[e+1]
         self.at = np.take(self.node, visits * self.n_rows + self.row, axis=1)  # [1 + P, n+2, B]
+        # running sums of hours (with the way) and of steps: the clock and F_a - F_b after every visit
         sums = self.at.copy()
         sums[0, 1:] += self.way
         _scan(sums)
         self.clock, self.ahead = sums[0], sums[1:]  # after E[e]: hours [n+2, B], F_a - F_b [P, n+2, B]
+        # summed once more: hours of outage, and each pair's W1 as imbalance before a visit times its hours
         totals = np.empty((1 + self.n_pairs, n, self.n_rows), dtype=np.float32)
         totals[0] = self.clock[1:-1]
         if self.n_pairs:
@@ -138,6 +142,7 @@ class Annealing:
         if self.n_pairs:
             self.pairs = totals[1:, -1] + self.accrued
             gap = self.pairs.max(axis=0)
+            # over the limit an order only beats one that is further over it
             value = np.where(gap <= self.limit, value, np.float32(1e12) * (1 + gap - self.limit))
         better = value < self.best_value
         if better.any():
@@ -152,6 +157,7 @@ class Annealing:
         inside = first + 1 + np.arange(length)[:, None]
         new = inside[::-1] if reverse else inside
         way = np.take(self.way, rest[1:] - 1, axis=0)  # from R[k] to R[k+1]
+        # where the segment is taken out the ways of its two ends become one
         way[first, m] = self.travel[self.flat[first] + self.visits[first + length + 1]]
         leave = self.travel[np.take(self.visits, rest[1:], axis=0) + self.flat[new[-1]]]
         return _Moves(
@@ -184,6 +190,7 @@ class Annealing:
         """
         first, length, n = moves.first, moves.length, np.float32(self.n)
         place = np.arange(len(moves.rest) - 1)[:, None, None]
+        # with the segment gone, what stands behind it is visited earlier (or later) by one and the same shift
         shift = self.clock[first] + moves.cost[first, np.arange(first.size)] - self.clock[first + length + 1]
         clock = np.take(self.clock, moves.rest[:-1], axis=0)  # after R[k], the hole closed
         clock += (place > first[:, None]).astype(np.float32) * shift
@@ -192,10 +199,11 @@ class Annealing:
         old = length * self.clock[first] + old_wait * (moves.old_enter + moves.old_hours.sum(axis=0))
         old += (old_wait - length) * moves.old_leave
         old -= _weighted_by_index(moves.old_hours)
-        value = wait * (moves.enter + moves.hours.sum(axis=0))
-        value += length * clock
-        value += (wait - length) * moves.leave
-        value -= _weighted_by_index(moves.hours) + old
+        # Each hour counts once for every region that still waits while it passes:
+        value = wait * (moves.enter + moves.hours.sum(axis=0))  # the segment's visits, as if all waited to its end
+        value += length * clock  # the segment waits for what stands before it
+        value += (wait - length) * moves.leave  # those behind wait for the detour
+        value -= _weighted_by_index(moves.hours) + old  # x regions of the segment have left before its visit x
         value *= np.float32(1.0 / n)
         value += self.mean
         return value
@@ -213,6 +221,8 @@ class Annealing:
         ahead -= np.multiply(np.repeat(after[..., None], self.n_rows, axis=2), reached[-1], out=without)
         np.abs(np.add(ahead, reached[-1], out=behind), out=behind)  # |F_a - F_b| at R[k+1] behind the segment
         np.abs(ahead, out=without)  # and without it
+        # Reference: the segment in front of all. At place k the visits R[1] .. R[k] come before it instead of after,
+        # at the imbalance `without` instead of `behind`: a prefix sum over k.
         sums[:, 0] = 0.0
         np.subtract(without[:, :-1], behind[:, :-1], out=sums[:, 1:])
         sums[:, 1:] *= moves.cost[:-1]
@@ -221,12 +231,12 @@ class Annealing:
         old = sums[:, first, np.arange(first.size)] + (old_ahead * moves.old_hours).sum(axis=1)
         old += old_ahead[:, 0] * moves.old_enter
         old += np.abs(self.ahead[:, first + length]) * moves.old_leave
-        old -= self.pairs[:, None]
-        behind *= moves.leave
+        old -= self.pairs[:, None]  # the same at the old place, less the current W1, from which changes count
+        behind *= moves.leave  # the detour passes with the whole segment restored
         sums += behind
-        without *= moves.enter + moves.hours[0]
+        without *= moves.enter + moves.hours[0]  # way in and first repair pass with none of it restored
         sums += without
-        for x in range(1, length):
+        for x in range(1, length):  # visit x passes with x of its regions restored
             np.abs(np.add(ahead, reached[x - 1], out=without), out=without)
             without *= moves.hours[x]
             sums += without
@@ -256,7 +266,7 @@ class Annealing:
         m, length = moves.first.size, moves.length
         place, first = choice // m, moves.first[choice % m]
         position = np.arange(self.n)[:, None]
-        inside = position - place
+        inside = position - place  # offset in the segment's new place; 0 .. length - 1 there
         rest = position - length * (inside >= length)
         rest += length * (rest >= first)
         segment = first + (length - 1 - inside if moves.reverse else inside)

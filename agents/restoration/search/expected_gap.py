@@ -1,9 +1,9 @@
 """Orders whose *expected* gap keeps a limit, over scenarios drawn from a predictive distribution.
 
-For a given order each pair's W1 is linear in the repair hours, so its expectation is the W1 of the expected
-hours; only the largest over pairs depends on more than means. Hence: search on the mean forecasts with a
-limit of the planner's own on the largest expected W1, score the plan's expected gap over scenarios, move
-that limit by what the expected gap misses, and search on from the plan at hand.
+For a fixed order each pair's W1 is linear in the repair hours, so its expectation is the W1 of the mean hours. The
+expected gap, a mean of maxima over pairs, is larger than the maximum of these means (Jensen). Hence a surrogate: search
+on the mean hours with a limit of its own on the largest W1, estimate the plan's expected gap over scenarios, shift the
+surrogate's limit by what that misses the true one, and search again from the last plan.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NEXT_PRICE = (0.2, 0.3)
 
 
 def uniform_scenarios(n_scenarios: int, n_regions: int, rng: np.random.Generator) -> Floats:
-    """Latin hypercube `[S, N]` in (0, 1): every region meets each of S equal slices once."""
+    """Latin hypercube `[S, N]` in (0, 1): in every region each of S equal slices holds one number."""
     slices = rng.permuted(np.tile(np.arange(n_scenarios), (n_regions, 1)), axis=1).T
     return np.asarray((slices + rng.random((n_scenarios, n_regions))) / n_scenarios)
 
@@ -50,6 +50,7 @@ def sample_quantiles(
     share = np.clip((u - level[below]) / width, 0.0, 1.0)
     region = np.arange(u.shape[1])
     low = quantile[:, region, below]  # [B, S, N]
+    # linear between levels; clipping the share holds the outermost quantile beyond them
     hours = low + share * (quantile[:, region, above] - low)
     return _scaled(hours * np.asarray(factor, dtype=np.float64), mean_h)
 
@@ -62,6 +63,7 @@ def sample_lognormal(uniform: ArrayLike, mean_h: ArrayLike, upper_h: ArrayLike, 
     """
     mean, upper = np.asarray(mean_h, dtype=np.float64), np.asarray(upper_h, dtype=np.float64)
     ratio = np.log(np.maximum(upper, mean) / mean)
+    # the smaller root of the quadratic: of two lognormals with this ratio the one of less spread
     sd = ndtri(0.95) - np.sqrt(np.maximum(ndtri(0.95) ** 2 - 2.0 * ratio, 0.0))  # [B, N]
     hours = np.exp(sd[:, None] * ndtri(np.asarray(uniform, dtype=np.float64)))
     return _scaled(hours * np.asarray(factor, dtype=np.float64), mean)
@@ -116,10 +118,12 @@ def plan_expected_gap(
     order, mean, gap = plan.order, plan.mean_h, expected_gap(problem, plan.order, scenario_h)
     best, own, last, found = order.copy(), limit.copy(), order.copy(), gap.copy()
     for i in range(rounds if problem.n_pairs else 0):
+        # the first correction also loosens limits that leave room; later ones only mend what is over
         rows = np.arange(n_rows) if i == 0 else np.flatnonzero(gap > limit)
         if rows.size == 0:
             break
         part, target = problem.take(rows), limit[rows]
+        # secant step of slope 1: one hour less on the surrogate is about one hour less of expected gap
         own[rows] = np.maximum(own[rows] + target - found[rows], 0.0)
         plan = search_orders(
             part,
@@ -132,6 +136,7 @@ def plan_expected_gap(
         )
         last[rows], found[rows] = plan.order, expected_gap(part, plan.order, scenario_h[rows])
         excess, best_excess = np.maximum(found[rows] - target, 0.0), np.maximum(gap[rows] - target, 0.0)
+        # feasibility first, then the mean: an episode's best plan may come from any round
         better = (excess < best_excess) | ((excess == best_excess) & (plan.mean_h < mean[rows]))
         won = rows[better]
         best[won], mean[won], gap[won] = plan.order[better], plan.mean_h[better], found[won]

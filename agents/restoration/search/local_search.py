@@ -9,8 +9,8 @@ from stormgym.agents.restoration.search.annealing import Annealing
 from stormgym.agents.restoration.search.orders import Ints, OrderPlan, OrderProblem
 
 SMALL = 20
-"""Up to this many regions a limited search is followed by a second one that roams wider: with few regions gaps come
-in lumps, and the best order within the limit may lie beyond orders that are well over it."""
+"""Up to this many regions a limited search is followed by a second one at higher temperatures: with few regions
+a gap changes in large steps, and the best order within the limit may lie beyond orders that are well over it."""
 
 HOT = (10.0, 2.0)
 """Temperatures of that second search."""
@@ -38,7 +38,7 @@ def plan_orders(
     price: tuple[float, float] = (0.08, 0.3),
     seed: int = 0,
 ) -> OrderPlan:
-    """Search orders of least mean outage, with the gap held under `gap_limit` where one is given.
+    """Search orders of least mean outage, with the gap held under `gap_limit` unless that is None.
 
     Args:
         travel_h: `[n+1, n+1]` hours from row to column, the crew's position last; or `[B, n+1, n+1]`.
@@ -109,6 +109,7 @@ def search_orders(
     def anneal(
         rows: Ints, n_iterations: int, temperature: tuple[float, float], price: tuple[float, float], seed: int
     ) -> None:
+        # `order` is improved in place; every chunk gets the same seed, so chunks change no episode's result
         cooling, prices = np.geomspace(*temperature, n_iterations), np.geomspace(*price, n_iterations)
         for i in range(0, len(rows), CHUNK):
             part = rows[i : i + CHUNK]
@@ -119,7 +120,7 @@ def search_orders(
         anneal(np.arange(n_rows), iterations, temperature, price, seed)
         if bound_by is not None and n <= SMALL:
             anneal(np.arange(n_rows), 2 * iterations, HOT, STEEP, seed + 1)
-        elif bound_by is not None:
+        elif bound_by is not None:  # the last price was too low for these to give up mean outage for the gap
             over = np.flatnonzero(problem.gap(order) > bound_by)
             anneal(over, iterations, temperature, (10.0 * price[0], 10.0 * price[1]), seed)
     gap = problem.gap(order)

@@ -1,12 +1,12 @@
-"""Visiting orders of one crew: what they are worth, and how good any could be.
+"""Visiting orders of one crew: mean outage, gap between groups, and a lower bound on the mean outage of any order.
 
 With delta_k = travel(previous, r_k) + repair(r_k), an order of n regions has
 
-    mean outage  = sum_k delta_k (n - k) / n                                  (EPOPR eq. 13) W1(a, b)     =
-    sum_k |F_a - F_b| delta_k,  F = shares restored before k   (exact: completion times are sorted) gap
-    = max over group pairs of W1                                 (EPOPR eq. 14)
+    mean outage = sum_k delta_k (n - k) / n                                     (EPOPR eq. 13)
+    W1(a, b)    = sum_k |F_a - F_b| delta_k,  F = shares restored before k     (exact: completion times are sorted)
+    gap         = max over group pairs of W1                                   (EPOPR eq. 14)
 
-For a given order both are linear in the hours, so expected W1 are those of the expected hours.
+For a fixed order the first two are linear in the hours, so expected W1 are those of the expected hours.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class OrderPlan:
     gap_h: Floats
     """`[B]` largest pairwise W1 (h), with what had accrued before the plan's start."""
     bound_h: Floats
-    """`[B]` no order has a smaller mean outage, limit or not (`OrderProblem.mean_bound`)."""
+    """`[B]` lower bound (h) on the mean outage of any order, with or without a limit (`OrderProblem.mean_bound`)."""
     status: NDArray[np.str_]
     """`[B]` "no limit", "within limit", or "over limit" where no order within the limit was found."""
 

@@ -1,1 +1,1 @@
-"""The least loss in the worst storm to which crews answer: three levels, exact, and simpler models."""
+"""Robust undergrounding: least loss in the worst storm to which crews respond; exact methods, and simpler models."""

@@ -1,4 +1,4 @@
-"""Plans that look at less than three levels, the yardsticks of tri-level Appendix F.
+"""Plans of models with fewer than three levels, the baselines of tri-level Appendix F.
 
     one-stage-mean    min_x               sum h_i m_i (1 - x_i)
     one-stage-worst   min_x  max_{u in U} sum h_i u_i (1 - x_i)
@@ -26,7 +26,7 @@ from stormgym.agents.undergrounding.trilevel.problem import (
     CrewKind,
     Floats,
     TrilevelProblem,
-    WorstStorm,
+    WorstStormProgram,
     affordable,
     budget_rows,
     knapsack,
@@ -46,7 +46,7 @@ class BaselinePlan:
     crews: Floats
     """`[n]` y as planned; 0 in one-stage plans."""
     objective: float
-    """The loss that its own model sees."""
+    """The loss in its own model."""
     value: float
     """V(x), as in `TrilevelPlan`."""
     status: str
@@ -111,16 +111,16 @@ def solve_baseline(
             budget=budget,
             crew_budget=0.0 if kind == "one-stage-worst" else answers.crew_budget,
         )
-        scale = WorstStorm(own)(nothing).value
+        scale = WorstStormProgram(own)(nothing).value
         if scale <= 0:
             plan, sent, status = nothing > 0, nothing, "optimal"
         elif kind == "two-stage-worst" and crews == "binary":
             plan, sent, status = _static_crews(own, scale, gap, left)
         else:
             found = solve_compact(own, scale, gap=gap, time_limit=left)
-            plan, sent, status = found.protect, WorstStorm(own)(found.protect).crews, found.stopped or "optimal"
+            plan, sent, status = found.protect, WorstStormProgram(own)(found.protect).crews, found.stopped or "optimal"
         objective = _worst_of(own, plan, sent) * own.loss_unit
-    value = WorstStorm(answers)(plan).value * answers.loss_unit
+    value = WorstStormProgram(answers)(plan).value * answers.loss_unit
     return BaselinePlan(
         protect=plan,
         crews=np.where(plan, 0.0, sent),
@@ -132,7 +132,7 @@ def solve_baseline(
 
 
 def _worst_of(problem: TrilevelProblem, plan: Bools, sent: Floats) -> float:
-    """Loss in the worst storm when crews stay where they are: the largest sum over the box and the total, by greed."""
+    """Loss in the worst storm when crews stay where they are: largest sum over the box and the total, greedily."""
     gain = problem.weights * (1.0 - plan) * (1.0 - sent)
     order = np.argsort(-gain)
     room = (problem.upper - problem.lower)[order]

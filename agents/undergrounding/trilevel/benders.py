@@ -1,4 +1,4 @@
-"""Benders decomposition with cuts that hold, in two phases.
+"""Benders decomposition with valid cuts, in two phases.
 
 For a fixed storm and price of crews the loss is affine in x, so every plan that has been tried gives
 
@@ -25,15 +25,15 @@ from stormgym.agents.undergrounding.trilevel.problem import (
     Floats,
     TrilevelProblem,
     Worst,
-    WorstStorm,
+    WorstStormProgram,
     affordable,
     budget_rows,
     greedy,
 )
 
 IN_OUT = 0.5
-"""Where the first phase separates: this share of the way from the best fractional plan to the master's. The phase makes
-n = 50 several times faster; 0.5 beat 1 (no stabilisation) and 0.2 on most instances, not on all."""
+"""Where the first phase makes its cuts: this share of the way from the best fractional plan to the master's. The phase
+makes n = 50 several times faster; 0.5 beat 1 (no stabilisation) and 0.2 on most instances, not on all."""
 MAX_LP_ROUNDS = 300
 
 
@@ -88,15 +88,15 @@ class _Cuts:
 def solve_benders(problem: TrilevelProblem, scale: float, *, gap: float, time_limit: float) -> Found:
     """Cut until the bounds meet; arguments as in `solve_compact`. An iteration is one cut."""
     ends = time.perf_counter() + time_limit
-    storm = WorstStorm(problem)
+    storm = WorstStormProgram(problem)
     cuts = _Cuts(problem, scale / 1000.0)
     start = greedy(problem.weights * problem.upper, problem.protect_cost, problem.budget)
     for plan in (np.zeros(problem.size, dtype=np.bool_), start):
         cuts.add(storm(plan), plan)
     bound = _relaxed_phase(cuts, storm, start.astype(np.float64), gap, ends)
     small = ROUNDING * 1000.0
-    seen: set[bytes] = set()
-    tight = False
+    tried: set[bytes] = set()
+    tight = False  # whether the master is solved to the final gap, after a loose one has repeated a plan
     while cuts.best - bound > max(gap * cuts.best, small):
         left = ends - time.perf_counter()
         if left <= 0:
@@ -108,18 +108,19 @@ def solve_benders(problem: TrilevelProblem, scale: float, *, gap: float, time_li
         if x is None:
             return _found(cuts, bound, "time limit")
         plan = affordable(problem.protect_cost, problem.budget) & (x > 0.5)
-        known = plan.tobytes() in seen
+        known = plan.tobytes() in tried
         if known and tight and lowest <= bound + small:
             break  # its cut is there already: the rest is less than the master's tolerance
         tight, bound = known, max(bound, lowest)
-        seen.add(plan.tobytes())
+        tried.add(plan.tobytes())
         cuts.add(storm(plan), plan)
+        # one more cut halfway to the best plan, as by the in-out rule of the first phase
         cuts.add(storm(0.5 * (plan + cuts.plan.astype(np.float64))))
         _descend(cuts, storm, ends)
     return _found(cuts, bound, "")
 
 
-def _relaxed_phase(cuts: _Cuts, storm: WorstStorm, inside: Floats, gap: float, ends: float) -> float:
+def _relaxed_phase(cuts: _Cuts, storm: WorstStormProgram, inside: Floats, gap: float, ends: float) -> float:
     """Cuts for fractional x until the relaxation is solved, or stalls; returns its bound."""
     problem = cuts.problem
     bound, least = 0.0, np.inf
@@ -129,16 +130,18 @@ def _relaxed_phase(cuts: _Cuts, storm: WorstStorm, inside: Floats, gap: float, e
         outside, bound = cuts.master(whole=False)
         if outside is None or (np.isfinite(least) and least - bound <= max(0.01 * gap * least, 1e-6)):
             break
+        # in-out: a cut at the master's corner alone moves it little; one nearer to the best point cuts deeper
         x = np.clip(inside + IN_OUT * (outside - inside), 0.0, 1.0)
         value = cuts.add(storm(x))
         if value < least:
             least, inside = value, x
+        # an integer plan near x: its value is an upper bound for the second phase, and its cut is kept
         plan = greedy(cuts.slopes[-1] * (0.01 + x), problem.protect_cost, problem.budget)
         cuts.add(storm(plan), plan)
     return bound
 
 
-def _descend(cuts: _Cuts, storm: WorstStorm, ends: float) -> None:
+def _descend(cuts: _Cuts, storm: WorstStormProgram, ends: float) -> None:
     """Protect what the last storm hit hardest for its cost, while that lowers the loss."""
     problem, value = cuts.problem, np.inf
     while time.perf_counter() < ends:

@@ -32,7 +32,7 @@ from stormgym.agents.undergrounding.trilevel.problem import (
     Bools,
     Floats,
     TrilevelProblem,
-    WorstStorm,
+    WorstStormProgram,
     affordable,
     budget_rows,
     greedy,
@@ -48,11 +48,11 @@ CLOSE = 0.01
 
 
 class Found(NamedTuple):
-    """What a method hands to the door."""
+    """Result of a method, before `solve_trilevel` checks and scales it."""
 
     protect: Bools
     lower_bound: float
-    """No plan costs less, in the problem's units."""
+    """Lower bound on the loss of any plan, in the problem's units."""
     iterations: int
     stopped: str
     """ "" when the method ended by itself, else what stopped it."""
@@ -83,7 +83,7 @@ class _Search:
     def __init__(self, problem: TrilevelProblem, scale: float, gap: float, ends: float) -> None:
         self.problem, self.unit, self.gap, self.ends = problem, scale / 1000.0, gap, ends
         self.model = CompactModel(problem)
-        self.storm = WorstStorm(problem)
+        self.storm = WorstStormProgram(problem)
         self.plan = greedy(problem.weights * problem.upper, problem.protect_cost, problem.budget)
         self.best = self.storm(self.plan).value / self.unit
         self.open: list[tuple[float, float, float]] = []  # bound, lo, hi
@@ -101,7 +101,9 @@ class _Search:
             if time.perf_counter() >= self.ends:
                 self.stopped = "time limit"
                 break
-            bound, lo, hi = heapq.heappop(self.open)
+            bound, lo, hi = heapq.heappop(self.open)  # best first: the least bound is the bound of the whole search
+            # Halving tightens the relaxation, but little once it is near the best plan or the interval is short: then
+            # the mixed-integer program closes the interval faster than more relaxations would.
             near = bound >= (1.0 - CLOSE) * self.best and hi - lo <= 0.125
             if near or hi - lo <= SHORTEST * 1.01:
                 closed = min(closed, max(bound, self.solve(lo, hi)))
@@ -109,15 +111,16 @@ class _Search:
                 middle = 0.5 * (lo + hi)
                 self.relax(lo, middle, bound)
                 self.relax(middle, hi, bound)
+        # closed intervals keep a bound below their value (the solver's gap), so they count as well as open ones
         lowest = min(self.best, closed, self.open[0][0] if self.open else np.inf)
         return Found(self.plan, lowest * self.unit, self.iterations, self.stopped)
 
     def enough(self) -> float:
-        """A bound from which on an interval is of no interest."""
+        """An interval whose bound is above this holds no plan that is better by more than the gap."""
         return self.best - max(self.gap * self.best, 1e-6)
 
     def relax(self, lo: float, hi: float, bound: float) -> None:
-        """Bound an interval by its relaxation, try the plan that this rounds to, and keep the interval open."""
+        """Bound an interval by its relaxation, try the plan that this rounds to, and queue the interval."""
         x, value, _ = self.program(lo, hi, whole=False)
         if x is not None:
             bound = max(bound, value)
@@ -220,9 +223,10 @@ class CompactModel:
         n = self.problem.size
         one = sparse.csr_array(np.ones((n, 1)))
         eye, zero, weights, rest = self._eye, self._zero, self._weights, self._rest
+        # rows of the module's docstring: w >= 1 - x - y, and a >= h w - p + lo x
         blocks = [self._switch, sparse.hstack([-lo * eye, zero, -weights, eye, one, rest])]
         low = [np.ones(n), np.zeros(n)]
-        if hi < 1.0:  # at hi = max h the second row says nothing
+        if hi < 1.0:  # a >= h w - hi (1 - x), which says nothing at hi = max h
             blocks.append(sparse.hstack([-hi * eye, zero, -weights, eye, self._none, rest]))
             low.append(np.full(n, -hi))
         rows: Any = sparse.vstack(blocks, format="csr")

@@ -1,11 +1,11 @@
-"""The three levels through the optimality conditions of the middle one, with big-M (tri-level Appendix C, put right).
+"""The three levels through the optimality conditions of the middle one, with big-M (tri-level Appendix C, corrected).
 
 For a plan x, nature and the crews' prices solve one linear program in u, lam, mu (tri-level eq. 10):
 
     max  sum h_i u_i (1 - x_i) - lam C - sum mu_i
     s.t. lam c_i + mu_i >= h_i u_i (1 - x_i)  [rho_i],  L_i <= u_i <= T_i,  sum u_i <= T_0,  lam, mu >= 0
 
-Its conditions become rows and its complementary pairs switches. Put right: stationarity in lam is
+Its conditions become rows, its complementary pairs binary switches. Corrected: stationarity in lam is
 C - sum c_i rho_i - gamma = 0 (eq. 22 has B and no c), all of eq. 24-30 need switches (eq. 32-33 treat the first only),
 and the products with 1 - x_i are replaced by their envelopes, exact for binary x. rho_i is the crews' y_i.
 """
@@ -76,6 +76,7 @@ def solve_kkt(problem: TrilevelProblem, scale: float, *, gap: float, time_limit:
     h, low, high = p.weights, p.lower, p.upper
     one, row = np.ones(n), np.ones((1, n))
     paid = p.crew_cost > 0
+    # big-M of lam: above the largest h u / c no crew would be sent anywhere, so a larger price changes nothing
     most_price = float((h * high / np.where(paid, p.crew_cost, np.inf)).max()) + 1e-9
     model = _Model()
     x = model.columns(affordable(p.protect_cost, p.budget).astype(np.float64), n, whole=True)
@@ -86,6 +87,7 @@ def solve_kkt(problem: TrilevelProblem, scale: float, *, gap: float, time_limit:
     below, above, total = model.columns(1.0, n), model.columns(h, n), model.columns(1.0, 1)
     model.rows([(one, u)], low, high)
     model.at_most([(row, u)], p.total_upper)
+    # McCormick rows: product <= factor, product <= most x, product >= factor - most (1 - x)
     for product, factor, most in ((ux, u, high), (rx, rho, one)):
         model.at_most([(one, product), (-one, factor)])
         model.at_most([(one, product), (-most, x)])
@@ -97,16 +99,17 @@ def solve_kkt(problem: TrilevelProblem, scale: float, *, gap: float, time_limit:
     model.rows([(-h, x), (-h, rho), (h, rx), (one, below), (-one, above), (-one[:, None], total)], -h, -h)
     model.rows([(p.crew_cost[None], rho), (np.ones((1, 1)), gamma)], p.crew_budget, p.crew_budget)
     # Complementary pairs, each with a switch: the multiplier may be above 0 where it is on, the slack where it is off.
-    dear = p.crew_cost * most_price + h * high
+    slack_dual = p.crew_cost * most_price + h * high
 
     def switch(multiplier: slice, most: Any, terms: list[tuple[Any, slice]], constant: Any, slack: Any) -> None:
         size = multiplier.stop - multiplier.start
         on = model.columns(1.0, size, whole=True)
         model.at_most([(np.ones(size), multiplier), (-np.broadcast_to(most, (size,)), on)])
+        # on: the slack, terms + constant, is held at 0; off: the multiplier is
         most_slack = np.broadcast_to(slack, (size,))
         model.at_most([*terms, (most_slack, on)], most_slack - constant)
 
-    switch(rho, 1.0, [*price, (one, mu), (-h, u), (h, ux)], 0.0, dear)  # eq. 24
+    switch(rho, 1.0, [*price, (one, mu), (-h, u), (h, ux)], 0.0, slack_dual)  # eq. 24
     switch(mu, h * high, [(-one, rho)], 1.0, 1.0)  # eq. 25
     switch(lam, most_price, [(np.ones((1, 1)), gamma)], 0.0, max(p.crew_budget, 1e-12))  # eq. 26
     switch(below, 1.0, [(one, u)], -low, high - low)  # eq. 27

@@ -24,7 +24,7 @@ from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 CrewKind = Literal["continuous", "binary"]
-"""Crews that can be shared between regions, y in [0, 1], or whole ones, y in {0, 1}, sent once the storm is known."""
+"""Crews that can be split between regions, y in [0, 1], or whole ones, y in {0, 1}; sent once the storm is known."""
 
 ROUNDING = 1e-9
 """Share by which sums of decimals may miss a limit."""
@@ -186,8 +186,8 @@ class Worst(NamedTuple):
     constant: float
 
 
-class WorstStorm:
-    """The linear program for V, built once and solved for many plans.
+class WorstStormProgram:
+    """The linear program for V, the loss of a plan in its worst storm; built once and solved for many plans.
 
     Columns are u `[n]`, m `[n]` and lam; at fractional x the value is that of the compact program, a lower envelope.
     For whole crews, sets of regions come as they are needed (column generation) and are kept between calls.

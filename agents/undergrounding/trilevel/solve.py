@@ -3,8 +3,8 @@
     min_x  max_{u in U}  min_y  sum h_i u_i (1 - x_i)(1 - y_i),   b.x <= B, x binary,   c.y <= C     (tri-level eq. 1)
     U = { L_i <= u_i <= T_i,  L_0 <= sum u_i <= T_0 }                                                 (tri-level eq. 7)
 
-Four methods that agree (compact program, Benders, optimality conditions with big-M, brute force), behind one function.
-The door; `trilevel_problem.py` holds checks and the worst storm, and each method has its file.
+Four methods that agree (compact program, Benders, optimality conditions with big-M, brute force), behind
+`solve_trilevel`. `problem.py` has the checks and the worst storm of a plan; each method has a file of its own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from stormgym.agents.undergrounding.trilevel.problem import (
     Floats,
     TrilevelProblem,
     Worst,
-    WorstStorm,
+    WorstStormProgram,
     affordable,
     knapsack,
     list_patterns,
@@ -49,7 +49,7 @@ class TrilevelPlan:
     value: float
     """V(x): the loss in the worst storm when crews respond at their best, exact for this plan."""
     lower_bound: float
-    """No plan within the budget has a smaller value."""
+    """Lower bound on the value of any plan within the budget."""
     gap: float
     """(value - lower_bound) / value; 0 where they meet."""
     storm: Floats
@@ -117,8 +117,9 @@ def solve_trilevel(
             `brute-force`, every plan to which nothing can be added.
         crews: `continuous`, y in [0, 1]; or `binary`, whole crews, which cost the same where crew costs are equal and
             more elsewhere.
-        gap: relative gap that is good enough. Losses that differ by less than 1e-8 of the loss without protection, or
-            of the largest weight times the largest outage, count as equal: the solvers' tolerances end there.
+        gap: relative optimality gap at which to stop. Losses that differ by less than 1e-8 of the loss without
+            protection, or of the largest weight times the largest outage, count as equal: the solvers' tolerances
+            end there.
         time_limit: seconds; the best plan so far comes back with its gap. None: until it is solved.
 
     Raises:
@@ -143,7 +144,7 @@ def solve_trilevel(
         crew_budget=crew_budget,
         crews=crews,
     )
-    storm = WorstStorm(problem)
+    storm = WorstStormProgram(problem)
     nothing = np.zeros(problem.size, dtype=np.bool_)
     unprotected = storm(nothing)
     left = np.inf if time_limit is None else max(time_limit - (time.perf_counter() - began), 1e-3)
@@ -192,7 +193,7 @@ def worst_case(
     crew_budget: float,
     crews: CrewKind = "continuous",
 ) -> WorstCase:
-    """What a plan costs in the worst storm, V(x); the yardstick of tri-level Table II.
+    """Loss of a plan in its worst storm, V(x), by which tri-level Table II compares plans.
 
     "Without eq. 5" of that table is `lower=0.0, upper=np.inf`, "without eq. 6" `total_lower=0.0, total_upper=np.inf`.
 
@@ -208,7 +209,7 @@ def worst_case(
     plan = np.asarray(protect, dtype=np.float64)
     if plan.shape != (problem.size,) or not np.isin(plan, (0.0, 1.0)).all():
         raise ValueError(f"protect must be [{problem.size}] of 0 and 1; got {protect!r}")
-    worst = WorstStorm(problem)(plan)
+    worst = WorstStormProgram(problem)(plan)
     return WorstCase(
         value=worst.value * problem.loss_unit,
         storm=worst.storm * problem.outage_unit,
@@ -266,7 +267,7 @@ def _solve_brute_force(problem: TrilevelProblem, scale: float, *, gap: float, ti
             f"brute force tries at most {MAX_BRUTE_FORCE} plans, and {problem.size} regions with this budget have "
             'more; use method="compact"'
         )
-    storm, best, least = WorstStorm(problem), plans[0], np.inf
+    storm, best, least = WorstStormProgram(problem), plans[0], np.inf
     for tried, plan in enumerate(plans, start=1):
         value = storm(plan).value
         if value < least:

@@ -16,7 +16,7 @@ import stormgym  # noqa: F401
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.policy import Policy
 from stormgym.agents.pretrained import known_pretrained, load_pretrained
-from stormgym.agents.pretrained.cards import FOLDER, Card, Score
+from stormgym.agents.pretrained.cards import FOLDER, Card, CardScore
 from stormgym.envs.restoration.layout import observation_space
 
 FULL = os.environ.get("STORMGYM_FULL") == "1"
@@ -41,7 +41,7 @@ def test_weights__are_float32_arrays_without_pickles(full_name: str) -> None:
 @pytest.mark.parametrize(
     ("card", "score"), SCORES, ids=[f"{card.full_name}-{i}-{s.episodes}" for i, (card, s) in enumerate(SCORES)]
 )
-def test_agent__scores_as_its_card_says(card: Card, score: Score) -> None:
+def test_agent__scores_as_its_card_says(card: Card, score: CardScore) -> None:
     evaluation = evaluate(
         card.trained_on.env_id,
         {"it": load_pretrained(card.full_name)},

@@ -107,7 +107,7 @@ def test_choice__is_the_shortest_within_the_limit_else_the_fairest() -> None:
     policy = LookaheadPolicy(network(), env, 3)
     obs, _ = env.reset(seed=0)
     (part,) = parts(obs, env.core.city, np.arange(2))
-    hours = policy.outlook.before(part, 2)
+    hours = policy.sampler.prior(part, 2)
     every = np.tile(np.array(list(permutations(range(6)))), (2, 1, 1))
     gaps = np.stack([expected_gap(part.problem, every[:, j], hours) for j in range(720)], axis=1)
     means = part.problem.take(np.repeat([0, 1], 720)).mean_outage(every.reshape(-1, 6)).reshape(2, 720)
@@ -212,9 +212,9 @@ def test_looking_ahead__is_for_networks_that_score_regions() -> None:
     env = RestorationVectorEnv(2, city=CITY)
     with pytest.raises(ValueError, match="nearest cannot look ahead: only STA-SAC and attention-pg"):
         look_ahead(make_policy("nearest", env), env)
-    with pytest.raises(ValueError, match="only a trained STA-SAC or attention-pg"):
+    with pytest.raises(ValueError, match="only a trained agent of sta-sac, sta-sac-paper, attention-pg does"):
         resolve_agents(["equity-planner@8"], "Restoration-v0")
-    with pytest.raises(ValueError, match="only a trained STA-SAC or attention-pg"):
+    with pytest.raises(ValueError, match="only a trained agent of sta-sac, sta-sac-paper, attention-pg does"):
         make_policy("equity-planner@8", env)
     policy = make_policy(f"{AGENT}@4", env, every=3)
     assert (policy.n_orders, policy.every, policy.name) == (4, 3, f"{AGENT}, looking ahead")  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stormgym.agents.undergrounding.trilevel.compact import solve_compact
-from stormgym.agents.undergrounding.trilevel.problem import WorstStorm, make_problem
+from stormgym.agents.undergrounding.trilevel.problem import WorstStormProgram, make_problem
 from stormgym.agents.undergrounding.trilevel.solve import solve_trilevel
 
 FULL = os.environ.get("STORMGYM_FULL") == "1"
@@ -18,7 +18,7 @@ def test_split__intervals_of_the_price_change_no_value(draw: Callable[..., Any])
     for seed in range(12):
         data, limits = draw(12, seed, equal=seed % 2 == 0)
         problem = make_problem(*data, **limits)
-        storm = WorstStorm(problem)
+        storm = WorstStormProgram(problem)
         scale = storm(np.zeros(12)).value
         whole, split = (solve_compact(problem, scale, gap=1e-6, time_limit=60.0, split_above=most) for most in (12, 11))
         assert storm(split.protect).value == pytest.approx(storm(whole.protect).value, rel=2e-6)

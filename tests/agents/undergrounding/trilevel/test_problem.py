@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stormgym.agents.undergrounding.trilevel.problem import WorstStorm, knapsack, list_patterns, make_problem
+from stormgym.agents.undergrounding.trilevel.problem import WorstStormProgram, knapsack, list_patterns, make_problem
 
 
 def test_knapsack__is_enumeration() -> None:
@@ -44,7 +44,7 @@ def test_cuts__hold_at_every_plan(draw: Callable[..., Any]) -> None:
     for crews in ("continuous", "binary"):
         data, limits = draw(5, 6)
         problem = make_problem(*data, **limits, crews=crews)  # type: ignore[arg-type]
-        storm = WorstStorm(problem)
+        storm = WorstStormProgram(problem)
         plans = np.array(list(product((0.0, 1.0), repeat=5)))
         values = np.array([storm(x).value for x in plans])
         for x in (*plans, *np.random.default_rng(0).random((20, 5))):

@@ -1,4 +1,4 @@
-"""What the rest of a storm may bring: equally likely repair hours, given forecasts and the repairs that were seen."""
+"""Scenarios of repair hours for planners: drawn from the forecasts, updated by the repairs that were observed."""
 
 from __future__ import annotations
 
@@ -17,33 +17,36 @@ from stormgym.envs.restoration.layout import crew_columns
 def shock_posterior(
     mean_log: Floats, n_seen: Floats, bias: Floats, noise_var: Floats, shock_log_sd: float, common: bool
 ) -> tuple[Floats, Floats]:
-    """Mean and standard deviation `[R, G]` of the log of each group's shock, given the repairs seen.
+    """Mean and standard deviation `[R, G]` of the log of each group's shock, given the repairs observed.
 
-    The shock of a group is lognormal with mean one; a repair's log(realised / forecast) is its log plus normal noise.
+    The shock of a group multiplies all its repair hours. It is lognormal with mean one; log(realised / forecast) of a
+    repair is the log of the shock plus normal noise. So the posterior is normal on the log scale (conjugate update).
 
     Args:
-        mean_log: `[R, G]` mean of log(realised / forecast) over the repairs seen of each group.
+        mean_log: `[R, G]` mean of log(realised / forecast) over the observed repairs of each group.
         n_seen: `[R, G]` their number.
         bias: `[G]` mean of log(realised / forecast) without a shock.
         noise_var: `[G]` its variance, above 0.
         shock_log_sd: log standard deviation of the shock.
         common: whether all groups have the same shock.
     """
-    weight = n_seen / noise_var
+    weight = n_seen / noise_var  # [R, G] precision of what the repairs say
     pull = weight * (mean_log - bias)
-    if common:
+    if common:  # one shock: the repairs of every group are evidence of it
         weight = np.broadcast_to(weight.sum(axis=1, keepdims=True), weight.shape)
         pull = np.broadcast_to(pull.sum(axis=1, keepdims=True), pull.shape)
+    # A lognormal of mean one has log mean -sd^2 / 2: times its precision sd^-2 that is the prior's pull of -1/2.
     precision = weight + shock_log_sd**-2
     return (pull - 0.5) / precision, precision**-0.5
 
 
-class Outlook:
-    """Repair hours that may come, as scenarios of the open regions.
+class ScenarioSampler:
+    """Samples scenarios: S equally likely vectors of repair hours of the open regions.
 
     They are drawn from what the environment announces: the predictive quantiles of the episode's jobs, the shock (its
-    strength, not its value), bias and noise of forecasts. Without an environment at hand scenarios are lognormals
-    through mean and upper end of the interval; with forecasts that are single numbers, these numbers.
+    strength, not its value), bias and noise of forecasts. Without an environment they are lognormals fitted to mean and
+    upper end of the prediction interval; where forecasts are points without quantiles, every scenario is the forecast.
+    The same random numbers serve every call, so equal observations give equal scenarios.
 
     Args:
         city: the city.
@@ -57,15 +60,15 @@ class Outlook:
             raise ValueError(f"n_scenarios must be at least 1; got {n_scenarios!r}")
         self.city = city
         if env is not None:
-            restoration_envs(env)  # is it one?
+            restoration_envs(env)  # raises TypeError for another environment
         self._env = env
         announced = None if env is None else announced_of(env)[0]
         self.shock: str = "none" if announced is None else announced.shock
         self._log_sd = 0.0 if announced is None or self.shock == "none" else float(announced.shock_log_sd)
         rng = np.random.default_rng([seed, 1])
         self._uniform = uniform_scenarios(n_scenarios, city.n_regions, rng)
-        self._factor = self._unseen(rng, n_scenarios)
-        if self.foretells:
+        self._factor = self._prior_factors(rng, n_scenarios)
+        if self.has_shock:
             assert announced is not None, "without an environment there is no shock"
             self._noise = announced.noise
             width = 1 if self.shock == "common" else city.n_groups
@@ -73,12 +76,12 @@ class Outlook:
             self._score = np.broadcast_to(score, (n_scenarios, city.n_groups))
 
     @property
-    def foretells(self) -> bool:
-        """Whether repairs seen tell of those to come."""
+    def has_shock(self) -> bool:
+        """Whether durations share a shock, so that observed repairs are evidence of those to come."""
         return self._log_sd > 0
 
-    def before(self, part: Part, n_rows: int) -> Floats:
-        """Scenarios `[R, S, n]` (h) of episodes of which nothing was seen yet.
+    def prior(self, part: Part, n_rows: int) -> Floats:
+        """Scenarios `[R, S, n]` (h) before any repair was observed: from forecasts and the prior of the shock.
 
         Args:
             part: R episodes out of the observation's `n_rows`.
@@ -86,26 +89,28 @@ class Outlook:
         """
         return self._scenarios(part, n_rows, self._factor)
 
-    def after(self, observation: Observation, part: Part, n_rows: int) -> tuple[Floats, Floats]:
-        """What the repairs seen make of the forecasts.
+    def posterior(self, observation: Observation, part: Part, n_rows: int) -> tuple[Floats, Floats]:
+        """Forecasts and scenarios updated by the repairs observed so far (see `shock_posterior`).
 
         Returns:
             `[R, N]` factors of all regions' mean forecasts (the posterior mean of the shock), and scenarios
             `[R, S, n]` (h) of the open regions, whose averages are about the corrected forecasts.
         """
-        if not self.foretells:
+        if not self.has_shock:
             return np.ones((len(part.rows), self.city.n_regions)), self._scenarios(part, n_rows, 1.0)
         columns = {name: i for i, name in enumerate(crew_columns(self.city.n_groups))}
         groups = range(self.city.n_groups)
         crew = np.asarray(observation["crew"], dtype=np.float64)[part.rows]
         mean_log = crew[:, [columns[f"log_ratio_{g}"] for g in groups]]
         shares = crew[:, [columns[f"share_restored_{g}"] for g in groups]]
+        # the observation has shares, not counts; times the group's size they are whole but for float32
         n_seen = np.rint(shares * np.bincount(self.city.group, minlength=self.city.n_groups))
         mean, sd = shock_posterior(
             mean_log, n_seen, self._noise.bias, self._noise.variance, self._log_sd, self.shock == "common"
         )
         factor = np.exp(mean[:, None] + sd[:, None] * self._score)  # [R, S, G]
         expected = np.exp(mean + 0.5 * sd**2)  # [R, G]
+        # S draws have a mean of their own: rescale them to the posterior mean, by which forecasts are corrected
         factor *= (expected / factor.mean(axis=1))[:, None]
         hours = self._scenarios(part, n_rows, 1.0) * part.local(factor[:, :, self.city.group])
         return expected[:, self.city.group], hours
@@ -123,10 +128,11 @@ class Outlook:
             hours = sample_quantiles(self._uniform, levels, quantile, part.point_h, factor)
         return part.local(hours)
 
-    def _unseen(self, rng: np.random.Generator, n_scenarios: int) -> Floats:
-        """Factors `[S, N]` of the shock before anything is seen; all 1 without one."""
+    def _prior_factors(self, rng: np.random.Generator, n_scenarios: int) -> Floats:
+        """Factors `[S, N]` from the prior of the shock; all 1 without a shock."""
         if self.shock == "none":
             return np.ones((n_scenarios, self.city.n_regions))
         score = rng.standard_normal((n_scenarios, self.city.n_groups))
         score = score[:, self.city.group if self.shock == "group" else np.zeros_like(self.city.group)]
+        # the mean of exp(sd z) is not 1, but `sample_*` rescales scenarios to the mean forecast
         return np.exp(self._log_sd * score)

@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from stormgym.agents.restoration.outlook import Outlook, shock_posterior
+from stormgym.agents.restoration.scenario_sampler import ScenarioSampler, shock_posterior
 from stormgym.agents.restoration.situation import parts
 from stormgym.envs.restoration.vector_env import RestorationVectorEnv
 
 
-def test_outlook__corrects_forecasts_by_the_repairs_seen() -> None:
+def test_sampler__corrects_forecasts_by_the_repairs_seen() -> None:
     env = RestorationVectorEnv(64, city="synthetic:20:5", shock="group", shock_log_sd=0.7)
-    outlook = Outlook(env.core.city, env, n_scenarios=32)
+    sampler = ScenarioSampler(env.core.city, env, n_scenarios=32)
     obs, _ = env.reset(seed=0)
     group = env.core.city.group
     true = np.log(env.core.process.duration_h / obs["point_h"])
     for region in range(12):
         obs, *_ = env.step(np.full(64, region))
     (part,) = parts(obs, env.core.city, np.arange(64))
-    factor, hours = outlook.after(obs, part, 64)
+    factor, hours = sampler.posterior(obs, part, 64)
     # the averages are those of the corrected forecasts, but for how scenarios of jobs and shocks meet
     assert_allclose(hours.mean(axis=1), part.local(part.point_h * factor), rtol=0.1)
     left = np.stack([true[:, (np.arange(20) >= 12) & (group == g)].mean(axis=1) for g in range(3)])
@@ -29,10 +29,10 @@ def test_outlook__corrects_forecasts_by_the_repairs_seen() -> None:
     calm = RestorationVectorEnv(64, city="synthetic:20:5")
     obs, _ = calm.reset(seed=0)
     (part,) = parts(obs, calm.core.city, np.arange(64))
-    plain = Outlook(calm.core.city, calm, n_scenarios=32)
+    plain = ScenarioSampler(calm.core.city, calm, n_scenarios=32)
     factor, hours = plain.after(obs, part, 64)
     assert (factor == 1.0).all()
-    assert_array_equal(hours, plain.before(part, 64))
+    assert_array_equal(hours, plain.prior(part, 64))
 
 
 @pytest.mark.parametrize("common", [False, True])
