@@ -30,7 +30,7 @@ def test_sampler__corrects_forecasts_by_the_repairs_seen() -> None:
     obs, _ = calm.reset(seed=0)
     (part,) = parts(obs, calm.core.city, np.arange(64))
     plain = ScenarioSampler(calm.core.city, calm, n_scenarios=32)
-    factor, hours = plain.after(obs, part, 64)
+    factor, hours = plain.posterior(obs, part, 64)
     assert (factor == 1.0).all()
     assert_array_equal(hours, plain.prior(part, 64))
 
