@@ -1,8 +1,9 @@
 """What tests of agents share."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from rich.console import Console
 
 import stormgym  # noqa: F401  (registers the ids)
 from stormgym.agents.attention_pg.settings import AttentionPGSettings
+from stormgym.agents.dfl.learner import FineTuning
+from stormgym.agents.dispatch import forecasters
 from stormgym.agents.dispatch.decision import WEATHER, simulated_events
 from stormgym.agents.learners.settings import (
     DQNSettings,
@@ -180,3 +183,19 @@ def odes() -> dict[str, OutageODE]:
         )
         for loss in ("mse", "crps")
     }
+
+
+@pytest.fixture(scope="module")
+def quick_fits() -> Iterator[None]:
+    """Dispatch agents fit their forecasters on few storms, and tune them for one epoch."""
+    kept = (forecasters._fitted, forecasters._tuned)
+    with pytest.MonkeyPatch.context() as patch:
+        for cache in kept:
+            cache.cache_clear()
+        patch.setattr(forecasters, "N_FIT", 24)
+        patch.setattr(forecasters, "N_VALIDATION", 12)
+        patch.setattr(forecasters, "FineTuning", partial(FineTuning, n_epochs=1))
+        patch.setattr(forecasters, "OutageODE", partial(OutageODE, n_steps=10))
+        yield
+    for cache in kept:
+        cache.cache_clear()

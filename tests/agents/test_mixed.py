@@ -72,3 +72,18 @@ def test_policy__needs_the_observation_of_all_rows(mixed: Callable[..., MixedVec
         policy.predict({key: value[:2] for key, value in obs.items()})
     with pytest.raises(ValueError, match="one policy for each of 3 cities; got 1"):
         MixedPolicy(policy.policies[:1], venv)
+
+
+def test_policy__of_one_city_is_the_plain_one() -> None:
+    venv = make_vec_env("Restoration-v0", 2, seed=0, city=CITIES[0], **ENV)
+    policy = policy_for("nearest", venv)
+    assert type(policy) is type(make_policy("nearest", venv))
+    actions, _ = policy.predict(venv.reset())
+    assert actions.shape == (2,)
+
+
+def test_policy__of_many_cities_takes_arguments_for_each(mixed: Callable[..., MixedVecEnv]) -> None:
+    policy = policy_for("random", mixed(), seed=5)
+    assert isinstance(policy, MixedPolicy)
+    assert len(policy.policies) == len(CITIES)
+    assert not policy.privileged

@@ -1,9 +1,12 @@
-"""A random choice, which knows no environment."""
+"""Rules that know no environment: the least key among what is open, and a random choice."""
+
+from typing import Any
 
 import numpy as np
+import pytest
 from scipy.stats import chisquare
 
-from stormgym.agents.rules import RandomPolicy
+from stormgym.agents.rules import RandomPolicy, RulePolicy
 
 
 def test_random__is_uniform_over_open_regions() -> None:
@@ -20,3 +23,23 @@ def test_random__same_seed_same_calls_same_actions() -> None:
     first = [p.predict(mask, deterministic=True)[0] for p in (a, b, c)]
     assert (first[0] == first[1]).all()
     assert (first[0] != first[2]).any()
+
+
+class Least(RulePolicy):
+    """Takes the choice of least x."""
+
+    def key(self, observation: Any) -> Any:
+        return observation["x"]
+
+
+def test_rule__takes_the_least_key_that_is_open_and_the_lower_number_of_equals() -> None:
+    mask = np.array([[1, 1, 1], [0, 1, 1], [1, 1, 1]], np.int8)
+    x = np.array([[3.0, 1.0, 2.0], [0.0, 5.0, 4.0], [2.0, 2.0, 2.0]])
+    action, state = Least().predict({"action_mask": mask, "x": x}, "kept")
+    assert action.tolist() == [1, 2, 0]
+    assert state == "kept"
+
+
+def test_rule__without_a_key_says_what_to_write() -> None:
+    with pytest.raises(NotImplementedError, match=r"RulePolicy must write key\(\)"):
+        RulePolicy().predict({"action_mask": np.ones(3, np.int8)})

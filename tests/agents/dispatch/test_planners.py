@@ -1,15 +1,11 @@
 """Policies for generator dispatch: each does what it says, in single and batched form, and none beats the oracle."""
 
-from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
-from stormgym.agents.dfl.learner import FineTuning
-from stormgym.agents.dispatch import forecasters as policies
 from stormgym.agents.dispatch.flow import online_greedy, solve_dispatch
 from stormgym.agents.dispatch.planners import (
     OnlineGreedy,
@@ -22,26 +18,10 @@ from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.lineup import make_policy
 from stormgym.agents.registry import known_agents
 from stormgym.envs.dispatch.profiles import resolve_profile
-from stormgym.predictors.outage_ode import OutageODE
 
 ENV_ID = "GeneratorDispatch-v0"
 NAMES = list(known_agents(ENV_ID, trainable=False))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_fits() -> Iterator[None]:
-    """Forecasters of few storms, tuned for one epoch: what they cost is tested elsewhere."""
-    kept = (policies._fitted, policies._tuned)
-    with pytest.MonkeyPatch.context() as patch:
-        for cache in kept:
-            cache.cache_clear()
-        patch.setattr(policies, "N_FIT", 24)
-        patch.setattr(policies, "N_VALIDATION", 12)
-        patch.setattr(policies, "FineTuning", partial(FineTuning, n_epochs=1))
-        patch.setattr(policies, "OutageODE", partial(OutageODE, n_steps=10))
-        yield
-    for cache in kept:
-        cache.cache_clear()
+pytestmark = pytest.mark.usefixtures("quick_fits")  # what forecasters cost is tested elsewhere
 
 
 def vector(n: int = 4, **kwargs: Any) -> Any:
