@@ -172,9 +172,10 @@ def test_budget__that_is_not_reached_is_an_error(tmp_path: Path, script: Path) -
 
 CALLER = textwrap.dedent(
     """
-    import sys
+    import signal, sys
     from pathlib import Path
     from rich.console import Console
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
     from stormgym.agents.training.pool import Trainer, TrainingJob, train_all
     folder = Path(sys.argv[1])
     jobs = [
