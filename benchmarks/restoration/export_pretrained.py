@@ -263,7 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"restoration.export_pretrained: {error}", file=sys.stderr)
         return 2
     for suffix in ("npz", "json"):
-        file = settings.folder / f"{card.name}.{suffix}"
+        file = settings.folder / f"{card.stem}.{suffix}"
         print(f"{file}: {file.stat().st_size / 1024:.0f} kB")
     print(f"{card.full_name}: {card.summary}\n{card.command}")
     for score in card.scores:
