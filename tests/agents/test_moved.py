@@ -66,6 +66,7 @@ def test_name__that_is_called_otherwise_now_is_found_by_its_old_one(old: str) ->
         found = getattr(import_module(module), name)
     places = MODULES.get(module) or NAMES[module]
     assert any(getattr(import_module(place), RENAMED[old], None) is found for place in places)
+    assert getattr(found, "__name__", RENAMED[old]) == RENAMED[old]
 
 
 def test_name__from_import_warns_where_it_is_written() -> None:
