@@ -153,7 +153,10 @@ class Trainer:
         in_process: run it in this process, without signals and thread caps.
         device: torch device of new runs, shared by those side by side.
         threads: threads of each run.
-        script: the `train.py` to run.
+        script: the `train.py` to run; None takes that of this source tree.
+
+    Raises:
+        FileNotFoundError: there is none.
     """
 
     def __init__(
@@ -163,6 +166,11 @@ class Trainer:
         self.device = device
         self.threads = threads
         self.script = script or TRAIN
+        if not self.script.is_file():
+            raise FileNotFoundError(
+                f"no train.py at {self.script}: a wheel does not hold the command lines. Give script=Path(TRAIN_PY) of a "
+                "source tree"
+            )
         self.stopping = False
         self._live: set[int] = set()
         self._guard = threading.Lock()
