@@ -154,9 +154,6 @@ class Trainer:
         device: torch device of new runs, shared by those side by side.
         threads: threads of each run.
         script: the `train.py` to run; None takes that of this source tree.
-
-    Raises:
-        FileNotFoundError: there is none.
     """
 
     def __init__(
@@ -166,11 +163,6 @@ class Trainer:
         self.device = device
         self.threads = threads
         self.script = script or TRAIN
-        if not self.script.is_file():
-            raise FileNotFoundError(
-                f"no train.py at {self.script}: a wheel does not hold the command lines. Give script=Path(TRAIN_PY) of a "
-                "source tree"
-            )
         self.stopping = False
         self._live: set[int] = set()
         self._guard = threading.Lock()
@@ -185,10 +177,15 @@ class Trainer:
 
         Raises:
             Stopping: the pool is being stopped.
+            FileNotFoundError: there is no such script.
             RuntimeError: train.py failed; the message ends as its log does.
         """
         if self.stopping:
             raise Stopping
+        if not self.script.is_file():
+            raise FileNotFoundError(
+                f"no train.py at {self.script}: a wheel does not hold the command lines. Give the script of a source tree"
+            )
         code, seconds = self._here(words, log) if self.in_process else self._apart(words, log, keep_open)
         if code and (self.stopping or (self.in_process and code in (130, 143))):
             raise Stopping(seconds)

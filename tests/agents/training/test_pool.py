@@ -242,5 +242,5 @@ def test_in_process__does_one_after_the_other_and_begins_none_once_stopped(tmp_p
 
 
 def test_trainer__without_a_script_says_where_to_take_one_from(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no train\.py at .*nowhere.*Give script="):
-        Trainer(script=tmp_path / "nowhere.py")
+    with pytest.raises(FileNotFoundError, match=r"no train\.py at .*nowhere.*source tree"):
+        Trainer(script=tmp_path / "nowhere.py").run([], tmp_path / "log")
