@@ -184,7 +184,7 @@ class Trainer:
             raise Stopping
         if not self.script.is_file():
             raise FileNotFoundError(
-                f"no train.py at {self.script}: a wheel does not hold the command lines. Give the script of a source tree"
+                f"no train.py at {self.script}: a wheel does not hold command lines. Give the script of a source tree"
             )
         code, seconds = self._here(words, log) if self.in_process else self._apart(words, log, keep_open)
         if code and (self.stopping or (self.in_process and code in (130, 143))):
