@@ -153,7 +153,7 @@ class Trainer:
         in_process: run it in this process, without signals and thread caps.
         device: torch device of new runs, shared by those side by side.
         threads: threads of each run.
-        script: the `train.py` to run.
+        script: the `train.py` to run; None takes that of this source tree.
     """
 
     def __init__(
@@ -177,10 +177,15 @@ class Trainer:
 
         Raises:
             Stopping: the pool is being stopped.
+            FileNotFoundError: there is no such script.
             RuntimeError: train.py failed; the message ends as its log does.
         """
         if self.stopping:
             raise Stopping
+        if not self.script.is_file():
+            raise FileNotFoundError(
+                f"no train.py at {self.script}: a wheel does not hold command lines. Give the script of a source tree"
+            )
         code, seconds = self._here(words, log) if self.in_process else self._apart(words, log, keep_open)
         if code and (self.stopping or (self.in_process and code in (130, 143))):
             raise Stopping(seconds)

@@ -128,7 +128,7 @@ def left_out(test: RecordedProfile, others: Sequence[RecordedProfile], known: bo
 def content_of(profile: RecordedProfile) -> str:
     """Digest of a folder's counties, storms and costs."""
     found = hashlib.sha256()
-    for array in (profile.recorded, profile.known_before, profile.population, profile.group):
+    for array in (profile.recorded, profile.covariates, profile.population, profile.group):
         found.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
     costs = (profile.transport_cost, profile.interruption_cost, profile.operating_cost)
     found.update(repr((*costs, profile.generators, profile.customers_per_generator)).encode())

@@ -2,7 +2,7 @@
 
     python -m benchmarks.restoration.export_pretrained runs/Restoration-v0/sta-sac/RUN --name default
 
-takes the run's best model, writes `default.npz` and `default.json` into `agents/pretrained/` (over an earlier agent of
+takes the run's best model, writes `sta-sac-default.npz` and `.json` into `agents/pretrained/` (over an earlier agent of
 that name), and scores what it wrote: on the environment of the run, or, where that is many cities, on the default city.
 `--cities` and `--limits` score elsewhere or at other limits. `python evaluate.py --agents sta-sac:default` plays it.
 """
@@ -29,7 +29,7 @@ import stormgym
 from stormgym.agents.evaluation.options import held_out, limit_of
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.learners.base import Learner
-from stormgym.agents.pretrained.cards import FOLDER, Card, CardScore, TrainedOn, check_name, read_card, write_card
+from stormgym.agents.pretrained.cards import FOLDER, Card, CardScore, TrainedOn, check_name, write_card
 from stormgym.agents.pretrained.loading import load_pretrained
 from stormgym.agents.pretrained.sta_sac import NETWORK, write_weights
 from stormgym.agents.registry import agent_spec
@@ -50,7 +50,7 @@ class Settings:
     run: tyro.conf.Positional[Path]
     """Run folder of train.py."""
     name: str
-    """Name of the pretrained agent: the files are NAME.npz and NAME.json."""
+    """Name of the pretrained agent: the files are AGENT-NAME.npz and AGENT-NAME.json."""
     summary: Annotated[str | None, tyro.conf.arg(help_behavior_hint="")] = None
     """One line for lists. Left out: city, limit and steps of the training."""
     command: Annotated[str | None, tyro.conf.arg(help_behavior_hint="")] = None
@@ -208,17 +208,13 @@ def export(settings: Settings, console: Console) -> Card:
 
     Raises:
         FileNotFoundError: no run, or no best model in it.
-        ValueError: a run of another agent or on a folder, one whose command is not known, a bad name, or the name of
-            another agent's.
+        ValueError: a run of another agent or on a folder, one whose command is not known, or a bad name.
     """
     check_name(settings.name)
     if min(settings.episodes, settings.checked) < 1:
         raise ValueError(f"--episodes and --checked must be at least 1; got {settings.episodes}, {settings.checked}")
     run = open_run(settings.run)
     s = run.settings
-    present = settings.folder / f"{settings.name}.json"
-    if present.is_file() and (agent := read_card(present).agent) != s.agent:
-        raise ValueError(f"{settings.name!r} is a pretrained {agent}, and the run is of {s.agent}; take another name")
     actor = best_actor(run)
     where = trained_on(s)
     card = Card(
@@ -238,7 +234,7 @@ def export(settings: Settings, console: Console) -> Card:
     settings.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.folder, prefix=".new-") as temporary:
         made = Path(temporary)
-        weights = write_weights(actor.weights, made / f"{settings.name}.npz")
+        weights = write_weights(actor.weights, made / f"{card.stem}.npz")
         write_card(card, made)
         loaded = load_pretrained(card.full_name, folder=made)
         scores: list[CardScore] = []
@@ -267,7 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"restoration.export_pretrained: {error}", file=sys.stderr)
         return 2
     for suffix in ("npz", "json"):
-        file = settings.folder / f"{card.name}.{suffix}"
+        file = settings.folder / f"{card.stem}.{suffix}"
         print(f"{file}: {file.stat().st_size / 1024:.0f} kB")
     print(f"{card.full_name}: {card.summary}\n{card.command}")
     for score in card.scores:

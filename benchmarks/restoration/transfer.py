@@ -37,7 +37,7 @@ from benchmarks.kit.tables import bracketed, markdown, percent, show
 from stormgym.agents.evaluation.bootstrap import relative_difference
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.lineup import resolve_agents, split_lookahead
-from stormgym.agents.pretrained.cards import FOLDER
+from stormgym.agents.pretrained.cards import load_card, weights_file
 from stormgym.agents.runs import find_model
 from stormgym.agents.statistics import Estimate, mean_estimate
 from stormgym.envs.data import City, resolve_city
@@ -149,7 +149,7 @@ def weights_of(item: str) -> str:
     if Path(path).is_dir():
         file = find_model(path)
     elif ":" in path:
-        file = FOLDER / f"{path.rpartition(':')[2]}.npz"
+        file = weights_file(load_card(path))
     else:
         return ""
     return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -125,3 +125,8 @@ def test_install__twice_changes_nothing_and_leaves_other_names_alone() -> None:
 def test_forward__of_a_module_that_nobody_moved_is_our_mistake() -> None:
     with pytest.raises(KeyError):
         forward("stormgym.agents.registry")("anything")
+
+
+def test_name__unknown_in_a_module_that_forwards_to_itself_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        getattr(import_module("stormgym.agents.training.callbacks"), "nothing")  # noqa: B009

@@ -172,9 +172,10 @@ def test_budget__that_is_not_reached_is_an_error(tmp_path: Path, script: Path) -
 
 CALLER = textwrap.dedent(
     """
-    import sys
+    import signal, sys
     from pathlib import Path
     from rich.console import Console
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
     from stormgym.agents.training.pool import Trainer, TrainingJob, train_all
     folder = Path(sys.argv[1])
     jobs = [
@@ -238,3 +239,8 @@ def test_in_process__does_one_after_the_other_and_begins_none_once_stopped(tmp_p
     assert outcome.stopped
     assert outcome.exit_code == 130
     assert done == ["a"]
+
+
+def test_trainer__without_a_script_says_where_to_take_one_from(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no train\.py at .*nowhere.*source tree"):
+        Trainer(script=tmp_path / "nowhere.py").run([], tmp_path / "log")
