@@ -228,9 +228,9 @@ def with_options(settings: type[Any], words: Sequence[str]) -> type[Any]:
 
 def word_behind(option: str, words: Sequence[str]) -> str | None:
     """The value of an option on a command line that is not read yet; None where it is left out."""
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    for i, word in enumerate(words):
         if word == option:
-            return following
+            return words[i + 1] if i + 1 < len(words) else None
         if word.startswith(f"{option}="):
             return word.partition("=")[2]
     return None
