@@ -90,8 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 html_file=settings.html,
                 sort=settings.sort,
             )
-    except (UsageError, ValueError) as error:
-        print(f"evaluate.py: {error}", file=sys.stderr)
+    except (UsageError, ValueError, KeyError) as error:
+        print(f"evaluate.py: {error.args[0] if error.args else error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("evaluate.py: stopped", file=sys.stderr)

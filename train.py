@@ -72,7 +72,11 @@ FREE_ON_RESUME = ("resume", "timesteps", "final_episodes", "compare", "progress"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code (2 for a wrong name, path or option; 130 after Ctrl-C)."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    settings = tyro.cli(with_learners(Settings, words), args=words)
+    try:
+        settings: Any = tyro.cli(with_learners(Settings, words), args=words)
+    except (ValueError, KeyError) as error:  # of an environment's domain, or a name to be helped with
+        print(f"train.py: {error.args[0] if error.args else error}", file=sys.stderr)
+        return 2
     try:
         return _run(settings) if settings.seeds is None else _run_seeds(settings, words)
     except KeyboardInterrupt:
@@ -90,6 +94,8 @@ def _run(settings: Any) -> int:
 
     out, err = make_console(), status_console()
     try:
+        if settings.jobs != 1:
+            raise UsageError("--jobs is for several --seeds; leave it out, or add --seeds N")
         training = _prepare(settings, err)
         run = training.run
         left = run.settings.timesteps - training.model.num_timesteps
@@ -121,7 +127,9 @@ def _run_seeds(settings: Any, words: Sequence[str]) -> int:
         if settings.resume is not None:
             raise UsageError("--resume goes on with one run; to go on with seeds, give their command again")
         with usage_errors():
-            jobs = seeds.jobs_of(_request(settings), settings.seeds, words, settings.runs_dir)
+            if settings.jobs < 1:
+                raise ValueError(f"--jobs must be at least 1; got {settings.jobs}")
+            jobs = seeds.jobs_of(_request(settings), settings.seeds, words, settings.runs_dir, table)
         job = jobs[0]
         out.print(f"Training {len(jobs)} seeds of {job.agent} on {job.env_id}: {job.timesteps:,} steps each")
         out.print(f"Logs: {job.folder.parent}/SEED/train.log", soft_wrap=True)

@@ -17,9 +17,16 @@ if TYPE_CHECKING:
 
 
 def load_entry(entry_point: str) -> Any:
-    """Import and return what "module:name" names."""
+    """Import and return what "module:name" names.
+
+    Raises:
+        ValueError: there is no such module, or nothing of that name in it.
+    """
     module, _, name = entry_point.partition(":")
-    return getattr(import_module(module), name)
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"entry point {entry_point!r} leads nowhere: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 from stormgym.agents.domain import load_entry
 from stormgym.agents.policy import Entrant, Policy
 from stormgym.agents.pretrained import known_pretrained, load_card, load_pretrained
-from stormgym.agents.registry import AGENTS, agent_spec, domain_of, known_agents
+from stormgym.agents.registry import AGENTS, agent_spec, domain_of, has_domain, known_agents
 from stormgym.agents.runs import load_policy, open_run
 
 
@@ -109,6 +109,11 @@ def resolve_agents(items: Sequence[str] | str | None, env_id: str) -> dict[str, 
     """
     if isinstance(items, str):
         items = [item.strip() for item in items.split(",") if item.strip()]
+    if not items and not has_domain(env_id):
+        raise ValueError(
+            f"{env_id} has no domain, so no agents of its own; name run folders, or register one "
+            "(stormgym.agents.registry.register_domain)"
+        )
     if not items:
         items = tuple(name for name in known_agents(env_id, trainable=False) if AGENTS[name].usual)
     entrants: dict[str, Entrant] = {}
@@ -166,6 +171,8 @@ def _from_registry(name: str, env_id: str) -> Entrant:
             f"agent {name!r} learns: train it first (python train.py --env {env_id} --agent {name}) "
             f"and name its run folder{', or take ' + ' or '.join(ready) if ready else ''}"
         )
+
+    spec.load()  # an entry point that leads nowhere is told now, not after the others have played
 
     def make(env: Any) -> Policy:
         return make_policy(name, env)

@@ -74,6 +74,8 @@ MODULES: dict[str, tuple[str, ...]] = {
             "sta_sac.learner",
             "sta_sac.teacher",
             "attention_pg.learner",
+            "undergrounding.network",
+            "restoration.network.hierarchical",
         ),
         "training.maskable_dqn": ("learners.maskable_dqn",),
         "training.mixed": ("envs.adapters.sb3_mixed", "mixed"),
@@ -117,6 +119,8 @@ def forward(module: str) -> Callable[[str], Any]:
     """The `__getattr__` of a module whose names have moved: it finds them, with a `DeprecationWarning`."""
 
     def find(name: str) -> Any:
+        if name == "__all__" and module in MODULES:
+            return _public(module)
         if not name.startswith("__"):
             wanted = RENAMED.get(f"{module}:{name}", name)
             for place in MODULES.get(module) or NAMES[module]:
@@ -132,6 +136,13 @@ def forward(module: str) -> Callable[[str], Any]:
     return find
 
 
+def _public(module: str) -> list[str]:
+    """Names that a module which is gone hands on: for `import *`, `dir` and `help`."""
+    return sorted(
+        {name for place in MODULES[module] for name in vars(import_module(place)) if not name.startswith("_")}
+    )
+
+
 class _Forwarding(Loader):
     """Makes modules that no longer exist."""
 
@@ -144,6 +155,7 @@ class _Forwarding(Loader):
             module.__path__ = []
         else:
             module.__getattr__ = forward(module.__name__)  # type: ignore[method-assign]
+            module.__dir__ = lambda: _public(module.__name__)  # type: ignore[method-assign]
 
 
 class OldNames(MetaPathFinder):

@@ -38,6 +38,9 @@ def register_domain(domain: Domain) -> None:
     for what, name in (("default_learner", domain.default_learner), ("plan_agent", domain.plan_agent)):
         if name is not None and domain.agent(name) is None:
             raise ValueError(f"{what} of {domain.env_id} must be one of its agents; got {name!r}")
+    bound = domain.headline.bound
+    if bound is not None and domain.agent(bound) is None:
+        raise ValueError(f"headline.bound of {domain.env_id} must be one of its agents; got {bound!r}")
     if domain.default_learner is not None and not _learns(domain, domain.default_learner):
         raise ValueError(f"default_learner of {domain.env_id} must learn; {domain.default_learner!r} does not")
     DOMAINS[domain.env_id] = domain

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation
 from stormgym.envs.core import Core, Groups
+from stormgym.envs.moved import forward
+
+__getattr__ = forward(__name__, "stormgym.envs.core")
 
 
 class CoreFacts:

@@ -54,8 +54,10 @@ class PumpCore(Core):
         self, batch: int, *, n_stations: int = 8, cost_limit: float = 6.0, render_mode: str | None = None
     ) -> None:
         del render_mode  # this environment draws no pictures
-        if n_stations < 2:
-            raise ValueError(f"n_stations must be at least 2, one a district; got {n_stations!r}")
+        if not isinstance(n_stations, int) or n_stations < 2:
+            raise ValueError(f"n_stations must be a whole number of at least 2, one a district; got {n_stations!r}")
+        if not isinstance(cost_limit, (int, float)) or cost_limit <= 0:
+            raise ValueError(f"cost_limit must be a number above 0 (h); got {cost_limit!r}")
         self.batch, self.n_stations, self.cost_limit = batch, n_stations, float(cost_limit)
         self.district: Ints = np.arange(n_stations) % len(DISTRICTS)
         self.groups = Groups(self.district, DISTRICTS)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import zipfile
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -387,7 +388,11 @@ class OutageODE:
             raise FileNotFoundError(
                 f"no forecaster at {file}; make one with OutageODE(...).fit(...).save({str(file)!r})"
             )
-        with np.load(file, allow_pickle=False) as arrays:
+        try:
+            opened = np.load(file, allow_pickle=False)
+        except (EOFError, ValueError, OSError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{file} holds no forecaster: it cannot be read as arrays ({error})") from error
+        with opened as arrays:
             if "settings" not in arrays:
                 raise ValueError(f"{file} holds no forecaster: it has {sorted(arrays)[:5]}")
             settings = json.loads(str(arrays["settings"]))

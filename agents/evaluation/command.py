@@ -65,7 +65,8 @@ def run_evaluation(
             batch_size=batch_size,
             on_progress=on_progress,
         )
-    summary = summarise(evaluation)
+    with usage_errors():
+        summary = summarise(evaluation)
     try:
         sorted_agents(summary, sort)
     except KeyError as error:  # too late to stop: show the default order instead

@@ -66,6 +66,9 @@ def options_of(env_ids: Sequence[str] | None = None) -> type[EnvOptions]:
             names.setdefault(name, env_id)
     added: list[Any] = []
     for name, env_id in names.items():
+        parameters = _parameters(env_id)
+        if parameters is not None and name not in parameters:
+            raise ValueError(f"Domain.options of {env_id} names {name!r}, which the environment does not take")
         word = "NUMBER|LOW-HIGH" if name == "cost_limit" else name.rpartition("_")[2].upper()
         text = argument_help(env_id).get(name, "See the environment's docstring.")
         added.append((name, Annotated[str | None, shown_as(word, text)], None))
@@ -134,9 +137,14 @@ def check_env_id(env_id: str) -> str:
     """
     try:
         plain = spec_of(env_id).id
-    except (gym.error.Error, ImportError):
+    except (gym.error.Error, ImportError) as error:
         import pettingzoo
 
+        if isinstance(error, ImportError):
+            raise KeyError(
+                f"the module of {env_id!r} cannot be imported ({error}); is its folder on PYTHONPATH? Known "
+                f"environments: {', '.join(known_ids())}"
+            ) from None
         text = f"unknown environment {env_id!r}; known environments: {', '.join(known_ids())}"
         if env_id.removeprefix("stormgym:") in pettingzoo.aec_registry:
             text = f"{env_id!r} is a game: make it with pettingzoo.make; environments: {', '.join(known_ids())}"
@@ -215,12 +223,16 @@ def with_options(settings: type[Any], words: Sequence[str]) -> type[Any]:
         words: the command line.
 
     Raises:
-        ValueError: help on an unknown environment.
+        KeyError: help on an unknown environment.
     """
     asked = word_behind("--env", words) or next(f.default for f in fields(settings) if f.name == "env")
-    with suppress(gym.error.Error, ImportError):
-        spec_of(str(asked))  # the module of a prefix may bring a domain
-    options = options_of([str(asked)] if asks_for_help(words) and has_domain(str(asked)) else None)
+    if asks_for_help(words):
+        env_id = check_env_id(str(asked))
+        options = options_of([env_id] if has_domain(env_id) else [])
+    else:
+        with suppress(gym.error.Error, ImportError):
+            spec_of(str(asked))  # the module of a prefix may bring a domain
+        options = options_of()
     kind = tyro.conf.OmitArgPrefixes[options]  # type: ignore[valid-type]  # made at run time
     added = [("environment", kind, field(default_factory=options))]
     return extended(settings, added)

@@ -38,6 +38,7 @@ def summarise(evaluation: Evaluation, confidence_level: float = 0.95) -> dict[st
     and `episodes`, a list with one dict an episode.
     """
     headline = domain_of(evaluation.env_id).headline
+    _check_headline(evaluation, headline)
     best = best_heuristic(evaluation)
     agents = {
         name: _agent(record, evaluation, headline, best, confidence_level) for name, record in evaluation.agents.items()
@@ -56,6 +57,17 @@ def summarise(evaluation: Evaluation, confidence_level: float = 0.95) -> dict[st
     clean = plain(result)
     assert isinstance(clean, dict)
     return clean
+
+
+def _check_headline(evaluation: Evaluation, headline: Headline) -> None:
+    """Raise `ValueError` where the headline leads with a metric that episodes do not report."""
+    for record in evaluation.agents.values():
+        for column in (headline.objective, headline.constraint):
+            if column.key not in record.metrics:
+                raise ValueError(
+                    f"the headline of {evaluation.env_id} leads with {column.key!r}, which its episodes do not report; "
+                    f"they report {', '.join(sorted(record.metrics))}"
+                )
 
 
 def best_heuristic(evaluation: Evaluation) -> str | None:

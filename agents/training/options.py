@@ -28,6 +28,9 @@ def with_learners(settings: type[Any], words: Sequence[str]) -> type[Any]:
     """
     base = with_options(settings, words)  # first: the module of an environment's prefix may bring learners
     asked = word_behind("--agent", words)
+    if asks_for_help(words) and asked is not None and asked not in AGENTS:
+        learners = ", ".join(spec.name for spec in AGENTS.values() if spec.trainable)
+        raise KeyError(f"unknown agent {asked!r}; agents that learn: {learners}")
     added: list[Any] = []
     for spec in AGENTS.values():
         if spec.settings is None or (asks_for_help(words) and spec.name != asked):

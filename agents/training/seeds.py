@@ -21,6 +21,7 @@ from stormgym.agents.runs import Run, RunRequest, RunSettings
 from stormgym.agents.statistics import mean_estimate
 from stormgym.agents.terminal import status_console
 from stormgym.agents.training.command import HELD_OUT_SEED, FinalTable, complete, names_many
+from stormgym.agents.training.play import make_training_env
 from stormgym.agents.training.pool import Outcome, Trainer, TrainingJob, TrainingTime, train_all
 from stormgym.agents.usage import usage_errors
 
@@ -47,13 +48,16 @@ def options_of_one(words: Sequence[str]) -> list[str]:
     return kept
 
 
-def jobs_of(request: RunRequest, n_seeds: int, words: Sequence[str], runs_dir: Path) -> list[TrainingJob]:
+def jobs_of(
+    request: RunRequest, n_seeds: int, words: Sequence[str], runs_dir: Path, table: FinalTable | None = None
+) -> list[TrainingJob]:
     """A job a seed, from the request's seed on.
 
     Args:
         request: the run of the first seed.
         n_seeds: how many.
         words: the command line, whose other options every seed gets.
+        table: what `show_seeds` will be asked for, checked now rather than after hours.
         runs_dir: where run folders are made; logs of the seeds are in `ENV/AGENT/seeds/KEY/SEED` of it.
 
     Raises:
@@ -61,7 +65,9 @@ def jobs_of(request: RunRequest, n_seeds: int, words: Sequence[str], runs_dir: P
     """
     if n_seeds < 1:
         raise ValueError(f"--seeds must be at least 1; got {n_seeds}")
-    _, _, settings = complete(request)
+    _, _, settings = complete(request, table or FinalTable())
+    if names_many(settings.env_id, settings.env_kwargs) is None:
+        make_training_env(settings.env_id, 1, settings.env_kwargs).close()  # what all seeds would stumble on
     alike = comparable(settings)
     key = hashlib.sha256(json.dumps(alike, sort_keys=True).encode()).hexdigest()[:10]
     place = runs_dir / plain_id(settings.env_id).replace("/", "_") / settings.agent / "seeds" / key

@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 
 from stormgym.envs.arrays import Floats
+from stormgym.envs.moved import forward
 from stormgym.envs.undergrounding.regions import MAX_REGIONS, UndergroundingProfile, usual_limit_h
+
+__getattr__ = forward(__name__, "stormgym.envs.undergrounding.regions", "stormgym.envs.storms", SEEN="FEATURE_NAMES")
 
 KNOWN = (
     "'ten', 'appendix-g' (the storms of the tri-level paper), 'synthetic:K:SEED' (K regions, e.g. 'synthetic:40:0'), "

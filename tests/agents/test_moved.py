@@ -122,6 +122,22 @@ def test_install__twice_changes_nothing_and_leaves_other_names_alone() -> None:
     assert finder.find_spec("numpy", None) is None
 
 
+def test_star__of_a_module_that_is_gone_binds_its_names() -> None:
+    names: dict[str, object] = {}
+    with pytest.warns(DeprecationWarning):
+        exec("from stormgym.agents.planning.trilevel import *", names)
+    assert "solve_trilevel" in names
+    assert "solve_trilevel" in dir(import_module("stormgym.agents.planning.trilevel"))
+
+
+def test_floor_of_environments__hands_on_names_that_moved_inside_it() -> None:
+    with pytest.warns(DeprecationWarning, match="write from stormgym.envs.undergrounding.regions import send_crews"):
+        from stormgym.envs.undergrounding.profiles import send_crews
+    assert send_crews.__module__ == "stormgym.envs.undergrounding.regions"
+    with pytest.raises(ImportError):
+        from stormgym.envs.undergrounding.profiles import nobody  # noqa: F401
+
+
 def test_forward__of_a_module_that_nobody_moved_is_our_mistake() -> None:
     with pytest.raises(KeyError):
         forward("stormgym.agents.registry")("anything")

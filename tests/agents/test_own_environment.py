@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -161,3 +162,52 @@ def test_register__same_record_again_changes_nothing_and_another_is_an_error(toy
     with pytest.raises(ValueError, match="default_learner of Other-v0 must learn; 'quick' does not"):
         register_domain(Domain("Other-v0", agents=(AgentSpec("quick", "a:B", "x"),), default_learner="quick"))
     assert "Other-v0" not in DOMAINS
+
+
+MISTAKES = {
+    "entry": ("module:ShortestFirst", "module:ShortestFirs", "leads nowhere: .*ShortestFirs"),
+    "headline": (
+        'Column("mean_wait_h"',
+        'Column("mean_wait_hh"',
+        "leads with 'mean_wait_hh', which its episodes do not",
+    ),
+    "learner": (
+        'default_learner="maskable-ppo"',
+        'default_learner="maskable-pp"',
+        "default_learner of .* got 'maskable-pp'",
+    ),
+    "option": (
+        'options=("n_stations"',
+        'options=("n_station"',
+        "names 'n_station', which the environment does not take",
+    ),
+    "bound": ('bound="oracle-', 'bound="oracles-', "headline.bound of .* must be one of its agents"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes__in_a_domain_are_told_in_a_sentence(mistake: str, tmp_path: Path) -> None:
+    right, wrong, message = MISTAKES[mistake]
+    text = (ROOT / "examples" / "pump_stations.py").read_text().replace("PumpStations-v0", f"Pump{mistake}-v0")
+    text = (
+        text.replace('f"{__name__}:', '"module:').replace("-pumps", f"-{mistake}").replace('"shortest-first"', '"sf"')
+    )
+    assert right in text
+    (tmp_path / "module.py").write_text(text.replace(right, wrong))
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    words = ["--env", f"module:Pump{mistake}-v0"]
+    for script, more in (("evaluate.py", ["--episodes", "2"]), ("train.py", ["--help"])):
+        if script == "train.py" and mistake in ("entry", "headline"):
+            continue  # nothing of them is read yet
+        command = [sys.executable, str(ROOT / script), *words, *more]
+        done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path, check=False)
+        assert done.returncode == 2, done.stderr
+        assert re.search(message, done.stderr), done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_module__that_cannot_be_imported_is_said() -> None:
+    command = [sys.executable, str(ROOT / "evaluate.py"), "--env", "not_there:Some-v0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "the module of 'not_there:Some-v0' cannot be imported" in done.stderr

@@ -91,6 +91,8 @@ def test_seeds__train_side_by_side_are_compared_and_found_again(
         (("--resume", "runs"), "to go on with seeds, give their command again"),
         (("--jobs", "0"), "--jobs must be at least 1; got 0"),
         (("--agent", "nearest"), "needs no training"),
+        (("--compare", "nobody"), "unknown agent 'nobody'"),
+        (("--city", "atlantis"), "city must be 'default'"),
     ],
 )
 def test_seeds__wrong_use_says_what_there_is(
@@ -108,3 +110,8 @@ def test_seeds__a_run_that_fails_is_told_with_the_end_of_its_log(
     words = [*RUN, "--seeds", "1", "--runs-dir", str(tmp_path), "--maskable-ppo.learning-rate", "-1"]
     assert train_module(ROOT / "train.py").main(words) == 1
     assert "failed: seed 0" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_jobs__without_seeds_have_no_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train_module(ROOT / "train.py").main([*RUN, "--jobs", "2", "--runs-dir", str(tmp_path)]) == 2
+    assert "--jobs is for several --seeds" in capsys.readouterr().err
