@@ -132,7 +132,9 @@ def test_training__wrong_use_says_what_there_is(
     message: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(ROOT)  # where there is a folder `tests`
     small = () if any(a in arguments for a in ("--city", "--resume", "CartPole-v1")) else SMALL
     place = () if "--resume" in arguments else ("--runs-dir", str(tmp_path))
     assert train_main((*small, *arguments, *place)) == 2
