@@ -124,7 +124,7 @@ def test_install__twice_changes_nothing_and_leaves_other_names_alone() -> None:
 
 def test_star__of_a_module_that_is_gone_binds_its_names() -> None:
     names: dict[str, object] = {}
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="has moved"):
         exec("from stormgym.agents.planning.trilevel import *", names)
     assert "solve_trilevel" in names
     assert "solve_trilevel" in dir(import_module("stormgym.agents.planning.trilevel"))
