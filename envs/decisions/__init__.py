@@ -1,0 +1,1 @@
+"""Decision problems as environments of one step: a context, a decision, what it costs when the outcome comes."""
