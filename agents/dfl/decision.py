@@ -38,7 +38,7 @@ Forecast = Any
 
 
 class Decision(Protocol):
-    """min over a in C of E f(y, a): what a decision costs, and the best one for a forecast; for B cases at a time."""
+    """min over a in C of E f(y, a): what a decision costs, and the best one for a forecast; B cases at a time."""
 
     separable: bool
     """Whether `energy` is a sum over the coordinates of the plan (`coordinate_energy`): then its normaliser is exact."""
@@ -72,8 +72,8 @@ class SeparableDecision(Decision, Protocol):
         """Terms `[..., B, n]` that add up to `energy`."""
         ...
 
-    def coordinate_width(self, forecast: Forecast) -> Tensor:
-        """`[B, n]` how far from the forecast's centre a plan of low energy can be, without gradient."""
+    def coordinate_mode(self, forecast: Forecast) -> Any:
+        """`[B, n]` where each coordinate's energy is least (C left out), without gradient."""
         ...
 
 

@@ -12,18 +12,19 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from stormgym.agents.dfl.losses import relaxed_cost, relaxed_plan, spo_plus
-from stormgym.agents.dfl.problem import Data, Model, Problem, regret
+from stormgym.agents.dfl.decision import Data, Decision, Model, as_arrays, planned_cost
+from stormgym.agents.dfl.losses import LOSSES, PreparedLoss
+from stormgym.agents.dfl.losses.energy import Normaliser
 
 Floats = NDArray[np.float64]
-DecisionLoss = Literal["qp", "spo+"]
+DecisionLoss = Literal["qp", "spo+", "task", "so-ebm", "listwise"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class FineTuning:
     """Settings of stage 2."""
 
     loss: DecisionLoss = "qp"
-    """`qp`: cost of the plan of a smoothed problem; `spo+`: the convex bound of the regret."""
+    """`qp`: cost of the plan of a smoothed problem; `spo+`: the convex bound of the regret; `task`: cost of the plan by
+    its optimality conditions; `so-ebm`: energy-based model; `listwise`: ranking."""
     rho: float = 200.0
     """Curvature of the smoothed problem (`qp`)."""
     fit_weight: float = 0.1
@@ -44,17 +46,35 @@ class FineTuning:
     """Standard errors of the paired difference by which an epoch must beat the start on the validation split."""
     n_epochs: int = 15
     batch_size: int = 32
+    """Events a gradient step; as many as there are makes an epoch one step."""
     random_state: int = 0
+    temperature: float = 1.0
+    """T of the energy-based model, in units of cost (`so-ebm`, `listwise`)."""
+    mle_weight: float = 1.0
+    """Weight of its likelihood loss."""
+    kl_weight: float = 0.01
+    """Weight of its KL loss (lambda of SO-EBM eq. 5)."""
+    normaliser: Normaliser = "exact"
+    """How its normaliser is computed."""
+    n_proposals: int = 128
+    """Samples a case, where it is sampled."""
+    proposal_sd: tuple[float, ...] = (0.1, 0.05, 0.02)
+    """Spreads of the proposal's components, as shares of the usual spread of decisions."""
 
     def __post_init__(self) -> None:
-        if self.loss not in ("qp", "spo+"):
-            raise ValueError(f"loss must be qp or spo+; got {self.loss!r}")
-        for name in ("rho", "learning_rate", "n_epochs", "batch_size"):
+        if self.loss not in LOSSES:
+            raise ValueError(f"loss must be one of {', '.join(LOSSES)}; got {self.loss!r}")
+        for name in ("rho", "learning_rate", "n_epochs", "batch_size", "temperature"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0; got {getattr(self, name)!r}")
         for name in ("fit_weight", "smooth", "margin"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0; got {getattr(self, name)!r}")
+        self.prepared()  # the loss checks its own settings
+
+    def prepared(self) -> PreparedLoss:
+        """The loss, with these settings."""
+        return LOSSES[self.loss](self)
 
 
 @dataclass(frozen=True)
@@ -67,11 +87,13 @@ class Tuned:
     """`[n_epochs]` mean decision loss of each epoch's training batches: it can fall while the regret rises."""
     best_epoch: int
     seconds: float
+    ess: Floats | None = None
+    """`[n_epochs]` mean effective sample size, where the loss rests on weighted samples; else NaN."""
 
 
 def fine_tune(
     model: Model,
-    problem: Problem,
+    problem: Decision | Any,
     train: Data,
     validation: Data,
     settings: FineTuning,
@@ -81,7 +103,7 @@ def fine_tune(
 
     Args:
         model: forecaster that fits already.
-        problem: the decision.
+        problem: the decision, with what the loss needs of it (`stormgym.agents.dfl.decision`).
         train, validation: events, apart from each other.
         settings: of the training.
         on_epoch: called with the epoch (0 first) and its validation regret.
@@ -95,27 +117,35 @@ def fine_tune(
     rng = np.random.default_rng([settings.random_state, 2])
     noise = torch.Generator().manual_seed(settings.random_state)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
-    true = problem.prices(torch.as_tensor(train.outcomes))
-    true_plan = relaxed_plan(problem, true)
-    scale = float(true.abs().sum(-1).mean().clamp_min(1e-9))  # Adam does not care; its epsilon does
-    start = validation_regret(model, problem, validation, settings.random_state)  # [E']
-    scores, relaxed, best, best_epoch = [float(start.mean())], [], weights_of(model), 0
+    loss_of = settings.prepared()
+    outcomes = torch.as_tensor(train.outcomes)
+    targets = loss_of.targets(problem, outcomes)
+    scale = loss_of.scale(targets)  # Adam does not care; its epsilon does
+    optimum = planned_cost(problem, validation.outcomes[None], validation.outcomes)  # [E'] of plans in hindsight
+    start = validation_regret(model, problem, validation, settings.random_state, optimum)  # [E']
+    scores, losses, sizes = [float(start.mean())], [], []
+    best, best_epoch = weights_of(model), 0
     if on_epoch:
         on_epoch(0, scores[0])
     for epoch in range(1, settings.n_epochs + 1):
-        order, total = rng.permutation(len(train)), 0.0
+        order, total, ess = rng.permutation(len(train)), 0.0, 0.0
         for first in range(0, len(order), settings.batch_size):
             index = order[first : first + settings.batch_size]
-            batch = train.rows(index)
-            predicted = problem.prices(model.outcomes(batch, noise), settings.smooth).mean(dim=0)
-            decided = decision_loss(problem, predicted, true[index], true_plan[index], settings).mean()
-            loss = decided + settings.fit_weight * model.fit_loss(batch, noise)
+            batch, share = train.rows(index), len(index) / len(order)
+            forecast = model.outcomes(batch, noise)
+            found = loss_of(problem, forecast, outcomes[index], tuple(part[index] for part in targets), noise)
+            decided = found.value.mean()
+            loss = decided
+            if settings.fit_weight:
+                loss = decided + settings.fit_weight * model.fit_loss(batch, noise)
             optimizer.zero_grad()
             (loss / scale).backward()
             optimizer.step()
-            total += decided.item() * len(index) / len(order)
-        relaxed.append(total)
-        now = validation_regret(model, problem, validation, settings.random_state)
+            total += decided.item() * share
+            ess += (np.nan if found.ess is None else float(found.ess.mean())) * share
+        losses.append(total)
+        sizes.append(ess)
+        now = validation_regret(model, problem, validation, settings.random_state, optimum)
         scores.append(float(now.mean()))
         better = scores[-1] < scores[best_epoch]
         if better and scores[0] - scores[-1] > settings.margin * standard_error(now - start):
@@ -125,14 +155,7 @@ def fine_tune(
     with torch.no_grad():
         for parameter, value in zip(model.parameters(), best, strict=True):
             parameter.copy_(value)
-    return Tuned(np.array(scores), np.array(relaxed), best_epoch, time.perf_counter() - began)
-
-
-def decision_loss(problem: Problem, predicted: Tensor, true: Tensor, true_plan: Tensor, settings: FineTuning) -> Tensor:
-    """The chosen loss `[B]`; of both, the part that does not depend on the forecast is left out or constant."""
-    if settings.loss == "qp":
-        return relaxed_cost(problem, predicted, true, settings.rho) - (true * true_plan).sum(-1)
-    return spo_plus(problem, predicted, true, true_plan)
+    return Tuned(np.array(scores), np.array(losses), best_epoch, time.perf_counter() - began, np.array(sizes))
 
 
 def standard_error(values: Floats) -> float:
@@ -140,11 +163,21 @@ def standard_error(values: Floats) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.inf
 
 
-def validation_regret(model: Model, problem: Problem, data: Data, random_state: int) -> Floats:
-    """Regret of whole plans `[E]`; samples come from one seed, so that epochs are compared on the same draws."""
+def validation_regret(
+    model: Model, problem: Decision | Any, data: Data, random_state: int, optimum: Floats | None = None
+) -> Floats:
+    """Regret of whole plans `[E]`; samples come from one seed, so that epochs are compared on the same draws.
+
+    Args:
+        model, problem, data: as for `fine_tune`.
+        random_state: of the samples.
+        optimum: `[E]` cost of the plans in hindsight, where it is known already.
+    """
     with torch.no_grad():
-        forecasts = model.outcomes(data, torch.Generator().manual_seed(random_state + 1)).numpy()
-    return regret(problem, forecasts, data.outcomes)
+        forecast = as_arrays(model.outcomes(data, torch.Generator().manual_seed(random_state + 1)))
+    if optimum is None:
+        optimum = planned_cost(problem, data.outcomes[None], data.outcomes)
+    return planned_cost(problem, forecast, data.outcomes) - optimum
 
 
 def weights_of(model: Model) -> list[nn.Parameter]:

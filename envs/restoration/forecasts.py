@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from dataclasses import fields
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from stormgym.envs.cache import cache_folder, load_arrays, store_arrays
 from stormgym.envs.data import City
 
 if TYPE_CHECKING:
     from stormgym.predictors import CrossFit
 
+__all__ = ["PREDICTORS", "cache_folder", "check_predictor", "city_forecasts"]
+
 PREDICTORS = ("ecqr", "cqr", "cp", "point", "none")
 FOREST_SEED = 0
 
 _memory: dict[str, CrossFit] = {}
-
-
-def cache_folder() -> Path:
-    """Folder of the forecast cache: STORMGYM_CACHE, else `$XDG_CACHE_HOME/stormgym`, else `~/.cache/stormgym`."""
-    if "STORMGYM_CACHE" in os.environ:
-        return Path(os.environ["STORMGYM_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "stormgym"
 
 
 def check_predictor(predictor: str, confidence_level: float) -> None:
@@ -68,10 +59,10 @@ def city_forecasts(city: City, predictor: str = "ecqr", confidence_level: float 
         return _memory[key]
     file = cache_folder() / f"forecast-{key}.npz"
     names = [f.name for f in fields(CrossFit)]
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            result = CrossFit(**{name: stored[name] for name in names})
-    except (OSError, KeyError, ValueError, EOFError):
+    stored = load_arrays(file)
+    if stored is not None and set(names) <= set(stored):
+        result = CrossFit(**{name: stored[name] for name in names})
+    else:
         log = city.log
         result = cross_fit(
             log.features,
@@ -81,17 +72,6 @@ def city_forecasts(city: City, predictor: str = "ecqr", confidence_level: float 
             confidence_level=confidence_level,
             random_state=FOREST_SEED,
         )
-        _store(file, {name: getattr(result, name) for name in names})
+        store_arrays(file, {name: getattr(result, name) for name in names})
     _memory[key] = result
     return result
-
-
-def _store(file: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write atomically: several workers may fit at once, and a reader never meets half a file."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".tmp", delete=False) as temporary:
-            np.savez_compressed(temporary, allow_pickle=False, **arrays)
-        os.replace(temporary.name, file)
-    except OSError:
-        return

@@ -1,24 +1,27 @@
-"""Decision-focused losses: the cost of the decision that a forecast leads to, one number an event, `[B]`."""
+"""The cost of the plan of a smoothed linear problem (GDF eq. 15-23)."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from stormgym.agents.dfl.problem import Problem
+from stormgym.agents.dfl.decision import Forecast, LinearDecision
+from stormgym.agents.dfl.losses.contract import LossValue
 from stormgym.agents.dfl.qp_layer import qp_layer, solve_qp
 
 NEARLY_LINEAR, TOLERANCE = 1e-2, 1e-6
 """Curvature and tolerance with which linear problems are solved by `solve_qp`: vertices to about 1e-5."""
 
 
-def relaxed_plan(problem: Problem, prices: Tensor) -> Tensor:
+def relaxed_plan(problem: LinearDecision, prices: Tensor) -> Tensor:
     """The best relaxed plan `[B, n]` at given prices, without gradient."""
     with torch.no_grad():
         return solve_qp(prices, problem.curvature(NEARLY_LINEAR), problem.constraints, tolerance=TOLERANCE).x
 
 
-def relaxed_cost(problem: Problem, predicted: Tensor, true: Tensor, rho: float) -> Tensor:
+def relaxed_cost(problem: LinearDecision, predicted: Tensor, true: Tensor, rho: float) -> Tensor:
     """True cost of the plan of predicted prices, smoothed by a quadratic (GDF eq. 15-23).
 
     The plan moves with the prices, and its gradient comes from the optimality conditions with active bounds held
@@ -34,17 +37,47 @@ def relaxed_cost(problem: Problem, predicted: Tensor, true: Tensor, rho: float) 
     return (plan * true).sum(dim=-1)
 
 
-def spo_plus(problem: Problem, predicted: Tensor, true: Tensor, true_plan: Tensor) -> Tensor:
-    """SPO+ loss, convex in predicted prices and an upper bound of the regret (Elmachtoub and Grigas 2022, eq. 9).
+def price_targets(decision: LinearDecision, outcomes: Tensor) -> tuple[Tensor, ...]:
+    """True prices `[E, n]` of outcomes and the best relaxed plans for them `[E, n]`."""
+    true = decision.prices(outcomes)
+    return true, relaxed_plan(decision, true)
 
-    2 predicted . x*(true) - true . x*(true) - min over x of (2 predicted - true) . x: one linear problem a step, and
-    2 (x*(true) - x*(2 predicted - true)) is a subgradient.
 
-    Args:
-        problem: polytope.
-        predicted, true: `[B, n]` prices.
-        true_plan: `[B, n]`, the best plan for the true prices (`relaxed_plan`).
+def price_scale(targets: tuple[Tensor, ...]) -> float:
+    """Mean sum of absolute prices."""
+    return float(targets[0].abs().sum(-1).mean().clamp_min(1e-9))
+
+
+@dataclass(frozen=True)
+class RelaxedLoss:
+    """Regret of the smoothed plan for the mean of the samples' prices; the mean is exact, as cost is linear in them.
+
+    Attributes:
+        rho: curvature of the smoothed problem.
+        smooth: how far corners of prices are rounded, in units of the decision's.
     """
-    tilted = 2.0 * predicted - true
-    plan = relaxed_plan(problem, tilted)  # constant: the derivative of the minimum is the plan that attains it
-    return 2.0 * (predicted * true_plan).sum(-1) - (true * true_plan).sum(-1) - (tilted * plan).sum(-1)
+
+    rho: float
+    smooth: float
+
+    def targets(self, decision: LinearDecision, outcomes: Tensor) -> tuple[Tensor, ...]:
+        """See `price_targets`."""
+        return price_targets(decision, outcomes)
+
+    def scale(self, targets: tuple[Tensor, ...]) -> float:
+        """See `price_scale`."""
+        return price_scale(targets)
+
+    def __call__(
+        self,
+        decision: LinearDecision,
+        forecast: Forecast,
+        outcomes: Tensor,
+        targets: tuple[Tensor, ...],
+        noise: torch.Generator,
+    ) -> LossValue:
+        """Smoothed regret `[B]`."""
+        del outcomes, noise
+        true, true_plan = targets
+        predicted = decision.prices(forecast, self.smooth).mean(dim=0)
+        return LossValue(relaxed_cost(decision, predicted, true, self.rho) - (true * true_plan).sum(-1))

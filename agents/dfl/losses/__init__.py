@@ -1,0 +1,44 @@
+"""Decision-focused losses: one file a loss, each of samples of a forecast and of what came, one number an event.
+
+`LOSSES` names them; a loss is made from its settings (`make_loss`), prepares what it needs of the outcomes once
+(`targets`), and then gives values `[B]` with gradients in the forecast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from stormgym.agents.dfl.losses.contract import LossValue, PreparedLoss
+from stormgym.agents.dfl.losses.energy import EnergyLoss
+from stormgym.agents.dfl.losses.relaxed import RelaxedLoss, relaxed_cost, relaxed_plan
+from stormgym.agents.dfl.losses.spo_plus import SPOPlusLoss, spo_plus
+from stormgym.agents.dfl.losses.task import TaskLoss
+
+__all__ = [
+    "LOSSES",
+    "EnergyLoss",
+    "LossValue",
+    "PreparedLoss",
+    "RelaxedLoss",
+    "SPOPlusLoss",
+    "TaskLoss",
+    "relaxed_cost",
+    "relaxed_plan",
+    "spo_plus",
+]
+
+LOSSES: dict[str, Callable[[Any], PreparedLoss]] = {
+    "qp": lambda s: RelaxedLoss(s.rho, s.smooth),
+    "spo+": lambda s: SPOPlusLoss(s.smooth),
+    "task": lambda s: TaskLoss(),
+    "so-ebm": lambda s: EnergyLoss(
+        temperature=s.temperature,
+        mle_weight=s.mle_weight,
+        kl_weight=s.kl_weight,
+        normaliser=s.normaliser,
+        n_proposals=s.n_proposals,
+        proposal_sd=s.proposal_sd,
+    ),
+}
+"""Losses by name, made from the settings of a fine-tuning (`stormgym.agents.dfl.learner.FineTuning`)."""

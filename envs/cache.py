@@ -1,0 +1,45 @@
+"""What is costly to make and kept on disk: files of plain arrays in one folder, never code."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def cache_folder() -> Path:
+    """Folder of the cache: STORMGYM_CACHE, else `$XDG_CACHE_HOME/stormgym`, else `~/.cache/stormgym`."""
+    if "STORMGYM_CACHE" in os.environ:
+        return Path(os.environ["STORMGYM_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "stormgym"
+
+
+def load_arrays(file: Path) -> dict[str, NDArray[np.generic]] | None:
+    """The arrays of a file, by name; None where there is none or it cannot be read, the latter with a warning."""
+    if not file.is_file():
+        return None
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        warnings.warn(
+            f"the cache file {file} cannot be read ({error}); what it held is made again", UserWarning, stacklevel=2
+        )
+        return None
+
+
+def store_arrays(file: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    """Write arrays whole or not at all, for several processes at once; a folder that cannot be written is no error."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".tmp", delete=False) as temporary:
+            np.savez_compressed(temporary, allow_pickle=False, **arrays)  # type: ignore[arg-type]  # names are ours
+        os.replace(temporary.name, file)
+    except OSError:
+        return
