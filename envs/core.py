@@ -71,6 +71,11 @@ class Core:
         """What one natural unit of an episode's return is, by which learners scale rewards; it may take simulations."""
         return 1.0
 
+    @property
+    def usual_action(self) -> Floats | None:
+        """Centre and spread `[2, n]` of good actions of n numbers, by which learners scale theirs; None: not known."""
+        return None
+
     def times_h(self, rows: Any = slice(None)) -> Floats | None:
         """Hours until each region had power, `[len(rows), N]`, of rows that have ended; None where it is not known."""
         del rows

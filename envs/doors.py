@@ -76,6 +76,18 @@ class CoreFacts:
         return self.core.cost_limit_range
 
     @property
+    def usual_action(self) -> Floats:
+        """Centre and spread `[2, n]` of good actions, by which learners scale theirs.
+
+        Raises:
+            AttributeError: none are known, so that `hasattr` tells where actions have units of their own.
+        """
+        usual = self.core.usual_action
+        if usual is None:
+            raise AttributeError(f"{type(self).__name__} has no usual_action: its core knows none")
+        return usual
+
+    @property
     def groups(self) -> Groups | None:
         """Groups of regions by which reports are broken down; None where there are none."""
         return self.core.groups
