@@ -96,8 +96,8 @@ class Headline:
 
     objective: Column
     """What agents are ranked by."""
-    constraint: Column
-    """The metric whose mean the limit bounds; an episode's value is its `cost`."""
+    constraint: Column | None = None
+    """The metric whose mean the limit bounds; an episode's value is its `cost`. None where nothing is limited."""
     others: tuple[Column, ...] = ()
     further: tuple[Column, ...] = ()
     """Columns of the last table; empty shows every metric that the main table does not."""
@@ -111,9 +111,14 @@ class Headline:
     """Metrics `prefix + index` hold the mean of each group."""
 
     @property
+    def leading(self) -> tuple[Column, ...]:
+        """The objective, and the constraint where there is one."""
+        return (self.objective,) if self.constraint is None else (self.objective, self.constraint)
+
+    @property
     def columns(self) -> tuple[Column, ...]:
         """Objective, constraint and the others."""
-        return (self.objective, self.constraint, *self.others)
+        return (*self.leading, *self.others)
 
 
 GENERIC_HEADLINE = Headline(
@@ -184,6 +189,9 @@ class Domain:
     """Files that are agents, by suffix (".npz"): function (file, env) -> policy."""
     many: Many | None = None
     """How one run trains on many instances; None: it does not."""
+    chosen_on: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the environment, over those of a run, on which the run chooses its best model: cases that it does
+    not learn from, where there are such beside those of the test."""
     small: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of a small instance, with which tests take seconds."""
 

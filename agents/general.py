@@ -37,6 +37,13 @@ MASKABLE_DQN = AgentSpec(
     trainable=True,
     settings=f"{_SETTINGS}:MaskableDQNSettings",
 )
+SAC = AgentSpec(
+    "sac",
+    f"{_LEARNERS}:sac",
+    "SB3 SAC, for continuous actions, on reward - lambda * cost",
+    trainable=True,
+    settings=f"{_SETTINGS}:SACSettings",
+)
 
-ANYWHERE = (PPO, DQN, MASKABLE_PPO)
+ANYWHERE = (PPO, DQN, MASKABLE_PPO, SAC)
 """Learners that also take environments without a domain, when the spaces fit."""

@@ -89,3 +89,5 @@ def known_agents(env_id: str, *, trainable: bool | None = None) -> tuple[str, ..
 
 for _domain in (RESTORATION, DISPATCH, UNDERGROUNDING):
     register_domain(_domain)
+for _spec in ANYWHERE:  # environments without a domain take them, whether a domain lists them or not
+    AGENTS.setdefault(_spec.name, _spec)

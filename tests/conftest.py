@@ -2,8 +2,11 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -29,3 +32,24 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"reference data not found at {folder}; set STORMGYM_DATA to its folder")
     return folder
+
+
+@pytest.fixture(scope="module")
+def newsvendor() -> Iterator[ModuleType]:
+    """The decision problem `tests/agents/newsvendor.py`, registered; what it registers is taken back at the end."""
+    import gymnasium as gym
+
+    from stormgym.agents.registry import AGENTS, DOMAINS
+
+    domains, agents = dict(DOMAINS), dict(AGENTS)
+    folder = str(ROOT / "tests" / "agents")
+    sys.path.insert(0, folder)
+    module = import_module("newsvendor")
+    module.register()
+    yield module
+    sys.path.remove(folder)
+    DOMAINS.clear()
+    DOMAINS.update(domains)
+    AGENTS.clear()
+    AGENTS.update(agents)
+    del gym.registry[module.ENV_ID]

@@ -1,4 +1,4 @@
-"""Learners of Stable-Baselines3 and sb3-contrib, on reward - lambda * cost where there is a cost."""
+"""Learners of Stable-Baselines3 and sb3-contrib, on reward - lambda * cost where the cost has a limit."""
 
 from __future__ import annotations
 
@@ -7,23 +7,28 @@ from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+import numpy as np
 from gymnasium import spaces
 from sb3_contrib import MaskablePPO
 from sb3_contrib.common.maskable.utils import is_masking_supported
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.vec_env import VecEnv
 
 from stormgym.agents.attention import heads
 from stormgym.agents.attention.multiplier import LagrangeMultiplier
 from stormgym.agents.learners.base import Learner
+from stormgym.agents.learners.box import BoxSAC, ScaledActorCriticPolicy, ScaledSACPolicy
 from stormgym.agents.learners.lagrangian import LagrangianCallback, PricedReplayBuffer, VecLagrangianReward
 from stormgym.agents.learners.maskable_dqn import MaskableDQN
+from stormgym.agents.learners.scaled_reward import VecScaledReward
 from stormgym.agents.learners.settings import (
     DQNSettings,
     MaskableDQNSettings,
     MaskablePPOSettings,
     PPOSettings,
+    SACSettings,
 )
 
 WRAPPER_SETTINGS = (
@@ -39,15 +44,20 @@ WRAPPER_SETTINGS = (
 
 
 class LimitedLearner(Learner):
-    """A learner without constraints of its own: trained on reward - lambda * cost where the environment has a cost."""
+    """A learner without constraints of its own: trained on reward - lambda * cost where the cost has a limit."""
 
     extractor_arguments: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     """Further arguments of an extractor that encodes every choice."""
 
     def wrap(self, venv: VecEnv, settings: Any) -> VecEnv:
-        """Add the Lagrangian reward, when the environments have a cost limit."""
+        """Add the Lagrangian reward where the environments have a cost limit; elsewhere rewards are only scaled."""
+        # an environment that settles what an out-of-steps episode leaves open has no return to come
+        settled = venv.has_attr("settles_when_truncated") and all(venv.get_attr("settles_when_truncated"))
+        scale = 1.0 / return_unit(venv)
         if not venv.has_attr("cost_limit"):
-            return venv
+            if scale == 1.0 and not settled:
+                return venv
+            return VecScaledReward(venv, scale, bootstrap_truncated=not settled)
         limit = float(venv.get_attr("cost_limit")[0])
         multiplier = LagrangeMultiplier(
             limit * settings.limit_margin,
@@ -56,11 +66,7 @@ class LimitedLearner(Learner):
             learning_rate=settings.multiplier_lr,
             method=settings.multiplier_method if settings.constrained else "projected",  # softplus is never zero
         )
-        # an environment that settles what an out-of-steps episode leaves open has no return to come
-        settled = venv.has_attr("settles_when_truncated") and all(venv.get_attr("settles_when_truncated"))
-        return VecLagrangianReward(
-            venv, multiplier, reward_scale=1.0 / return_unit(venv), bootstrap_truncated=not settled
-        )
+        return VecLagrangianReward(venv, multiplier, reward_scale=scale, bootstrap_truncated=not settled)
 
     def callbacks(self, venv: VecEnv, settings: Any) -> list[BaseCallback]:
         """The dual step."""
@@ -72,25 +78,40 @@ class LimitedLearner(Learner):
         """The policy class whose heads share their weights over choices (`stormgym.agents.attention.heads`)."""
         raise NotImplementedError(f"{type(self).__name__} must write policy_over_choices()")
 
+    def scaled_policy(self) -> Any:
+        """The policy class whose actions are scaled by good ones (`agents.learners.box`); None: there is none."""
+        return None
+
     def arguments(self, venv: VecEnv, settings: Any, extractor: type[Any] | None) -> tuple[Any, dict[str, Any]]:
         """The algorithm's own settings, with the domain's features.
 
         An extractor that encodes every choice (`encodes_choices`) gets heads over choices; other features and plain
-        observations get a multi-layer perceptron.
+        observations get a multi-layer perceptron, whose continuous actions are scaled where the environment knows good
+        ones (`Core.usual_action`).
         """
         outside = {"width", *WRAPPER_SETTINGS}
         arguments = {key: value for key, value in asdict(settings).items() if key not in outside}
+        asked = arguments_of(extractor, venv)
         if extractor is not None and getattr(extractor, "encodes_choices", False):
             arguments["policy_kwargs"] = {
                 "features_extractor_class": extractor,
-                "features_extractor_kwargs": {"width": settings.width, **self.extractor_arguments},
+                "features_extractor_kwargs": {"width": settings.width, **self.extractor_arguments, **asked},
                 "net_arch": [],
             }
             return self.policy_over_choices(), arguments
-        arguments["policy_kwargs"] = {"net_arch": [settings.width, settings.width]}
+        policy_kwargs: dict[str, Any] = {"net_arch": [settings.width, settings.width]}
+        arguments["policy_kwargs"] = policy_kwargs
         if extractor is not None:
-            arguments["policy_kwargs"]["features_extractor_class"] = extractor
-        return ("MultiInputPolicy" if isinstance(venv.observation_space, spaces.Dict) else "MlpPolicy"), arguments
+            policy_kwargs["features_extractor_class"] = extractor
+            policy_kwargs["features_extractor_kwargs"] = asked
+        flat = not isinstance(venv.observation_space, spaces.Dict)
+        scaled, usual = self.scaled_policy(), usual_action(venv)
+        if scaled is None or usual is None:
+            return ("MlpPolicy" if flat else "MultiInputPolicy"), arguments
+        policy_kwargs["usual_action"] = usual
+        if flat:
+            policy_kwargs.setdefault("features_extractor_class", FlattenExtractor)
+        return scaled, arguments
 
 
 class PPOLearner(LimitedLearner):
@@ -99,6 +120,10 @@ class PPOLearner(LimitedLearner):
     def policy_over_choices(self) -> Any:
         """PPO's policy over regions."""
         return heads.RegionActorCriticPolicy
+
+    def scaled_policy(self) -> Any:
+        """PPO's Gaussian in units of good actions."""
+        return ScaledActorCriticPolicy
 
 
 class MaskablePPOLearner(LimitedLearner):
@@ -119,7 +144,18 @@ class MaskablePPOLearner(LimitedLearner):
         return heads.RegionMaskableActorCriticPolicy
 
 
-class DQNLearner(LimitedLearner):
+class ReplayLearner(LimitedLearner):
+    """A learner that replays old steps."""
+
+    def arguments(self, venv: VecEnv, settings: Any, extractor: type[Any] | None) -> tuple[Any, dict[str, Any]]:
+        """As the others, with a replay buffer that follows lambda (`PricedReplayBuffer`)."""
+        policy, arguments = super().arguments(venv, settings, extractor)
+        if isinstance(venv, VecLagrangianReward) and isinstance(venv.observation_space, spaces.Dict):
+            arguments["replay_buffer_class"] = PricedReplayBuffer
+        return policy, arguments
+
+
+class DQNLearner(ReplayLearner):
     """Stable-Baselines3's DQN."""
 
     def check(self, venv: VecEnv) -> None:
@@ -130,13 +166,6 @@ class DQNLearner(LimitedLearner):
     def policy_over_choices(self) -> Any:
         """DQN's policy over regions."""
         return heads.RegionDQNPolicy
-
-    def arguments(self, venv: VecEnv, settings: Any, extractor: type[Any] | None) -> tuple[Any, dict[str, Any]]:
-        """As the others, with a replay buffer that follows lambda (`PricedReplayBuffer`)."""
-        policy, arguments = super().arguments(venv, settings, extractor)
-        if isinstance(venv, VecLagrangianReward) and isinstance(venv.observation_space, spaces.Dict):
-            arguments["replay_buffer_class"] = PricedReplayBuffer
-        return policy, arguments
 
 
 class MaskableDQNLearner(DQNLearner):
@@ -153,6 +182,38 @@ class MaskableDQNLearner(DQNLearner):
         super().check(venv)
 
 
+class SACLearner(ReplayLearner):
+    """Stable-Baselines3's SAC."""
+
+    def check(self, venv: VecEnv) -> None:
+        """Require a bounded Box of actions."""
+        if not isinstance(venv.action_space, spaces.Box) or not venv.action_space.is_bounded():
+            raise ValueError(
+                f"sac needs a Box action space with finite bounds; this environment has {venv.action_space}. Take ppo"
+            )
+
+    def scaled_policy(self) -> Any:
+        """SAC's squashed Gaussian in units of good actions."""
+        return ScaledSACPolicy
+
+
+def arguments_of(extractor: type[Any] | None, venv: VecEnv) -> dict[str, Any]:
+    """What an extractor asks of the environments before it is made (a classmethod `arguments_for(venv)`), if it does.
+
+    They are numbers, lists and words, which a saved model keeps.
+    """
+    ask = getattr(extractor, "arguments_for", None)
+    return {} if ask is None else dict(ask(venv))
+
+
+def usual_action(venv: VecEnv) -> list[list[float]] | None:
+    """Centre and spread `[2, n]` of good continuous actions, where the environment says them (`Core.usual_action`)."""
+    if not (isinstance(venv.action_space, spaces.Box) and venv.has_attr("usual_action")):
+        return None
+    usual: list[list[float]] = np.asarray(venv.get_attr("usual_action")[0], dtype=np.float64).tolist()
+    return usual
+
+
 def return_unit(venv: VecEnv) -> float:
     """A natural unit of an episode's return, as the environment says (`Core.return_unit`); 1 where it does not."""
     return float(venv.get_attr("return_unit")[0]) if venv.has_attr("return_unit") else 1.0
@@ -166,3 +227,4 @@ dqn = DQNLearner("dqn", DQN, DQNSettings, default_timesteps=60_000, default_num_
 maskable_dqn = MaskableDQNLearner(
     "maskable-dqn", MaskableDQN, MaskableDQNSettings, default_timesteps=60_000, default_num_envs=8
 )
+sac = SACLearner("sac", BoxSAC, SACSettings, default_timesteps=30_000, default_num_envs=16)

@@ -137,5 +137,31 @@ class MaskableDQNSettings(_Limited):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SACSettings(_Limited):
+    """Stable-Baselines3's SAC, for continuous actions, on reward - lambda * cost where the cost has a limit."""
+
+    learning_rate: float = 1e-3
+    """Step size (Adam) of actor, critics and entropy weight."""
+    buffer_size: int = 50_000
+    """Transitions kept in the replay buffer."""
+    learning_starts: int = 1_000
+    """Steps at random before the first update."""
+    batch_size: int = 256
+    """Transitions an update."""
+    tau: float = 0.01
+    """Share of the critics that a copy to their targets takes."""
+    gamma: float = 1.0
+    """Discount; 1 keeps the constraint what it says."""
+    train_freq: int = 1
+    """Steps of each environment between updates."""
+    gradient_steps: int = 4
+    """Updates after each collection."""
+    ent_coef: str = "auto_0.02"
+    """Weight of the entropy bonus: a number, or auto_X to learn it from X on (from 1 on it would rule for long)."""
+    width: int = 128
+    """Width of the networks."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class HRLDPDPSettings(MaskablePPOSettings):
     """A group first, then a region of it: a hierarchical policy trained by MaskablePPO on reward - lambda * cost."""

@@ -37,5 +37,5 @@ def test_random__is_a_policy_that_needs_no_training() -> None:
 def test_anywhere__are_the_learners_of_environments_without_a_domain() -> None:
     assert domain_of("CartPole-v1").agents == ANYWHERE
     assert "CartPole-v1" in gym.registry
-    assert {spec.name for spec in ANYWHERE} == {"ppo", "dqn", "maskable-ppo"}
+    assert {spec.name for spec in ANYWHERE} == {"ppo", "dqn", "maskable-ppo", "sac"}
     assert all(AGENTS[spec.name] == spec for spec in (*LEARNERS, RANDOM))

@@ -15,9 +15,11 @@ from stormgym.agents.learners.sb3 import WRAPPER_SETTINGS
 from stormgym.agents.registry import AGENTS, DOMAINS
 
 NAMES = [name for name, spec in AGENTS.items() if spec.trainable]
+CONTINUOUS = ("sac",)
+"""Learners without choices and masks: test_box.py."""
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in CONTINUOUS])
 def test_learner__builds_a_real_model_that_acts_on_open_regions_only(
     name: str, mid_episode: Callable[..., Any], learner_named: Callable[[str], Learner]
 ) -> None:
