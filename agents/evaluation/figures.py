@@ -43,14 +43,16 @@ def draw_all(evaluation: Evaluation, summary: dict[str, Any], sort: str | None =
     """Every figure that the evaluation has data for, as (caption, figure)."""
     names = sorted_agents(summary, sort)
     headline = domain_of(evaluation.env_id).headline
-    drawn = [
-        (
+    kinds = "Hollow points look at the future, orange ones were trained."
+    if headline.constraint is None:
+        caption = f"Mean {headline.objective.name} over the scenarios with its interval. {kinds}"
+        drawn = [(caption, draw_objective(summary, names))]
+    else:
+        caption = (
             f"Means over the scenarios with their intervals: {headline.objective.name} against "
-            f"{headline.constraint.name}. Dashed: the limit. Hollow points look at the future, orange "
-            "ones were trained.",
-            draw_tradeoff(summary, names),
+            f"{headline.constraint.name}. Dashed: the limit. {kinds}"
         )
-    ]
+        drawn = [(caption, draw_tradeoff(summary, names))]
     if evaluation.group is not None and all(r.times is not None for r in evaluation.agents.values()):
         caption = "Share of each group's regions that has power again, by hour, over all scenarios."
         drawn.append((caption, draw_group_curves(evaluation, names)))
@@ -76,26 +78,43 @@ def _colour(agent: dict[str, Any]) -> str:
     return _PRIVILEGED if agent["privileged"] else _LEARNED if agent["learned"] else _PLAIN
 
 
+def _point(agent: dict[str, Any]) -> dict[str, Any]:
+    """How an agent's mean and intervals are drawn."""
+    return {
+        "fmt": "D" if agent["privileged"] else "o",
+        "color": _colour(agent),
+        "markersize": 5.5,
+        "markerfacecolor": "white" if agent["privileged"] else _colour(agent),
+        "elinewidth": 1.2,
+        "capsize": 2.5,
+    }
+
+
+def draw_objective(summary: dict[str, Any], names: Sequence[str]) -> Figure:
+    """The objective where nothing is limited: a row an agent, the best on top, with its interval."""
+    objective = domain_of(summary["env"]).headline.objective
+    figure, (ax,) = _new(7.6, 0.9 + 0.32 * len(names))
+    for row, name in enumerate(names):
+        agent = summary["agents"][name]
+        ax.errorbar(agent[objective.key], row, xerr=_arms(agent, objective.key), **_point(agent))
+    ax.set_yticks(range(len(names)), [f"{n} †" if summary["agents"][n]["privileged"] else n for n in names])
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlabel(objective.axis_title)
+    ax.grid(alpha=0.2, linewidth=0.6)
+    return figure
+
+
 def draw_tradeoff(summary: dict[str, Any], names: Sequence[str]) -> Figure:
     """Objective against constraint, one point an agent with both intervals, and the limit as a line."""
     headline = domain_of(summary["env"]).headline
-    x_key, y_key = headline.constraint.key, headline.objective.key
+    constraint = headline.constraint
+    assert constraint is not None, "draw_objective is for environments without a constraint"
+    x_key, y_key = constraint.key, headline.objective.key
     figure, (ax,) = _new(7.6, 4.8)
     for name in names:
         agent = summary["agents"][name]
         x, y = agent[x_key], agent[y_key]
-        ax.errorbar(
-            x,
-            y,
-            xerr=_arms(agent, x_key),
-            yerr=_arms(agent, y_key),
-            fmt="D" if agent["privileged"] else "o",
-            color=_colour(agent),
-            markersize=5.5,
-            markerfacecolor="white" if agent["privileged"] else _colour(agent),
-            elinewidth=1.2,
-            capsize=2.5,
-        )
+        ax.errorbar(x, y, xerr=_arms(agent, x_key), yerr=_arms(agent, y_key), **_point(agent))
     limit = summary["cost_limit"]
     if limit is not None and not summary.get("cost_limit_range"):
         ax.axvline(limit, color=_LIMIT, linewidth=1.1, linestyle="--", zorder=0)
@@ -105,7 +124,7 @@ def draw_tradeoff(summary: dict[str, Any], names: Sequence[str]) -> Figure:
         ax.text(
             limit,
             1.01,
-            f"limit {limit:g} {headline.constraint.unit}",
+            f"limit {limit:g} {constraint.unit}",
             transform=ax.get_xaxis_transform(),
             color=_LIMIT,
             ha="center",
@@ -113,7 +132,7 @@ def draw_tradeoff(summary: dict[str, Any], names: Sequence[str]) -> Figure:
         )
     ax.margins(y=0.12)
     _label_points(figure, ax, {n: summary["agents"][n] for n in names}, (x_key, y_key))
-    ax.set_xlabel(headline.constraint.axis_title)
+    ax.set_xlabel(constraint.axis_title)
     ax.set_ylabel(headline.objective.axis_title)
     ax.grid(alpha=0.2, linewidth=0.6)
     return figure

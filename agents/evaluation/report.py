@@ -75,7 +75,7 @@ def title(summary: dict[str, Any]) -> str:
     n, seed = summary["episodes"], summary["settings"].get("seed")
     limit = summary["cost_limit"]
     text = f"{summary['env']}: {n:,} common scenario{'s' if n != 1 else ''} (seed {seed})"
-    if limit is None:
+    if limit is None or headline.constraint is None:
         return text
     name, unit = headline.constraint.name, headline.constraint.unit
     if limit_range := summary.get("cost_limit_range"):
@@ -98,16 +98,21 @@ def _level(summary: dict[str, Any]) -> str:
 
 
 def main_table(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -> Table:
-    """Objective, constraint, share over the limit, other figures, distance to the bound, latency."""
+    """Objective, constraint, share over the limit, other figures, distance to the bound, latency.
+
+    Where there is neither a constraint nor a group, a column for the gap says so with a dash.
+    """
     agents = summary["agents"]
     limit = summary["cost_limit"]
     heads = [
         f"{c.title}\n± {_level(summary)} CI" if c.interval else c.title.replace(" ", "\n", 1) for c in headline.columns
     ]
-    own = bool(summary.get("cost_limit_range"))
+    own, no_equity = bool(summary.get("cost_limit_range")), _has_no_equity(summary, headline)
     if limit is not None:
         heads.insert(2, f"over limit\n({_level(summary)} CI)")
-    if own:
+    if no_equity:
+        heads.insert(1, "gap")
+    if own and headline.constraint is not None:
         heads.insert(2, f"{headline.constraint.name}\n/ limit")
     if headline.bound is not None:
         heads.append(f"above\n{headline.bound}")
@@ -120,6 +125,8 @@ def main_table(summary: dict[str, Any], headline: Headline, names: Sequence[str]
         if limit is not None:
             cells[1].stylize("green" if holds_limit(summary, agent) else "red")
             cells.insert(2, Text(_share(agent)))
+        if no_equity:
+            cells.insert(1, Text("-"))
         if own:
             cells.insert(2, Text(f"{agent['cost_in_limits']:.2f}"))
         if headline.bound is not None:
@@ -130,6 +137,11 @@ def main_table(summary: dict[str, Any], headline: Headline, names: Sequence[str]
         last_unprivileged = i + 1 < len(names) and agents[names[i + 1]]["privileged"] and not agent["privileged"]
         table.add_row(_name(name, agent), *cells, style=style, end_section=last_unprivileged)
     return table
+
+
+def _has_no_equity(summary: dict[str, Any], headline: Headline) -> bool:
+    """Whether there is nobody to be fair to: no constraint on a gap, and no groups."""
+    return headline.constraint is None and not summary["group_names"]
 
 
 def _leader(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -> str | None:
@@ -149,6 +161,8 @@ def notes(summary: dict[str, Any], headline: Headline) -> list[str]:
         lines.append(f"{PRIVILEGED_MARK} looks at what no crew can know: a yardstick, not an agent to use.")
     if headline.bound is not None and headline.bound not in agents:
         lines.append(f"Distance to the bound needs {headline.bound} among the agents.")
+    if _has_no_equity(summary, headline):
+        lines.append("gap: there are no groups here, so there is no equity to measure.")
     batch = summary["settings"].get("batch_size")
     lines.append(
         "ms/decision: one episode alone, planning included; in brackets the slowest. "

@@ -40,7 +40,11 @@ class AgentRecord:
 
     name: str
     metrics: dict[str, Floats]
-    """Metric name -> `[E]`: the environment's `metrics` and `return`, `cost`, `steps`."""
+    """Metric name -> `[E]`: the environment's `metrics` and `return`, `cost`, `steps`.
+
+    `cost` is the sum of the steps' costs, which a limit bounds; where there is no limit, and the environment has a
+    metric of this name (what a decision cost), it is that one.
+    """
     latency: Latency
     learned: bool = False
     privileged: bool = False
@@ -190,11 +194,12 @@ def _record(
 ) -> AgentRecord:
     before = truth_reads(env)
     policy = entrant.make(env)
+    own_cost = _attribute(env, "cost_limit") is None
     allowed = entrant.privileged or bool(getattr(policy, "privileged", False))
     batches: list[_Played] = []
     for first in range(0, len(seeds), env.num_envs):
         batch = list(seeds[first : first + env.num_envs])
-        batches.append(_play(env, policy, batch))
+        batches.append(_play(env, policy, batch, own_cost))
         if not allowed and truth_reads(env) != before:
             raise PrivilegeError(
                 f"agent {name!r} read what nobody can know (env.truth, or env.process, which holds it) and does not "
@@ -239,8 +244,11 @@ class _Played:
     limits: Floats | None = None
 
 
-def _play(env: VectorEnv[Any, Any, Any], policy: Policy, seeds: list[int]) -> _Played:
-    """Play one episode a row; rows that ended are reset by the environment and ignored from then on."""
+def _play(env: VectorEnv[Any, Any, Any], policy: Policy, seeds: list[int], own_cost: bool = False) -> _Played:
+    """Play one episode a row; rows that ended are reset by the environment and ignored from then on.
+
+    With `own_cost` a metric `cost` of the environment takes the place of the sum of the steps' costs.
+    """
     n, wanted = env.num_envs, len(seeds)
     filled = seeds + [seeds[-1]] * (n - wanted)  # a short last batch repeats its last scenario
     observation, _ = env.reset(seed=filled)  # type: ignore[arg-type]  # vector forms take one seed a row
@@ -275,10 +283,13 @@ def _play(env: VectorEnv[Any, Any, Any], policy: Policy, seeds: list[int]) -> _P
         start = just_ended  # NEXT_STEP: a row that ended one step ago was reset in this one
         just_ended = ended
         running &= ~ended
+    steps = total["steps"].astype(np.int64)
+    if own_cost and "cost" in metrics:
+        del total["cost"]
     kept = {key: values[:wanted] for key, values in {**metrics, **total}.items()}
     return _Played(
         metrics=kept,
-        decisions=total["steps"].astype(np.int64),
+        decisions=steps,
         decision_s=np.asarray(seconds),
         times=None if times is None else times[:wanted],
         limits=None if limits is None else limits[:wanted],

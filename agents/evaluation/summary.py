@@ -60,9 +60,14 @@ def summarise(evaluation: Evaluation, confidence_level: float = 0.95) -> dict[st
 
 
 def _check_headline(evaluation: Evaluation, headline: Headline) -> None:
-    """Raise `ValueError` where the headline leads with a metric that episodes do not report."""
+    """Raise `ValueError` where the headline leads with a metric that episodes do not report, or leaves a limit out."""
+    if evaluation.cost_limit is not None and headline.constraint is None:
+        raise ValueError(
+            f"the headline of {evaluation.env_id} names no constraint, and the environment has a cost limit "
+            f"({evaluation.cost_limit:g}); name the metric that it bounds (Headline.constraint)"
+        )
     for record in evaluation.agents.values():
-        for column in (headline.objective, headline.constraint):
+        for column in headline.leading:
             if column.key not in record.metrics:
                 raise ValueError(
                     f"the headline of {evaluation.env_id} leads with {column.key!r}, which its episodes do not report; "

@@ -245,16 +245,18 @@ def train(training: Training, console: Console, *, progress: bool = True) -> Non
     bar = ProgressBar(s.timesteps, console if progress else quiet, domain_of(s.env_id).headline)
     logger = make_logger(run.folder, model.num_timesteps if resumed else None)
     model.set_logger(logger)
-    eval_venv = make_training_env(s.env_id, min(EVAL_ENVS, s.eval_episodes), s.env_kwargs)
+    chosen_on = {**s.env_kwargs, **domain_of(s.env_id).chosen_on}
+    eval_venv = make_training_env(s.env_id, min(EVAL_ENVS, s.eval_episodes), chosen_on)
     try:
         with stop_on_signals(lambda: bar.say("stopping after this rollout; once more to stop at once")) as stop:
             evaluation = EvaluationCallback(run, eval_venv, learner, stop, bar.show_score)
             if training.progress is not None:
                 evaluation.load_state_dict(training.progress["evaluation"])
             checkpoints = Checkpoints(run, evaluation, stop)
+            costs = [] if domain_of(s.env_id).headline.constraint is None else [EpisodeCosts()]
             callbacks = [
                 *learner.callbacks(venv, training.settings),
-                EpisodeCosts(),
+                *costs,
                 evaluation,
                 checkpoints,
                 bar,

@@ -143,7 +143,7 @@ class Score:
     def logged(self, headline: Headline) -> dict[str, float]:
         """The numbers that are logged under `eval/`; of the metrics those of the environment's headline."""
         result = {"return": self.mean_return}
-        if self.mean_cost is not None:
+        if self.mean_cost is not None and headline.constraint is not None:
             result["cost"] = self.mean_cost
         if self.limits is not None and self.cost_in_limits is not None:
             result["cost_in_limits"] = self.cost_in_limits

@@ -76,9 +76,10 @@ class ProgressBar(BaseCallback):
 
     def _status(self) -> str:
         episodes = self.model.ep_info_buffer or ()
+        shown = (("r", "return"),) if self.headline.constraint is None else (("r", "return"), ("c", "cost"))
         parts = [
             f"{word} {np.mean([e[key] for e in episodes if key in e]):.2f}"
-            for key, word in (("r", "return"), ("c", "cost"))
+            for key, word in shown
             if any(key in e for e in episodes)
         ]
         env = self.model.get_env()
@@ -94,7 +95,7 @@ def describe(step: int, score: Score, best: bool, headline: Headline) -> str:
     parts = [f"return {score.mean_return:.2f}"]
     if objective.key in metrics:
         parts = [objective.sentence(metrics[objective.key])]
-    if score.mean_cost is not None:
+    if score.mean_cost is not None and constraint is not None:
         cost = constraint.sentence(score.mean_cost)
         if score.limits is not None:
             cost += f" ({score.cost_in_limits:.2f} of the episode's limit)"

@@ -138,7 +138,7 @@ def show_seeds(runs: Sequence[Run], console: Console, table: FinalTable, folder:
         console.print(render_report(summary))
         headline = domain_of(s.env_id).headline
         means = []
-        for column in (headline.objective, headline.constraint):
+        for column in headline.leading:
             each = [summary["agents"][f"{s.agent}-{run.settings.seed}"][column.key] for run in runs]
             found = mean_estimate(np.asarray(each))
             interval = "" if found.low is None else f" [{column.text(found.low)}, {column.text(found.high)}]"

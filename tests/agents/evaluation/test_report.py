@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from rich.console import Console
 
 from stormgym.agents.evaluation.figures import draw_all
 from stormgym.agents.evaluation.report import render_report, sorted_agents
-from stormgym.agents.evaluation.rollouts import AgentRecord, Evaluation, Latency
+from stormgym.agents.evaluation.rollouts import AgentRecord, Evaluation, Latency, evaluate
 from stormgym.agents.evaluation.summary import summarise
+from stormgym.agents.lineup import resolve_agents
 from stormgym.agents.terminal import WIDTH
 
 
@@ -96,3 +98,26 @@ def test_report__unknown_environment_is_shown_generically() -> None:
     assert "load shed kwh" in text
     assert "over limit" not in text
     assert draw_all(other, summarise(other))
+
+
+def test_report__without_limit_and_groups_says_that_there_is_no_equity(newsvendor: ModuleType) -> None:
+    agents = resolve_agents(None, newsvendor.ENV_ID)
+    summary = summarise(evaluate(newsvendor.ENV_ID, agents, episodes=20, env_kwargs={"fresh": True}))
+    assert summary["cost_limit"] is None
+    text = shown(summary)
+    head = next(line for line in text.splitlines() if line.startswith("agent"))
+    assert head.split()[:2] == ["agent", "±"]
+    assert "gap" in head
+    rows = [line for line in text.splitlines() if line.startswith(("usual-order", "quantile-order", "perfect-order"))]
+    for row in rows[:3]:
+        cells = re.split(r"  +", row.removesuffix(" †"))
+        assert "-" in [cell.strip() for cell in cells], row  # a dash, and no invented zero
+    assert "gap: there are no groups here, so there is no equity to measure." in text
+    assert "limit" not in text
+    assert "Difference to quantile-order (best heuristic)" in text
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= WIDTH
+
+
+def test_report__with_groups_leaves_the_gap_to_its_own_columns(full: Evaluation) -> None:
+    text = shown(summarise(full))
+    assert "no equity" not in text

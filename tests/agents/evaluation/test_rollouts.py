@@ -21,13 +21,16 @@ class Toy(gym.Env[dict[str, Any], np.int64]):
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
 
-    def __init__(self, cost_key: str = "cost", with_metrics: bool = True) -> None:
+    def __init__(
+        self, cost_key: str = "cost", with_metrics: bool = True, limited: bool = True, own_cost: bool = False
+    ) -> None:
         self.observation_space = spaces.Dict(
             {"action_mask": spaces.MultiBinary(3), "left": spaces.Box(0, 10, (1,), np.float32)}
         )
         self.action_space = spaces.Discrete(3)
-        self.cost_limit = 4.0
-        self.cost_key, self.with_metrics = cost_key, with_metrics
+        if limited:
+            self.cost_limit = 4.0
+        self.cost_key, self.with_metrics, self.own_cost = cost_key, with_metrics, own_cost
 
     def _seen(self) -> dict[str, Any]:
         return {"action_mask": np.ones(3, np.int8), "left": np.array([self.left], np.float32)}
@@ -43,6 +46,8 @@ class Toy(gym.Env[dict[str, Any], np.int64]):
         info: dict[str, Any] = {self.cost_key: float(action)}
         if self.left == 0 and self.with_metrics:
             info["metrics"] = {"length": float(self.length), "prize": self.prize}
+            if self.own_cost:
+                info["metrics"]["cost"] = 1_000.0
         return self._seen(), self.prize, self.left == 0, False, info
 
 
@@ -177,3 +182,16 @@ def test_restoration__equals_single_env_and_keeps_region_times() -> None:
                 assert_allclose(record.metrics[key][i], value, atol=1e-9)
     assert (result.agents["stubborn"].metrics["completed"] == 0).all()
     assert (result.agents["nearest"].metrics["wasted_trips"] == 0).all()
+
+
+def test_cost__is_the_environments_own_metric_only_where_nothing_limits_the_sum_of_steps() -> None:
+    def costs(**kwargs: Any) -> Any:
+        record = evaluate(TOY, {"one": Constant(1)}, episodes=5, env_kwargs=kwargs).agents["one"]
+        assert set(record.metrics) == {"length", "prize", "return", "cost", "steps"}
+        return record.metrics["cost"], record.metrics["steps"]
+
+    for kwargs in ({}, {"limited": False}, {"own_cost": True}):
+        cost, steps = costs(**kwargs)
+        assert_allclose(cost, steps)  # the limit bounds the sum of the steps' costs
+    cost, _ = costs(limited=False, own_cost=True)
+    assert_allclose(cost, 1_000.0)

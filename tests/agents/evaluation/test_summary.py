@@ -3,13 +3,17 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
+import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from stormgym.agents.evaluation.rollouts import AgentRecord, Evaluation
+from stormgym.agents.evaluation.rollouts import AgentRecord, Evaluation, evaluate
 from stormgym.agents.evaluation.summary import best_heuristic, plain, summarise, write_json
+from stormgym.agents.lineup import resolve_agents
 
 EPISODES = 60
 
@@ -73,3 +77,19 @@ def test_json__has_no_nan_and_reads_back(
     write_json(summarise(full), file)
     assert json.loads(file.read_text())["episodes"] == EPISODES
     assert [p.name for p in file.parent.iterdir()] == ["evaluation.json"]  # no temporary file stays
+
+
+def test_summary__without_a_limit_compares_with_the_best_objective_and_has_no_equity(newsvendor: ModuleType) -> None:
+    played = evaluate(newsvendor.ENV_ID, resolve_agents(None, newsvendor.ENV_ID), episodes=20)
+    summary = summarise(played)
+    assert summary["best_heuristic"] == "quantile-order"
+    assert (summary["cost_limit"], summary["group_names"]) == (None, [])
+    agent = summary["agents"]["usual-order"]
+    assert "violation_rate" not in agent
+    assert not [key for key in agent if "gap" in key or "group" in key]
+    assert_allclose(agent["cost"], -agent["return"], rtol=1e-6)
+    assert_allclose(agent["regret"], agent["cost"] - agent["optimum"])
+    assert summary["agents"]["perfect-order"]["regret"] == pytest.approx(0.0, abs=1e-4)  # actions are float32
+    limited = replace(played, cost_limit=3.0)
+    with pytest.raises(ValueError, match=r"headline of Newsvendor-v0 names no constraint, .* \(3\); name the metric"):
+        summarise(limited)

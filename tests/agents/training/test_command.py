@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -19,6 +20,7 @@ from stormgym.agents.domain import load_entry
 from stormgym.agents.evaluation.options import options_of
 from stormgym.agents.registry import AGENTS
 from stormgym.agents.training.command import env_options
+from stormgym.agents.training.play import make_training_env
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = ("--city", "synthetic:8:1", "--predictor", "none", "--num-envs", "8", "--eval-episodes", "8")
@@ -240,3 +242,51 @@ def test_training__over_many_cities_ends_without_a_table_and_says_how_to_score(
         f"--city CITY --predictor none --split test --agents {folder} (CITY: any one city)" in capsys.readouterr().out
     )
     assert not (folder / "evaluation.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("agent", "quick"),
+    [
+        ("ppo", ("--ppo.n-steps", "8", "--ppo.batch-size", "32")),
+        ("sac", ("--sac.learning-starts", "64", "--sac.batch-size", "32", "--sac.width", "16")),
+    ],
+)
+def test_training__on_decisions_chooses_the_best_on_other_cases_resumes_and_scores(
+    agent: str,
+    quick: tuple[str, ...],
+    newsvendor: ModuleType,
+    train_main: Callable[..., int],
+    evaluate_main: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+
+    def noting(env_id: str, num_envs: int, env_kwargs: dict[str, object], *rest: object) -> object:
+        made.append(env_kwargs["split"])
+        return make_training_env(env_id, num_envs, env_kwargs)
+
+    monkeypatch.setattr("stormgym.agents.training.command.make_training_env", noting)
+    env = ("--env", f"newsvendor:{newsvendor.ENV_ID}")
+    run = ("--agent", agent, *quick, "--timesteps", "256", "--eval-freq", "128", "--eval-episodes", "16")
+    rest = ("--num-envs", "4", "--runs-dir", str(tmp_path), "--final-episodes", "8")
+    assert train_main((*env, *run, *rest)) == 0
+    out, err = capsys.readouterr()
+    assert made == ["train", "validation"]
+    assert re.search(r"step 256: cost \d+\.\d{3} USD \(16 episodes\)", err)
+    assert "no equity to measure" in out
+    folder = only_run(tmp_path)
+    rows = (folder / "progress.csv").read_text().splitlines()
+    columns = rows[0].split(",")
+    assert {"eval/return", "eval/cost", "eval/regret"} <= set(columns)
+    assert "rollout/ep_cost_mean" not in columns
+    score = json.loads((folder / "best" / "score.json").read_text())
+    assert score["rank"][0] == 0.0  # nothing is limited, so the return decides
+    assert score["cost"] == pytest.approx(-score["return"], rel=1e-5)
+
+    assert train_main(("--resume", str(folder), "--timesteps", "384", "--final-episodes", "0")) == 0
+    assert int(max((folder / "checkpoints").iterdir(), key=lambda p: int(p.name)).name) >= 384
+    capsys.readouterr()
+    assert evaluate_main([*env, "--episodes", "8", "--agents", f"mine={folder},usual-order"]) == 0
+    assert "mine" in capsys.readouterr().out

@@ -58,10 +58,12 @@ def test_line__says_what_went_wrong_where_something_did(metrics: dict[str, float
 @pytest.mark.parametrize("env_id", DOMAINS)
 def test_line__of_every_domain_has_its_words(env_id: str) -> None:
     headline = DOMAINS[env_id].headline
-    score = Score(RETURNS, COSTS, 8.0, {headline.objective.key: 3.0})
-    line = describe(1, score, False, headline)
+    limit = None if headline.constraint is None else 8.0
+    line = describe(1, Score(RETURNS, COSTS, limit, {headline.objective.key: 3.0}), False, headline)
     assert headline.objective.sentence(3.0) in line
-    assert headline.constraint.sentence(5.5) in line
+    assert ("limit" in line) == (headline.constraint is not None)
+    if headline.constraint is not None:
+        assert headline.constraint.sentence(5.5) in line
 
 
 def test_bar__elsewhere_than_on_a_terminal_prints_lines_alone() -> None:
@@ -96,3 +98,15 @@ def test_bar__on_a_terminal_shows_return_cost_and_lambda() -> None:
     bar.close()
     bar.close()  # twice does no harm
     assert bar.bar is None
+
+
+def test_line_and_bar__without_a_constraint_leave_costs_of_steps_out() -> None:
+    free = Headline(objective=Column("cost", "cost", "USD", 2))
+    score = Score(RETURNS, np.zeros(2), None, {"cost": 3.0})
+    assert describe(9, score, True, free) == "step 9: cost 3.00 USD (2 episodes)  best so far"
+    assert score.logged(free) == {"return": -3.0, "cost": 3.0}
+    assert Score(RETURNS, np.zeros(2), None, {}).logged(free) == {"return": -3.0}
+    bar = ProgressBar(100, Console(file=io.StringIO(), width=80), free)
+    model: Any = SimpleNamespace(ep_info_buffer=[{"r": -2.0, "c": 0.0}], get_env=lambda: None)
+    bar.model = model
+    assert bar._status() == "return -2.00"

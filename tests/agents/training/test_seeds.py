@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -115,3 +117,16 @@ def test_seeds__a_run_that_fails_is_told_with_the_end_of_its_log(
 def test_jobs__without_seeds_have_no_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train_module(ROOT / "train.py").main([*RUN, "--jobs", "2", "--runs-dir", str(tmp_path)]) == 2
     assert "--jobs is for several --seeds" in capsys.readouterr().err
+
+
+def test_seeds__of_decisions_have_their_mean_without_a_gap(
+    newsvendor: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "agents"))  # of the processes that train
+    run = ("--agent", "ppo", "--ppo.n-steps", "8", "--ppo.batch-size", "32", "--num-envs", "4")
+    words = ["--env", f"newsvendor:{newsvendor.ENV_ID}", *run, "--timesteps", "64", "--eval-episodes", "8"]
+    rest = ["--seeds", "2", "--jobs", "2", "--runs-dir", str(tmp_path), "--final-episodes", "8"]
+    assert train_module(ROOT / "train.py").main([*words, *rest]) == 0
+    assert re.search(
+        r"Mean of 2 seeds, with 95 % intervals over seeds: cost \S+ USD \[\S+, \S+\]\.", capsys.readouterr().out
+    )
