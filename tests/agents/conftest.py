@@ -24,6 +24,7 @@ from stormgym.agents.learners.settings import (
     MaskableDQNSettings,
     MaskablePPOSettings,
     PPOSettings,
+    SACSettings,
 )
 from stormgym.agents.runs import RunRequest, RunSettings
 from stormgym.agents.sta_sac.settings import STASACSettings
@@ -44,10 +45,11 @@ QUICK: dict[str, Any] = {
     "dqn": DQNSettings(learning_starts=200, buffer_size=1000, batch_size=32, width=16),
     "maskable-ppo": MaskablePPOSettings(n_steps=16, batch_size=64, n_epochs=2, width=16),
     "maskable-dqn": MaskableDQNSettings(learning_starts=200, buffer_size=1000, batch_size=32, width=16),
+    "sac": SACSettings(learning_starts=200, buffer_size=1000, batch_size=32, width=16),
     "hrl-dpdp": HRLDPDPSettings(n_steps=16, batch_size=64, n_epochs=2, width=16),
     "attention-pg": AttentionPGSettings(n_rollouts=3, width=16, n_layers=1),
 }
-"""Settings of the learners of Restoration-v0 with which a thousand steps take seconds."""
+"""Settings of learners with which a thousand steps take seconds."""
 
 
 def main_of(script: str) -> Callable[..., int]:
