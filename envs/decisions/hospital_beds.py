@@ -57,7 +57,7 @@ class HospitalBedsProblem(DecisionProblem):
     An instance has 150 recorded regions of 420 days: 60 to learn from, 30 to choose by, 60 to be scored on, a decision
     every 21 days from day 40 (1,080, 540 and 1,080 cases). `draw` for `test` simulates fresh regions instead.
 
-    Context: `history` `[21, 4]`, log(1 + E, I, H, D) on the mornings of the last 21 days, today's last, and `state` `[6]`,
+    Context: `history` `[21, 4]`, log(1 + E, I, H, D) of the last 21 mornings, today's last, and `state` `[6]`,
     S, E, I, R, H, D this morning. Outcome `[7]`: beds needed at the end of each day. All in people per 100,000.
     Hidden: `level`, `turbulent`, `beds` `[2]`, `day` and `phase` of the year, on which transmission depends.
 
