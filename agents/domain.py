@@ -179,6 +179,8 @@ class Domain:
     """The agent that train.py takes when none is named."""
     extractor: str | None = None
     """Class of features for Stable-Baselines3's learners (a `BaseFeaturesExtractor`); None: the observation, flat."""
+    clairvoyant: str | None = None
+    """The policy with perfect information behind the agent `clairvoyant` (`stormgym.agents.general.CLAIRVOYANT`)."""
     plan: str | None = None
     """Function behind `evaluate.py --plan`: (name, entrant, `PlanRequest`) -> `PlanReport`."""
     plan_agent: str | None = None

@@ -45,5 +45,13 @@ SAC = AgentSpec(
     settings=f"{_SETTINGS}:SACSettings",
 )
 
+CLAIRVOYANT = AgentSpec(
+    "clairvoyant",
+    "stormgym.agents.clairvoyant:ClairvoyantOfDomain",
+    "knows what comes: a bound",
+    privileged=True,
+)
+"""For domains that name a policy with perfect information (`Domain.clairvoyant`)."""
+
 ANYWHERE = (PPO, DQN, MASKABLE_PPO, SAC)
 """Learners that also take environments without a domain, when the spaces fit."""

@@ -7,12 +7,20 @@ single and a vector environment of one.
 
 Sources that docstrings cite: EPOPR is "Uncertainty-aware Predict-Then-Optimize Framework for Equitable Post-Disaster
 Power Restoration" (Jiang et al., IJCAI 2025); GDF is "Global-Decision-Focused Neural ODEs for Proactive Grid Resilience
-Management" (Chen et al.); tri-level is "Adaptive Robust Optimization with Data-Driven Uncertainty for Enhancing
+Management" (Chen et al.); SO-EBM is "End-to-end Stochastic Optimization with Energy-based Model" (Kong et al., NeurIPS
+2022); tri-level is "Adaptive Robust Optimization with Data-Driven Uncertainty for Enhancing
 Distribution System Resilience" (Chen et al.). Equations are theirs, put right where they are misprinted.
 """
 
 import pettingzoo
 from gymnasium.envs.registration import register, registry
+
+_DECISIONS = {
+    "PowerScheduling": "power_scheduling_env",
+    "HospitalBeds": "hospital_beds_env",
+    "NetworkSecurity": "network_security_env",
+}
+"""Decision problems of one step: names of their environments, and modules."""
 
 
 def register_envs() -> None:
@@ -35,6 +43,13 @@ def register_envs() -> None:
             entry_point="stormgym.envs.undergrounding.env:UndergroundingEnv",
             vector_entry_point="stormgym.envs.undergrounding.vector_env:UndergroundingVectorEnv",
         )
+    for name, module in _DECISIONS.items():
+        if f"{name}-v0" not in registry:
+            register(
+                id=f"{name}-v0",
+                entry_point=f"stormgym.envs.decisions.{module}:{name}Env",
+                vector_entry_point=f"stormgym.envs.decisions.{module}:{name}VectorEnv",
+            )
     if "DefenderAttacker-v0" not in pettingzoo.aec_registry:
         pettingzoo.register(
             "aec", "DefenderAttacker-v0", entry_point="stormgym.envs.undergrounding.adversary:DefenderAttackerEnv"

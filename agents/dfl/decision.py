@@ -41,7 +41,7 @@ class Decision(Protocol):
     """min over a in C of E f(y, a): what a decision costs, and the best one for a forecast; B cases at a time."""
 
     separable: bool
-    """Whether `energy` is a sum over the coordinates of the plan (`coordinate_energy`): then its normaliser is exact."""
+    """Whether `energy` is a sum over the plan's coordinates (`coordinate_energy`): then its normaliser is exact."""
 
     def cost(self, plans: Any, outcomes: Any) -> Any:
         """f `[...]` of plans `[..., *]` and outcomes `[..., *]`, broadcast; of tensors differentiable in the plan."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stormgym.agents.domain import AgentSpec, Column, Domain, Headline, Many
-from stormgym.agents.general import DQN, MASKABLE_DQN, MASKABLE_PPO, PPO, RANDOM
+from stormgym.agents.general import CLAIRVOYANT, DQN, MASKABLE_DQN, MASKABLE_PPO, PPO, RANDOM
 
 _HERE = "stormgym.agents.restoration"
 _LOOK_AHEAD = f"{_HERE}.network.lookahead:look_ahead"
@@ -23,7 +23,7 @@ AGENTS = (
         usual=False,
     ),
     AgentSpec("rollout", f"{_HERE}.rollout:RolloutPolicy", "rollout of gap-aware greedy rules on the forecast"),
-    AgentSpec("clairvoyant", f"{_HERE}.planners:ClairvoyantPolicy", "knows the true durations", privileged=True),
+    CLAIRVOYANT,
     AgentSpec(
         "clairvoyant-fair",
         f"{_HERE}.planners:ClairvoyantFairPolicy",
@@ -94,6 +94,7 @@ HEADLINE = Headline(
 DOMAIN = Domain(
     env_id="Restoration-v0",
     agents=AGENTS,
+    clairvoyant=f"{_HERE}.planners:ClairvoyantPolicy",
     headline=HEADLINE,
     default_learner="sta-sac",
     extractor=f"{_HERE}.network.extractor:RegionExtractor",

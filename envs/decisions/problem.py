@@ -1,8 +1,8 @@
 """`DecisionProblem`: what is known before a decision, what then comes, what the decision costs, what can be decided.
 
 A problem is what happens, whoever decides: data or a generator, the cost of a decision when an outcome comes, the set
-of decisions that can be carried out, the best one in hindsight, and the true law of outcomes where it is known. It knows
-no forecaster and no solver under uncertainty; those are in `stormgym.agents.decisions`.
+of decisions that can be carried out, the best one in hindsight, and the true law of outcomes where it is known. It
+knows no forecaster and no solver under uncertainty; those are in `stormgym.agents.decisions`.
 
 `cost` is written once for arrays and tensors (`namespace`), so that learners differentiate the very function that the
 environment charges. Nothing here imports torch.
@@ -28,7 +28,7 @@ PAST: tuple[Split, ...] = ("train", "validation")
 
 
 def namespace(array: Any) -> Any:
-    """NumPy for arrays, torch for tensors: the functions that both have under one name (`exp`, `where`, `linalg.solve`).
+    """NumPy for arrays, torch for tensors: functions that both have under one name (`exp`, `where`, `linalg.solve`).
 
     Torch is not imported: who has a tensor has done so.
     """
@@ -99,7 +99,7 @@ class DecisionProblem:
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
         if split not in self._open:
-            raise ValueError(f"cases of split {split!r} are no planner's to read; learn from {' and '.join(self._open)}")
+            raise ValueError(f"cases of split {split!r} are not for planners; learn from {' and '.join(self._open)}")
         return self._cases(split)
 
     def _cases(self, split: Split) -> Cases:

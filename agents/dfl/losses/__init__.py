@@ -1,7 +1,7 @@
 """Decision-focused losses: one file a loss, each of samples of a forecast and of what came, one number an event.
 
-`LOSSES` names them; a loss is made from its settings (`make_loss`), prepares what it needs of the outcomes once
-(`targets`), and then gives values `[B]` with gradients in the forecast.
+`LOSSES` names them and makes them from settings. A loss prepares what it needs of the outcomes once (`targets`), and
+then gives values `[B]` with gradients in the forecast.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from stormgym.agents.dfl.losses.contract import LossValue, PreparedLoss
 from stormgym.agents.dfl.losses.energy import EnergyLoss
+from stormgym.agents.dfl.losses.listwise import ListwiseLoss
 from stormgym.agents.dfl.losses.relaxed import RelaxedLoss, relaxed_cost, relaxed_plan
 from stormgym.agents.dfl.losses.spo_plus import SPOPlusLoss, spo_plus
 from stormgym.agents.dfl.losses.task import TaskLoss
@@ -18,6 +19,7 @@ from stormgym.agents.dfl.losses.task import TaskLoss
 __all__ = [
     "LOSSES",
     "EnergyLoss",
+    "ListwiseLoss",
     "LossValue",
     "PreparedLoss",
     "RelaxedLoss",
@@ -40,5 +42,6 @@ LOSSES: dict[str, Callable[[Any], PreparedLoss]] = {
         n_proposals=s.n_proposals,
         proposal_sd=s.proposal_sd,
     ),
+    "listwise": lambda s: ListwiseLoss(s.temperature, s.mle_weight, s.kl_weight),
 }
 """Losses by name, made from the settings of a fine-tuning (`stormgym.agents.dfl.learner.FineTuning`)."""

@@ -35,7 +35,7 @@ from stormgym.agents.dfl.losses.contract import LossValue
 Normaliser = Literal["exact", "snis", "snis-coordinate", "langevin"]
 DEPTH = 36.0
 """How far above its least value, in temperatures, an energy is integrated: what is beyond weighs e^-36."""
-N_NODES = 32
+N_NODES = 24
 """Quadrature nodes on each side of a mode."""
 N_DOUBLINGS, N_HALVINGS = 40, 8
 """Steps that find how far from its mode an energy reaches `DEPTH`; an end is found to a 256th."""

@@ -1,0 +1,93 @@
+"""The records of decision problems in the registry: one table of methods for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stormgym.agents.domain import AgentSpec, Column, Domain, Headline
+from stormgym.agents.general import CLAIRVOYANT, PPO, SAC
+
+_POLICIES = "stormgym.agents.decisions.policies"
+
+USUAL = AgentSpec("usual", f"{_POLICIES}:Usual", "one decision always: the best for all training cases together")
+TWO_STAGE = AgentSpec("two-stage", f"{_POLICIES}:TwoStage", "the best plan for a forecast fitted by likelihood")
+CALIBRATED = AgentSpec(
+    "two-stage-calibrated", f"{_POLICIES}:TwoStageCalibrated", "the same, one factor on its spread validated on costs"
+)
+DFL = AgentSpec("dfl", f"{_POLICIES}:DecisionFocused", "forecast tuned on the cost of its plans, exact derivatives")
+DFL_CVX = AgentSpec(
+    "dfl-cvx", f"{_POLICIES}:DecisionFocusedCvx", "the same through cvxpylayers over samples (slow)", usual=False
+)
+SO_EBM = AgentSpec("so-ebm", f"{_POLICIES}:SOEBM", "forecast tuned as an energy-based model of hindsight optima")
+POLICY_NET = AgentSpec("policy-net", f"{_POLICIES}:NetworkPolicy", "a network straight to the decision, on its cost")
+TRUE_DISTRIBUTION = AgentSpec(
+    "true-distribution",
+    f"{_POLICIES}:TrueDistribution",
+    "the best plan for the true law, where it is known: the floor",
+    privileged=True,
+    usual=False,
+)
+
+METHODS = (TWO_STAGE, CALIBRATED, DFL, SO_EBM, POLICY_NET, CLAIRVOYANT)
+"""Agents of any decision problem, one of your own included."""
+LEARNERS = (PPO, SAC)
+
+
+def headline(decimals: int = 3, unit: str = "") -> Headline:
+    """Cost and regret lead; there is no constraint, as there are no groups.
+
+    Args:
+        decimals: of costs.
+        unit: of costs.
+    """
+    return Headline(
+        objective=Column("cost", "cost", unit, decimals, interval=True),
+        others=(
+            Column("regret", "regret", unit, decimals, interval=True),
+            Column("repaired", "repaired", percent=True, decimals=0),
+        ),
+        further=(Column("optimum", "in hindsight", unit, decimals),),
+        bound="clairvoyant",
+        excess_key="above_hindsight",
+    )
+
+
+def decision_domain(
+    env_id: str,
+    *,
+    agents: tuple[AgentSpec, ...] = METHODS,
+    options: tuple[str, ...] = (),
+    decimals: int = 3,
+    small: Mapping[str, Any] | None = None,
+) -> Domain:
+    """The record of a decision problem: every method, PPO and SAC, a table of cost and regret.
+
+    Args:
+        env_id: of the environment.
+        agents: beside the learners.
+        options: arguments of the environment that command lines name.
+        decimals: of costs in tables.
+        small: arguments of a small instance, for tests.
+    """
+    return Domain(
+        env_id=env_id,
+        agents=(USUAL, *LEARNERS, *agents),
+        headline=headline(decimals),
+        default_learner="ppo",
+        extractor="stormgym.agents.decisions.network:CaseFeatures",
+        clairvoyant=f"{_POLICIES}:Clairvoyant",
+        options=options,
+        small=dict(small or {}),
+    )
+
+
+DOMAINS = (
+    decision_domain(
+        "PowerScheduling-v0",
+        agents=(TWO_STAGE, CALIBRATED, DFL, DFL_CVX, SO_EBM, POLICY_NET, TRUE_DISTRIBUTION, CLAIRVOYANT),
+        options=("data", "split_by", "instance"),
+    ),
+    decision_domain("HospitalBeds-v0", agents=(*METHODS[:-1], TRUE_DISTRIBUTION, CLAIRVOYANT), options=("instance",)),
+    decision_domain("NetworkSecurity-v0", options=("instance", "noise"), small={"n_nodes": 12, "radius": 0.45}),
+)

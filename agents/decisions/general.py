@@ -1,0 +1,163 @@
+"""`GeneralTask`: learning and deciding for any problem, by its cost and feasible set alone.
+
+Forecasts are normal (`GaussianNet` on all that is known), plans are found by projected gradient steps on the mean cost
+over samples. A problem with structure does better with a task of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from stormgym.agents.decisions.policy_net import PolicyNet
+from stormgym.agents.dfl.decision import Forecast, Gaussian, check_risk
+from stormgym.agents.dfl.learner import FineTuning
+from stormgym.envs.arrays import Floats
+from stormgym.envs.decisions.problem import Cases, DecisionProblem
+from stormgym.predictors.gaussian import GaussianNet
+
+N_STEPS = 400
+N_SAMPLES = 100
+"""Samples of a forecast that a plan is made for."""
+
+
+def flat_features(cases: Cases) -> Floats:
+    """Everything that is known, as numbers `[E, F]`."""
+    return np.concatenate([np.reshape(v, (len(v), -1)) for v in cases.context.values()], axis=1, dtype=np.float64)
+
+
+class SampledDecision:
+    """Any decision with a differentiable cost: plans of least mean cost over samples, by projected gradient steps.
+
+    Steps are in units of the usual spread of decisions and shrink to nothing; the best iterate is kept. Exact to about
+    a thousandth of that spread where the cost is convex, a local optimum where it is not.
+    """
+
+    separable = False
+
+    def __init__(self, problem: DecisionProblem) -> None:
+        self.problem = problem
+
+    def cost(self, plans: Any, outcomes: Any) -> Any:
+        """f of plans and outcomes."""
+        return self.problem.cost(plans, outcomes)
+
+    def energy(self, forecast: Tensor, plans: Tensor) -> Tensor:
+        """Mean cost `[..., B]` over samples `[S, B, *]`."""
+        cost: Tensor = self.problem.cost(plans.unsqueeze(-3), forecast)  # [..., S, B]
+        return cost.mean(dim=-2)
+
+    def decide(self, forecast: Forecast, risk: float = 1.0) -> Floats:
+        """Plans `[B, n]` for samples `[S, B, *]` or a `Gaussian`, of which 100 samples are drawn.
+
+        Raises:
+            ValueError: a risk other than 1.
+        """
+        check_risk(risk, "this decision")
+        samples = self._samples(forecast)
+        centre, spread = (torch.as_tensor(part) for part in self.problem.usual)
+        plans = self.project(centre.expand(samples.shape[1], -1))
+        best, least = plans, self.energy(samples, plans)
+        mean, square = torch.zeros_like(plans), torch.zeros_like(plans)
+        for step in range(1, N_STEPS + 1):
+            at = plans.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(self.energy(samples, at).sum(), at)
+            slope = slope * spread
+            mean, square = 0.9 * mean + 0.1 * slope, 0.99 * square + 0.01 * slope.square()
+            ahead = (mean / (1.0 - 0.9**step)) / ((square / (1.0 - 0.99**step)).sqrt() + 1e-12)
+            length = 0.2 * 0.5 * (1.0 + np.cos(np.pi * step / N_STEPS))
+            plans = self.project(plans - length * spread * ahead)
+            now = self.energy(samples, plans)
+            better = now < least
+            best, least = torch.where(better[:, None], plans, best), torch.where(better, now, least)
+        return best.numpy()
+
+    def project(self, plans: Tensor) -> Tensor:
+        """The nearest feasible plans."""
+        return torch.as_tensor(self.problem.project(plans.detach().numpy()))
+
+    @staticmethod
+    def _samples(forecast: Forecast) -> Tensor:
+        if isinstance(forecast, Gaussian):
+            noise = np.random.default_rng(0).standard_normal((N_SAMPLES, 1, np.shape(forecast.mean)[-1]))
+            return torch.as_tensor(forecast.mean + forecast.sd * noise)
+        return torch.as_tensor(forecast)
+
+
+class GeneralModel:
+    """Normal outcomes from all that is known; a Gaussian sampled with the same noise for every case.
+
+    Args:
+        seed: of weights and samples.
+        n_samples: S.
+    """
+
+    def __init__(self, seed: int = 0, n_samples: int = N_SAMPLES) -> None:
+        self.net = GaussianNet(hidden=(64, 64), dropout=0.0, random_state=seed)
+        self.n_samples, self.seed = n_samples, seed
+
+    @property
+    def scale_(self) -> float:
+        """Factor on the spread."""
+        return self.net.scale_
+
+    @scale_.setter
+    def scale_(self, value: float) -> None:
+        self.net.scale_ = value
+
+    def fit(self, train: Cases, validation: Cases) -> None:
+        """By likelihood, stopped by that of the validation cases."""
+        self.net.fit(flat_features(train), _flat(train), flat_features(validation), _flat(validation))
+        self.shape_ = train.outcomes.shape[1:]
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Weights of the network."""
+        return self.net.parameters()
+
+    def outcomes(self, data: Cases, noise: torch.Generator) -> Tensor:
+        """Samples `[S, E, *]`."""
+        mean, sd = self.net.forecast(flat_features(data))
+        eps = torch.randn((self.n_samples, 1, mean.shape[-1]), generator=noise, dtype=mean.dtype)
+        return (mean + sd * eps).unflatten(-1, self.shape_)
+
+    def fit_loss(self, data: Cases, noise: torch.Generator) -> Tensor:
+        """Negative log-likelihood a case."""
+        del noise
+        return -self.net.log_prob(_flat(data), flat_features(data)).mean()
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Plain arrays."""
+        return {**self.net.state(), "shape_": np.asarray(self.shape_, dtype=np.int64)}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Become what `state` says."""
+        self.net.restore(state)
+        self.shape_ = tuple(int(size) for size in state["shape_"])
+
+
+def _flat(cases: Cases) -> Floats:
+    return cases.outcomes.reshape(len(cases), -1)
+
+
+class GeneralTask:
+    """Learning and deciding for any problem."""
+
+    calibrations = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
+    tuning: Mapping[str, FineTuning] = {"so-ebm": FineTuning("so-ebm", fit_weight=0.0, normaliser="snis")}
+
+    def __init__(self, problem: DecisionProblem) -> None:
+        self.problem = problem
+        self.decision = SampledDecision(problem)
+
+    def new_model(self, seed: int) -> GeneralModel:
+        """An unfitted forecaster."""
+        return GeneralModel(seed)
+
+    def new_policy_net(self, seed: int) -> PolicyNet:
+        """An unfitted network from what is known to a decision."""
+        return PolicyNet(self.problem, flat_features, hidden=(64, 64), seed=seed)

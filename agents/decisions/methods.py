@@ -1,0 +1,140 @@
+"""The methods: how a forecaster or a network of a decision is trained. Each is fitted once and recalled (`dfl.recall`).
+
+Every method starts from the two-stage forecaster and is chosen by the cost of its plans on validation cases.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+
+from stormgym.agents.decisions.tasks import DirectPolicy, FittedModel, Task
+from stormgym.agents.dfl.decision import as_arrays, planned_cost
+from stormgym.agents.dfl.learner import FineTuning, Tuned, fine_tune
+from stormgym.agents.dfl.recall import fit_or_recall
+from stormgym.envs.arrays import Floats
+from stormgym.envs.decisions.problem import Cases
+
+Method = Literal["two-stage", "two-stage-calibrated", "dfl", "dfl-cvx", "so-ebm"]
+METHODS: tuple[Method, ...] = get_args(Method)
+"""Methods that plan on a forecast."""
+ALL_AT_ONCE = 1_000_000
+"""Batch size of training steps on all cases, as the paper's "epochs" are."""
+TUNING: dict[str, FineTuning] = {
+    "dfl": FineTuning("task", fit_weight=0.0, learning_rate=1e-4, n_epochs=20, batch_size=ALL_AT_ONCE),
+    "dfl-cvx": FineTuning("task", fit_weight=0.0, learning_rate=1e-4, n_epochs=2, batch_size=64),
+    "so-ebm": FineTuning("so-ebm", fit_weight=0.0, learning_rate=1e-4, n_epochs=14, batch_size=ALL_AT_ONCE),
+}
+"""Settings where a task names none of its own."""
+
+
+def tuning_of(task: Task, method: str) -> FineTuning:
+    """Settings of a method for a task; the normaliser is sampled where no structure makes it exact."""
+    chosen: FineTuning = getattr(task, "tuning", {}).get(method) or TUNING[method]
+    structured = task.decision.separable or hasattr(task.decision, "log_normaliser")
+    return chosen if structured or chosen.normaliser != "exact" else replace(chosen, normaliser="snis")
+
+
+def fitted(task: Task, method: str, seed: int = 0) -> FittedModel:
+    """The forecaster of a method, fitted once a problem and seed. It is shared: copy it before you change it.
+
+    Args:
+        task: of the problem.
+        method: one of METHODS.
+        seed: of weights and noise.
+
+    Raises:
+        ValueError: another method, or one that the decision does not allow (no derivative of its plan).
+    """
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
+    tuned = method in TUNING
+    if tuned and tuning_of(task, method).loss == "task" and not hasattr(task.decision, "plan"):
+        raise ValueError(
+            f"{method} needs the derivative of a plan, which {type(task.decision).__name__} does not have; take so-ebm"
+        )
+    key = ("decision", task.problem.key, method, seed, repr(tuning_of(task, method)) if tuned else "")
+
+    def fit() -> FittedModel:
+        if method == "two-stage":
+            model = task.new_model(seed)
+            model.fit(task.problem.cases("train"), task.problem.cases("validation"))
+            return model
+        start = fitted(task, "two-stage", seed)
+        if method == "two-stage-calibrated":
+            return calibrated(task, start, seed)
+        return tuned_from(task, start, method, seed)[0]
+
+    return fit_or_recall(key, fit, blank=lambda: task.new_model(seed))
+
+
+def calibrated(task: Task, model: FittedModel, seed: int = 0) -> FittedModel:
+    """A copy with the factor of `task.calibrations` whose plans cost least on the validation cases."""
+    validation = task.problem.cases("validation")
+    twin = copy.deepcopy(model)
+    costs = []
+    for factor in task.calibrations:
+        twin.scale_ = factor
+        costs.append(float(costs_of(task, twin, validation, seed).mean()))
+    twin.scale_ = task.calibrations[int(np.argmin(costs))]
+    return twin
+
+
+def tuned_from(
+    task: Task,
+    model: FittedModel,
+    method: str,
+    seed: int = 0,
+    settings: FineTuning | None = None,
+    on_epoch: Callable[[int, float], None] | None = None,
+) -> tuple[FittedModel, Tuned]:
+    """A copy fine-tuned by a method, and how it went.
+
+    Args:
+        task: of the problem.
+        model: where it starts.
+        method: `dfl`, `dfl-cvx` or `so-ebm`.
+        seed: of batches and noise.
+        settings: in place of the task's own.
+        on_epoch: as for `stormgym.agents.dfl.learner.fine_tune`.
+    """
+    twin = copy.deepcopy(model)
+    decision = task.decision if method != "dfl-cvx" else task.cvx_decision()  # type: ignore[attr-defined]  # of scheduling
+    chosen = replace(settings or tuning_of(task, method), random_state=seed)
+    problem = task.problem
+    how = fine_tune(twin, decision, problem.cases("train"), problem.cases("validation"), chosen, on_epoch)
+    return twin, how
+
+
+def fitted_policy_net(task: Task, seed: int = 0) -> DirectPolicy:
+    """The network from what is known to a decision, fitted once a problem and seed."""
+
+    def fit() -> DirectPolicy:
+        net = task.new_policy_net(seed)
+        net.fit(task.problem.cases("train"), task.problem.cases("validation"))
+        return net
+
+    key = ("decision", task.problem.key, "policy-net", seed)
+    return fit_or_recall(key, fit, blank=lambda: task.new_policy_net(seed))
+
+
+def plans_of(task: Task, model: FittedModel, cases: Cases, seed: int = 0) -> Floats:
+    """Plans `[E, n]` on a forecast; the noise of sampled forecasts has one seed."""
+    with torch.no_grad():
+        forecast: Any = as_arrays(model.outcomes(cases, torch.Generator().manual_seed(seed + 1)))
+    return np.asarray(task.decision.decide(forecast))
+
+
+def costs_of(task: Task, model: FittedModel, cases: Cases, seed: int = 0) -> Floats:
+    """Cost `[E]` of its plans when the cases' outcomes come."""
+    return np.asarray(task.decision.cost(plans_of(task, model, cases, seed), cases.outcomes), dtype=np.float64)
+
+
+def hindsight_costs(task: Task, cases: Cases) -> Floats:
+    """Cost `[E]` of the best plans in hindsight."""
+    return planned_cost(task.decision, cases.outcomes[None], cases.outcomes)

@@ -1,0 +1,234 @@
+"""Power scheduling: how much to generate in each hour of tomorrow, before its load is known (SO-EBM task 1).
+
+    f(y, a) = sum over hours of gamma_under [y - a]+ + gamma_over [a - y]+ + (a - y)^2 / 2,   |a_h - a_{h-1}| <= ramp
+
+The paper's eq. 7 prints the two prices exchanged. Source: Donti, Amos and Kolter (2017); SO-EBM section 4.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from stormgym.envs.arrays import Floats, Ints
+from stormgym.envs.core import check_choice
+from stormgym.envs.decisions.load_data import CALENDAR, HOURS, LoadDays, synthetic_law
+from stormgym.envs.decisions.problem import Cases, DecisionProblem, Split
+
+SplitBy = Literal["published", "time", "random"]
+SPLIT_BY: tuple[SplitBy, ...] = ("published", "time", "random")
+N_SPLIT_TEST, N_SPLIT_VALIDATION = 0.2, 0.2
+"""Share of the days that test, and of the rest that validates."""
+DATA_NAMES = ("load_yesterday", "temperature_yesterday", "temperature", "calendar")
+
+
+class PowerSchedulingProblem(DecisionProblem):
+    """Tomorrow's generation by hour, from yesterday's load, temperatures and the calendar.
+
+    Args:
+        days: the record.
+        split_by: `published`: the last fifth of the days tests, a fifth of the rest, at random, validates; `time`: the
+            fifth before the last validates; `random`: all at random.
+        instance: seed of the random part of the split.
+        gamma_under, gamma_over: price of a unit of load that is not met, and of a unit too much.
+        ramp: largest change from hour to hour.
+
+    Raises:
+        ValueError: a price or a ramp out of range, or too few days to split.
+    """
+
+    n: int = HOURS
+    context_shapes: Mapping[str, tuple[int, ...]] = {
+        "load_yesterday": (HOURS,),
+        "temperature_yesterday": (HOURS,),
+        "temperature": (HOURS,),
+        "calendar": (len(CALENDAR),),
+    }
+    knows_truth: bool = False  # type: ignore[misc]  # true of a synthetic record alone
+    cost_unit: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        days: LoadDays,
+        *,
+        split_by: SplitBy = "published",
+        instance: int = 0,
+        gamma_under: float = 50.0,
+        gamma_over: float = 0.5,
+        ramp: float = 0.4,
+    ) -> None:
+        check_choice("split_by", split_by, SPLIT_BY)
+        for name, value in (("gamma_under", gamma_under), ("gamma_over", gamma_over), ("ramp", ramp)):
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < np.inf:
+                raise ValueError(f"{name} must be a number of at least 0; got {value!r}")
+        if len(days) < 10:
+            raise ValueError(f"at least 10 days are needed to learn, choose and test; got {len(days)}")
+        self.days, self.split_by, self.instance = days, split_by, instance
+        self.gamma_under, self.gamma_over, self.ramp = float(gamma_under), float(gamma_over), float(ramp)
+        self.key = ("power scheduling", days.key, split_by, instance, self.gamma_under, self.gamma_over, self.ramp)
+        self.knows_truth = isinstance(days.key, tuple) and days.key[0] == "synthetic load"
+        self._rows = split_days(len(days), split_by, instance)
+        load = days.load[self._rows["train"]]
+        centre, spread = load.mean(axis=0), np.maximum(load.std(axis=0), 1e-9)
+        self.low = np.zeros(HOURS)
+        self.high = np.full(HOURS, float(np.max(centre + 10.0 * spread)))  # far above any day: it never binds
+
+    def _cases(self, split: Split) -> Cases:
+        rows, d = self._rows[split], self.days
+        return Cases({name: getattr(d, name)[rows] for name in DATA_NAMES}, d.load[rows], {}, np.arange(len(rows)))
+
+    def cost(self, plans: Any, outcomes: Any) -> Any:
+        """f `[...]` of plans and loads `[..., 24]`; arrays or tensors."""
+        short = outcomes - plans
+        costs = self.gamma_under * short.clip(0.0) + self.gamma_over * (-short).clip(0.0) + 0.5 * short**2
+        return costs.sum(-1)
+
+    def project(self, plans: Floats) -> Floats:
+        """The nearest plan `[B, 24]` (in Euclidean distance) whose hours are within bounds and keep the ramp."""
+        inside = np.clip(plans, self.low, self.high)
+        steep = np.flatnonzero(np.abs(np.diff(inside, axis=1)).max(axis=1) > self.ramp * (1.0 + 1e-6))
+        if steep.size:
+            inside[steep] = np.clip(_nearest_ramped(inside[steep], self.ramp), self.low, self.high)
+        return inside
+
+    def best(self, outcomes: Floats) -> Floats:
+        """The load itself where it keeps the ramp, else the exact optimum."""
+        return best_schedules(outcomes[None], self.gamma_under, self.gamma_over, self.ramp)
+
+    def true_outcomes(self, cases: Cases, n_samples: int, rng: np.random.Generator) -> Floats:
+        """Samples `[S, E, 24]` of the synthetic law; hours are independent here, as no cost joins them."""
+        if not self.knows_truth:
+            return super().true_outcomes(cases, n_samples, rng)
+        law = synthetic_law(*(cases.context[name] for name in DATA_NAMES))
+        samples: Floats = law.mean + law.sd * rng.standard_normal((n_samples, *law.mean.shape))
+        return samples
+
+    def picture(self, axes: Any, case: Cases, plan: Floats | None) -> None:
+        """Yesterday's load and today's by hour, the plan, and the temperature."""
+        hour = np.arange(HOURS)
+        axes.plot(hour, case.context["load_yesterday"][0], ":", color="#7f7f7f", label="load yesterday")
+        if plan is not None:
+            axes.plot(hour, case.outcomes[0], "o", color="#D55E00", label="load")
+            axes.step(hour, plan, where="mid", color="#0072B2", label="generation planned")
+            axes.fill_between(hour, plan, case.outcomes[0], step="mid", color="#0072B2", alpha=0.15)
+        axes.set_xlabel("hour of the day")
+        axes.set_ylabel("load")
+        axes.legend(loc="upper left", frameon=False)
+        twin = axes.twinx()
+        twin.plot(hour, case.context["temperature"][0], color="#009E73", alpha=0.6)
+        twin.set_ylabel("temperature (F)", color="#009E73")
+        twin.spines["top"].set_visible(False)
+
+
+def split_days(n_days: int, split_by: SplitBy, instance: int) -> dict[Split, Ints]:
+    """Rows of the days that train, validate and test; see `PowerSchedulingProblem`."""
+    rng = np.random.default_rng([9_016, instance])
+    n_known = int((1.0 - N_SPLIT_TEST) * n_days)
+    n_train = int((1.0 - N_SPLIT_VALIDATION) * n_known)
+    order = rng.permutation(n_days) if split_by == "random" else np.arange(n_days)
+    known, test = order[:n_known], order[n_known:]
+    if split_by == "published":
+        known = known[rng.permutation(n_known)]
+    parts: dict[Split, Ints] = {"train": known[:n_train], "validation": known[n_train:], "test": test}
+    return {name: np.sort(rows) for name, rows in parts.items()}
+
+
+def best_schedules(samples: Floats, gamma_under: float, gamma_over: float, ramp: float) -> Floats:
+    """Plans `[B, 24]` of least mean cost over samples `[S, B, 24]`, exact.
+
+    Hour by hour the optimum is a root of the mean subgradient, which jumps at the samples; days on which these roots
+    keep the ramp are done, the others are one quadratic program each.
+    """
+    plans = hourly_optimum(samples, gamma_under, gamma_over)
+    for row in np.flatnonzero(np.abs(np.diff(plans, axis=1)).max(axis=1) > ramp):
+        plans[row] = _ramped_optimum(samples[:, row], gamma_under, gamma_over, ramp)
+    return plans
+
+
+def hourly_optimum(samples: Floats, gamma_under: float, gamma_over: float) -> Floats:
+    """The same without the ramp.
+
+    With k samples above a, the mean subgradient is a - mean + gamma_over - (gamma_under + gamma_over) k / S. It rises
+    with a, so the optimum is where it crosses zero: between two samples, or at one where it jumps over zero.
+    """
+    ordered = np.sort(samples, axis=0)  # [S, B, 24] ascending
+    n = len(ordered)
+    above = (n - np.arange(n + 1)) / n  # share above, with a below the i-th sample (0-based)
+    root = (
+        ordered.mean(axis=0) - gamma_over + (gamma_under + gamma_over) * above.reshape(-1, *[1] * 2)
+    )  # [S + 1, B, 24]
+    low = np.concatenate([np.full((1, *ordered.shape[1:]), -np.inf), ordered])
+    high = np.concatenate([ordered, np.full((1, *ordered.shape[1:]), np.inf)])
+    # the first piece whose root is not beyond its upper end holds the optimum, at the root or at its lower end
+    first = (root <= high).argmax(axis=0)[None]
+    return np.maximum(np.take_along_axis(root, first, 0), np.take_along_axis(low, first, 0))[0]
+
+
+def _ramped_optimum(samples: Floats, gamma_under: float, gamma_over: float, ramp: float) -> Floats:
+    """One day's plan `[24]` for samples `[S, 24]` where the ramp binds: a quadratic program in plan, short and excess.
+
+    mean over samples of 0.5 (a - y)^2 = 0.5 a^2 - mean(y) a + const; short >= y - a, excess >= a - y, both >= 0.
+    """
+    import clarabel
+    from scipy import sparse
+
+    n_samples, n = samples.shape
+    m = n_samples * n
+    quadratic = sparse.diags(np.concatenate([np.ones(n), np.zeros(2 * m)])).tocsc()
+    linear = np.concatenate(
+        [-samples.mean(axis=0), np.full(m, gamma_under / n_samples), np.full(m, gamma_over / n_samples)]
+    )
+    each = sparse.vstack([sparse.eye(n)] * n_samples)
+    step = sparse.diags([-np.ones(n - 1), np.ones(n - 1)], [0, 1], shape=(n - 1, n))
+    none, eye = sparse.csc_matrix((n - 1, m)), sparse.eye(m)
+    rows = sparse.bmat(
+        [
+            [-each, -eye, None],
+            [each, None, -eye],
+            [None, -eye, None],
+            [None, None, -eye],
+            [step, none, none],
+            [-step, none, none],
+        ]
+    ).tocsc()
+    y = samples.ravel()
+    right = np.concatenate([-y, y, np.zeros(2 * m), np.full(2 * (n - 1), ramp)])
+    settings = clarabel.DefaultSettings()
+    settings.verbose = False
+    settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-11
+    found = clarabel.DefaultSolver(quadratic, linear, rows, right, [clarabel.NonnegativeConeT(len(right))], settings)
+    return _within_ramp(np.array(found.solve().x)[:n][None], ramp)[0]
+
+
+def _nearest_ramped(plans: Floats, ramp: float) -> Floats:
+    """The Euclidean projection of plans `[B, 24]` on |a_h - a_{h-1}| <= ramp, by projected Newton on the dual.
+
+    The dual has one price a pair of hours, with a box-free piecewise quadratic (a Huber function of the jump): a few
+    dozen iterations of a monotone accelerated gradient are enough for 1e-9, and `_within_ramp` removes the rest.
+    """
+    n = plans.shape[1]
+    difference = np.diff(np.eye(n), axis=0)  # [n - 1, n]
+    gram = difference @ difference.T
+    jump = plans @ difference.T  # [B, n - 1]
+    price, ahead, momentum = np.zeros_like(jump), np.zeros_like(jump), 1.0
+    for _ in range(2_000):
+        # maximise -0.5 |D'z|^2 + z . jump - ramp |z|_1: a proximal step of length 1/4 (|D D'| <= 4) on its negative
+        step = ahead - 0.25 * (ahead @ gram - jump)
+        new = np.sign(step) * np.maximum(np.abs(step) - 0.25 * ramp, 0.0)
+        following = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * momentum**2))
+        restart = ((ahead - new) * (new - price)).sum() > 0.0
+        ahead = new if restart else new + (momentum - 1.0) / following * (new - price)
+        change, price, momentum = np.abs(new - price).max(), new, 1.0 if restart else following
+        if change < 1e-11:
+            break
+    return _within_ramp(plans - price @ difference, ramp)
+
+
+def _within_ramp(plans: Floats, ramp: float) -> Floats:
+    """Plans `[B, 24]` that break the ramp by rounding alone, brought within it."""
+    for hour in range(1, plans.shape[1]):
+        before = plans[:, hour - 1]
+        plans[:, hour] = np.clip(plans[:, hour], before - ramp, before + ramp)
+    return plans
