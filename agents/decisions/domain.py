@@ -48,8 +48,6 @@ def headline(decimals: int = 3, unit: str = "") -> Headline:
             Column("repaired", "repaired", percent=True, decimals=0),
         ),
         further=(Column("optimum", "in hindsight", unit, decimals),),
-        bound="clairvoyant",
-        excess_key="above_hindsight",
     )
 
 

@@ -33,6 +33,8 @@ N_HALVINGS = 60
 MAX_ITERATIONS = 400
 TOLERANCE = 1e-11
 """Of the optimality conditions, relative to the prices."""
+N_PUBLISHED_STEPS = 450
+"""Steps after which the published form of the fit stops, at the latest; more would mend its spread."""
 N_CVX_SAMPLES = 20
 """Samples in the objective of the cvxpylayers form (SO-EBM's DFL-CVX)."""
 
@@ -347,10 +349,13 @@ class LoadModel:
 
     Args:
         seed: of weights and dropout.
+        as_published: raw outputs and a fit that is stopped early, as in the published code. Its spread is half as wide
+            again as what then happens; that is what fine-tuning on decisions repairs.
     """
 
-    def __init__(self, seed: int = 0) -> None:
-        self.net = GaussianNet(random_state=seed)
+    def __init__(self, seed: int = 0, *, as_published: bool = False) -> None:
+        published: dict[str, Any] = {"standardise_outcomes": False, "max_steps": N_PUBLISHED_STEPS}
+        self.net = GaussianNet(random_state=seed, **(published if as_published else {}))
 
     @property
     def scale_(self) -> float:
@@ -389,13 +394,18 @@ class LoadModel:
 
 
 class PowerSchedulingTask:
-    """What the methods need of the problem: decision, forecaster, policy network, factors to validate."""
+    """What the methods need of the problem: decision, forecaster, policy network, factors to validate.
+
+    Args:
+        problem: what happens.
+        as_published: see `LoadModel`.
+    """
 
     calibrations = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
     tuning: Mapping[str, FineTuning] = MappingProxyType({})
 
-    def __init__(self, problem: PowerSchedulingProblem) -> None:
-        self.problem = problem
+    def __init__(self, problem: PowerSchedulingProblem, *, as_published: bool = False) -> None:
+        self.problem, self.as_published = problem, as_published
         self.decision = PowerScheduling(problem)
 
     def cvx_decision(self) -> CvxScheduling:
@@ -404,7 +414,7 @@ class PowerSchedulingTask:
 
     def new_model(self, seed: int) -> LoadModel:
         """An unfitted forecaster."""
-        return LoadModel(seed)
+        return LoadModel(seed, as_published=self.as_published)
 
     def new_policy_net(self, seed: int) -> PolicyNet:
         """An unfitted network from features to plans."""
