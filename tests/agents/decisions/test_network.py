@@ -50,7 +50,7 @@ def test_features__far_from_all_that_was_seen_are_clipped(made: tuple[CaseFeatur
 
 def test_features__are_made_from_what_planners_may_know(made: tuple[CaseFeatures, Any]) -> None:
     _, problem = made
-    with pytest.raises(ValueError, match="no planner's to read"):
+    with pytest.raises(ValueError, match="not for planners"):
         problem.cases("test")
 
 
