@@ -76,6 +76,7 @@ def decision_domain(
         extractor="stormgym.agents.decisions.network:CaseFeatures",
         clairvoyant=f"{_POLICIES}:Clairvoyant",
         options=options,
+        chosen_on={"split": "validation"},
         small=dict(small or {}),
     )
 
