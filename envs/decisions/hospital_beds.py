@@ -149,7 +149,7 @@ class HospitalBedsProblem(DecisionProblem):
         axes.set_ylim(bottom=0.0)
         axes.set_xlabel("day from now")
         axes.set_ylabel("beds per 100,000 people")
-        axes.legend(loc="upper left")
+        axes.legend(loc="best")
 
 
 def bed_costs(plans: Any, outcomes: Any, c_b: float, c_h: float, q_b: float, q_h: float) -> Any:

@@ -405,26 +405,25 @@ def floor_of(problem: HospitalBedsProblem) -> float:
 
 
 @pytest.mark.slow
-def test_worth__floor_two_stage_and_todays_beds() -> None:
-    """SO-EBM spec, section 7 item 4, of the mean: the instances are other draws than those of its table."""
-    instances = range(3) if FULL else range(1)
-    found = []
-    for instance in instances:
-        problem = HospitalBedsProblem(instance=instance)
-        task = HospitalBedsTask(problem)
-        train, validation, test = (problem.cases(split) for split in ("train", "validation", "test"))
-        model = task.new_model(0).fit(train, validation, 0)
-        two_stage = float(costs(problem, model, test).mean())
-        today = np.repeat(test.context["state"][:, IN_HOSPITAL, None], 7, axis=1)
-        floor = floor_of(problem)
-        assert floor < two_stage < 0.1 * float(np.mean(problem.cost(today, test.outcomes)))
-        found.append((floor, two_stage))
-        if FULL:
-            settings = FineTuning("task", learning_rate=3e-4, n_epochs=10, batch_size=64, fit_weight=0.0)
-            fine_tune(model, task.decision, train, validation, settings)
-            assert float(costs(problem, model, test).mean()) <= two_stage
-    table = np.array([(13.12, 18.80), (14.92, 24.92), (15.75, 23.43)])[: len(found)]
-    np.testing.assert_allclose(np.mean(found, axis=0), table.mean(axis=0), rtol=0.2)
+@pytest.mark.parametrize(
+    ("instance", "floor", "two_stage"), [(0, 13.12, 18.80), (1, 14.92, 24.92), (2, 15.75, 23.43)][: 3 if FULL else 1]
+)
+def test_worth__floor_two_stage_and_todays_beds(instance: int, floor: float, two_stage: float) -> None:
+    """SO-EBM spec, section 7 item 4; its instances are other draws, which moves the two-stage by up to 27 %."""
+    problem = HospitalBedsProblem(instance=instance)
+    task = HospitalBedsTask(problem)
+    train, validation, test = (problem.cases(split) for split in ("train", "validation", "test"))
+    model = task.new_model(0).fit(train, validation, 0)
+    found = float(costs(problem, model, test).mean())
+    least = floor_of(problem)
+    today = np.repeat(test.context["state"][:, IN_HOSPITAL, None], 7, axis=1)
+    assert least < found < 0.1 * float(np.mean(problem.cost(today, test.outcomes)))
+    assert least == pytest.approx(floor, rel=0.2)
+    assert found == pytest.approx(two_stage, rel=0.3)
+    if FULL:
+        settings = FineTuning("task", learning_rate=3e-4, n_epochs=6, batch_size=64, fit_weight=0.0)
+        fine_tune(model, task.decision, train, validation, settings)
+        assert float(costs(problem, model, test).mean()) <= found
 
 
 def test_task__gathers_what_learning_needs() -> None:
