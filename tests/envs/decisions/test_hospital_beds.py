@@ -69,7 +69,7 @@ def test_bound__is_several_times_what_was_ever_needed() -> None:
 def test_planners__read_no_test_cases() -> None:
     announced = PROBLEM.for_planners()
     assert len(announced.cases("train")) == 1080
-    with pytest.raises(ValueError, match="split 'test' are no planner's"):
+    with pytest.raises(ValueError, match="split 'test' are not for planners"):
         announced.cases("test")
 
 
@@ -234,7 +234,7 @@ def test_vector__equals_single_ones(split: Any) -> None:
 def test_env__announces_the_problem_without_test_cases() -> None:
     env = HospitalBedsEnv(instance=2)
     assert env.problem.instance == 2
-    with pytest.raises(ValueError, match="no planner's"):
+    with pytest.raises(ValueError, match="not for planners"):
         env.announced.problem.cases("test")
 
 
