@@ -74,7 +74,7 @@ class NetworkSecurityEnv(HasProblem, SingleEnv):
     Args:
         n_nodes: N, at least 10.
         radius: largest distance of neighbours on the unit square.
-        noise: deviation of the noise of features; at 0.2 all forecasts plan alike, at 1.5 none knows anything.
+        noise: deviation of the noise of features; at 0.2 a fitted forecast is nearly perfect, at 1.5 nearly useless.
         budget: sum of a cover, at most.
         instance: seed of the graph, of what features mean, and of the recorded cases.
         split: attackers to meet: `"test"`, fresh ones; `"train"` or `"validation"`, 70 and 30 recorded ones.
