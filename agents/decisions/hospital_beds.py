@@ -11,8 +11,9 @@ goes from the history to a plan at once.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -22,6 +23,7 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
 from stormgym.agents.dfl.decision import Floats, Forecast, check_risk
+from stormgym.agents.dfl.learner import FineTuning
 from stormgym.envs.decisions.epidemic import IN_HOSPITAL, RATES, beds_of_days, rates_of_beds
 from stormgym.envs.decisions.hospital_beds import N_DAYS, SEEN, HospitalBedsProblem, check_prices
 from stormgym.envs.decisions.problem import Cases
@@ -212,6 +214,7 @@ class HistoryModel:
     """
 
     def __init__(self, n_outputs: int, seed: int) -> None:
+        self.seed = seed
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network = HistoryNetwork(n_outputs).double()
@@ -229,8 +232,8 @@ class HistoryModel:
         weights = {name: value.detach().numpy().copy() for name, value in self.network.state_dict().items()}
         return {**weights, "mean_": self.mean_.copy(), "sd_": self.sd_.copy()}
 
-    def restore(self, state: dict[str, Floats]) -> Self:
-        """Take over what `state` gave.
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become what `state` says.
 
         Raises:
             ValueError: entries or shapes of another model.
@@ -243,7 +246,6 @@ class HistoryModel:
             raise ValueError(f"state is not of a {type(self).__name__}; these entries differ: {', '.join(wrong)}")
         self.network.load_state_dict({name: torch.as_tensor(np.array(state[name])) for name in own})
         self.mean_, self.sd_ = np.array(state["mean_"]), np.array(state["sd_"])
-        return self
 
     def _further(self) -> tuple[str, ...]:
         """Names of the numbers in the state beside the network's."""
@@ -258,14 +260,16 @@ class HistoryModel:
         output: Tensor = self.network(torch.as_tensor((cases.context["history"] - self.mean_) / self.sd_))
         return output
 
-    def _fit(self, train: Cases, validation: Cases, seed: int, loss_of: Callable[[Cases], Tensor]) -> None:
+    def _fit(self, train: Cases, validation: Cases, seed: int | None, loss_of: Callable[[Cases], Tensor]) -> None:
         """Adam on mini-batches until the validation loss has not fallen for a while; the best weights are kept."""
         if not len(train) or not len(validation):
             raise ValueError(f"cases to learn from and to stop by are needed; got {len(train)} and {len(validation)}")
         self.mean_ = train.context["history"].mean(axis=(0, 1))
         self.sd_ = np.maximum(train.context["history"].std(axis=(0, 1)), 1e-9)
         with _one_thread():
-            best, self.validation_losses_ = self._descend(train, validation, seed, loss_of)
+            best, self.validation_losses_ = self._descend(
+                train, validation, self.seed if seed is None else seed, loss_of
+            )
         self.network.load_state_dict(best)
 
     def _descend(
@@ -317,12 +321,12 @@ class BetaModel(HistoryModel):
         self.n_samples, self.n_training_samples = 100, 50
         self.scale_ = 1.0
 
-    def fit(self, train: Cases, validation: Cases, seed: int = 0) -> Self:
+    def fit(self, train: Cases, validation: Cases, seed: int | None = None) -> Self:
         """Likelihood of the rates that were seen, stopped by that of the validation cases.
 
         Args:
             train, validation: past cases, with outcomes.
-            seed: of the order in which cases are seen.
+            seed: of the order in which cases are seen; None: that of the weights.
         """
         self.scale_ = 1.0
         seen = torch.as_tensor(log_rates_seen(train))
@@ -367,11 +371,10 @@ class BetaModel(HistoryModel):
         """Weights, standardization and `scale_`, as arrays to keep in an `.npz`."""
         return {**super().state(), "scale_": np.array(self.scale_)}
 
-    def restore(self, state: dict[str, Floats]) -> Self:
-        """Take over what `state` gave."""
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become what `state` says."""
         super().restore(state)
         self.scale_ = float(state["scale_"])
-        return self
 
     def _further(self) -> tuple[str, ...]:
         return ("scale_",)
@@ -389,12 +392,12 @@ class BedsPolicyNet(HistoryModel):
         super().__init__(N_DAYS, seed)
         self.problem = problem
 
-    def fit(self, train: Cases, validation: Cases, seed: int = 0) -> Self:
+    def fit(self, train: Cases, validation: Cases, seed: int | None = None) -> Self:
         """Mean cost of the plans, stopped by that of the validation cases.
 
         Args:
             train, validation: past cases, with outcomes.
-            seed: of the order in which cases are seen.
+            seed: of the order in which cases are seen; None: that of the weights.
         """
         self._fit(train, validation, seed, self._cost)
         return self
@@ -450,9 +453,13 @@ class HospitalBedsTask:
         problem: what happens.
         decision: the best plan for a forecast.
         calibrations: factors on the standard deviation of log beta to choose from (`BetaModel.scale_`).
+        tuning: settings of methods where those of `stormgym.agents.decisions.methods` do not do.
     """
 
     calibrations = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
+    tuning: Mapping[str, FineTuning] = MappingProxyType(
+        {"dfl": FineTuning("task", fit_weight=0.0, learning_rate=3e-4, n_epochs=10, batch_size=64)}
+    )
 
     def __init__(self, problem: HospitalBedsProblem) -> None:
         self.problem = problem
