@@ -14,7 +14,7 @@ from stormgym.agents.learners.base import Learner
 from stormgym.agents.policy import BasePolicy
 from stormgym.agents.registry import AGENTS, domain_of
 
-LEARNERS = [spec for spec in vars(general).values() if isinstance(spec, AgentSpec) and spec is not RANDOM]
+LEARNERS = [spec for spec in vars(general).values() if isinstance(spec, AgentSpec) and spec.trainable]
 
 
 @pytest.mark.parametrize("spec", LEARNERS, ids=lambda spec: spec.name)
