@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stormgym.agents.dfl.constraints import FlowConstraints
+from stormgym.agents.dfl.decision import check_risk
+from stormgym.agents.dispatch.chain import StockChain
 from stormgym.agents.dispatch.flow import plan_cost
 from stormgym.agents.dispatch.planners import plan
 from stormgym.envs.dispatch.generators import StormProfile
@@ -78,6 +80,9 @@ class DispatchProblem:
         profile: counties, generators and costs.
     """
 
+    separable = False
+    """Trips tie the days of a county together; `log_normaliser` is exact all the same."""
+
     def __init__(self, profile: StormProfile) -> None:
         self.profile = profile
         self.n_segments = max(int(profile.most_useful.max()), 1)
@@ -109,13 +114,21 @@ class DispatchProblem:
         segments = p.operating_cost - p.interruption_cost * saved
         return self._constraints.pack(segments, out=trip, back=trip, last_back=trip)
 
-    def decide(self, outcomes: Floats) -> Ints:
+    def decide(self, outcomes: Floats, risk: float = 1.0) -> Ints:
         """Stocks `[B, T, K]` of the cheapest plans for waves `[S, B, T, K]`."""
+        check_risk(risk, "the flow")
         return np.stack([plan(self.profile, outcomes[:, i]) for i in range(outcomes.shape[1])])
 
-    def cost(self, plans: Ints, outcomes: Floats) -> Floats:
-        """g(x, S) of GDF eq. 8 `[B]`."""
+    def cost(self, plans: Any, outcomes: Any) -> Any:
+        """g(x, S) of GDF eq. 8 `[...]` of stocks and outages `[..., T, K]`; of tensors differentiable in both."""
         p = self.profile
+        if isinstance(plans, Tensor) or isinstance(outcomes, Tensor):
+            out = torch.as_tensor(outcomes)
+            stock = torch.as_tensor(plans, dtype=out.dtype)
+            trips = nn.functional.pad(stock, (0, 0, 1, 1)).diff(dim=-2).abs().sum(dim=(-2, -1))  # from and to no stock
+            unserved = (out - p.customers_per_generator * stock).clamp_min(0.0).sum(dim=(-2, -1))
+            running = p.operating_cost * stock.sum(dim=(-2, -1))
+            return p.transport_cost * trips + running + p.interruption_cost * unserved
         return plan_cost(
             plans,
             outcomes,
@@ -124,6 +137,43 @@ class DispatchProblem:
             interruption_cost=p.interruption_cost,
             operating_cost=p.operating_cost,
         )
+
+    def energy(self, forecast: Tensor, plans: Tensor) -> Tensor:
+        """Mean cost `[..., B]` of stocks `[..., B, T, K]` over waves `[S, B, T, K]`."""
+        mean: Tensor = self.cost(plans.unsqueeze(-4), forecast).mean(dim=-2)  # [..., S, B] before
+        return mean
+
+    def project(self, plans: Tensor) -> Tensor:
+        """The nearest stocks `[..., T, K]` of at least 0 and at most Q a day in all, fractions allowed."""
+        stock = plans.detach()
+        # to the simplex of sum Q: what each day has too much is taken from all counties alike, down to 0
+        ordered = stock.sort(dim=-1, descending=True).values
+        over = ordered.cumsum(dim=-1) - self.profile.generators
+        taken = over / torch.arange(1, stock.shape[-1] + 1, dtype=stock.dtype)
+        n_left = (ordered > taken).sum(dim=-1, keepdim=True)
+        most = taken.gather(-1, (n_left - 1).clamp_min(0))
+        return (stock - most.clamp_min(0.0)).clamp_min(0.0)
+
+    def chain(self, forecast: Tensor) -> StockChain:
+        """Mean costs of whole stocks over waves `[S, B, T, K]`, up to the most that is useful in any county."""
+        p = self.profile
+        level = torch.arange(self.n_segments + 1, dtype=forecast.dtype)
+        unserved = (forecast.unsqueeze(-1) - p.customers_per_generator * level).clamp_min(0.0).mean(dim=0)
+        stay = p.operating_cost * level + p.interruption_cost * unserved  # [B, T, K, J + 1]
+        return StockChain(stay, torch.full((len(stay),), float(p.transport_cost), dtype=stay.dtype))
+
+    def log_normaliser(self, forecast: Tensor, temperature: float) -> Tensor:
+        """log of the sum of exp(-energy / T) over all whole stocks `[B]`; the number of generators in all is left out.
+
+        Exact: the stock of a county is a chain over days. SO-EBM leaves the constraint out likewise.
+        """
+        return self.chain(forecast).log_sum(temperature)
+
+    def posterior_energy(self, forecast: Tensor, outcomes: Tensor, temperature: float) -> Tensor:
+        """Mean energy `[B]` of whole stocks drawn with probability ~ exp(-cost / T), the cost in waves `[B, T, K]`."""
+        probability, trips = self.chain(outcomes[None]).means(temperature)
+        chain = self.chain(forecast)
+        return (probability * chain.stay).sum(dim=(1, 2, 3)) + trips * chain.trip
 
 
 def soft_clip(x: Tensor, top: float, width: float) -> Tensor:

@@ -46,6 +46,12 @@ AGENTS = (
         "plan of least mean cost over samples of the forecast",
     ),
     AgentSpec(
+        "so-ebm-dispatch",
+        f"{_HERE}.forecasters:SOEBMDispatch",
+        "the same, its forecaster tuned as an energy-based model (SO-EBM)",
+        usual=False,
+    ),
+    AgentSpec(
         "adaptive-dispatch",
         f"{_HERE}.forecasters:AdaptiveDispatch",
         "plans again each day for samples like the storm so far",

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import copy
 import os
-from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
 
 from stormgym.agents.dfl.learner import DecisionLoss, FineTuning, fine_tune
+from stormgym.agents.dfl.recall import fit_or_recall
 from stormgym.agents.dispatch.decision import WEATHER, DispatchProblem, Events, WaveModel, simulated_events
 from stormgym.agents.dispatch.planners import DispatchPolicy, day_of, kernel_weights, plan
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation
@@ -27,6 +27,8 @@ N_PLANNED = 100
 """Samples of the wave that a plan is made for."""
 N_ADAPTIVE = 400
 """Samples of the wave (particles) that are weighted by how well they match the storm so far."""
+TEMPERATURE = 0.03
+"""T of the energy-based model, as a share of the mean cost of the best plans."""
 _FIT_SEED, _VALIDATION_SEED = 7_003, 7_004
 
 Forecaster = OutageODE | str | os.PathLike[str]
@@ -51,20 +53,39 @@ def fresh_events(profile: StormProfile) -> Events:
     return simulated_events(profile, N_VALIDATION, _VALIDATION_SEED)
 
 
-@lru_cache(maxsize=32)
-def _fitted(family: Family, loss: Loss) -> OutageODE:
-    return fit_forecaster(family.profile, loss)
+def tuning_of(loss: DecisionLoss, problem: DispatchProblem, events: Events) -> FineTuning:
+    """Settings of fine-tuning, as tried out on profile A.
+
+    Args:
+        loss: of the decision.
+        problem: costs.
+        events: that are learnt from. `so-ebm` takes a share of the mean cost of their best plans as its temperature,
+            and few small steps, each on all of them: its loss goes on falling after regret begins to rise.
+    """
+    if loss != "so-ebm":
+        return FineTuning(loss)
+    mean = float(problem.cost(problem.decide(events.outcomes[None]), events.outcomes).mean())
+    return FineTuning(
+        loss, temperature=TEMPERATURE * max(mean, 1e-9), fit_weight=0.0, learning_rate=3e-4, batch_size=len(events)
+    )
 
 
-@lru_cache(maxsize=32)
-def _tuned(family: Family, costs: tuple[float, ...], loss: DecisionLoss) -> OutageODE:
-    """A copy of the fitted forecaster, fine-tuned on the plans of a profile with these costs."""
-    del costs  # part of the key: a family is equal for all profiles of the same storms, whatever their costs
-    profile = family.profile
-    ode = copy.deepcopy(_fitted(family, "mse"))
-    train = simulated_events(profile, N_FIT, _FIT_SEED)
-    fine_tune(WaveModel(ode), DispatchProblem(profile), train, fresh_events(profile), FineTuning(loss))
-    return ode
+def _fitted(profile: StormProfile, loss: Loss) -> OutageODE:
+    """The fitted forecaster of a family of profiles, shared."""
+    return fit_or_recall(("OutageODE", Family(profile), loss), lambda: fit_forecaster(profile, loss))
+
+
+def _tuned(profile: StormProfile, loss: Loss, tuning: DecisionLoss) -> OutageODE:
+    """A copy of the fitted forecaster, fine-tuned on plans of this profile's costs, shared."""
+
+    def fit() -> OutageODE:
+        ode, problem = copy.deepcopy(_fitted(profile, loss)), DispatchProblem(profile)
+        train = simulated_events(profile, N_FIT, _FIT_SEED)
+        fine_tune(WaveModel(ode), problem, train, fresh_events(profile), tuning_of(tuning, problem, train))
+        return ode
+
+    # a family is equal for all profiles of the same storms, whatever their costs
+    return fit_or_recall(("OutageODE", Family(profile), costs_of(profile), loss, tuning), fit)
 
 
 def costs_of(profile: StormProfile) -> tuple[float, ...]:
@@ -89,6 +110,7 @@ class ForecastDispatch(DispatchPolicy):
     """
 
     loss: ClassVar[Loss] = "mse"
+    tuning: ClassVar[DecisionLoss | None] = None
     n_samples: ClassVar[int] = 1
 
     def __init__(self, profile: StormProfile, forecaster: Forecaster | None = None) -> None:
@@ -104,7 +126,9 @@ class ForecastDispatch(DispatchPolicy):
             )
 
     def _own(self) -> OutageODE:
-        return _fitted(Family(self.profile), self.loss)
+        if self.tuning is None:
+            return _fitted(self.profile, self.loss)
+        return _tuned(self.profile, self.loss, self.tuning)
 
     def forecast(self, observation: Observation, rows: Ints) -> Floats:
         """Waves `[S, B, T, K]` of some rows of an observation, made at the start of an episode."""
@@ -145,10 +169,7 @@ class GDFDispatch(ForecastDispatch):
     """
 
     name = "gdf-dispatch"
-    tuning: ClassVar[DecisionLoss] = "qp"
-
-    def _own(self) -> OutageODE:
-        return _tuned(Family(self.profile), costs_of(self.profile), self.tuning)
+    tuning: ClassVar[DecisionLoss | None] = "qp"
 
 
 class SPODispatch(GDFDispatch):
@@ -159,7 +180,7 @@ class SPODispatch(GDFDispatch):
     """
 
     name = "spo-dispatch"
-    tuning: ClassVar[DecisionLoss] = "spo+"
+    tuning = "spo+"
 
 
 class SampledDispatch(ForecastDispatch):
@@ -173,6 +194,19 @@ class SampledDispatch(ForecastDispatch):
     name = "sampled-dispatch"
     loss = "crps"
     n_samples = N_PLANNED
+
+
+class SOEBMDispatch(SampledDispatch):
+    """The plan over samples, with the forecaster fine-tuned as an energy-based model of plans.
+
+    Idea: the best plan in hindsight shall be likely under q(plan) ~ exp(-mean cost / T); the sum over all plans is
+    exact, as stocks are chains over days. What it aims at is not the least cost, so it takes few steps and often none
+    (docs/results/dispatch.md). Cost: some ten seconds a profile and its costs, then one larger flow an episode. Source:
+    SO-EBM eq. 1-6.
+    """
+
+    name = "so-ebm-dispatch"
+    tuning = "so-ebm"
 
 
 class AdaptiveDispatch(SampledDispatch):

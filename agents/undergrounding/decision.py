@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -22,21 +21,35 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
 from stormgym.agents.dfl.constraints import DenseConstraints
+from stormgym.agents.dfl.decision import check_risk
 from stormgym.agents.dfl.learner import DecisionLoss, FineTuning, fine_tune
+from stormgym.agents.dfl.recall import fit_or_recall
 from stormgym.agents.undergrounding.trilevel.problem import affordable, knapsack
 from stormgym.envs.storms import Family, features
 from stormgym.envs.undergrounding.regions import FEATURE_NAMES, Seasons, UndergroundingProfile
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-ForecastLoss = Literal["mse", "qp", "spo+"]
+ForecastLoss = Literal["mse", "qp", "spo+", "so-ebm", "listwise"]
 SLACK_CURVATURE = 1e-4
 """Curvature of the unspent share of the budget, as a share of that of burying."""
 TUNING: dict[DecisionLoss, FineTuning] = {
     "qp": FineTuning("qp", rho=2.0, fit_weight=0.01, learning_rate=1e-2, n_epochs=60, batch_size=100),
     "spo+": FineTuning("spo+", fit_weight=0.1, learning_rate=1e-2, n_epochs=60, batch_size=100),
+    "so-ebm": FineTuning("so-ebm", fit_weight=0.01, learning_rate=1e-2, n_epochs=60, batch_size=100),
+    "listwise": FineTuning(
+        "listwise",
+        temperature=0.5,
+        mle_weight=0.0,
+        kl_weight=1.0,
+        fit_weight=0.01,
+        learning_rate=1e-2,
+        n_epochs=60,
+        batch_size=100,
+    ),
 }
-"""Settings that lowered regret most on `synthetic:10:1`; rho is in hours, fit_weight in 1 / hour."""
+"""Settings that lowered regret most on `synthetic:10:1`; rho is in hours, fit_weight in 1 / hour, and in 1 / hour^2 for
+`so-ebm` and `listwise`. Their temperature is in mean gains of a region: take settings by `tuning_of`."""
 N_FIT, N_VALIDATION = 200, 100
 """Simulated seasons that forecasters are fitted on, and fine-tuning chooses by."""
 _FIT_SEED, _VALIDATION_SEED = 7_006, 7_007
@@ -99,6 +112,8 @@ class KnapsackProblem:
         ValueError: a shape or number that does not fit; the message names it.
     """
 
+    separable = True
+
     def __init__(self, cost: ArrayLike, budget: float, weights: ArrayLike | None = None) -> None:
         self.protect_cost = np.array(cost, dtype=np.float64)
         if self.protect_cost.ndim != 1 or not self.protect_cost.size:
@@ -139,10 +154,11 @@ class KnapsackProblem:
     def prices(self, outcomes: Tensor, smooth: float = 0.0) -> Tensor:
         """Prices `[..., K + 1]` of hours `[..., K]`; they have no corners, and `smooth` does nothing."""
         del smooth
-        return nn.functional.pad(-torch.as_tensor(self.weights) * outcomes, (0, 1))
+        return nn.functional.pad(-self.gains(outcomes), (0, 1))
 
-    def decide(self, outcomes: Floats) -> Floats:
+    def decide(self, outcomes: Floats, risk: float = 1.0) -> Floats:
         """Regions to bury `[B, K]`, 0 or 1, of the largest mean gain over hours `[S, B, K]`."""
+        check_risk(risk, "the knapsack")
         gain = outcomes.mean(axis=0) * self.weights  # [B, K]
         if np.ptp(self.protect_cost) == 0:
             most = int(affordable(np.cumsum(self.protect_cost), self.budget).sum())
@@ -150,10 +166,64 @@ class KnapsackProblem:
             return ((rank < most) & (gain > 0)).astype(np.float64)
         return np.stack([knapsack(row, self.protect_cost, self.budget) for row in gain]).astype(np.float64)
 
-    def cost(self, plans: Floats, outcomes: Floats) -> Floats:
-        """g(x, s) `[B]` in weighted hours, of plans and hours `[B, K]`."""
-        result: Floats = ((1.0 - plans) * outcomes) @ self.weights
-        return result
+    def cost(self, plans: Any, outcomes: Any) -> Any:
+        """g(x, s) `[...]` in weighted hours, of plans and hours `[..., K]`; of tensors differentiable in both."""
+        if isinstance(plans, Tensor) or isinstance(outcomes, Tensor):
+            hours = torch.as_tensor(outcomes)
+            left = 1.0 - torch.as_tensor(plans, dtype=hours.dtype)
+            return (left * hours) @ torch.as_tensor(self.weights)
+        return ((1.0 - plans) * outcomes) @ self.weights
+
+    def gains(self, outcomes: Tensor) -> Tensor:
+        """Weighted hours `[..., K]` that burying each region saves."""
+        return torch.as_tensor(self.weights) * outcomes
+
+    def energy(self, forecast: Tensor, plans: Tensor) -> Tensor:
+        """Mean cost `[..., B]` of plans `[..., B, K]` over hours `[S, B, K]`: it is linear, so that of mean hours."""
+        mean: Tensor = self.cost(plans, forecast.mean(dim=0))
+        return mean
+
+    def coordinate_energy(self, forecast: Tensor, plans: Tensor) -> Tensor:
+        """What each region adds `[..., B, K]`."""
+        gain = self.gains(forecast.mean(dim=0))
+        return (1.0 - plans.to(gain.dtype)) * gain
+
+    def coordinate_mode(self, forecast: Tensor) -> Tensor:
+        """1 `[B, K]`: without a budget every region is buried."""
+        return torch.ones_like(forecast[0])
+
+    def log_normaliser(self, forecast: Tensor, temperature: float) -> Tensor:
+        """log of the sum of exp(-energy / T) over all 2^K plans `[B]`; the budget is left out, as SO-EBM does.
+
+        Plans of q ~ exp(-energy / T) bury each region by itself, with logit h_k s_k / T.
+        """
+        logit = self.gains(forecast.mean(dim=0)) / temperature
+        return nn.functional.softplus(-logit).sum(dim=-1)
+
+    def posterior_energy(self, forecast: Tensor, outcomes: Tensor, temperature: float) -> Tensor:
+        """Mean energy `[B]` of plans drawn with probability ~ exp(-cost / T), the cost in hours `[B, K]`."""
+        with torch.no_grad():
+            buried = torch.sigmoid(self.gains(outcomes) / temperature)
+        return self.energy(forecast, buried)
+
+    def project(self, plans: Tensor) -> Tensor:
+        """The nearest plans `[..., K]` within the budget, fractions allowed; a region that is too dear stays at 0."""
+        wanted, cost = plans.detach(), torch.as_tensor(self.protect_cost)
+        top = torch.as_tensor(affordable(self.protect_cost, self.budget).astype(np.float64))
+
+        def at(price: Tensor) -> Tensor:
+            return torch.minimum((wanted - price * cost).clamp_min(0.0), top)
+
+        def spent(price: Tensor) -> Tensor:
+            return (at(price) * cost).sum(dim=-1, keepdim=True)
+
+        low, high = torch.zeros_like(wanted[..., :1]), (wanted / cost).amax(dim=-1, keepdim=True).clamp_min(0.0)
+        free = spent(low) <= self.budget
+        for _ in range(60):  # the price of the budget by bisection; at `high` the plan is within it
+            price = 0.5 * (low + high)
+            over = spent(price) > self.budget
+            low, high = torch.where(over, price, low), torch.where(over, high, price)
+        return at(torch.where(free, 0.0, high))
 
 
 class SAIDIModel:
@@ -269,39 +339,57 @@ class SAIDIModel:
             raise NotFittedError("SAIDIModel is not fitted: call fit(X, y) first")
 
 
+def tuning_of(loss: DecisionLoss, problem: KnapsackProblem, events: SeasonEvents) -> FineTuning:
+    """Settings of `TUNING`, with the temperature in units of the problem's cost.
+
+    Args:
+        loss: of the decision.
+        problem: weights of regions.
+        events: that are learnt from; what burying a region saves in a mean one of them is the unit of `TUNING`.
+    """
+    settings = TUNING[loss]
+    gain = float(problem.gains(torch.as_tensor(events.outcomes)).mean())
+    return replace(settings, temperature=settings.temperature * max(gain, 1e-9))
+
+
 def fit_saidi_forecaster(profile: UndergroundingProfile, loss: ForecastLoss = "mse") -> SAIDIModel:
     """A forecaster of the profile's seasons, fitted on 200 simulated ones; no season of an episode is among them.
 
-    With `qp` or `spo+` it is fine-tuned on the plans of the profile's costs and budget, in hours of a mean customer,
-    epochs chosen by 100 others. Fitted once a profile and its costs, in some seconds; the model is shared: do not
-    change it.
+    With another loss than `mse` it is fine-tuned on the plans of the profile's costs and budget, in hours of a mean
+    customer, epochs chosen by 100 others. Fitted once a profile and its costs, in some seconds; the model is shared: do
+    not change it.
 
     Args:
         profile: regions, storms and costs.
-        loss: `mse` fits the hours; `qp` (GDF) and `spo+` then fine-tune on the cost of plans.
+        loss: `mse` fits the hours; `qp` (GDF), `spo+`, `so-ebm` and `listwise` then fine-tune on plans.
 
     Raises:
         ValueError: another loss.
     """
     if loss not in ("mse", *TUNING):
-        raise ValueError(f"loss must be mse, qp or spo+; got {loss!r}")
+        raise ValueError(f"loss must be one of mse, {', '.join(TUNING)}; got {loss!r}")
     if loss == "mse" or not affordable(profile.protect_cost, profile.budget).any():  # nothing can be decided
-        return _fitted(Family(profile))
-    return _tuned(Family(profile), (*profile.protect_cost.tolist(), profile.budget), loss)
+        return _fitted(profile)
+    # a family is equal for all profiles of the same storms, whatever their costs
+    costs = (*profile.protect_cost.tolist(), profile.budget)
+    return fit_or_recall(("SAIDIModel", Family(profile), costs, TUNING[loss]), lambda: _tuned(profile, loss))
 
 
-@lru_cache(maxsize=32)
-def _fitted(family: Family) -> SAIDIModel:
-    train = simulated_seasons(family.profile, N_FIT, _FIT_SEED)
-    return SAIDIModel(family.profile.feature_names).fit(train.X, train.outage_h)
+def _fitted(profile: UndergroundingProfile) -> SAIDIModel:
+    """The fitted forecaster of a family of profiles, shared."""
+
+    def fit() -> SAIDIModel:
+        train = simulated_seasons(profile, N_FIT, _FIT_SEED)
+        return SAIDIModel(profile.feature_names).fit(train.X, train.outage_h)
+
+    return fit_or_recall(("SAIDIModel", Family(profile)), fit)
 
 
-@lru_cache(maxsize=32)
-def _tuned(family: Family, costs: tuple[float, ...], loss: DecisionLoss) -> SAIDIModel:
-    del costs  # part of the key: a family is equal for all profiles of the same storms, whatever their costs
-    profile, model = family.profile, copy.deepcopy(_fitted(family))
+def _tuned(profile: UndergroundingProfile, loss: DecisionLoss) -> SAIDIModel:
+    """A copy of the fitted forecaster, fine-tuned on plans of this profile's costs."""
+    model, problem = copy.deepcopy(_fitted(profile)), KnapsackProblem.of(profile)
     train, validation = (
         simulated_seasons(profile, n, seed) for n, seed in ((N_FIT, _FIT_SEED), (N_VALIDATION, _VALIDATION_SEED))
     )
-    fine_tune(model, KnapsackProblem.of(profile), train, validation, TUNING[loss])
+    fine_tune(model, problem, train, validation, tuning_of(loss, problem, train))
     return model

@@ -47,6 +47,12 @@ AGENTS = (
         "the same, tuned on a bound of the regret (SPO+)",
         usual=False,
     ),
+    AgentSpec(
+        "listwise-knapsack",
+        f"{_HERE}.forecasters:ListwiseKnapsack",
+        "the same, tuned to rank regions within the budget (SO-EBM)",
+        usual=False,
+    ),
     AgentSpec("oracle-hardening", f"{_HERE}.planners:OracleHardening", "plan for the true storm", privileged=True),
 )
 

@@ -65,3 +65,14 @@ class SPOKnapsack(TwoStageKnapsack):
 
     name = "spo-knapsack"
     loss = "spo+"
+
+
+class ListwiseKnapsack(TwoStageKnapsack):
+    """The same with a forecaster tuned to rank regions within the budget.
+
+    Idea: an energy-based model of plans (SO-EBM) in which the price of the budget is part of the law of plans.
+    Cost: as two-stage, and some seconds to tune. Source: SO-EBM eq. 4 for GDF eq. 15-16.
+    """
+
+    name = "listwise-knapsack"
+    loss = "listwise"

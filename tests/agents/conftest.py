@@ -16,6 +16,7 @@ from rich.console import Console
 import stormgym  # noqa: F401  (registers the ids)
 from stormgym.agents.attention_pg.settings import AttentionPGSettings
 from stormgym.agents.dfl.learner import FineTuning
+from stormgym.agents.dfl.recall import forget
 from stormgym.agents.dispatch import forecasters
 from stormgym.agents.dispatch.decision import WEATHER, simulated_events
 from stormgym.agents.learners.settings import (
@@ -190,14 +191,11 @@ def odes() -> dict[str, OutageODE]:
 @pytest.fixture(scope="module")
 def quick_fits() -> Iterator[None]:
     """Dispatch agents fit their forecasters on few storms, and tune them for one epoch."""
-    kept = (forecasters._fitted, forecasters._tuned)
     with pytest.MonkeyPatch.context() as patch:
-        for cache in kept:
-            cache.cache_clear()
+        forget()
         patch.setattr(forecasters, "N_FIT", 24)
         patch.setattr(forecasters, "N_VALIDATION", 12)
         patch.setattr(forecasters, "FineTuning", partial(FineTuning, n_epochs=1))
         patch.setattr(forecasters, "OutageODE", partial(OutageODE, n_steps=10))
         yield
-    for cache in kept:
-        cache.cache_clear()
+    forget()

@@ -27,7 +27,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "GeneratorDispatch-v0": {"profile": "B"},
     "Undergrounding-v0": {"profile": "synthetic:6:1"},
 }
-SLOW = {"gdf-dispatch", "spo-dispatch", "gdf-knapsack", "spo-knapsack"}
+SLOW = {"gdf-dispatch", "spo-dispatch", "gdf-knapsack", "spo-knapsack", "so-ebm-dispatch", "listwise-knapsack"}
 PLAYERS = [(env_id, name) for env_id in SMALL for name in known_agents(env_id, trainable=False) if name not in SLOW]
 
 

@@ -1,10 +1,10 @@
 """Ranking what to choose within a budget: the energy-based model of a linear choice, with the budget kept by its price.
 
 Choosing k saves g_k and costs b_k, so the energy E(x, a) = sum_k g_k (1 - a_k) is linear in the plan a. Without the
-budget q ~ exp(-E / T) chooses each k by itself, with logit g_k / T, and l_MLE is logistic regression on "was k among the
-best" (`so-ebm` on such a decision). But nothing saves less than 0, so every logit is positive and everything is chosen:
-that loss pushes all that is not among the best to 0, and cannot rank. Here plans keep the budget in the mean. Of all
-such laws the one of most entropy has
+budget q ~ exp(-E / T) chooses each k by itself, with logit g_k / T, and l_MLE is logistic regression on "was k among
+the best" (`so-ebm` on such a decision). But nothing saves less than 0, so every logit is positive and all is chosen
+more often than not: that loss pushes down to 0 what is not among the best. Here plans keep the budget in the mean. Of
+all such laws the one of most entropy has
 
     logit_k = (g_k - nu b_k) / T,      nu >= 0 the price of the budget: sum_k b_k P(a_k = 1) <= B,
     log Z - sum_k g_k / T = F(g) = min over nu >= 0 of  sum_k log(1 + exp((g_k - nu b_k) / T)) + nu B / T.

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 
-from stormgym.agents.dispatch.decision import WEATHER
+from stormgym.agents.dfl import recall
+from stormgym.agents.dfl.learner import FineTuning, fine_tune
+from stormgym.agents.dispatch import forecasters
+from stormgym.agents.dispatch.decision import WEATHER, DispatchProblem, WaveModel, simulated_events
 from stormgym.agents.dispatch.forecasters import (
     AdaptiveDispatch,
     FairAdaptiveDispatch,
     SampledDispatch,
+    SOEBMDispatch,
     TwoStageDispatch,
     group_weights,
+    tuning_of,
 )
 from stormgym.agents.dispatch.planners import plan
 from stormgym.agents.evaluation.rollouts import evaluate
@@ -62,6 +70,33 @@ def test_policies__the_more_they_know_the_less_they_cost(odes: dict[str, OutageO
     assert gap["fair"] < 0.9 * gap["adaptive"]
     assert gap["fair"] < PROFILE.cost_limit
     assert cost["fair"].mean() < cost["sampled"].mean()  # and is not dear
+
+
+def test_so_ebm__plans_on_samples_of_a_forecaster_of_its_own_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recall, "_kept", type(recall._kept)())
+    monkeypatch.setattr(forecasters, "N_FIT", 16)
+    monkeypatch.setattr(forecasters, "N_VALIDATION", 12)
+    monkeypatch.setattr(forecasters, "FineTuning", partial(FineTuning, n_epochs=1))
+    usual, tuned = SampledDispatch(PROFILE), SOEBMDispatch(PROFILE)
+    assert tuned.forecaster.loss == "crps"
+    assert tuned.forecaster is not usual.forecaster
+    assert SampledDispatch(replace(PROFILE, transport_cost=200.0)).forecaster is usual.forecaster  # of the same storms
+    assert SOEBMDispatch(PROFILE).forecaster is tuned.forecaster
+    assert SOEBMDispatch(replace(PROFILE, transport_cost=200.0)).forecaster is not tuned.forecaster
+
+
+def test_so_ebm__its_loss_falls_while_regret_rises_and_then_the_start_is_kept(odes: dict[str, OutageODE]) -> None:
+    """The likelihood of hindsight plans does not aim at the least cost, as costs of too few and too many differ."""
+    ode, problem = copy.deepcopy(odes["crps"]), DispatchProblem(PROFILE)
+    before = [parameter.detach().clone() for parameter in ode.parameters()]
+    train, validation = simulated_events(PROFILE, 64, 1), simulated_events(PROFILE, 40, 2)
+    settings = replace(tuning_of("so-ebm", problem, train), learning_rate=5e-3, n_epochs=4, batch_size=16)
+    tuned = fine_tune(WaveModel(ode), problem, train, validation, settings)
+    assert tuned.relaxed[-1] < tuned.relaxed[0] - 1.0
+    assert tuned.regret[-1] > 1.5 * tuned.regret[0]
+    assert tuned.best_epoch == 0
+    for ours, theirs in zip(ode.parameters(), before, strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_group_weights__follow_what_each_group_waited() -> None:

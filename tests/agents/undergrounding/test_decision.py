@@ -27,6 +27,7 @@ from stormgym.agents.undergrounding.decision import (
     SeasonEvents,
     fit_saidi_forecaster,
     simulated_seasons,
+    tuning_of,
 )
 from stormgym.envs.undergrounding.profiles import resolve_profile
 
@@ -184,15 +185,25 @@ def seasons_with_a_hidden_storm(seed: int, n: int, k: int = 6) -> SeasonEvents:
     return SeasonEvents((z + own)[..., None], np.maximum(12.0 + 3.0 * z - 2.0 * own, 0.0))
 
 
-@pytest.mark.parametrize("loss", ["qp", "spo+"])
+@pytest.mark.parametrize("loss", ["qp", "spo+", "listwise"])
 def test_fine_tune__finds_what_a_fit_without_the_storm_does_not(loss: Any) -> None:
     train, validation, test = (seasons_with_a_hidden_storm(seed, n) for seed, n in ((0, 150), (1, 80), (2, 200)))
     problem = KnapsackProblem(np.ones(6), 2)
     model = SAIDIModel(("x",), n_steps=100).fit(train.X, train.outage_h)
     before = regret(problem, model.predict(test.X)[None], test.outcomes).mean()
-    tuned = fine_tune(model, problem, train, validation, replace(TUNING[loss], n_epochs=8, fit_weight=0.0))
+    settings = replace(tuning_of(loss, problem, train), n_epochs=8, fit_weight=0.0)
+    tuned = fine_tune(model, problem, train, validation, settings)
     assert tuned.best_epoch > 0
     assert regret(problem, model.predict(test.X)[None], test.outcomes).mean() < 0.2 * before
+
+
+def test_tuning_of__a_temperature_is_in_mean_gains_of_a_region() -> None:
+    problem, events = problem_of(3), SeasonEvents(np.zeros((2, 8, 1)), np.array([[1.0] * 8, [3.0] * 8]))
+    found = tuning_of("listwise", problem, events)
+    assert found.temperature == pytest.approx(TUNING["listwise"].temperature * 2.0 * problem.weights.mean())
+    calm = SeasonEvents(events.X, np.zeros((2, 8)))
+    assert tuning_of("so-ebm", problem, calm).temperature > 0
+    assert replace(tuning_of("qp", problem, events), temperature=1.0) == TUNING["qp"]
 
 
 def test_model__fits_keeps_zero_and_is_the_same_to_the_bit() -> None:
@@ -233,7 +244,7 @@ def test_fit_saidi_forecaster__is_shared_by_costs_and_storms(monkeypatch: pytest
     assert fit_saidi_forecaster(replace(small, budget=small.budget + 1.0), "spo+") is not tuned
     again = copy.deepcopy(start)
     assert all(torch.equal(a, b) for a, b in zip(start.parameters(), again.parameters(), strict=True))
-    with pytest.raises(ValueError, match=r"loss must be mse, qp or spo\+; got 'crps'"):
+    with pytest.raises(ValueError, match=r"loss must be one of mse, qp, spo\+, so-ebm, listwise; got 'crps'"):
         fit_saidi_forecaster(small, "crps")  # type: ignore[arg-type]
 
 
