@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -44,6 +44,24 @@ def grouped(results: dict[K, Result], key: Callable[[K], Any]) -> dict[Any, Grou
     """Results of the seeds of each value of `key`, values in order."""
     values = sorted({key(cell) for cell in results})
     return {value: [result for cell, result in results.items() if key(cell) == value] for value in values}
+
+
+def joined(results: Mapping[K, Result], others: Mapping[K, Result], same: Callable[[K], Any]) -> dict[K, Result]:
+    """Results with the agents of other cells beside their own.
+
+    Agents that came later have cells of their own, so that those of before stay as they were measured.
+
+    Args:
+        results, others: cells of each; where both have an agent `results` counts.
+        same: what cells of the same storms share, so that differences are paired.
+    """
+    more = {same(cell): result for cell, result in others.items()}
+    found = {}
+    for cell, one in results.items():
+        other = more.get(same(cell), one)
+        parts = ({**getattr(other, name), **getattr(one, name)} for name in ("cost", "best_epoch", "error"))
+        found[cell] = Result(one.optimum, *parts)
+    return found
 
 
 def regrets(group: Group, agent: str) -> Estimate:

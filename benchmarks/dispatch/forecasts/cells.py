@@ -14,7 +14,7 @@ from benchmarks.kit.cells import Cell
 from stormgym.agents.dfl.learner import FineTuning, fine_tune
 from stormgym.agents.dispatch.decision import WEATHER, DispatchProblem, Events, WaveModel, simulated_events
 from stormgym.agents.dispatch.flow import online_greedy
-from stormgym.agents.dispatch.forecasters import AdaptiveDispatch
+from stormgym.agents.dispatch.forecasters import AdaptiveDispatch, tuning_of
 from stormgym.envs.dispatch.core import STATE
 from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.dispatch.process import DispatchProcess
@@ -31,6 +31,8 @@ OPEN_LOOP = ("two-stage", "gdf", "spo+", "sampled", "floor")
 """Plans that are made once, the last one with the true distribution of the wave."""
 ALL = ("do-nothing", "static", "online lag 1", "online lag 3", "online lag 5", *OPEN_LOOP, "adaptive")
 SHORT = ("online lag 1", "two-stage", "gdf", "sampled")
+ENERGY = ("sampled", "so-ebm")
+"""The energy-based model, in cells of its own, and where it starts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +102,13 @@ def _plans(cell: ForecastCell, agent: str, problem: DispatchProblem, test: Event
         return problem.decide(profile.simulate_given(covariates, N_FLOOR, seed=cell.seed)[:, :, 1:])
     if agent == "adaptive":
         return played(AdaptiveDispatch(profile, fitted(cell, "crps")), test)
-    if agent == "sampled":
-        return problem.decide(fitted(cell, "crps").sample(test.X, test.onset, n_samples=N_PLANNED)[:, :, 1:])
+    if agent in ENERGY:
+        ode = fitted(cell, "crps")
+        if agent == "so-ebm":
+            ode, fit = copy.deepcopy(ode), events(cell, "fit")
+            settings = replace(tuning_of("so-ebm", problem, fit), n_epochs=cell.n_epochs, random_state=cell.seed)
+            epochs[agent] = fine_tune(WaveModel(ode), problem, fit, events(cell, "validation"), settings).best_epoch
+        return problem.decide(ode.sample(test.X, test.onset, n_samples=N_PLANNED)[:, :, 1:])
     ode = fitted(cell, "mse")
     if agent in ("gdf", "spo+"):
         ode = copy.deepcopy(ode)
@@ -115,7 +122,7 @@ def _plans(cell: ForecastCell, agent: str, problem: DispatchProblem, test: Event
         tuned = fine_tune(WaveModel(ode), problem, events(cell, "fit"), events(cell, "validation"), settings)
         epochs[agent] = tuned.best_epoch
     elif agent != "two-stage":
-        raise ValueError(f"no agent {agent!r}; there are {', '.join(ALL)}")
+        raise ValueError(f"no agent {agent!r}; there are {', '.join((*ALL, 'so-ebm'))}")
     return problem.decide(ode.predict(test.X, test.onset)[None, :, 1:])
 
 
@@ -184,6 +191,12 @@ def withheld_cells(profile: str, seeds: int, **others: Any) -> list[ForecastCell
     return table_cells(profile, seeds, features=WITHHELD, **{"agents": ("online lag 1", *OPEN_LOOP), **others})
 
 
+def energy_cells(profile: str, seeds: int, **others: Any) -> list[ForecastCell]:
+    """The energy-based model beside its start: all covariates known, and temperature and wind withheld."""
+    own: dict[str, Any] = {"agents": ENERGY, **others}
+    return [*table_cells(profile, seeds, **own), *withheld_cells(profile, seeds, **own)]
+
+
 def weight_cells(profile: str, seeds: int, **others: Any) -> list[ForecastCell]:
     """Weights of the fit beside the decision (GDF Table III and Fig. 5), temperature and wind withheld."""
     agents = ("two-stage", "gdf", "spo+")
@@ -219,6 +232,11 @@ def sweep_cells(profile: str, seeds: int, **others: Any) -> list[ForecastCell]:
         for value in values
         for seed in range(seeds)
     ]
+
+
+def storms_of(cell: ForecastCell) -> ForecastCell:
+    """What cells share whose agents met the same storms and knew as much of them."""
+    return replace(cell, agents=())
 
 
 def order(cell: ForecastCell) -> tuple[Any, ...]:

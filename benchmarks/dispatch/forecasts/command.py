@@ -1,4 +1,4 @@
-"""Forecasts for plans: GDF, SPO+, two-stage and sampled forecasts beside online rules, the optimum and the floor.
+"""Forecasts for plans: GDF, SPO+, two-stage, sampled and SO-EBM beside online rules, the optimum and the floor.
 
     python -m benchmarks.dispatch.forecasts --docs docs
 
@@ -18,26 +18,28 @@ import tyro
 
 from benchmarks.dispatch.forecasts.cells import (
     ForecastCell,
+    energy_cells,
     measure,
     order,
+    storms_of,
     sweep_cells,
     table_cells,
     weight_cells,
     withheld_cells,
 )
 from benchmarks.dispatch.forecasts.figures import draw_cities, draw_sweeps, draw_table
-from benchmarks.dispatch.forecasts.tables import summary_table, sweep_table, table_of, weight_table
+from benchmarks.dispatch.forecasts.tables import energy_table, summary_table, sweep_table, table_of, weight_table
 from benchmarks.kit.cells import Cells
 from benchmarks.kit.measure import kept_parts, measure_parts
 from benchmarks.kit.pages import Page, save_picture, write_summary
-from benchmarks.kit.regret import Result
+from benchmarks.kit.regret import Result, joined
 from benchmarks.kit.settings import Keeping, command_of
 from stormgym.agents.terminal import make_console
 
 BENCHMARK = "dispatch/forecasts"
 PAGE = Page("dispatch-forecasts", "Forecasts for plans of generators", "dispatch")
-Part = Literal["table", "withheld", "weights", "sweeps", "cities"]
-PARTS: tuple[Part, ...] = ("table", "withheld", "weights", "sweeps", "cities")
+Part = Literal["table", "withheld", "energy", "weights", "sweeps", "cities"]
+PARTS: tuple[Part, ...] = ("table", "withheld", "energy", "weights", "sweeps", "cities")
 Found = Mapping[str, dict[ForecastCell, Result]]
 
 
@@ -46,12 +48,12 @@ class Settings(Keeping):
     """Forecasts for plans, beside online rules, the optimum and the floor."""
 
     parts: tuple[Part, ...] = PARTS
-    """What is measured: costs of transport (table), with covariates withheld, weights of the fit beside the decision,
-    one cost after the other (sweeps), and a picture of three cities."""
+    """What is measured: costs of transport (table), with covariates withheld, the energy-based model in both, weights
+    of the fit beside the decision, one cost after the other (sweeps), and a picture of three cities."""
     profile: str = "B"
     """Counties, storms and costs; fine-tuning was tried out on A."""
     seeds: int = 10
-    """Of table and withheld; weights take half of them and sweeps 3, or fewer if these are fewer."""
+    """Of table, withheld and energy; weights take half of them and sweeps 3, or fewer if these are fewer."""
     small: bool = False
     """A small form for trials: few storms, steps and epochs. Its numbers mean nothing."""
 
@@ -62,6 +64,7 @@ SMALL = {"n_fit": 12, "n_validation": 6, "n_test": 8, "n_steps": 3, "n_epochs": 
 TABLES: dict[str, tuple[str, Callable[[dict[ForecastCell, Result]], str]]] = {
     "table": ("Costs of a trip", table_of),
     "withheld": ("Covariates withheld", table_of),
+    "energy": ("An energy-based model of plans", energy_table),
     "weights": ("The weight of the fit", weight_table),
     "sweeps": ("One cost after the other", sweep_table),
 }
@@ -74,6 +77,7 @@ def cells_of(settings: Settings) -> dict[str, list[ForecastCell]]:
     return {
         "table": table_cells(settings.profile, settings.seeds, **others),
         "withheld": withheld_cells(settings.profile, settings.seeds, **others),
+        "energy": energy_cells(settings.profile, settings.seeds, **others),
         "weights": weight_cells(settings.profile, half, **others),
         "sweeps": sweep_cells(settings.profile, min(settings.seeds, 3), **others),
     }
@@ -86,7 +90,7 @@ def main(args: list[str] | None = None) -> int:
     wanted = {part: members for part, members in cells_of(settings).items() if part in settings.parts}
     found = measure_parts(cells, wanted, measure, Result.read, order)
     console = make_console()
-    for part, results in found.items():
+    for part, results in with_energy(found).items():
         console.print(f"\n{part}\n{TABLES[part][1](results)}", markup=False)
     if settings.docs is not None:
         cells.keep_page(settings.decisive())
@@ -95,13 +99,20 @@ def main(args: list[str] | None = None) -> int:
     return 0
 
 
+def with_energy(found: Found) -> Found:
+    """Results as tables show them: the energy-based model is a row of the others' tables too."""
+    energy = found.get("energy", {})
+    wide = {part: joined(found[part], energy, storms_of) for part in ("table", "withheld") if part in found}
+    return {**found, **wide}
+
+
 def write_pages(cells: Cells, docs: Path) -> None:
     """Write the page of all parts that are kept, as it was last asked for."""
     page = cells.page()
     if page is None:
         return
     settings = Settings.told(page)
-    found = kept_parts(cells, cells_of(settings), Result.read, order)
+    found = with_energy(kept_parts(cells, cells_of(settings), Result.read, order))
     tables = [f"## {TABLES[part][0]}\n\n{TABLES[part][1](results)}" for part, results in found.items()]
     command = command_of("dispatch.forecasts", settings, Settings())
     PAGE.write(docs, "\n\n".join([f"Made by `{command}`.", *tables]))

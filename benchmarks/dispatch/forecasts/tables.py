@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.dispatch.forecasts.cells import SWEEPS, ForecastCell
+from benchmarks.dispatch.forecasts.cells import SWEEPS, WITHHELD, ForecastCell
 from benchmarks.kit.regret import Result, difference, grouped, headroom, regrets
 from benchmarks.kit.tables import markdown, number
 from stormgym.agents.statistics import mean_estimate
@@ -19,6 +19,7 @@ NAMES = {
     "gdf": "GDF (smoothed QP)",
     "spo+": "GDF (SPO+)",
     "sampled": "sampled forecast",
+    "so-ebm": "sampled forecast, SO-EBM",
     "floor": "floor: true distribution",
     "adaptive": "adaptive, day by day",
 }
@@ -41,7 +42,7 @@ def table_of(results: dict[ForecastCell, Result]) -> str:
                     number(mean_estimate([result.cost[agent] for result in group])),
                     number(regrets(group, agent)),
                     "" if agent == "two-stage" else number(gap, "+"),
-                    f"{share:.0%}" if agent in ("gdf", "spo+", "sampled", "floor") else "",
+                    f"{share:.0%}" if agent in ("gdf", "spo+", "sampled", "so-ebm", "floor") else "",
                 ]
             )
     head = ["c", "agent", "cost", "regret", "against two-stage", "of the headroom"]
@@ -74,6 +75,26 @@ def weight_table(results: dict[ForecastCell, Result]) -> str:
             parts += [number(regrets(group, agent)), number(difference(group, agent), "+"), f"{kept:.0%}"]
         rows.append(parts)
     head = ["lambda", "two-stage", "GDF (QP)", "against two-stage", "tuned", "GDF (SPO+)", "against two-stage", "tuned"]
+    return f"{markdown(head, rows)}\n\n{_seeds(results)}"
+
+
+def energy_table(results: dict[ForecastCell, Result]) -> str:
+    """What fine-tuning as an energy-based model is worth, by what forecasters know and the transport cost."""
+    rows = []
+    groups = grouped(results, lambda cell: (cell.features == WITHHELD, cell.transport_cost))
+    for (withheld, cost), group in groups.items():
+        kept = np.mean([result.best_epoch["so-ebm"] > 0 for result in group])
+        rows.append(
+            [
+                "no temperature, no wind" if withheld else "all covariates",
+                f"{cost:,.0f}",
+                number(regrets(group, "sampled")),
+                number(regrets(group, "so-ebm")),
+                number(difference(group, "so-ebm", "sampled"), "+", 1),
+                f"{kept:.0%}",
+            ]
+        )
+    head = ["known", "c", "sampled forecast: regret", "SO-EBM: regret", "against sampled", "tuned"]
     return f"{markdown(head, rows)}\n\n{_seeds(results)}"
 
 

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from benchmarks.kit.cells import Cell
 from stormgym.agents.dfl.learner import DecisionLoss, fine_tune
-from stormgym.agents.undergrounding.decision import TUNING, KnapsackProblem, SAIDIModel, SeasonEvents, simulated_seasons
+from stormgym.agents.undergrounding.decision import (
+    KnapsackProblem,
+    SAIDIModel,
+    SeasonEvents,
+    simulated_seasons,
+    tuning_of,
+)
 from stormgym.envs.undergrounding.profiles import resolve_profile
 from stormgym.envs.undergrounding.regions import FEATURE_NAMES, UndergroundingProfile
 
@@ -29,6 +35,8 @@ FIT_WEIGHTS = (0.0, 0.01, 0.1, 1.0, 10.0)
 
 TUNED: dict[str, DecisionLoss] = {"gdf": "qp", "spo+": "spo+"}
 ALL = ("static", "two-stage", *TUNED, "floor")
+RANKED: dict[str, DecisionLoss] = {"so-ebm": "so-ebm", "listwise": "listwise"}
+"""Energy-based models, in cells of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,15 +116,16 @@ def _forecasts(
     if agent == "floor":
         return _mean_given(cell.place, cell.n_test, _first("test") + cell.seed)
     model = fitted(cell)
-    if agent in TUNED:
-        model = copy.deepcopy(model)
-        settings = replace(TUNING[TUNED[agent]], n_epochs=cell.n_epochs, random_state=cell.seed)
+    loss = (TUNED | RANKED).get(agent)
+    if loss is not None:
+        model, fit = copy.deepcopy(model), events(cell, "fit")
+        settings = replace(tuning_of(loss, problem, fit), n_epochs=cell.n_epochs, random_state=cell.seed)
         if cell.fit_weight is not None:
             settings = replace(settings, fit_weight=cell.fit_weight)
-        tuned = fine_tune(model, problem, events(cell, "fit"), events(cell, "validation"), settings)
+        tuned = fine_tune(model, problem, fit, events(cell, "validation"), settings)
         epochs[agent] = tuned.best_epoch
     elif agent != "two-stage":
-        raise ValueError(f"no agent {agent!r}; there are {', '.join(ALL)}")
+        raise ValueError(f"no agent {agent!r}; there are {', '.join((*ALL, *RANKED))}")
     return model.predict(test.X)
 
 
@@ -173,6 +182,11 @@ def setting_cells(profiles: tuple[str, ...], seeds: int, **others: Any) -> list[
     ]
 
 
+def ranking_cells(profiles: tuple[str, ...], seeds: int, **others: Any) -> list[ForecastCell]:
+    """Energy-based models beside their start, in the same settings."""
+    return setting_cells(profiles, seeds, **{"agents": ("two-stage", *RANKED), **others})
+
+
 def weight_cells(profile: str, seeds: int, **others: Any) -> list[ForecastCell]:
     """Weights of the fit beside the decision, where there is most to gain."""
     base: dict[str, Any] = {"profile": profile, "little_noise": True, "withheld": "temperature_c"}
@@ -182,6 +196,11 @@ def weight_cells(profile: str, seeds: int, **others: Any) -> list[ForecastCell]:
         for weight in FIT_WEIGHTS
         for seed in range(seeds)
     ]
+
+
+def seasons_of(cell: ForecastCell) -> ForecastCell:
+    """What cells share whose agents met the same seasons and knew as much of them."""
+    return replace(cell, agents=())
 
 
 def order(cell: ForecastCell) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Learn where to bury: two-stage, GDF and SPO+ forecasts for the knapsack of GDF's Table II.
+"""Learn where to bury: two-stage, GDF, SPO+ and SO-EBM forecasts for the knapsack of GDF's Table II.
 
     python -m benchmarks.undergrounding.forecasts --docs docs
 
@@ -19,17 +19,25 @@ import tyro
 from benchmarks.kit.cells import Cells
 from benchmarks.kit.measure import kept_parts, measure_parts
 from benchmarks.kit.pages import Page, save_picture
-from benchmarks.kit.regret import Result
+from benchmarks.kit.regret import Result, joined
 from benchmarks.kit.settings import Keeping, command_of
-from benchmarks.undergrounding.forecasts.cells import ForecastCell, measure, order, setting_cells, weight_cells
+from benchmarks.undergrounding.forecasts.cells import (
+    ForecastCell,
+    measure,
+    order,
+    ranking_cells,
+    seasons_of,
+    setting_cells,
+    weight_cells,
+)
 from benchmarks.undergrounding.forecasts.figures import draw
 from benchmarks.undergrounding.forecasts.tables import setting_table, table_of, weight_table
 from stormgym.agents.terminal import make_console
 
 BENCHMARK = "undergrounding/forecasts"
 PAGE = Page("undergrounding-forecasts", "Forecasts for plans of lines underground", "undergrounding")
-Part = Literal["settings", "weights"]
-PARTS: tuple[Part, ...] = ("settings", "weights")
+Part = Literal["settings", "rankings", "weights"]
+PARTS: tuple[Part, ...] = ("settings", "rankings", "weights")
 HEADS = {
     "table": "GDF's Table II",
     "settings": "Covariates, noise and costs",
@@ -42,7 +50,8 @@ class Settings(Keeping):
     """Forecasts for burying lines, beside the optimum and the floor."""
 
     parts: tuple[Part, ...] = PARTS
-    """What is measured: covariates, noise and costs (settings), and weights of the fit beside the decision."""
+    """What is measured: covariates, noise and costs (settings), energy-based models in the same (rankings), and weights
+    of the fit beside the decision."""
     profiles: tuple[str, ...] = ("ten", "synthetic:10:2")
     """Regions, storms and costs; fine-tuning was tried out on synthetic:10:1. Weights take the first."""
     seeds: int = 5
@@ -61,6 +70,7 @@ def cells_of(settings: Settings) -> dict[str, list[ForecastCell]]:
     others = SMALL if settings.small else {}
     return {
         "settings": setting_cells(settings.profiles, settings.seeds, **others),
+        "rankings": ranking_cells(settings.profiles, settings.seeds, **others),
         "weights": weight_cells(settings.profiles[0], settings.seeds, **others),
     }
 
@@ -69,7 +79,7 @@ def texts_of(settings: Settings, found: Mapping[str, dict[ForecastCell, Result]]
     """Tables in words; that of GDF's Table II is of the first profile's settings at equal costs and usual noise."""
     texts = {}
     if "settings" in found:
-        results = found["settings"]
+        results = joined(found["settings"], found.get("rankings", {}), seasons_of)
         texts = {"table": table_of(results, settings.profiles[0]), "settings": setting_table(results)}
     if "weights" in found:
         texts["weights"] = weight_table(found["weights"])

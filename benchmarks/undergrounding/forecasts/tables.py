@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.kit.regret import Group, Result, difference, grouped, regrets
 from benchmarks.kit.tables import markdown, number
-from benchmarks.undergrounding.forecasts.cells import TUNED, WITHHELD, ForecastCell
+from benchmarks.undergrounding.forecasts.cells import RANKED, TUNED, WITHHELD, ForecastCell
 from stormgym.agents.statistics import mean_estimate
 
 NAMES = {
@@ -14,6 +14,8 @@ NAMES = {
     "two-stage": "two-stage",
     "gdf": "GDF (QP)",
     "spo+": "SPO+",
+    "so-ebm": "SO-EBM",
+    "listwise": "SO-EBM, listwise",
     "floor": "floor: true mean",
 }
 SEEN = {"": "all covariates", "temperature_c": "no temperature", "wind_ms": "no wind"}
@@ -45,15 +47,19 @@ def table_of(results: dict[ForecastCell, Result], profile: str) -> str:
 def setting_table(results: dict[ForecastCell, Result]) -> str:
     """Regret of two-stage and what others differ from it, for every setting."""
     rows = []
+    tuned = [agent for agent in (*TUNED, *RANKED) if agent in next(iter(results.values())).cost]
     for setting, group in grouped(results, setting_of).items():
         places = 3 if regrets(group, "two-stage").value > 0.1 else 4
-        parts = [number(difference(group, agent), "+", places) for agent in TUNED]
-        shares = [f"{share_of(group, agent):+.0%}" for agent in TUNED]
+        parts: list[str] = []
+        for agent in tuned:
+            parts += [number(difference(group, agent), "+", places), f"{share_of(group, agent):+.0%}"]
         two_stage, *others = (
             number(regrets(group, agent), decimals=places) for agent in ("two-stage", "floor", "static")
         )
-        rows.append([*words_of(setting), two_stage, parts[0], shares[0], parts[1], shares[1], *others])
-    head = ["profile", "noise", "costs", "known", "two-stage: regret, h", "GDF (QP)", "", "SPO+", ""]
+        rows.append([*words_of(setting), two_stage, *parts, *others])
+    head = ["profile", "noise", "costs", "known", "two-stage: regret, h"]
+    for agent in tuned:
+        head += [NAMES[agent], ""]
     head += ["floor: regret", "mean of past: regret"]
     return f"{markdown(head, rows)}\n\n{seeds_note(results)}"
 

@@ -8,8 +8,18 @@ from pathlib import Path
 import pytest
 
 from benchmarks.dispatch.forecasts import command as door
-from benchmarks.dispatch.forecasts.cells import ALL, OPEN_LOOP, ForecastCell, measure, sweep_cells, table_cells
-from benchmarks.dispatch.forecasts.tables import table_of, varied
+from benchmarks.dispatch.forecasts.cells import (
+    ALL,
+    OPEN_LOOP,
+    ForecastCell,
+    energy_cells,
+    measure,
+    storms_of,
+    sweep_cells,
+    table_cells,
+    withheld_cells,
+)
+from benchmarks.dispatch.forecasts.tables import energy_table, table_of, varied
 from benchmarks.kit.cells import Cells
 from benchmarks.kit.regret import Result, headroom
 
@@ -45,7 +55,7 @@ def test_table__is_made_of_kept_seeds_and_measured_once(
 
 
 def test_measure__a_cell_gives_the_same_to_the_bit(tmp_path: Path) -> None:
-    agents = ("two-stage", "gdf", "sampled")
+    agents = ("two-stage", "gdf", "sampled", "so-ebm")
     cell = ForecastCell(seed=1, transport_cost=100.0, agents=agents, **SMALL)  # type: ignore[arg-type]
     first, second = (Cells("forecasts", tmp_path, tmp_path / name).result(cell, measure) for name in ("a", "b"))
     assert first == second == measure(cell)
@@ -59,6 +69,16 @@ def test_tables__headroom_and_sweeps_are_what_they_say() -> None:
     assert group[0].regret("two-stage") == 20.0
     text = table_of({ForecastCell(seed=0, transport_cost=100.0): group[0]})
     assert "| sampled forecast | 20 | 10 | -10 | 62% |" in text
+    cells = energy_cells("B", 2)
+    assert {storms_of(cell) for cell in cells} == {
+        storms_of(cell) for cell in [*table_cells("B", 2), *withheld_cells("B", 2)]
+    }
+    energy = {cell: Result(10.0, {"sampled": 20.0, "so-ebm": 19.5}, {"so-ebm": cell.seed}) for cell in cells}
+    assert "| all covariates | 500 | 10 ± 0 | 10 ± 0 | -0.5 ± 0.0 | 50% |" in energy_table(energy)
+    wide = door.with_energy({"table": {table_cells("B", 1)[0]: group[0]}, "energy": energy})
+    text = table_of(wide["table"])
+    assert "| sampled forecast, SO-EBM | 20 | 10 | -10 | 66% |" in text
+    assert "| sampled forecast | 20 | 10 | -10 | 62% |" in text  # of its own cell, not of the other
     assert [varied(cell) for cell in sweep_cells("B", 1)][:2] == [
         ("interruption_cost", 1.0),
         ("interruption_cost", 2.0),
