@@ -18,6 +18,7 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
 from stormgym.predictors.arrays import Floats
+from stormgym.predictors.threads import one_thread
 
 LEAST_SD = 1e-6
 """Least spread, in units of the outcomes' own."""
@@ -103,7 +104,7 @@ class GaussianNet:
         self.y_mean_, self.y_scale_ = np.zeros(outcomes.shape[1]), np.ones(outcomes.shape[1])
         if self.standardise_outcomes:
             self.y_mean_, self.y_scale_ = outcomes.mean(axis=0), _spread(outcomes)
-        with seeded(self.random_state):
+        with one_thread(), seeded(self.random_state):
             self._build()
             optimizer = torch.optim.Adam(
                 self.network_.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay

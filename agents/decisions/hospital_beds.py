@@ -11,8 +11,7 @@ goes from the history to a plan at once.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -27,6 +26,7 @@ from stormgym.agents.dfl.learner import FineTuning
 from stormgym.envs.decisions.epidemic import IN_HOSPITAL, RATES, beds_of_days, rates_of_beds
 from stormgym.envs.decisions.hospital_beds import N_DAYS, SEEN, HospitalBedsProblem, check_prices
 from stormgym.envs.decisions.problem import Cases
+from stormgym.predictors.threads import one_thread
 
 N_RATES = N_DAYS - 1
 """Days whose transmission rates move the week's beds (`beds_of_days`)."""
@@ -266,7 +266,7 @@ class HistoryModel:
             raise ValueError(f"cases to learn from and to stop by are needed; got {len(train)} and {len(validation)}")
         self.mean_ = train.context["history"].mean(axis=(0, 1))
         self.sd_ = np.maximum(train.context["history"].std(axis=(0, 1)), 1e-9)
-        with _one_thread():
+        with one_thread():
             best, self.validation_losses_ = self._descend(
                 train, validation, self.seed if seed is None else seed, loss_of
             )
@@ -416,17 +416,6 @@ class BedsPolicyNet(HistoryModel):
         return cost.mean()
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch use one thread: on two busy cores two of them were eighty times slower for networks this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def log_rates_seen(cases: Cases) -> Floats:
     """log beta `[E, 6]` of past weeks, from today's state and the beds that were then needed."""
     rates: Floats = np.log(rates_of_beds(cases.context["state"], cases.outcomes))
@@ -456,7 +445,7 @@ class HospitalBedsTask:
         tuning: settings of methods where those of `stormgym.agents.decisions.methods` do not do.
     """
 
-    calibrations = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
+    calibrations = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.4, 1.7)
     tuning: Mapping[str, FineTuning] = MappingProxyType(
         {"dfl": FineTuning("task", fit_weight=0.0, learning_rate=3e-4, n_epochs=10, batch_size=64)}
     )

@@ -19,6 +19,7 @@ from stormgym.agents.dfl.learner import FineTuning, Tuned, fine_tune
 from stormgym.agents.dfl.recall import fit_or_recall
 from stormgym.envs.arrays import Floats
 from stormgym.envs.decisions.problem import Cases
+from stormgym.predictors.threads import one_thread
 
 Method = Literal["two-stage", "two-stage-calibrated", "dfl", "dfl-cvx", "so-ebm"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -107,7 +108,8 @@ def tuned_from(
     decision = task.decision if method != "dfl-cvx" else task.cvx_decision()  # type: ignore[attr-defined]  # of scheduling
     chosen = replace(settings or tuning_of(task, method), random_state=seed)
     problem = task.problem
-    how = fine_tune(twin, decision, problem.cases("train"), problem.cases("validation"), chosen, on_epoch)
+    with one_thread():
+        how = fine_tune(twin, decision, problem.cases("train"), problem.cases("validation"), chosen, on_epoch)
     return twin, how
 
 
@@ -125,7 +127,7 @@ def fitted_policy_net(task: Task, seed: int = 0) -> DirectPolicy:
 
 def plans_of(task: Task, model: FittedModel, cases: Cases, seed: int = 0) -> Floats:
     """Plans `[E, n]` on a forecast; the noise of sampled forecasts has one seed."""
-    with torch.no_grad():
+    with one_thread(), torch.no_grad():
         forecast: Any = as_arrays(model.outcomes(cases, torch.Generator().manual_seed(seed + 1)))
     return np.asarray(task.decision.decide(forecast))
 

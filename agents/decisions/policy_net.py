@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from stormgym.envs.arrays import Floats
 from stormgym.envs.decisions.problem import Cases, DecisionProblem
 from stormgym.predictors.gaussian import seeded
+from stormgym.predictors.threads import one_thread
 
 
 class PolicyNet:
@@ -50,7 +51,7 @@ class PolicyNet:
         self.sd_ = np.where(inputs.std(axis=0) > 1e-12, inputs.std(axis=0), 1.0)
         x, x_held = self._standard(train), self._standard(validation)
         y, y_held = torch.as_tensor(train.outcomes), torch.as_tensor(validation.outcomes)
-        with seeded(self.seed):
+        with one_thread(), seeded(self.seed):
             self._build()
             optimizer = torch.optim.Adam(self.network_.parameters(), lr=self.learning_rate)
             best, least, best_step = copy.deepcopy(self.network_.state_dict()), math.inf, 0

@@ -58,7 +58,7 @@ class FineTuning:
     """How its normaliser is computed."""
     n_proposals: int = 128
     """Samples a case, where it is sampled."""
-    proposal_sd: tuple[float, ...] = (0.1, 0.05, 0.02)
+    proposal_sd: tuple[float, ...] = (0.3, 0.15, 0.06)
     """Spreads of the proposal's components, as shares of the usual spread of decisions."""
 
     def __post_init__(self) -> None:

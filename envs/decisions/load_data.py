@@ -2,7 +2,7 @@
 
 A folder holds text files of three columns, time, load and temperature, in any number and order: `.txt` without a
 header, separated by blanks, with times in seconds since 1970 (as the published PJM files are), or `.csv` with the
-header `time,load,temperature` and times either so or as text with a zone. Hours that are missing are filled from the hours
+header `time,load,temperature` and times either so or as text with a zone. Missing hours are filled from the hours
 after and before them on the same day; of an hour that is there twice, when clocks go back, the last is kept.
 """
 

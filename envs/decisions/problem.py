@@ -14,7 +14,6 @@ import copy
 import sys
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -84,11 +83,14 @@ class DecisionProblem:
     key: Hashable
     _open: tuple[Split, ...] = SPLITS
 
-    @cached_property
+    @property
     def usual(self) -> Floats:
-        """Centre and spread of the best decisions in hindsight on the training cases."""
-        best = self.best(self.cases("train").outcomes)
-        return np.stack([best.mean(axis=0), np.maximum(best.std(axis=0), 1e-9)])
+        """Centre and spread of the best decisions in hindsight on the training cases; computed once."""
+        memory = self._memory()
+        if "usual" not in memory:
+            best = self.best(self.cases("train").outcomes)
+            memory["usual"] = np.stack([best.mean(axis=0), np.maximum(best.std(axis=0), 1e-9)])
+        return memory["usual"]
 
     def cases(self, split: Split) -> Cases:
         """All cases of a split: recorded ones, or for a synthetic family a fixed sample (its `test` too).
@@ -135,14 +137,20 @@ class DecisionProblem:
 
     def best_costs(self, split: Split) -> Floats:
         """Cost `[E]` of the best decisions in hindsight for all cases of a split; computed once."""
-        known: dict[Split, Floats] = self.__dict__.setdefault("_best_costs", {})
-        if split not in known:
+        memory = self._memory()
+        if split not in memory:
             outcomes = self._cases(split).outcomes
-            known[split] = np.asarray(self.cost(self.best(outcomes), outcomes), dtype=np.float64)
-        return known[split]
+            memory[split] = np.asarray(self.cost(self.best(outcomes), outcomes), dtype=np.float64)
+        return memory[split]
+
+    def _memory(self) -> dict[str, Floats]:
+        """What is computed once, for all copies of this problem."""
+        memory: dict[str, Floats] = self.__dict__.setdefault("_computed_once", {})
+        return memory
 
     def for_planners(self) -> Self:
         """The same problem without its test cases: what the environment announces."""
+        self._memory()  # shared from now on
         twin = copy.copy(self)
         twin._open = PAST
         return twin

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -26,26 +24,13 @@ from stormgym.envs.restoration.knowledge import RestorationAnnounced
 from stormgym.envs.restoration.layout import COLUMN, MAX_HOURS, REGION_COLUMNS, regions_of
 from stormgym.envs.restoration.process import RestorationProcess
 from stormgym.envs.restoration.tables import city_map
+from stormgym.predictors.threads import one_thread
 
 ORDERS_AT_ONCE = 512
 """Orders that are drawn in one call: few enough for the cache."""
 MOST_ORDERS = 4_096
 """More orders than this are refused: one look would take seconds and gigabytes."""
 FORECASTS = ("lower_h", "upper_h", "point_h")
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread: operations are small, and threads that wait for each other cost more than they bring.
-
-    On two cores of which one is busy, two threads were a hundred times slower than one.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def look_ahead(policy: Any, env: Any, **kwargs: Any) -> LookaheadPolicy:
