@@ -113,6 +113,7 @@ class KnapsackProblem:
     """
 
     separable = True
+    """Without the budget each region is buried by itself."""
 
     def __init__(self, cost: ArrayLike, budget: float, weights: ArrayLike | None = None) -> None:
         self.protect_cost = np.array(cost, dtype=np.float64)

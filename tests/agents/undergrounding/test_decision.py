@@ -242,6 +242,8 @@ def test_fit_saidi_forecaster__is_shared_by_costs_and_storms(monkeypatch: pytest
     tuned = fit_saidi_forecaster(small, "spo+")
     assert fit_saidi_forecaster(replace(small, name="another", n_crews=2), "spo+") is tuned
     assert fit_saidi_forecaster(replace(small, budget=small.budget + 1.0), "spo+") is not tuned
+    ranked = [fit_saidi_forecaster(small, loss) for loss in ("so-ebm", "listwise")]
+    assert len({id(model) for model in (start, tuned, *ranked)}) == 4
     again = copy.deepcopy(start)
     assert all(torch.equal(a, b) for a, b in zip(start.parameters(), again.parameters(), strict=True))
     with pytest.raises(ValueError, match=r"loss must be one of mse, qp, spo\+, so-ebm, listwise; got 'crps'"):

@@ -8,7 +8,7 @@ import pytest
 
 from stormgym.agents.undergrounding.case import case_of
 from stormgym.agents.undergrounding.decision import SAIDIModel, simulated_seasons
-from stormgym.agents.undergrounding.forecasters import GDFKnapsack, TwoStageKnapsack
+from stormgym.agents.undergrounding.forecasters import GDFKnapsack, ListwiseKnapsack, TwoStageKnapsack
 
 
 def test_knapsacks__plan_on_networks_and_take_a_forecaster_of_their_own():
@@ -23,6 +23,9 @@ def test_knapsacks__plan_on_networks_and_take_a_forecaster_of_their_own():
     gain = env.profile.population * hours
     assert plan @ gain == pytest.approx((plans @ gain).max())
     assert tuned.forecaster is not usual.forecaster
+    ranked = ListwiseKnapsack.for_env(env)
+    assert ranked.forecaster not in (usual.forecaster, tuned.forecaster)
+    assert case.cost[ranked.plan(case, 0)].sum() <= case.budget
     events = simulated_seasons(env.profile, 20, 1, names=("wind_ms",))
     narrow = SAIDIModel(("wind_ms",), n_steps=2).fit(events.X, events.outage_h)
     with pytest.raises(ValueError, match="the forecaster must see temperature_c, wind_ms, humidity, log_customers"):
