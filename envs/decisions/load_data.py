@@ -3,7 +3,7 @@
 A folder holds text files of three columns, time, load and temperature, in any number and order: `.txt` without a
 header, separated by blanks, with times in seconds since 1970 (as the published PJM files are), or `.csv` with the
 header `time,load,temperature` and times either so or as text with a zone. Missing hours are filled from the hours
-after and before them on the same day; of an hour that is there twice, when clocks go back, the last is kept.
+after and before them on the same day; of an hour that is there twice, when clocks go back, the later is kept.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 HOURS = 24
 CALENDAR = ("weekend", "holiday", "daylight_saving", "cos_day_of_year", "sin_day_of_year")
 """What is known of a date."""
+HAS_ZONE = r"[T ]\d{2}.*(?:Z|[+-]\d{2}:?(?:\d{2})?)$"
+"""What a time as text ends in: local times of one zone have two offsets a year."""
 NOISE_CORRELATION = 0.8
 """Of the synthetic load's noise from hour to hour."""
 
@@ -68,9 +71,11 @@ def read_load(folder: str | Path, timezone: str = "America/New_York") -> LoadDay
         )
     hours = pd.concat([_read(file) for file in files], ignore_index=True)
     try:
-        local = hours["time"].dt.tz_convert(timezone)
+        zone = ZoneInfo(timezone)
     except Exception as error:
         raise ValueError(f"timezone must be an IANA name such as America/New_York; got {timezone!r}") from error
+    hours = hours.sort_values("time", kind="stable", ignore_index=True)
+    local = hours["time"].dt.tz_convert(zone)
     hours["date"], hours["hour"] = local.dt.date, local.dt.hour
     hours = hours.drop_duplicates(["date", "hour"], keep="last")
     tables = {}
@@ -108,11 +113,15 @@ def _read(file: Path) -> pd.DataFrame:
             table = pd.read_csv(file, sep=r"\s+", header=None, names=names)
         as_text = table["time"].dtype == object or pd.api.types.is_string_dtype(table["time"])
         if as_text:
-            table["time"] = pd.to_datetime(table["time"], utc=False, format="ISO8601")
-            if getattr(table["time"].dt, "tz", None) is None:
-                raise ValueError("times as text must have a zone, as 2012-01-01T00:00-05:00")
-            table["time"] = table["time"].dt.tz_convert("UTC")
+            bare = ~table["time"].astype(str).str.strip().str.contains(HAS_ZONE)
+            if bare.any():
+                raise ValueError(
+                    f"times as text must have a zone, as 2012-01-01T00:00-05:00; got {table['time'][bare].iloc[0]!r}"
+                )
+            table["time"] = pd.to_datetime(table["time"], utc=True, format="ISO8601")
         else:
+            if not np.isfinite(table["time"]).all():
+                raise ValueError("a time is missing or not finite")
             table["time"] = pd.to_datetime(table["time"].round(), unit="s", utc=True)
         numbers = table[["load", "temperature"]].astype(np.float64)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
