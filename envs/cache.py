@@ -8,6 +8,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "stormgym"
 
 
-def load_arrays(file: Path) -> dict[str, NDArray[np.generic]] | None:
+def load_arrays(file: Path) -> dict[str, NDArray[Any]] | None:
     """The arrays of a file, by name; None where there is none or it cannot be read, the latter with a warning."""
     if not file.is_file():
         return None
@@ -34,12 +35,12 @@ def load_arrays(file: Path) -> dict[str, NDArray[np.generic]] | None:
         return None
 
 
-def store_arrays(file: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+def store_arrays(file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write arrays whole or not at all, for several processes at once; a folder that cannot be written is no error."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".tmp", delete=False) as temporary:
-            np.savez_compressed(temporary, allow_pickle=False, **arrays)  # type: ignore[arg-type]  # names are ours
+            np.savez_compressed(temporary, allow_pickle=False, **arrays)
         os.replace(temporary.name, file)
     except OSError:
         return

@@ -142,7 +142,7 @@ def _interior_point(free: Floats, mean: Floats, sd: Floats, prices: _Prices) -> 
         merit = np.maximum(np.abs(dual).max(axis=1), products.max(axis=(0, 2))) / scale
         better = merit < best_merit[at]
         best[at[better]], best_merit[at[better]] = a[better], merit[better]
-        active[at[better]] = (z > s).any(axis=0)[better]
+        active[at[better]] = np.any(z > s, axis=0)[better]
         going = merit >= TOLERANCE
         if not going.any():
             break

@@ -103,11 +103,13 @@ class DecisionCore(Core):
         del live  # a step of a row that is about to be reset counts nowhere
         self.plans = self.problem.project(actions)
         moved = np.abs(self.plans - actions) / np.maximum(self.problem.high - self.problem.low, 1e-300)
-        self.repaired = (moved > REPAIRED).any(axis=1).astype(np.float64)
+        self.repaired = np.asarray((moved > REPAIRED).any(axis=1), dtype=np.float64)
         fresh = ~self.decided
         self.decided = np.ones(self.batch, dtype=bool)
         over = fresh.copy()
-        return Step(-self._costs(slice(None)), np.zeros(self.batch), over, np.zeros(self.batch, dtype=bool), over.any())
+        return Step(
+            -self._costs(slice(None)), np.zeros(self.batch), over, np.zeros(self.batch, dtype=bool), bool(over.any())
+        )
 
     def _costs(self, rows: Any) -> Floats:
         return np.asarray(self.problem.cost(self.plans[rows], self.cases.outcomes[rows]), dtype=np.float64)
@@ -136,7 +138,7 @@ class DecisionCore(Core):
     def observe(self, row: int | None = None) -> Observation:
         """The context and an open mask."""
         rows = slice(None) if row is None else slice(row, row + 1)
-        seen = {
+        seen: Observation = {
             "action_mask": np.ones((self.batch, self.problem.n), dtype=np.int8)[rows],
             **{name: values[rows].astype(np.float32) for name, values in self.cases.context.items()},
         }

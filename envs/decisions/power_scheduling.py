@@ -89,8 +89,8 @@ class PowerSchedulingProblem(DecisionProblem):
         """The nearest plan `[B, 24]` (in Euclidean distance) whose hours are within bounds and keep the ramp."""
         inside = np.clip(plans, self.low, self.high)
         steep = np.flatnonzero(np.abs(np.diff(inside, axis=1)).max(axis=1) > self.ramp * (1.0 + 1e-6))
-        if steep.size:
-            inside[steep] = np.clip(_nearest_ramped(inside[steep], self.ramp), self.low, self.high)
+        if steep.size:  # from what was wanted: bounds first and then the ramp would give another plan
+            inside[steep] = nearest_schedules(plans[steep], float(self.low[0]), float(self.high[0]), self.ramp)
         return inside
 
     def best(self, outcomes: Floats) -> Floats:
@@ -181,18 +181,17 @@ def _ramped_optimum(samples: Floats, gamma_under: float, gamma_over: float, ramp
         [-samples.mean(axis=0), np.full(m, gamma_under / n_samples), np.full(m, gamma_over / n_samples)]
     )
     each = sparse.vstack([sparse.eye(n)] * n_samples)
-    step = sparse.diags([-np.ones(n - 1), np.ones(n - 1)], [0, 1], shape=(n - 1, n))
+    step: Any = sparse.diags([-np.ones(n - 1), np.ones(n - 1)], [0, 1], shape=(n - 1, n))
     none, eye = sparse.csc_matrix((n - 1, m)), sparse.eye(m)
-    rows = sparse.bmat(
-        [
-            [-each, -eye, None],
-            [each, None, -eye],
-            [None, -eye, None],
-            [None, None, -eye],
-            [step, none, none],
-            [-step, none, none],
-        ]
-    ).tocsc()
+    blocks: Any = [
+        [-each, -eye, None],
+        [each, None, -eye],
+        [None, -eye, None],
+        [None, None, -eye],
+        [step, none, none],
+        [-step, none, none],
+    ]
+    rows: Any = sparse.bmat(blocks).tocsc()
     y = samples.ravel()
     right = np.concatenate([-y, y, np.zeros(2 * m), np.full(2 * (n - 1), ramp)])
     settings = clarabel.DefaultSettings()
@@ -202,28 +201,42 @@ def _ramped_optimum(samples: Floats, gamma_under: float, gamma_over: float, ramp
     return _within_ramp(np.array(found.solve().x)[:n][None], ramp)[0]
 
 
-def _nearest_ramped(plans: Floats, ramp: float) -> Floats:
-    """The Euclidean projection of plans `[B, 24]` on |a_h - a_{h-1}| <= ramp, by projected Newton on the dual.
+def nearest_schedules(plans: Floats, low: float, high: float, ramp: float) -> Floats:
+    """The plans `[B, 24]` nearest to those wanted with low <= a_h <= high and |a_h - a_{h-1}| <= ramp; exact.
 
-    The dual has one price a pair of hours, with a box-free piecewise quadratic (a Huber function of the jump): a few
-    dozen iterations of a monotone accelerated gradient are enough for 1e-9, and `_within_ramp` removes the rest.
+    F_h(a) is the least half squared distance of hours 0..h with a_h = a. It is convex, and its slope is piecewise
+    linear and rising, kept as knots (place, slope). For the next hour what lies left of its minimum moves left by the
+    ramp, what lies right of it moves right, and between them the slope is 0; then that hour's own a - wanted is added.
+    Going back, each hour is at its own minimum, moved as little as the hour after it asks.
     """
     n = plans.shape[1]
-    difference = np.diff(np.eye(n), axis=0)  # [n - 1, n]
-    gram = difference @ difference.T
-    jump = plans @ difference.T  # [B, n - 1]
-    price, ahead, momentum = np.zeros_like(jump), np.zeros_like(jump), 1.0
-    for _ in range(2_000):
-        # maximise -0.5 |D'z|^2 + z . jump - ramp |z|_1: a proximal step of length 1/4 (|D D'| <= 4) on its negative
-        step = ahead - 0.25 * (ahead @ gram - jump)
-        new = np.sign(step) * np.maximum(np.abs(step) - 0.25 * ramp, 0.0)
-        following = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * momentum**2))
-        restart = ((ahead - new) * (new - price)).sum() > 0.0
-        ahead = new if restart else new + (momentum - 1.0) / following * (new - price)
-        change, price, momentum = np.abs(new - price).max(), new, 1.0 if restart else following
-        if change < 1e-11:
-            break
-    return _within_ramp(plans - price @ difference, ramp)
+    place = np.tile(np.array([low, high], dtype=np.float64), (len(plans), 1))  # [B, knots]
+    slope = np.zeros_like(place)
+    modes = np.empty(plans.shape)
+    for h in range(n):
+        slope = slope + (place - plans[:, h : h + 1])
+        mode = np.clip(_interpolated(slope, place, np.zeros((len(plans), 1))), low, high)
+        modes[:, h] = mode[:, 0]
+        at_mode = _interpolated(place, slope, mode)  # 0 but where a bound holds
+        left = (place < mode) | ((place == mode) & (slope < 0.0))
+        ends = [mode - ramp, mode - ramp, mode + ramp, mode + ramp]
+        kinks = [np.minimum(at_mode, 0.0), np.zeros_like(mode), np.zeros_like(mode), np.maximum(at_mode, 0.0)]
+        # both rise together, so that each is sorted alone
+        place = np.sort(np.hstack([np.where(left, place - ramp, place + ramp), *ends]), axis=1)
+        slope = np.sort(np.hstack([np.where(left, np.minimum(slope, 0.0), np.maximum(slope, 0.0)), *kinks]), axis=1)
+    for h in range(n - 2, -1, -1):
+        modes[:, h] = np.clip(modes[:, h], modes[:, h + 1] - ramp, modes[:, h + 1] + ramp)
+    return modes
+
+
+def _interpolated(xs: Floats, ys: Floats, at: Floats) -> Floats:
+    """Values `[B, 1]` at places `[B, 1]` of the lines through points (xs, ys) `[B, knots]`, xs rising, ties too."""
+    above = (xs < at).sum(axis=1, keepdims=True)
+    left, right = np.maximum(above - 1, 0), np.minimum(above, xs.shape[1] - 1)
+    x0, x1, y0, y1 = (np.take_along_axis(v, i, 1) for v in (xs, ys) for i in (left, right))
+    share = np.divide(at - x0, x1 - x0, out=np.zeros_like(x0), where=x1 > x0)
+    value: Floats = y0 + share * (y1 - y0)
+    return value
 
 
 def _within_ramp(plans: Floats, ramp: float) -> Floats:
