@@ -50,13 +50,17 @@ def plan_schedule(
         ramp: largest change from hour to hour.
 
     Raises:
-        ValueError: shapes that do not fit, numbers that are not finite, or a spread that is not above 0.
+        ValueError: shapes that do not fit, numbers that are not finite, a spread that is not above 0, or a price or a
+            ramp below 0.
     """
     mean, sd = np.asarray(mu, dtype=np.float64), np.asarray(sigma, dtype=np.float64)
     if mean.ndim != 2 or mean.shape != sd.shape or mean.shape[1] < 2:
         raise ValueError(f"mu and sigma must be [B, 24]; got shapes {mean.shape} and {sd.shape}")
     if not (np.isfinite(mean).all() and np.isfinite(sd).all() and (sd > 0).all()):
         raise ValueError("mu and sigma must be finite, and sigma above 0 everywhere")
+    for name, price in (("gamma_under", gamma_under), ("gamma_over", gamma_over)):
+        if not 0 <= price < math.inf:
+            raise ValueError(f"{name} must be at least 0 and finite; got {price!r}")
     if not ramp >= 0:
         raise ValueError(f"ramp must be at least 0; got {ramp!r}")
     return _solve(mean, sd, _Prices(gamma_under, gamma_over, ramp))[0]
@@ -100,23 +104,22 @@ def _solve(mean: Floats, sd: Floats, prices: _Prices) -> tuple[Floats, Bools]:
     """Plans `[B, 24]`, and which changes from hour to hour `[B, 23]` sit at the ramp."""
     plans = free_plan(mean, sd, prices)
     active = np.zeros((len(plans), plans.shape[1] - 1), dtype=bool)
+    if prices.ramp == 0:
+        return _level(mean, sd, prices), np.ones_like(active)
     steep = np.flatnonzero(np.abs(np.diff(plans, axis=1)).max(axis=1) > prices.ramp)
-    if steep.size and prices.ramp > 0:
+    if steep.size:
         plans[steep], active[steep] = _interior_point(plans[steep], mean[steep], sd[steep], prices)
-    elif steep.size:  # one level for the whole day
-        plans[steep] = _level(mean[steep], sd[steep], prices)
-        active[steep] = True
     return plans, active
 
 
 def _level(mean: Floats, sd: Floats, prices: _Prices) -> Floats:
-    """The best constant plan."""
+    """The best plans `[B, 24]` of one level for the whole day."""
     low, high = mean.min(1, keepdims=True) - prices.gamma_over, mean.max(1, keepdims=True) + prices.gamma_under
     for _ in range(N_HALVINGS):
         middle = 0.5 * (low + high)
         above = _slope(middle, mean, sd, prices).sum(axis=1, keepdims=True) > 0
         low, high = np.where(above, low, middle), np.where(above, middle, high)
-    return np.broadcast_to(0.5 * (low + high), mean.shape)
+    return np.tile(0.5 * (low + high), mean.shape[1])
 
 
 def _interior_point(free: Floats, mean: Floats, sd: Floats, prices: _Prices) -> tuple[Floats, Bools]:
@@ -127,7 +130,7 @@ def _interior_point(free: Floats, mean: Floats, sd: Floats, prices: _Prices) -> 
     kink as wide as sigma: a full Newton step across it makes the residual grow, so steps are halved until it does not.
     The system is tridiagonal, E'' on the diagonal and z / s between neighbours. Days leave when they are done.
     """
-    scale = prices.gamma_under + prices.gamma_over
+    scale = max(prices.gamma_under + prices.gamma_over, 1.0)  # the square's own slope is left where prices are 0
     steepest = np.abs(np.diff(free, axis=1)).max(axis=1, keepdims=True)
     middle = free.mean(axis=1, keepdims=True)
     a = middle + (free - middle) * (0.9 * prices.ramp / steepest)  # the free plan, flattened until it is inside
