@@ -98,6 +98,8 @@ class GaussianNet:
                 "X and y must have one row an event, and X_validation the features of X; got shapes "
                 f"{inputs.shape}, {outcomes.shape}, {others.shape}, {held.shape}"
             )
+        if held.shape[1] != outcomes.shape[1]:
+            raise ValueError(f"y_validation must have the {outcomes.shape[1]} outcomes of y; got {held.shape[1]}")
         if len(inputs) < 2:
             raise ValueError(f"at least 2 events are needed to fit; got {len(inputs)}")
         self.x_mean_, self.x_scale_ = inputs.mean(axis=0), _spread(inputs)
@@ -150,7 +152,10 @@ class GaussianNet:
 
     def log_prob(self, y: ArrayLike, X: ArrayLike) -> Tensor:
         """Log density `[E]` of outcomes `[E, D]`, differentiable in the weights."""
-        return self._log_density(self.forecast(X), torch.as_tensor(_matrix("y", y))).sum(-1)
+        forecast, outcomes = self.forecast(X), _matrix("y", y)
+        if outcomes.shape != forecast.mean.shape:
+            raise ValueError(f"y must be {list(forecast.mean.shape)}, as the forecast is; got shape {outcomes.shape}")
+        return self._log_density(forecast, torch.as_tensor(outcomes)).sum(-1)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Weights and standardisation as plain arrays."""
