@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ def load_arrays(file: Path) -> dict[str, NDArray[Any]] | None:
     try:
         with np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile, zlib and NumPy have a dozen of their own for a damaged file
         warnings.warn(
             f"the cache file {file} cannot be read ({error}); what it held is made again", UserWarning, stacklevel=2
         )
@@ -37,10 +36,15 @@ def load_arrays(file: Path) -> dict[str, NDArray[Any]] | None:
 
 def store_arrays(file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write arrays whole or not at all, for several processes at once; a folder that cannot be written is no error."""
+    temporary = None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".tmp", delete=False) as temporary:
-            np.savez_compressed(temporary, allow_pickle=False, **arrays)
-        os.replace(temporary.name, file)
+        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".tmp", delete=False) as stream:
+            temporary = Path(stream.name)
+            np.savez_compressed(stream, allow_pickle=False, **arrays)
+        os.replace(temporary, file)
     except OSError:
         return
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)  # what a full disk leaves of it

@@ -1,0 +1,155 @@
+"""The cache on disk: where it is, whole files or none, and never a reason to fail."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stormgym.envs import cache
+from stormgym.envs.cache import cache_folder, load_arrays, store_arrays
+
+ARRAYS: dict[str, Any] = {
+    "doubles": np.random.default_rng(0).normal(size=(3, 2)),
+    "floats": np.array([np.nan, np.inf, -0.0], dtype=np.float32),
+    "network.0.weight": np.arange(6).reshape(2, 3),
+    "number": np.array(0.7),
+    "empty": np.zeros((0, 4)),
+    "text": np.array(["a", "city"]),
+    "flags": np.array([True, False]),
+}
+
+
+def test_folder__is_that_of_the_variable_else_of_the_users_cache_else_of_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("STORMGYM_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert cache_folder() == tmp_path / "home" / ".cache" / "stormgym"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg" / "stormgym"
+    monkeypatch.setenv("STORMGYM_CACHE", str(tmp_path / "own"))
+    assert cache_folder() == tmp_path / "own"
+    assert not any(tmp_path.iterdir())  # asking makes nothing
+
+
+def test_arrays__come_back_to_the_bit_with_names_shapes_and_kinds(tmp_path: Path) -> None:
+    file = tmp_path / "made" / "on the way" / "arrays.npz"
+    store_arrays(file, ARRAYS)
+    found = load_arrays(file)
+    assert found is not None
+    assert found.keys() == ARRAYS.keys()
+    for name, values in ARRAYS.items():
+        assert found[name].dtype == values.dtype
+        np.testing.assert_array_equal(found[name], values)
+    assert np.signbit(found["floats"][2])
+
+
+def test_arrays__of_a_second_store_replace_those_of_the_first_and_nothing_else_is_left(tmp_path: Path) -> None:
+    file = tmp_path / "arrays.npz"
+    store_arrays(file, ARRAYS)
+    store_arrays(file, {"other": np.ones(2)})
+    found = load_arrays(file)
+    assert found is not None
+    assert list(found) == ["other"]
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_load__of_no_file_is_none_without_a_word(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    assert load_arrays(tmp_path / "none.npz") is None
+    assert load_arrays(tmp_path) is None
+    assert not recwarn
+
+
+class Harm:
+    """What a pickle could run."""
+
+    def __reduce__(self) -> Any:
+        return (print, ("harm",))
+
+
+def single(file: Path) -> None:
+    with file.open("wb") as stream:
+        np.save(stream, np.ones(3))
+
+
+def cut_off(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-200])
+
+
+def test_load__no_byte_that_is_another_raises_an_error_or_gives_other_numbers(tmp_path: Path) -> None:
+    file = tmp_path / "arrays.npz"
+    arrays = {"first": np.random.default_rng(0).normal(size=(9, 2)), "second": np.arange(5)}
+    store_arrays(file, arrays)
+    whole = file.read_bytes()
+    n_read = 0
+    for at in range(len(whole)):
+        content = bytearray(whole)
+        content[at] ^= 255
+        file.write_bytes(bytes(content))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = load_arrays(file)
+        for name, values in (found or {}).items():
+            n_read += 1
+            if name in arrays:  # a byte of a name gives another name
+                np.testing.assert_array_equal(values, arrays[name])
+    assert n_read < 0.7 * len(whole)  # times and the like can be anything
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(cut_off, id="cut off"),
+        pytest.param(lambda file: file.write_bytes(b""), id="empty"),
+        pytest.param(lambda file: file.write_text("not a table of arrays"), id="text"),
+        pytest.param(lambda file: file.write_bytes(pickle.dumps(Harm())), id="a pickle"),
+        pytest.param(lambda file: np.savez(file, thing=np.array([Harm()])), id="an array of objects"),
+        pytest.param(single, id="a single array"),
+    ],
+)
+def test_load__of_a_damaged_file_warns_naming_it_and_returns_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], harm: Any
+) -> None:
+    file = tmp_path / "arrays.npz"
+    store_arrays(file, ARRAYS)
+    harm(file)
+    with pytest.warns(UserWarning, match=f"the cache file {re.escape(str(file))} cannot be read .* made again"):
+        assert load_arrays(file) is None
+    assert "harm" not in capsys.readouterr().out
+
+
+def test_store__in_a_folder_that_cannot_be_made_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    store_arrays(tmp_path / "file" / "cache" / "arrays.npz", ARRAYS)
+    assert (tmp_path / "file").read_text() == "not a folder"
+
+
+def test_store__that_fails_halfway_leaves_the_file_of_before_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "arrays.npz"
+    store_arrays(file, {"kept": np.ones(3)})
+
+    def full(stream: Any, **arrays: Any) -> None:
+        stream.write(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(cache.np, "savez_compressed", full)
+    store_arrays(file, ARRAYS)
+    found = load_arrays(file)
+    assert found is not None
+    np.testing.assert_array_equal(found["kept"], np.ones(3))
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_store__of_objects_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Object arrays cannot be saved when allow_pickle=False"):
+        store_arrays(tmp_path / "arrays.npz", {"thing": np.array([Harm()])})
+    assert not any(tmp_path.iterdir())
