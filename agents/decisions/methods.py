@@ -6,9 +6,12 @@ Every method starts from the two-stage forecaster and is chosen by the cost of i
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import hashlib
+import inspect
+from collections.abc import Callable, Hashable
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -21,6 +24,7 @@ from stormgym.envs.arrays import Floats
 from stormgym.envs.decisions.problem import Cases
 from stormgym.predictors.threads import one_thread
 
+M = TypeVar("M")
 Method = Literal["two-stage", "two-stage-calibrated", "dfl", "dfl-cvx", "so-ebm"]
 METHODS: tuple[Method, ...] = get_args(Method)
 """Methods that plan on a forecast."""
@@ -32,6 +36,8 @@ TUNING: dict[str, FineTuning] = {
     "so-ebm": FineTuning("so-ebm", fit_weight=0.0, learning_rate=1e-4, n_epochs=14, batch_size=ALL_AT_ONCE),
 }
 """Settings where a task names none of its own."""
+IN_SUITE = ("stormgym", "builtins", "typing", "abc")
+"""Packages whose code is no user's."""
 
 
 def tuning_of(task: Task, method: str) -> FineTuning:
@@ -54,12 +60,13 @@ def fitted(task: Task, method: str, seed: int = 0) -> FittedModel:
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
+    if method == "dfl-cvx" and not hasattr(task, "cvx_decision"):
+        raise ValueError(f"dfl-cvx is written for power scheduling; {type(task.problem).__name__} has dfl")
     tuned = method in TUNING
     if tuned and tuning_of(task, method).loss == "task" and not hasattr(task.decision, "plan"):
         raise ValueError(
             f"{method} needs the derivative of a plan, which {type(task.decision).__name__} does not have; take so-ebm"
         )
-    key = ("decision", task.problem.key, method, seed, repr(tuning_of(task, method)) if tuned else "")
 
     def fit() -> FittedModel:
         if method == "two-stage":
@@ -71,7 +78,34 @@ def fitted(task: Task, method: str, seed: int = 0) -> FittedModel:
             return calibrated(task, start, seed)
         return tuned_from(task, start, method, seed)[0]
 
-    return fit_or_recall(key, fit, blank=lambda: task.new_model(seed))
+    settings = repr(tuning_of(task, method)) if tuned else ""
+    if method == "two-stage-calibrated":
+        settings = repr(tuple(task.calibrations))
+    return _recalled(task, (method, seed, settings), fit, lambda: task.new_model(seed))
+
+
+def _recalled(task: Task, what: tuple[Hashable, ...], fit: Callable[[], M], blank: Callable[[], M]) -> M:
+    """A model of a task, fitted once: in memory, and on disk unless it rests on code that has no file (a notebook's).
+
+    The key tells tasks apart that one problem can have, and their settings (`key` of a task that has some).
+    """
+    problem = task.problem
+    code = code_of(type(task), type(problem))
+    key = ("decision", type(task), getattr(task, "key", ()), type(problem), problem.key, *what, code)
+    return fit_or_recall(key, fit, blank=None if code is None else blank)
+
+
+def code_of(*classes: type) -> str | None:
+    """A digest of the files outside the suite that define classes and their bases; None where one has no file.
+
+    What is kept of the suite's own code is told apart already (`stormgym.agents.dfl.recall.source_digest`).
+    """
+    own = {base for cls in classes for base in cls.__mro__ if base.__module__.partition(".")[0] not in IN_SUITE}
+    try:
+        files = sorted({str(inspect.getsourcefile(base)) for base in own})
+        return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()[:16] if files else ""
+    except (OSError, TypeError):
+        return None
 
 
 def calibrated(task: Task, model: FittedModel, seed: int = 0) -> FittedModel:
@@ -121,8 +155,7 @@ def fitted_policy_net(task: Task, seed: int = 0) -> DirectPolicy:
         net.fit(task.problem.cases("train"), task.problem.cases("validation"))
         return net
 
-    key = ("decision", task.problem.key, "policy-net", seed)
-    return fit_or_recall(key, fit, blank=lambda: task.new_policy_net(seed))
+    return _recalled(task, ("policy-net", seed), fit, lambda: task.new_policy_net(seed))
 
 
 def plans_of(task: Task, model: FittedModel, cases: Cases, seed: int = 0) -> Floats:

@@ -19,9 +19,23 @@ N_TRUE_SAMPLES = 500
 
 
 def problem_of(env: Any) -> DecisionProblem:
-    """The problem of a decision environment (single, batched or wrapped), as planners may know it."""
-    problem: DecisionProblem = base_envs(env, "core", DecisionCore, "a decision problem")[0].announced.problem
-    return problem
+    """The problem of a decision environment (single, batched or wrapped), as planners may know it.
+
+    Raises:
+        TypeError: another environment, or one that runs in other processes.
+        ValueError: environments of several problems side by side.
+    """
+    try:
+        found: list[DecisionProblem] = [e.announced.problem for e in base_envs(env, "core", DecisionCore)]
+    except TypeError:
+        raise TypeError(
+            f"this agent decides decision problems (environments of one step with a `problem`), in this process; got "
+            f"{env!r}. It cannot read other processes"
+        ) from None
+    others = [problem.key for problem in found if problem.key != found[0].key]
+    if others:
+        raise ValueError(f"an agent is fitted to one problem; got {found[0].key} and {others[0]} side by side")
+    return found[0]
 
 
 class DecisionPolicy(BasePolicy):

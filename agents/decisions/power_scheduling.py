@@ -409,6 +409,7 @@ class PowerSchedulingTask:
 
     def __init__(self, problem: PowerSchedulingProblem, *, as_published: bool = False) -> None:
         self.problem, self.as_published = problem, as_published
+        self.key = ("as published", as_published)
         self.decision = PowerScheduling(problem)
 
     def cvx_decision(self) -> CvxScheduling:

@@ -56,7 +56,10 @@ class DirectPolicy(Protocol):
 
 
 class Task(Protocol):
-    """What the methods need of a problem; made from it alone."""
+    """What the methods need of a problem; made from it alone.
+
+    A task with settings of its own has a `key` too, which tells them apart: fitted models are kept under it.
+    """
 
     problem: DecisionProblem
     decision: Decision | Any
@@ -74,13 +77,13 @@ class Task(Protocol):
         ...
 
 
-_HERE = "stormgym.agents.decisions"
+_HERE, _THERE = "stormgym.agents.decisions", "stormgym.envs.decisions"
 TASKS: dict[str, str] = {
-    "PowerSchedulingProblem": f"{_HERE}.power_scheduling:PowerSchedulingTask",
-    "HospitalBedsProblem": f"{_HERE}.hospital_beds:HospitalBedsTask",
-    "NetworkSecurityProblem": f"{_HERE}.network_security:NetworkSecurityTask",
+    f"{_THERE}.power_scheduling:PowerSchedulingProblem": f"{_HERE}.power_scheduling:PowerSchedulingTask",
+    f"{_THERE}.hospital_beds:HospitalBedsProblem": f"{_HERE}.hospital_beds:HospitalBedsTask",
+    f"{_THERE}.network_security:NetworkSecurityProblem": f"{_HERE}.network_security:NetworkSecurityTask",
 }
-"""Entry points "module:class" of tasks by the name of their problem's class."""
+"""Entry points "module:class" of tasks by that of their problem."""
 GENERAL = f"{_HERE}.general:GeneralTask"
 
 
@@ -90,14 +93,20 @@ def register_task(problem: type[DecisionProblem], entry_point: str) -> None:
     Raises:
         ValueError: the problem has another task already.
     """
-    if TASKS.get(problem.__name__, entry_point) != entry_point:
-        raise ValueError(f"{problem.__name__} has the task {TASKS[problem.__name__]} already; got {entry_point}")
-    TASKS[problem.__name__] = entry_point
+    name = _entry_of(problem)
+    if TASKS.get(name, entry_point) != entry_point:
+        raise ValueError(f"{problem.__name__} has the task {TASKS[name]} already; got {entry_point}")
+    TASKS[name] = entry_point
+
+
+def _entry_of(problem: type) -> str:
+    """ "module:class" of a problem: two packages may have problems of one name."""
+    return f"{problem.__module__}:{problem.__qualname__}"
 
 
 def task_of(problem: DecisionProblem) -> Task:
     """The task of a problem, or of the nearest class it inherits from that has one; else `GeneralTask`."""
-    names = [base.__name__ for base in type(problem).__mro__]
+    names = [_entry_of(base) for base in type(problem).__mro__]
     entry_point = next((TASKS[name] for name in names if name in TASKS), GENERAL)
     task: Task = load_entry(entry_point)(problem)
     return task

@@ -115,7 +115,10 @@ class DecisionProblem:
         return Cases(drawn.context, drawn.outcomes, drawn.hidden, number)
 
     def cost(self, plans: Any, outcomes: Any) -> Any:
-        """Cost `[...]` of decisions `[..., n]` when outcomes `[..., *]` come, broadcast; arrays or tensors."""
+        """Cost `[...]` of decisions `[..., n]` when outcomes `[..., *]` come, broadcast; arrays or tensors.
+
+        Constants that are arrays become what the decisions are by `namespace(plans).asarray(...)`.
+        """
         raise NotImplementedError(f"{type(self).__name__} must write cost()")
 
     def project(self, plans: Floats) -> Floats:

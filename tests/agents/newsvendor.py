@@ -22,7 +22,7 @@ from stormgym.agents.registry import register_domain
 from stormgym.envs.arrays import Bools, Floats, Observation
 from stormgym.envs.decisions.core import DecisionCore
 from stormgym.envs.decisions.env import HasProblem
-from stormgym.envs.decisions.problem import Cases, DecisionProblem, Split
+from stormgym.envs.decisions.problem import Cases, DecisionProblem, Split, namespace
 from stormgym.envs.doors import BatchedVectorEnv, SingleEnv
 
 ENV_ID = "Newsvendor-v0"
@@ -84,8 +84,8 @@ class Newsvendor(DecisionProblem):
 
     def cost(self, plans: Any, outcomes: Any) -> Any:
         """Money for what is bought, left over and lacking."""
-        over = plans - outcomes
-        return ((PRICE * plans + OVER * over.clip(0) + UNDER * (-over).clip(0)) / UNIT).sum(-1)
+        over, unit = plans - outcomes, namespace(plans).asarray(UNIT)
+        return ((PRICE * plans + OVER * over.clip(0) + UNDER * (-over).clip(0)) / unit).sum(-1)
 
     def best(self, outcomes: Floats) -> Floats:
         """Order what is wanted."""
