@@ -54,6 +54,8 @@ class FineTuning:
     """Weight of its likelihood loss."""
     kl_weight: float = 0.01
     """Weight of its KL loss (lambda of SO-EBM eq. 5)."""
+    cost_weight: float = 0.0
+    """Weight of the expected cost of decisions drawn from the model."""
     normaliser: Normaliser = "exact"
     """How its normaliser is computed."""
     n_proposals: int = 128

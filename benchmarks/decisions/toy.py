@@ -141,10 +141,10 @@ def draw(spreads: tuple[float, ...]) -> Figure:
             found = hour.minimiser(*weights)
             ax.plot(found.decision / s0, found.cost, "v", color=colours[name], label=name, markersize=8)
         ax.set_title(f"load's spread {s0:g}", fontsize=10)
-        ax.set_xlabel("decision, in spreads above the mean load")
         for side in ("top", "right"):
             ax.spines[side].set_visible(False)
     axes[0].set_ylabel("true expected cost")
+    figure.supxlabel("decision, in spreads above the mean load", fontsize=10)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
     return figure
 

@@ -38,6 +38,7 @@ LOSSES: dict[str, Callable[[Any], PreparedLoss]] = {
         temperature=s.temperature,
         mle_weight=s.mle_weight,
         kl_weight=s.kl_weight,
+        cost_weight=s.cost_weight,
         normaliser=s.normaliser,
         n_proposals=s.n_proposals,
         proposal_sd=s.proposal_sd,

@@ -3,6 +3,12 @@
     l_MLE = E(x, a*) / T + log Z(x)                              a* the best plan in hindsight (eq. 3, put right)
     l_KL  = E over a ~ p(a | y) of E(x, a) / T + log Z(x),       p(a | y) ~ exp(-f(y, a) / T) (eq. 4)
 
+A third loss is the suite's own, for what the two do not aim at: the expected cost of decisions drawn from the model,
+
+    l_q = E over a ~ q(a | x) of f(y, a)
+
+It is the cost of the plan as T falls to 0, and needs no derivative of a plan.
+
 T is a temperature in units of cost. The constraint is left out of Z, as in the paper; a* and the plan keep it. The
 normaliser is computed in one of four ways:
 
@@ -21,7 +27,7 @@ the average marginal cost of deciding y while the forecast's centre comes, argum
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, cast, get_args
 
@@ -44,12 +50,13 @@ LANGEVIN_STEPS = 32
 
 @dataclass(frozen=True)
 class EnergyLoss:
-    """l_MLE + lambda l_KL (SO-EBM eq. 5).
+    """l_MLE + lambda l_KL (SO-EBM eq. 5), or the expected cost l_q.
 
     Attributes:
         temperature: T, in units of cost.
         mle_weight: weight of l_MLE; 0 leaves the KL term alone.
         kl_weight: lambda.
+        cost_weight: weight of l_q / T; exact normaliser only.
         normaliser: how log Z is had.
         n_proposals: M samples a case (`snis`), or negatives a case (`langevin`).
         proposal_sd: spreads of the mixture's components, as shares of the usual spread of decisions (`snis`); the
@@ -62,6 +69,7 @@ class EnergyLoss:
     temperature: float = 1.0
     mle_weight: float = 1.0
     kl_weight: float = 0.01
+    cost_weight: float = 0.0
     normaliser: Normaliser = "exact"
     n_proposals: int = 128
     proposal_sd: tuple[float, ...] = (0.3, 0.15, 0.06)
@@ -71,10 +79,11 @@ class EnergyLoss:
             raise ValueError(f"temperature must be above 0 and finite, in units of cost; got {self.temperature!r}")
         if self.normaliser not in get_args(Normaliser):
             raise ValueError(f"normaliser must be one of {', '.join(get_args(Normaliser))}; got {self.normaliser!r}")
-        if self.mle_weight < 0 or self.kl_weight < 0 or self.mle_weight + self.kl_weight == 0:
-            raise ValueError(
-                f"mle_weight and kl_weight must be at least 0 and not both 0; got {self.mle_weight}, {self.kl_weight}"
-            )
+        weights = (self.mle_weight, self.kl_weight, self.cost_weight)
+        if min(weights) < 0 or not any(weights):
+            raise ValueError(f"mle_weight, kl_weight and cost_weight must be at least 0 and not all 0; got {weights}")
+        if self.cost_weight and self.normaliser != "exact":
+            raise ValueError(f"cost_weight needs normaliser exact; got {self.normaliser!r}")
         if self.n_proposals < 1 or not self.proposal_sd or min(self.proposal_sd) <= 0:
             raise ValueError(
                 f"n_proposals must be at least 1 and every proposal_sd above 0; got {self.n_proposals}, "
@@ -112,6 +121,12 @@ class EnergyLoss:
         return total if kl is None else total + self.kl_weight * kl
 
     def _exact(self, decision: Decision, forecast: Forecast, outcomes: Tensor, best: Tensor) -> LossValue:
+        if self.cost_weight:
+            drawn = self.cost_weight * drawn_cost(decision, forecast, outcomes, self.temperature) / self.temperature
+            if not (self.mle_weight or self.kl_weight):
+                return LossValue(drawn)
+            rest = replace(self, cost_weight=0.0)._exact(decision, forecast, outcomes, best)
+            return LossValue(drawn + rest.value)
         log_z = log_normaliser(decision, forecast, self.temperature)
         mle = decision.energy(forecast, best) / self.temperature + log_z
         if not self.kl_weight:
@@ -224,25 +239,55 @@ def posterior_energy(
     return (weights * separable.coordinate_energy(forecast, nodes)).sum(dim=(0, -1))
 
 
+def drawn_cost(
+    decision: Decision, forecast: Forecast, outcomes: Tensor, temperature: float, n_nodes: int = N_NODES
+) -> Tensor:
+    """Expected cost `[B]` of decisions drawn from q(a | x) when the outcomes come, by the same quadrature.
+
+    The cost has its kink at its own mode, the outcome, which is a further end of the pieces that are integrated.
+    """
+    separable = _separable(decision)
+    known = outcomes[None]  # one sample: its energy is f(y, a)
+    with torch.no_grad():
+        kink = torch.as_tensor(separable.coordinate_mode(known))
+    nodes, log_weights = quadrature(separable, forecast, temperature, n_nodes, kink)
+    weights = torch.softmax(log_weights - separable.coordinate_energy(forecast, nodes) / temperature, dim=0)
+    with torch.no_grad():
+        cost = separable.coordinate_energy(known, nodes)
+    return (weights * cost).sum(dim=(0, -1))
+
+
 def quadrature(
-    decision: SeparableDecision, forecast: Forecast, temperature: float, n_nodes: int
+    decision: SeparableDecision, forecast: Forecast, temperature: float, n_nodes: int, kink: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Nodes `[2 G, B, n]` around the mode of every coordinate's energy, and the logarithms of their weights.
+    """Nodes `[P G, B, n]` around the mode of every coordinate's energy, and the logarithms of their weights.
 
     Each side reaches to where the energy is `DEPTH` temperatures above the mode's: costs of deciding too little and too
     much differ a hundredfold, and so do the sides.
+
+    Args:
+        decision, forecast: of B cases.
+        temperature: T.
+        n_nodes: G of a piece.
+        kink: `[B, n]` where what is integrated has another kink: one more piece, P = 3 instead of 2.
     """
     with torch.no_grad():
         fixed = detached(forecast)
         mode = torch.as_tensor(decision.coordinate_mode(fixed))  # [B, n]
-        least = decision.coordinate_energy(fixed, mode)
-        position, share = (torch.as_tensor(part) for part in _legendre(n_nodes))
-        shape = (-1, *[1] * mode.ndim)
+        level = decision.coordinate_energy(fixed, mode) + DEPTH * temperature
+        ends = [mode + side * _reach(decision, fixed, mode, side, level) for side in (-1.0, 1.0)]
+        root, weight = (torch.as_tensor(part).reshape(-1, *[1] * mode.ndim) for part in _legendre(n_nodes))
+        other = mode if kink is None else torch.minimum(torch.maximum(kink, ends[0]), ends[1])
+        inner = torch.minimum(mode, other), torch.maximum(mode, other)
         nodes, log_weights = [], []
-        for side in (-1.0, 1.0):
-            width = _reach(decision, fixed, mode, side, least + DEPTH * temperature)
-            nodes.append(mode + side * width * position.reshape(shape))
-            log_weights.append(width.log() + share.log().reshape(shape))
+        for start, end in zip(inner, ends, strict=True):  # outwards
+            # squares of the roots crowd at the mode: with large T the energy reaches far, and its kink is narrow
+            nodes.append(start + (end - start) * root**2)
+            log_weights.append((end - start).abs().log() + (2.0 * weight * root).log())
+        if kink is not None:
+            between = inner[1] - inner[0]
+            nodes.append(inner[0] + between * root)
+            log_weights.append(between.log() + weight.log())  # -inf, no weight, where both are one
     return torch.cat(nodes), torch.cat(log_weights)
 
 
@@ -264,13 +309,9 @@ def _reach(decision: SeparableDecision, forecast: Forecast, mode: Tensor, side: 
 
 @lru_cache(maxsize=8)
 def _legendre(n_nodes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights on (0, 1), Gauss-Legendre in the square root.
-
-    They crowd towards 0, the mode: with large T the energy reaches far, and its kink beside the mode is narrow.
-    """
+    """Gauss-Legendre nodes and weights on (0, 1)."""
     root, weight = np.polynomial.legendre.leggauss(n_nodes)
-    root = 0.5 * (root + 1.0)
-    return root**2, weight * root  # d(r^2) = 2 r dr, and the weights on (0, 1) are half of those on (-1, 1)
+    return 0.5 * (root + 1.0), 0.5 * weight
 
 
 # ---------------------------------------------------------------------------------------------------------- samples

@@ -17,6 +17,7 @@ from stormgym.agents.decisions.power_scheduling import PowerScheduling
 from stormgym.agents.dfl.decision import Gaussian
 from stormgym.agents.dfl.losses.energy import (
     EnergyLoss,
+    drawn_cost,
     importance,
     joint_density,
     langevin,
@@ -100,6 +101,7 @@ def test_exact__log_z_is_that_of_a_dense_grid(temperature: float, samples: bool)
         {},
         {"kl_weight": 1.0, "mle_weight": 0.0},
         {"kl_weight": 1.0, "temperature": 30.0},
+        {"mle_weight": 0.0, "kl_weight": 0.0, "cost_weight": 1.0, "temperature": 0.1},
         {"normaliser": "snis", "kl_weight": 0.5},
         {"normaliser": "snis-coordinate", "kl_weight": 0.5},
     ],
@@ -202,6 +204,15 @@ def test_mle__is_sound_where_costs_are_symmetric() -> None:
     assert hour.minimiser(1.0, 0.0).cost < 1.01 * hour.best().cost
 
 
+def test_drawn_cost__falls_to_the_plans_own_as_the_temperature_falls() -> None:
+    forecast, loads = some_forecast(4)
+    plan = torch.as_tensor(DECISION.coordinate_mode(forecast))  # q knows no ramp
+    own = DECISION.cost(plan, loads)
+    far, near = (drawn_cost(DECISION, forecast, loads, temperature) for temperature in (1.0, 1e-4))
+    torch.testing.assert_close(near, own, rtol=2e-2, atol=0.02)
+    assert float((far - own).abs().mean()) > float((near - own).abs().mean())
+
+
 def test_posterior__of_one_load_is_the_mean_energy_over_its_own_density() -> None:
     forecast, loads = some_forecast(1)
     one, load = Gaussian(forecast.mean[:, :1], forecast.sd[:, :1]), loads[:, :1]
@@ -216,7 +227,8 @@ def test_posterior__of_one_load_is_the_mean_energy_over_its_own_density() -> Non
     [
         ({"temperature": 0.0}, "temperature must be above 0 and finite, in units of cost; got 0.0"),
         ({"normaliser": "guess"}, "normaliser must be one of exact, snis, snis-coordinate, langevin; got 'guess'"),
-        ({"mle_weight": 0.0, "kl_weight": 0.0}, "not both 0"),
+        ({"mle_weight": 0.0, "kl_weight": 0.0}, "not all 0"),
+        ({"cost_weight": 1.0, "normaliser": "snis"}, "cost_weight needs normaliser exact"),
         ({"n_proposals": 0}, "n_proposals must be at least 1"),
         ({"proposal_sd": (0.1, 0.0)}, "every proposal_sd above 0"),
     ],
