@@ -195,7 +195,8 @@ class PrivilegedPolicy(DecisionPolicy):
         """Decisions for the current cases, which must be those that the policy sees."""
         truths = truth_of(self._env, self)
         name = next(iter(self.problem.context_shapes))
-        if not np.allclose(np.concatenate([t.cases.context[name] for t in truths]), cases.context[name], rtol=1e-4):
+        known, seen = np.concatenate([t.cases.context[name] for t in truths]), cases.context[name]
+        if known.shape != seen.shape or not np.allclose(known, seen, rtol=1e-4):
             raise ValueError(f"{self.name} is bound to other cases; bind it to the environment that it plays")
         return np.concatenate([self.decide_knowing(truth.problem, truth.cases) for truth in truths])
 
@@ -233,6 +234,11 @@ class TrueDistribution(PrivilegedPolicy):
             )
 
     def decide_knowing(self, problem: DecisionProblem, cases: Cases) -> Floats:
-        """The plan of least mean cost over samples of the true law."""
-        samples = problem.true_outcomes(cases, N_TRUE_SAMPLES, np.random.default_rng([9_017, self.seed]))
-        return np.asarray(self.task.decision.decide(samples))
+        """The plan of least mean cost over samples of the true law; of a case the same whatever the others are."""
+        samples = [
+            problem.true_outcomes(
+                cases.rows(slice(i, i + 1)), N_TRUE_SAMPLES, np.random.default_rng([9_017, self.seed])
+            )
+            for i in range(len(cases))
+        ]
+        return np.asarray(self.task.decision.decide(np.concatenate(samples, axis=1)))
