@@ -60,6 +60,21 @@ SAMPLED: dict[str, Variant] = {
 """Where it is not."""
 
 
+def _drawn(temperature: float, start: str = "two-stage") -> Variant:
+    """The expected cost of decisions drawn from the model, with the steps of `dfl`."""
+    weights = {"mle_weight": 0.0, "kl_weight": 0.0, "cost_weight": 1.0}
+    return Variant("dfl", {"loss": "so-ebm", "temperature": temperature, **weights}, start)
+
+
+def drawn_variants(high: float, low: float) -> dict[str, Variant]:
+    """Two temperatures, from both starts."""
+    return {
+        f"energy on expected cost, T = {temperature:g}{said}": _drawn(temperature, start)
+        for start, said in (("two-stage", ""), (REFERENCE, ", from calibrated"))
+        for temperature in (high, low)
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class MethodCell(Cell):
     """One seed of one problem."""
@@ -80,6 +95,13 @@ class MethodCell(Cell):
         return f"{self.problem}-{self.seed}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class DrawnCell(MethodCell):
+    """The same seed of the same problem; what is measured are energies trained on the expected cost."""
+
+    part: str = "expected cost"
+
+
 @dataclass(frozen=True)
 class Family:
     """A problem as the benchmark has it."""
@@ -90,6 +112,8 @@ class Family:
     """Seed, the user's days of load or None, and whether it is small -> task."""
     variants: Mapping[str, Variant]
     decimals: int
+    drawn: Mapping[str, Variant] = field(default_factory=dict)
+    """Energies on the expected cost, in cells of their own."""
     needs_load: bool = False
     """Whether it is measured on a user's load data."""
 
@@ -122,17 +146,15 @@ def _security(noise: float) -> Callable[[int, LoadDays | None, bool], Task]:
     return make
 
 
+LOADS, BEDS = drawn_variants(0.3, 0.03), drawn_variants(3.0, 0.3)
 PROBLEMS: dict[str, Family] = {
     "pjm-published": Family(
-        "PJM loads, published split and recipe", _scheduling("published", True), EXACT, 3, needs_load=True
+        "PJM loads, published split and recipe", _scheduling("published", True), EXACT, 3, LOADS, needs_load=True
     ),
-    "pjm-time-published": Family(
-        "PJM loads, split by time, published recipe", _scheduling("time", True), EXACT, 3, needs_load=True
-    ),
-    "pjm": Family("PJM loads, published split", _scheduling("published", False), EXACT, 3, needs_load=True),
+    "pjm": Family("PJM loads, published split", _scheduling("published", False), EXACT, 3, LOADS, needs_load=True),
     "pjm-time": Family("PJM loads, split by time", _scheduling("time", False), EXACT, 3, needs_load=True),
     "town": Family("synthetic loads", _synthetic, EXACT, 3),
-    "beds": Family("hospital beds", _beds, EXACT, 2),
+    "beds": Family("hospital beds", _beds, EXACT, 2, BEDS),
     "security": Family("network security", _security(0.7), SAMPLED, 3),
     "security-0.2": Family("network security, features nearly without noise", _security(0.2), SAMPLED, 3),
 }
@@ -151,15 +173,19 @@ def measure(cell: MethodCell, folder: str | None) -> dict[str, Any]:
     problem = task.problem
     test = problem.cases("test")
     best = problem.best_costs("test")
-    costs: dict[str, Floats] = {"usual": _usual(task, test)}
-    notes: dict[str, dict[str, Any]] = {"usual": {}}
+    costs: dict[str, Floats] = {}
+    notes: dict[str, dict[str, Any]] = {}
     model = task.new_model(cell.seed)
     _, fit_s = _timed(lambda: model.fit(problem.cases("train"), problem.cases("validation")))
-    costs["two-stage"], notes["two-stage"] = costs_of(task, model, test, cell.seed), {"seconds": fit_s}
     twin = calibrated(task, model, cell.seed)
-    costs[REFERENCE], notes[REFERENCE] = costs_of(task, twin, test, cell.seed), {"factor": twin.scale_}
+    reference = costs_of(task, twin, test, cell.seed)
     starts = {"two-stage": model, REFERENCE: twin}
-    for name, variant in family.variants.items():
+    drawn = isinstance(cell, DrawnCell)
+    if not drawn:
+        costs["usual"], notes["usual"] = _usual(task, test), {}
+        costs["two-stage"], notes["two-stage"] = costs_of(task, model, test, cell.seed), {"seconds": fit_s}
+        costs[REFERENCE], notes[REFERENCE] = reference, {"factor": twin.scale_}
+    for name, variant in (family.drawn if drawn else family.variants).items():
         settings = replace(tuning_of(task, variant.method), **variant.changes)
         if cell.small:
             settings = replace(settings, n_epochs=1)
@@ -169,18 +195,19 @@ def measure(cell: MethodCell, folder: str | None) -> dict[str, Any]:
         ess = None if how.ess is None else float(how.ess[0])
         costs[name] = costs_of(task, tuned, test, cell.seed)
         notes[name] = {"best_epoch": how.best_epoch, "ess": ess, "seconds": seconds}
-    net = task.new_policy_net(cell.seed)
-    _, net_s = _timed(lambda: net.fit(problem.cases("train"), problem.cases("validation")))
-    costs["policy-net"] = np.asarray(problem.cost(net.plans(test), test.outcomes))
-    notes["policy-net"] = {"seconds": net_s}
-    if problem.knows_truth:
+    if not drawn:
+        net = task.new_policy_net(cell.seed)
+        _, net_s = _timed(lambda: net.fit(problem.cases("train"), problem.cases("validation")))
+        costs["policy-net"] = np.asarray(problem.cost(net.plans(test), test.outcomes))
+        notes["policy-net"] = {"seconds": net_s}
+    if problem.knows_truth and not drawn:
         samples = problem.true_outcomes(test, N_TRUE_SAMPLES, np.random.default_rng([9_018, cell.seed]))
         costs["true-distribution"] = np.asarray(problem.cost(task.decision.decide(samples), test.outcomes))
         notes["true-distribution"] = {}
     return {
         "optimum": float(best.mean()),
         "n_test": len(test),
-        "methods": {name: {**_numbers(values, costs[REFERENCE]), **notes[name]} for name, values in costs.items()},
+        "methods": {name: {**_numbers(values, reference), **notes[name]} for name, values in costs.items()},
     }
 
 
@@ -201,10 +228,18 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
     return work(), time.process_time() - began
 
 
-def cells_of(problems: tuple[str, ...], seeds: int, data: str, small: bool) -> list[MethodCell]:
-    """Seeds of every problem, the first seed of all first."""
-    return [
-        MethodCell(problem=name, seed=seed, data=data if PROBLEMS[name].needs_load else "", small=small)
-        for seed in range(seeds)
-        for name in problems
-    ]
+def cells_of(name: str, seeds: int, loads: str, small: bool) -> list[MethodCell]:
+    """Seeds of a problem: all methods, then energies on the expected cost."""
+    family = PROBLEMS[name]
+    data = loads if family.needs_load else ""
+    kinds = (MethodCell, DrawnCell) if family.drawn else (MethodCell,)
+    return [kind(problem=name, seed=seed, data=data, small=small) for kind in kinds for seed in range(seeds)]
+
+
+def joined(results: Mapping[MethodCell, dict[str, Any]]) -> list[dict[str, Any]]:
+    """A result a seed, with the methods of both kinds of cells."""
+    found: dict[int, dict[str, Any]] = {}
+    for cell, result in results.items():
+        known = found.setdefault(cell.seed, {**result, "methods": {}})
+        known["methods"] = {**known["methods"], **result["methods"]}
+    return list(found.values())

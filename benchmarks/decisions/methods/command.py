@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import tyro
 
-from benchmarks.decisions.methods.cells import PROBLEMS, MethodCell, cells_of, days_of, measure
+from benchmarks.decisions.methods.cells import PROBLEMS, MethodCell, cells_of, days_of, joined, measure
 from benchmarks.decisions.methods.tables import problem_table, summary_table
 from benchmarks.kit.cells import Cells
 from benchmarks.kit.measure import kept_parts, measure_parts
@@ -60,8 +60,7 @@ def parts_of(settings: Settings) -> dict[str, list[MethodCell]]:
     """Cells of every problem; those on loads only where the loads are known."""
     loads = digest_of(settings)
     known = tuple(name for name in settings.problems if loads or not PROBLEMS[name].needs_load)
-    cells = cells_of(known, settings.seeds, loads, settings.small)
-    return {name: [cell for cell in cells if cell.problem == name] for name in known}
+    return {name: cells_of(name, settings.seeds, loads, settings.small) for name in known}
 
 
 def read(kept: dict[str, Any]) -> dict[str, Any]:
@@ -71,7 +70,7 @@ def read(kept: dict[str, Any]) -> dict[str, Any]:
 
 def texts_of(found: Mapping[str, dict[MethodCell, Any]]) -> dict[str, str]:
     """A table a problem."""
-    return {name: problem_table(PROBLEMS[name], list(results.values())) for name, results in found.items()}
+    return {name: problem_table(PROBLEMS[name], joined(results)) for name, results in found.items()}
 
 
 def main(args: list[str] | None = None) -> int:

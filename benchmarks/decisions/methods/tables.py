@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.decisions.methods.cells import PROBLEMS, REFERENCE, Family, MethodCell
+from benchmarks.decisions.methods.cells import PROBLEMS, REFERENCE, Family, MethodCell, joined
 from benchmarks.kit.tables import markdown, number
 from stormgym.agents.statistics import Estimate, mean_estimate
 
@@ -76,7 +76,7 @@ def summary_table(found: Mapping[str, Mapping[MethodCell, dict[str, Any]]]) -> s
     ]
     rows = []
     for name, kept in found.items():
-        results, places = list(kept.values()), PROBLEMS[name].decimals
+        results, places = joined(kept), PROBLEMS[name].decimals
         floor = "true-distribution" in results[0]["methods"]
         rows.append(
             [
@@ -89,5 +89,5 @@ def summary_table(found: Mapping[str, Mapping[MethodCell, dict[str, Any]]]) -> s
                 number(_over_seeds(results, "true-distribution", "cost"), decimals=places) if floor else "",
             ]
         )
-    n = max((len(kept) for kept in found.values()), default=0)
+    n = max((len(joined(kept)) for kept in found.values()), default=0)
     return f"{markdown(head, rows)}\n\nMean cost of a decision; {n} seeds, ± 95 % over seeds."
