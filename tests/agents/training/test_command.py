@@ -102,7 +102,7 @@ def test_training__other_registered_environments_work_without_a_constraint(
             ("--env", "Restoration-v9"),
             r"unknown environment 'Restoration-v9'; known environments: .*Restoration-v0",
         ),
-        (("--agent", "sac"), "unknown agent 'sac'; agents that learn: sta-sac, sta-sac-paper, ppo, dqn, maskable-ppo"),
+        (("--agent", "td3"), "unknown agent 'td3'; agents that learn: sta-sac, sta-sac-paper, ppo, dqn, maskable-ppo"),
         (("--agent", "nearest"), "needs no training; score it with python evaluate.py .*--agents nearest"),
         (("--env", "CartPole-v1"), "no default agent; name one with --agent: ppo, dqn"),
         (
