@@ -7,6 +7,7 @@ over samples. A problem with structure does better with a task of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,14 +35,26 @@ def flat_features(cases: Cases) -> Floats:
 class SampledDecision:
     """Any decision with a differentiable cost: plans of least mean cost over samples, by projected gradient steps.
 
-    Steps are in units of the usual spread of decisions and shrink to nothing; the best iterate is kept. Exact to about
-    a thousandth of that spread where the cost is convex, a local optimum where it is not.
+    Steps are in units of the usual spread of decisions and shrink to nothing; the best iterate is kept. Where the cost
+    is convex plans cost within a thousandth of the optimum, a local one where it is not.
+
+    Each part of a decision has steps of its own size (Adam) only where each is bounded alone. A constraint that joins
+    parts, such as a budget, is kept by the nearest feasible decision, and that leads to the optimum only from steps
+    along the slope itself: then all parts have one size, and should have one unit.
     """
 
     separable = False
 
     def __init__(self, problem: DecisionProblem) -> None:
         self.problem = problem
+
+    @cached_property
+    def joined(self) -> bool:
+        """Whether a constraint joins parts of a decision: `project` then does more than keep bounds."""
+        low, high = self.problem.low, self.problem.high
+        wanted = low + np.random.default_rng(0).uniform(-0.5, 1.5, (64, self.problem.n)) * (high - low)
+        moved = np.abs(self.problem.project(wanted) - np.clip(wanted, low, high))
+        return bool((moved > 1e-6 * (high - low)).any())
 
     def cost(self, plans: Any, outcomes: Any) -> Any:
         """f of plans and outcomes."""
@@ -61,6 +74,8 @@ class SampledDecision:
         check_risk(risk, "this decision")
         samples = self._samples(forecast)
         centre, spread = (torch.as_tensor(part) for part in self.problem.usual)
+        if self.joined:
+            spread = spread.square().mean().sqrt().expand(len(spread))
         plans = self.project(centre.expand(samples.shape[1], -1))
         best, least = plans, self.energy(samples, plans)
         mean, square = torch.zeros_like(plans), torch.zeros_like(plans)
@@ -68,7 +83,8 @@ class SampledDecision:
             at = plans.detach().requires_grad_()
             (slope,) = torch.autograd.grad(self.energy(samples, at).sum(), at)
             slope = slope * spread
-            mean, square = 0.9 * mean + 0.1 * slope, 0.99 * square + 0.01 * slope.square()
+            size = slope.square().mean(dim=1, keepdim=True) if self.joined else slope.square()
+            mean, square = 0.9 * mean + 0.1 * slope, 0.99 * square + 0.01 * size
             ahead = (mean / (1.0 - 0.9**step)) / ((square / (1.0 - 0.99**step)).sqrt() + 1e-12)
             length = 0.2 * 0.5 * (1.0 + np.cos(np.pi * step / N_STEPS))
             plans = self.project(plans - length * spread * ahead)
