@@ -100,6 +100,7 @@ def write_pages(cells: Cells, docs: Path) -> None:
     settings = Settings.told(page)
     found = kept_parts(cells, parts_of(settings), read)
     tables = [f"## {PROBLEMS[name].name.capitalize()}\n\n{text}" for name, text in texts_of(found).items()]
-    command = command_of("decisions.methods", settings, Settings(loads=settings.loads)) + " --data FOLDER"
+    command = command_of("decisions.methods", settings, Settings(loads=settings.loads))
+    command += " --data FOLDER" if settings.loads else ""
     PAGE.write(docs, "\n\n".join([f"Made by `{command}`.", *tables]))
     write_summary(docs, "decisions", summary_table(found))

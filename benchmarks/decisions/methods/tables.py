@@ -50,8 +50,7 @@ def problem_table(family: Family, results: list[dict[str, Any]]) -> str:
                 f"{np.mean(seconds):,.0f}" if seconds else "",
             ]
         )
-    n = len(results)
-    note = f"{n} seed{'s' if n != 1 else ''}, {results[0]['n_test']:,} test cases each, ± 95 % over seeds"
+    note = f"{_seeds(len(results))}, {results[0]['n_test']:,} test cases each, ± 95 % over seeds"
     return f"{markdown(HEAD, rows)}\n\n{note}; in hindsight {np.mean([r['optimum'] for r in results]):.{places}f}."
 
 
@@ -90,4 +89,8 @@ def summary_table(found: Mapping[str, Mapping[MethodCell, dict[str, Any]]]) -> s
             ]
         )
     n = max((len(joined(kept)) for kept in found.values()), default=0)
-    return f"{markdown(head, rows)}\n\nMean cost of a decision; {n} seeds, ± 95 % over seeds."
+    return f"{markdown(head, rows)}\n\nMean cost of a decision; {_seeds(n)}, ± 95 % over seeds."
+
+
+def _seeds(n: int) -> str:
+    return f"{n} seed{'s' if n != 1 else ''}"
