@@ -20,6 +20,9 @@ DFL_CVX = AgentSpec(
     "dfl-cvx", f"{_POLICIES}:DecisionFocusedCvx", "the same through cvxpylayers over samples (slow)", usual=False
 )
 SO_EBM = AgentSpec("so-ebm", f"{_POLICIES}:SOEBM", "forecast tuned as an energy-based model of hindsight optima")
+ENERGY_COST = AgentSpec(
+    "energy-cost", f"{_POLICIES}:EnergyCost", "energy-based model of the expected cost of its decisions", usual=False
+)
 POLICY_NET = AgentSpec("policy-net", f"{_POLICIES}:NetworkPolicy", "a network straight to the decision, on its cost")
 TRUE_DISTRIBUTION = AgentSpec(
     "true-distribution",
@@ -84,9 +87,22 @@ def decision_domain(
 DOMAINS = (
     decision_domain(
         "PowerScheduling-v0",
-        agents=(TWO_STAGE, CALIBRATED, DFL, DFL_CVX, SO_EBM, POLICY_NET, TRUE_DISTRIBUTION, CLAIRVOYANT),
+        agents=(
+            TWO_STAGE,
+            CALIBRATED,
+            DFL,
+            DFL_CVX,
+            SO_EBM,
+            ENERGY_COST,
+            POLICY_NET,
+            TRUE_DISTRIBUTION,
+            CLAIRVOYANT,
+        ),
         options=("data", "split_by", "instance"),
+        small={"n_days": 200},
     ),
-    decision_domain("HospitalBeds-v0", agents=(*METHODS[:-1], TRUE_DISTRIBUTION, CLAIRVOYANT), options=("instance",)),
+    decision_domain(
+        "HospitalBeds-v0", agents=(*METHODS[:-1], ENERGY_COST, TRUE_DISTRIBUTION, CLAIRVOYANT), options=("instance",)
+    ),
     decision_domain("NetworkSecurity-v0", options=("instance", "noise"), small={"n_nodes": 12, "radius": 0.45}),
 )

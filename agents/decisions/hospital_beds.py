@@ -447,7 +447,20 @@ class HospitalBedsTask:
 
     calibrations = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.4, 1.7)
     tuning: Mapping[str, FineTuning] = MappingProxyType(
-        {"dfl": FineTuning("task", fit_weight=0.0, learning_rate=3e-4, n_epochs=10, batch_size=64)}
+        {
+            "dfl": FineTuning("task", fit_weight=0.0, learning_rate=3e-4, n_epochs=10, batch_size=64),
+            "energy-cost": FineTuning(
+                "so-ebm",
+                fit_weight=0.0,
+                learning_rate=3e-4,
+                n_epochs=10,
+                batch_size=64,
+                temperature=3.0,
+                mle_weight=0.0,
+                kl_weight=0.0,
+                cost_weight=1.0,
+            ),
+        }
     )
 
     def __init__(self, problem: HospitalBedsProblem) -> None:

@@ -25,7 +25,7 @@ from stormgym.envs.decisions.problem import Cases
 from stormgym.predictors.threads import one_thread
 
 M = TypeVar("M")
-Method = Literal["two-stage", "two-stage-calibrated", "dfl", "dfl-cvx", "so-ebm"]
+Method = Literal["two-stage", "two-stage-calibrated", "dfl", "dfl-cvx", "so-ebm", "energy-cost"]
 METHODS: tuple[Method, ...] = get_args(Method)
 """Methods that plan on a forecast."""
 ALL_AT_ONCE = 1_000_000
@@ -34,6 +34,17 @@ TUNING: dict[str, FineTuning] = {
     "dfl": FineTuning("task", fit_weight=0.0, learning_rate=1e-4, n_epochs=20, batch_size=ALL_AT_ONCE),
     "dfl-cvx": FineTuning("task", fit_weight=0.0, learning_rate=1e-4, n_epochs=2, batch_size=64),
     "so-ebm": FineTuning("so-ebm", fit_weight=0.0, learning_rate=1e-4, n_epochs=14, batch_size=ALL_AT_ONCE),
+    "energy-cost": FineTuning(
+        "so-ebm",
+        fit_weight=0.0,
+        learning_rate=1e-4,
+        n_epochs=20,
+        batch_size=ALL_AT_ONCE,
+        temperature=0.3,
+        mle_weight=0.0,
+        kl_weight=0.0,
+        cost_weight=1.0,
+    ),
 }
 """Settings where a task names none of its own."""
 IN_SUITE = ("stormgym", "builtins", "typing", "abc")
@@ -73,7 +84,7 @@ def fitted(task: Task, method: str, seed: int = 0) -> FittedModel:
             model = task.new_model(seed)
             model.fit(task.problem.cases("train"), task.problem.cases("validation"))
             return model
-        start = fitted(task, "two-stage", seed)
+        start = fitted(task, "two-stage-calibrated" if method == "energy-cost" else "two-stage", seed)
         if method == "two-stage-calibrated":
             return calibrated(task, start, seed)
         return tuned_from(task, start, method, seed)[0]

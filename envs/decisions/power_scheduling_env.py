@@ -14,9 +14,9 @@ from stormgym.envs.doors import BatchedVectorEnv, SingleEnv
 
 
 @lru_cache(maxsize=8)
-def load_days(data: str | None, timezone: str, instance: int) -> LoadDays:
+def load_days(data: str | None, timezone: str, instance: int, n_days: int) -> LoadDays:
     """The record of a folder, read once; None makes the synthetic town."""
-    return synthetic_load(instance=instance) if data is None else read_load(data, timezone)
+    return synthetic_load(n_days, instance) if data is None else read_load(data, timezone)
 
 
 class PowerSchedulingCore(DecisionCore):
@@ -31,6 +31,7 @@ class PowerSchedulingCore(DecisionCore):
         split: Split = "test",
         split_by: SplitBy = "published",
         instance: int = 0,
+        n_days: int = 1_461,
         gamma_under: float = 50.0,
         gamma_over: float = 0.5,
         ramp: float = 0.4,
@@ -40,9 +41,11 @@ class PowerSchedulingCore(DecisionCore):
             raise TypeError(f"data must be the path of a folder, as text, or None for a synthetic town; got {data!r}")
         if isinstance(instance, bool) or not isinstance(instance, int) or instance < 0:
             raise ValueError(f"instance must be a whole number of at least 0; got {instance!r}")
+        if isinstance(n_days, bool) or not isinstance(n_days, int) or n_days < 12:
+            raise ValueError(f"n_days must be a whole number of at least 12, to learn, choose and test; got {n_days!r}")
         check_choice("split_by", split_by, SPLIT_BY)
         problem = PowerSchedulingProblem(
-            load_days(data, timezone, instance if data is None else 0),
+            load_days(data, timezone, *((instance, n_days) if data is None else (0, 0))),
             split_by=split_by,
             instance=instance,
             gamma_under=gamma_under,
@@ -96,6 +99,7 @@ class PowerSchedulingEnv(HasProblem, SingleEnv):
         split_by: `"published"` (the last fifth of the days tests, a random fifth of the rest validates), `"time"` (the
             fifth before the last validates) or `"random"`.
         instance: number of the synthetic town, and of the random part of the split.
+        n_days: length of the synthetic record.
         gamma_under, gamma_over: price of a unit of load not met, and of a unit generated in vain.
         ramp: largest change of generation from hour to hour.
         render_mode: `"ansi"` or `"rgb_array"`.
