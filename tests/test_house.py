@@ -20,7 +20,7 @@ import stormgym
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {"predictors": 1, "envs": 2, "agents": 3, "train.py": 4, "evaluate.py": 4}
-DOMAINS = ("restoration", "dispatch", "undergrounding")
+DOMAINS = ("restoration", "dispatch", "undergrounding", "decisions")
 
 
 @cache
@@ -193,6 +193,9 @@ def observation_keys() -> frozenset[str]:
         ("Restoration-v0", {"city": "synthetic:4:0", "predictor": "none"}),
         ("GeneratorDispatch-v0", {}),
         ("Undergrounding-v0", {}),
+        ("PowerScheduling-v0", {}),
+        ("HospitalBeds-v0", {}),
+        ("NetworkSecurity-v0", {}),
     ):
         env = gym.make(f"stormgym:{env_id}", **kwargs)
         assert isinstance(env.observation_space, gym.spaces.Dict)
@@ -206,7 +209,7 @@ def told_apart_by() -> frozenset[str]:
 
 
 def test_observation_keys__are_read_in_their_rooms_alone(told_apart_by: frozenset[str]) -> None:
-    assert {"crew", "stock", "protected"} <= told_apart_by
+    assert {"crew", "stock", "protected", "load_yesterday"} <= told_apart_by
     sniffing = [
         f"{path}:{node.lineno} {ast.unparse(node)}"
         for path in OUTSIDE
