@@ -102,7 +102,10 @@ DOMAINS = (
         small={"n_days": 200},
     ),
     decision_domain(
-        "HospitalBeds-v0", agents=(*METHODS[:-1], ENERGY_COST, TRUE_DISTRIBUTION, CLAIRVOYANT), options=("instance",)
+        "HospitalBeds-v0",
+        agents=(*METHODS[:-1], ENERGY_COST, TRUE_DISTRIBUTION, CLAIRVOYANT),
+        options=("instance",),
+        small={"instance": 1},
     ),
     decision_domain("NetworkSecurity-v0", options=("instance", "noise"), small={"n_nodes": 12, "radius": 0.45}),
 )

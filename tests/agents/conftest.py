@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -15,6 +15,7 @@ from rich.console import Console
 
 import stormgym  # noqa: F401  (registers the ids)
 from stormgym.agents.attention_pg.settings import AttentionPGSettings
+from stormgym.agents.decisions import hospital_beds, methods
 from stormgym.agents.dfl.learner import FineTuning
 from stormgym.agents.dfl.recall import forget
 from stormgym.agents.dispatch import forecasters
@@ -189,13 +190,17 @@ def odes() -> dict[str, OutageODE]:
 
 
 @pytest.fixture(scope="module")
-def quick_fits() -> Iterator[None]:
-    """Dispatch agents fit their forecasters on few storms, and tune them for one epoch."""
+def quick_fits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Agents fit their forecasters on few storms or in few steps, and tune them for one epoch."""
+    tuning_of = methods.tuning_of
     with pytest.MonkeyPatch.context() as patch:
         forget()
         patch.setattr(forecasters, "N_FIT", 24)
         patch.setattr(forecasters, "N_VALIDATION", 12)
         patch.setattr(forecasters, "FineTuning", partial(FineTuning, n_epochs=1))
         patch.setattr(forecasters, "OutageODE", partial(OutageODE, n_steps=10))
+        patch.setenv("STORMGYM_CACHE", str(tmp_path_factory.mktemp("quick")))  # no other test may recall these
+        patch.setattr(methods, "tuning_of", lambda task, method: replace(tuning_of(task, method), n_epochs=1))
+        patch.setattr(hospital_beds, "MOST_EPOCHS", 2)
         yield
     forget()
