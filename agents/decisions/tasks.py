@@ -61,12 +61,25 @@ class Task(Protocol):
     A task with settings of its own has a `key` too, which tells them apart: fitted models are kept under it.
     """
 
-    problem: DecisionProblem
-    decision: Decision | Any
-    calibrations: Sequence[float]
-    """Factors among which calibration chooses."""
-    tuning: Mapping[str, FineTuning]
-    """Settings of the methods that differ from `stormgym.agents.decisions.methods.TUNING`."""
+    @property
+    def problem(self) -> DecisionProblem:
+        """What is decided."""
+        ...
+
+    @property
+    def decision(self) -> Decision | Any:
+        """How, for a forecast."""
+        ...
+
+    @property
+    def calibrations(self) -> Sequence[float]:
+        """Factors among which calibration chooses."""
+        ...
+
+    @property
+    def tuning(self) -> Mapping[str, FineTuning]:
+        """Settings of the methods that differ from `stormgym.agents.decisions.methods.TUNING`."""
+        ...
 
     def new_model(self, seed: int) -> FittedModel:
         """An unfitted forecaster."""

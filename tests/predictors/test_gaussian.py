@@ -191,7 +191,7 @@ def test_scale__widens_forecasts_samples_and_densities(small: GaussianNet) -> No
 def test_state__restores_to_the_bit_through_a_file(small: GaussianNet, tmp_path: Path) -> None:
     small = copy.deepcopy(small)
     small.scale_ = 0.7
-    np.savez(tmp_path / "net.npz", **small.state())
+    np.savez(tmp_path / "net.npz", **small.state())  # type: ignore[arg-type]
     with np.load(tmp_path / "net.npz", allow_pickle=False) as data:
         state = dict(data)
     twin = GaussianNet(**SMALL, random_state=9)

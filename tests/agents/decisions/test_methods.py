@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -227,7 +227,7 @@ def test_settings__are_those_of_the_method_unless_the_task_has_its_own() -> None
 
 
 def test_settings__a_normaliser_that_is_not_exact_is_sampled() -> None:
-    task = security()
+    task: Any = security()
     task.tuning = {}
     assert tuning_of(task, "so-ebm").normaliser == "snis"
     assert tuning_of(GeneralTask(town().problem), "so-ebm").normaliser == "snis"
@@ -253,7 +253,7 @@ def test_kept__tasks_of_one_problem_that_differ_in_settings_are_told_apart() -> 
 
 
 def test_kept__factors_to_choose_from_are_told_apart() -> None:
-    task, narrow = town(), town()
+    task, narrow = town(), cast(Any, town())
     narrow.calibrations = (0.4,)
     assert fitted(task, "two-stage-calibrated").scale_ != 0.4
     assert fitted(narrow, "two-stage-calibrated").scale_ == 0.4
@@ -290,7 +290,12 @@ def test_kept__a_problem_whose_own_code_has_changed_is_fitted_again(
     assert code_of(PowerSchedulingTask, PowerSchedulingProblem) == ""  # the suite's code has a digest of its own
     assert code_of(type("Typed", (PowerSchedulingProblem,), {"__module__": "nowhere"})) is None
     days, n_fits = synthetic_load(40), []
-    monkeypatch.setattr(LoadModel, "fit", lambda self, *cases: n_fits.append(1) or self.net.fit(*[np.eye(3)] * 4))
+
+    def quick(model: LoadModel, *cases: Any) -> None:
+        n_fits.append(1)
+        model.net.fit(*[np.eye(3)] * 4)
+
+    monkeypatch.setattr(LoadModel, "fit", quick)
     for factor, expected in ((2.0, 1), (2.0, 1), (3.0, 2)):
         forget()
         fitted(PowerSchedulingTask(own_problem(tmp_path, factor)(days)), "two-stage", 5)

@@ -14,9 +14,10 @@ from stormgym.agents.decisions.policy_net import PolicyNet
 from stormgym.agents.decisions.power_scheduling import features
 from stormgym.envs.decisions.load_data import synthetic_load
 from stormgym.envs.decisions.power_scheduling import PowerSchedulingProblem
+from stormgym.envs.decisions.problem import SPLITS
 
 PROBLEM = PowerSchedulingProblem(synthetic_load(120))
-TRAIN, VALIDATION, TEST = (PROBLEM.cases(split) for split in ("train", "validation", "test"))  # type: ignore[arg-type]
+TRAIN, VALIDATION, TEST = (PROBLEM.cases(split) for split in SPLITS)
 
 
 def made(**changes: Any) -> PolicyNet:
@@ -79,7 +80,7 @@ def test_fit__is_the_same_for_the_same_seed_and_leaves_torchs_generator_alone() 
 
 
 def test_state__restores_to_the_bit_through_a_file(net: PolicyNet, tmp_path: Path) -> None:
-    np.savez(tmp_path / "net.npz", **net.state())
+    np.savez(tmp_path / "net.npz", **net.state())  # type: ignore[arg-type]
     with np.load(tmp_path / "net.npz", allow_pickle=False) as data:
         state = dict(data)
     twin = made(seed=9)
