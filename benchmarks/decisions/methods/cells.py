@@ -137,13 +137,10 @@ def _beds(seed: int, days: LoadDays | None, small: bool) -> Task:
     return task_of(HospitalBedsProblem(instance=seed))
 
 
-def _security(noise: float) -> Callable[[int, LoadDays | None, bool], Task]:
-    def make(seed: int, days: LoadDays | None, small: bool) -> Task:
-        del days
-        size: dict[str, Any] = {"n_nodes": 12, "radius": 0.45} if small else {}
-        return task_of(NetworkSecurityProblem(noise=noise, instance=seed, **size))
-
-    return make
+def _security(seed: int, days: LoadDays | None, small: bool) -> Task:
+    del days
+    size: dict[str, Any] = {"n_nodes": 12, "radius": 0.45} if small else {}
+    return task_of(NetworkSecurityProblem(instance=seed, **size))
 
 
 LOADS, BEDS = drawn_variants(0.3, 0.03), drawn_variants(3.0, 0.3)
@@ -155,8 +152,7 @@ PROBLEMS: dict[str, Family] = {
     "pjm-time": Family("PJM loads, split by time", _scheduling("time", False), EXACT, 3, needs_load=True),
     "town": Family("synthetic loads", _synthetic, EXACT, 3),
     "beds": Family("hospital beds", _beds, EXACT, 2, BEDS),
-    "security": Family("network security", _security(0.7), SAMPLED, 3),
-    "security-0.2": Family("network security, features nearly without noise", _security(0.2), SAMPLED, 3),
+    "security": Family("network security", _security, SAMPLED, 3),
 }
 
 
