@@ -52,10 +52,21 @@ IN_SUITE = ("stormgym", "builtins", "typing", "abc")
 
 
 def tuning_of(task: Task, method: str) -> FineTuning:
-    """Settings of a method for a task; the normaliser is sampled where no structure makes it exact."""
+    """Settings of a method for a task; the normaliser is sampled where no structure makes it exact.
+
+    Raises:
+        ValueError: the method needs an exact one.
+    """
     chosen: FineTuning = getattr(task, "tuning", {}).get(method) or TUNING[method]
     structured = task.decision.separable or hasattr(task.decision, "log_normaliser")
-    return chosen if structured or chosen.normaliser != "exact" else replace(chosen, normaliser="snis")
+    if structured or chosen.normaliser != "exact":
+        return chosen
+    if chosen.cost_weight:
+        raise ValueError(
+            f"{method} needs energies that are sums over the parts of a decision, which those of "
+            f"{type(task.decision).__name__} are not; take so-ebm"
+        )
+    return replace(chosen, normaliser="snis")
 
 
 def fitted(task: Task, method: str, seed: int = 0) -> FittedModel:

@@ -489,6 +489,13 @@ def test_env__reads_a_folder(shared_data: Path) -> None:
     assert (env.problem.cases("validation").outcomes == load).all(axis=1).any()
 
 
+@pytest.mark.parametrize(("n_days", "expected"), [(12, [6, 2, 2]), (120, [75, 19, 24])])
+def test_env__a_short_record_is_split_like_a_long_one(n_days: int, expected: list[int]) -> None:
+    problem = PowerSchedulingCore(1, n_days=n_days).problem
+    assert [len(problem.cases(split)) for split in SPLITS] == expected
+    np.testing.assert_array_equal(problem.cases("test").outcomes, synthetic_load(n_days).load[-expected[2] :])
+
+
 def test_env__return_unit_is_the_cost_of_the_usual_plan() -> None:
     core = PowerSchedulingCore(1)
     plan = core.problem.project(core.usual_action[:1])
@@ -527,6 +534,8 @@ def test_env__pictures_and_text_before_and_after_the_decision() -> None:
         ({"data": "nowhere"}, FileNotFoundError, "folder 'nowhere' does not exist"),
         ({"instance": -1}, ValueError, "instance must be a whole number of at least 0; got -1"),
         ({"instance": 1.0}, ValueError, "instance must be a whole number of at least 0; got 1.0"),
+        ({"n_days": 11}, ValueError, "n_days must be a whole number of at least 12, to learn, choose and test; got 11"),
+        ({"n_days": True}, ValueError, "n_days must be a whole number of at least 12"),
         ({"split": "all"}, ValueError, "split must be one of train, validation, test; got 'all'"),
         ({"split_by": 2}, ValueError, "split_by must be one of published, time, random; got 2"),
         ({"render_mode": "human"}, ValueError, "render_mode must be one of ansi, rgb_array; got 'human'"),
