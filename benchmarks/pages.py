@@ -14,6 +14,7 @@ from types import ModuleType
 
 import tyro
 
+from benchmarks.decisions.methods import command as decision_methods
 from benchmarks.dispatch import storms
 from benchmarks.dispatch.forecasts import command as dispatch_forecasts
 from benchmarks.kit.cells import RESULTS, Cells
@@ -33,6 +34,7 @@ BENCHMARKS: tuple[ModuleType, ...] = (
     undergrounding_forecasts,
     learners,
     trilevel_speed,
+    decision_methods,
 )
 """Benchmarks with pages. Each has `BENCHMARK`, the name of its cells, and `write_pages(cells, docs)`."""
 

@@ -73,6 +73,11 @@ def texts_of(found: Mapping[str, dict[MethodCell, Any]]) -> dict[str, str]:
     return {name: problem_table(PROBLEMS[name], joined(results)) for name, results in found.items()}
 
 
+def _heading(name: str) -> str:
+    """A name as a heading: its first letter large, the others as they are."""
+    return name[:1].upper() + name[1:]
+
+
 def main(args: list[str] | None = None) -> int:
     """Measure what is not kept yet, print and write."""
     settings = tyro.cli(Settings, args=args, description=__doc__)
@@ -99,7 +104,7 @@ def write_pages(cells: Cells, docs: Path) -> None:
         return
     settings = Settings.told(page)
     found = kept_parts(cells, parts_of(settings), read)
-    tables = [f"## {PROBLEMS[name].name.capitalize()}\n\n{text}" for name, text in texts_of(found).items()]
+    tables = [f"## {_heading(PROBLEMS[name].name)}\n\n{text}" for name, text in texts_of(found).items()]
     command = command_of("decisions.methods", settings, Settings(loads=settings.loads))
     command += " --data FOLDER" if settings.loads else ""
     PAGE.write(docs, "\n\n".join([f"Made by `{command}`.", *tables]))
