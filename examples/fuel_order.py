@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stormgym.agents.decisions.own import register_decision
+from stormgym.agents.own_decision import register_decision
 from stormgym.envs.decisions.problem import Cases, DecisionProblem
 
 

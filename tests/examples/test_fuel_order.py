@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from stormgym.agents.decisions.own import register_decision
 from stormgym.agents.lineup import make_policy
+from stormgym.agents.own_decision import register_decision
 from stormgym.agents.registry import AGENTS, DOMAINS
 
 ROOT = Path(__file__).resolve().parents[2]
