@@ -22,7 +22,7 @@ from stable_baselines3.common.policies import MultiInputActorCriticPolicy
 from stable_baselines3.sac.policies import MultiInputPolicy
 from torch import Tensor
 
-REACH = 4.0
+REACH = 10.0
 """Spreads on either side of the centre that SAC's bounded actions reach."""
 
 
@@ -81,8 +81,10 @@ class ScaledActorCriticPolicy(MultiInputActorCriticPolicy):
 class ScaledSACPolicy(MultiInputPolicy):
     """SAC's policy whose squashed actions [-1, 1] span `REACH` spreads around the centre of good actions.
 
-    What reaches beyond the bounds of the action space is cut off. The critics see the squashed actions, so no part
-    weighs more than another for its unit.
+    Squashed actions are even in asinh((a - centre) / spread): steps are a third as long near the centre, where good
+    actions lie close, as if they were even in a, and yet the ends reach the rare ones of heavy tails (the wave of an
+    epidemic), which four spreads would miss. What is beyond the bounds of the action space is cut off. The critics see
+    the squashed actions, so no part weighs more than another for its unit.
 
     Args:
         usual_action: `[2, n]` centre and spread of good actions.
@@ -91,23 +93,30 @@ class ScaledSACPolicy(MultiInputPolicy):
 
     def __init__(self, *args: Any, usual_action: Sequence[Sequence[float]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        centre, spread = centre_and_spread(usual_action, self.action_space)
+        self.centre, self.spread = centre_and_spread(usual_action, self.action_space)
         assert isinstance(self.action_space, spaces.Box)
-        self.usual_action = [centre.ravel().tolist(), spread.ravel().tolist()]
-        # a centre at the edge, whose spread is of no size, still spans something: what can be decided, and no NaN
-        self.low = np.clip(centre - REACH * spread, self.action_space.low, self.action_space.high)
-        self.high = np.clip(centre + REACH * spread, self.action_space.low, self.action_space.high)
+        self.usual_action = [self.centre.ravel().tolist(), self.spread.ravel().tolist()]
+        self.low, self.high = (
+            np.clip(self._warped(bound), -np.arcsinh(REACH), np.arcsinh(REACH))
+            for bound in (self.action_space.low, self.action_space.high)
+        )
+        # a centre at a bound whose spread is of no size still spans something: no NaN
         self.span = np.maximum(self.high - self.low, np.finfo(np.float32).tiny)
+
+    def _warped(self, action: NDArray[Any]) -> NDArray[np.float64]:
+        warped: NDArray[np.float64] = np.arcsinh((np.asarray(action, np.float64) - self.centre) / self.spread)
+        return warped
 
     def scale_action(self, action: NDArray[Any]) -> NDArray[Any]:
         """Actions in the environment's units as [-1, 1]; those beyond the reach are at its ends."""
-        scaled = 2.0 * (action - self.low) / self.span - 1.0
+        scaled = 2.0 * (self._warped(action) - self.low) / self.span - 1.0
         return np.clip(scaled, -1.0, 1.0).astype(np.float32)
 
     def unscale_action(self, scaled_action: NDArray[Any]) -> NDArray[Any]:
         """Actions in [-1, 1] in the environment's units, within its bounds."""
         assert isinstance(self.action_space, spaces.Box)
-        action = (self.low + 0.5 * (scaled_action + 1.0) * self.span).astype(np.float32)
+        warped = self.low + 0.5 * (np.asarray(scaled_action, np.float64) + 1.0) * self.span
+        action = (self.centre + self.spread * np.sinh(warped)).astype(np.float32)
         return np.clip(action, self.action_space.low, self.action_space.high)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:

@@ -227,4 +227,4 @@ dqn = DQNLearner("dqn", DQN, DQNSettings, default_timesteps=60_000, default_num_
 maskable_dqn = MaskableDQNLearner(
     "maskable-dqn", MaskableDQN, MaskableDQNSettings, default_timesteps=60_000, default_num_envs=8
 )
-sac = SACLearner("sac", BoxSAC, SACSettings, default_timesteps=30_000, default_num_envs=16)
+sac = SACLearner("sac", BoxSAC, SACSettings, default_timesteps=60_000, default_num_envs=16)

