@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from stormgym.agents.own_decision import register_decision
+from stormgym.agents.decisions.own import own_decision
+from stormgym.agents.registry import register_domain
 from stormgym.envs.decisions.problem import Cases, DecisionProblem
 
 
@@ -56,4 +57,4 @@ class FuelOrder(DecisionProblem):
         return self.project(outcomes)
 
 
-register_decision("FuelOrder-v0", FuelOrder, options=("tanker", "instance"))
+register_domain(own_decision("FuelOrder-v0", FuelOrder, options=("tanker", "instance")))

@@ -52,6 +52,7 @@ def environments_of(
     modes = {"render_modes": list(RENDER_MODES), "render_fps": 1}
     doc = inspect.getdoc(problem_class)
     members = {"core_class": Core, "metadata": modes, "__doc__": doc, "__module__": problem_class.__module__}
+    members["problem_class"] = staticmethod(problem_class)
     single = type(f"{name}Env", (HasProblem, SingleEnv), dict(members))
     vector = type(f"{name}VectorEnv", (HasProblem, BatchedVectorEnv), dict(members))
     return single, vector

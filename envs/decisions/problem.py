@@ -83,6 +83,16 @@ class DecisionProblem:
     key: Hashable
     _open: tuple[Split, ...] = SPLITS
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both are the same problem, by `key`, and show the same splits."""
+        if not isinstance(other, DecisionProblem):
+            return NotImplemented
+        return type(self) is type(other) and (self.key, self._open) == (other.key, other._open)
+
+    def __hash__(self) -> int:
+        """Of the key."""
+        return hash((type(self), self.key, self._open))
+
     @property
     def usual(self) -> Floats:
         """Centre and spread of the best decisions in hindsight on the training cases; computed once."""

@@ -1,6 +1,6 @@
 """What is announced and what is true, of every environment: records that nobody can change, and no way ahead."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import FrozenInstanceError, fields, is_dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "Restoration-v0": {"city": "synthetic:9:2", "predictor": "cp", "shock": "group"},
     "GeneratorDispatch-v0": {"profile": "B"},
     "Undergrounding-v0": {"profile": "synthetic:6:1"},
+    "PowerScheduling-v0": {"n_days": 60},
+    "NetworkSecurity-v0": {"n_nodes": 12, "radius": 0.45},
 }
 BATCH = 3
 each_id = pytest.mark.parametrize("env_id", IDS)
@@ -24,7 +26,9 @@ each_id = pytest.mark.parametrize("env_id", IDS)
 
 def begun(env_id: str, seed: int = 0, **kwargs: Any) -> Any:
     """Episodes that have just been drawn."""
-    env = gym.make_vec(env_id, BATCH, vectorization_mode="vector_entry_point", **{**SMALL[env_id], **kwargs}).unwrapped
+    env = gym.make_vec(
+        env_id, BATCH, vectorization_mode="vector_entry_point", **{**SMALL.get(env_id, {}), **kwargs}
+    ).unwrapped
     env.reset(seed=seed)
     return env
 
@@ -32,7 +36,9 @@ def begun(env_id: str, seed: int = 0, **kwargs: Any) -> Any:
 def change_what_has_not_happened(env: Any) -> None:
     """Other repairs, another wave, another storm from now on, behind the environment's back."""
     process = env.core.process
-    if hasattr(process, "duration_h"):
+    if process is None:  # a decision of one step
+        env.core.cases.outcomes[:] += 1.0
+    elif hasattr(process, "duration_h"):
         still_open = process.action_mask > 0
         process.duration_h[still_open] *= 3.0
         process.log_ratio[still_open] += np.log(3.0)
@@ -48,6 +54,9 @@ def parts_of(record: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if is_dataclass(record) and path.count(".") < 2:
         for field in fields(record):
             yield from parts_of(getattr(record, field.name), f"{path}.{field.name}")
+    elif isinstance(record, Mapping):
+        for name, value in record.items():
+            yield from parts_of(value, f"{path}[{name!r}]")
     elif isinstance(record, tuple) and not isinstance(record, str):
         for i, value in enumerate(record):
             yield from parts_of(value, f"{path}[{i}]")
@@ -73,7 +82,7 @@ def test_records__cannot_be_changed_and_change_nothing(env_id, room):
         assert not array.flags.writeable, path
         with pytest.raises(ValueError, match="read-only"):
             array[...] = 0
-        for owned in vars(env.core.process).values():
+        for owned in vars(env.core.process or env.core.cases).values():
             if isinstance(owned, np.ndarray):
                 assert not np.shares_memory(array, owned), path
 

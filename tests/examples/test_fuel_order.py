@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+from stormgym.agents.decisions.own import own_decision
 from stormgym.agents.lineup import make_policy
-from stormgym.agents.own_decision import register_decision
-from stormgym.agents.registry import AGENTS, DOMAINS
+from stormgym.agents.registry import AGENTS, DOMAINS, register_domain
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "examples" / "fuel_order.py"
@@ -82,9 +82,11 @@ def test_methods__plan_better_than_always_the_same_and_hindsight_is_cheapest(exa
 
 
 def test_register__again_changes_nothing_and_another_environments_id_is_an_error(example: Any) -> None:
-    assert register_decision("FuelOrder-v0", example.FuelOrder) is DOMAINS["FuelOrder-v0"]
+    again = own_decision("FuelOrder-v0", example.FuelOrder, options=("tanker", "instance"))
+    assert again == DOMAINS["FuelOrder-v0"]
+    register_domain(again)
     with pytest.raises(ValueError, match=r"CartPole-v1 is registered already"):
-        register_decision("CartPole-v1", example.FuelOrder)
+        own_decision("CartPole-v1", example.FuelOrder)
 
 
 def test_evaluate__knows_it_from_its_module_alone(tmp_path: Path) -> None:

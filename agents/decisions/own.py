@@ -1,4 +1,7 @@
-"""A decision of your own: one call makes it an environment that every command line, method and learner knows."""
+"""A decision of your own: its environments and the record from which every command line, method and learner knows it.
+
+register_domain(own_decision("FuelOrder-v0", FuelOrder))
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ import gymnasium as gym
 from stormgym.agents.decisions.domain import CALIBRATED, POLICY_NET, SO_EBM, TWO_STAGE, decision_domain
 from stormgym.agents.domain import AgentSpec, Domain
 from stormgym.agents.general import CLAIRVOYANT
-from stormgym.agents.registry import DOMAINS, register_domain
 from stormgym.envs.decisions.env import environments_of
 from stormgym.envs.decisions.problem import DecisionProblem
 
@@ -17,7 +19,7 @@ WITHOUT_DERIVATIVES = (TWO_STAGE, CALIBRATED, SO_EBM, POLICY_NET, CLAIRVOYANT)
 """Methods that need no more than a cost and a feasible set."""
 
 
-def register_decision(
+def own_decision(
     env_id: str,
     problem_class: Callable[..., DecisionProblem],
     *,
@@ -25,9 +27,10 @@ def register_decision(
     options: tuple[str, ...] = (),
     decimals: int = 3,
 ) -> Domain:
-    """Register a problem as an environment of one step, with its table of methods; calling it again changes nothing.
+    """Register a problem with Gymnasium as an environment of one step, and return its record with a table of methods.
 
-    Call it where the problem is defined, so that `--env module:Name-v0` does it.
+    Give the record to `stormgym.agents.registry.register_domain` where the problem is defined, so that
+    `--env module:Name-v0` does both. Doing so again changes nothing.
 
     Args:
         env_id: "Name-v0".
@@ -40,12 +43,9 @@ def register_decision(
     Raises:
         ValueError: the id is that of another environment.
     """
-    if env_id in DOMAINS:
-        return DOMAINS[env_id]
-    if env_id in gym.registry:
+    if env_id not in gym.registry:
+        single, vector = environments_of(problem_class, env_id.partition("-")[0])
+        gym.register(env_id, entry_point=single, vector_entry_point=vector)
+    elif getattr(gym.registry[env_id].entry_point, "problem_class", None) is not problem_class:
         raise ValueError(f"{env_id} is registered already, as {gym.registry[env_id].entry_point}; take another id")
-    single, vector = environments_of(problem_class, env_id.partition("-")[0])
-    gym.register(env_id, entry_point=single, vector_entry_point=vector)
-    domain = decision_domain(env_id, agents=agents, options=options, decimals=decimals)
-    register_domain(domain)
-    return domain
+    return decision_domain(env_id, agents=agents, options=options, decimals=decimals)
