@@ -44,9 +44,6 @@ SMALL: dict[str, dict[str, Any]] = {
 DOORS = ("sync", "async", "native")
 MODES = (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP)
 BATCH = 3
-ROUNDING = {"PowerScheduling-v0": 1e-9}
-"""How far, as a share, rewards of a row may be from those of a single environment: nothing but where a decision is
-repaired by an iteration that ends when all rows of the batch have converged."""
 LEVELS = 11
 """Choices of each part of a continuous action, in tests that choose."""
 
@@ -519,8 +516,8 @@ def test_native_vector__is_sync_vector_in_every_return_value(env_id, mode, maske
         masks = obs["action_mask"]
         actions = some_open(native, masks, rng) if masked else any_action(native, rng, BATCH)
         a, b = sync.step(actions), native.step(actions)
-        assert_same(list(a[:4]), list(b[:4]), rtol=ROUNDING.get(env_id, 0.0))
-        assert_same(a[4], b[4], rtol=ROUNDING.get(env_id, 1e-11))  # sums over customers may differ in the last bit
+        assert_same(list(a[:4]), list(b[:4]))
+        assert_same(a[4], b[4], rtol=1e-11)  # sums over customers may differ in the last bit
         obs, ended = a[0], a[2] | a[3]
         n_ended += int(ended.sum())
         if mode == AutoresetMode.DISABLED and ended.any():
@@ -545,13 +542,12 @@ def test_native_vector__rows_are_the_single_environments_of_their_seeds(env_id):
         for i, env in enumerate(singles):
             own[i], r, over, late, info = env.step(actions[i])
             assert (over, late) == (terminated[i], truncated[i])
-            assert r == pytest.approx(reward[i], rel=ROUNDING.get(env_id, 0.0), abs=0.0)
+            assert r == reward[i]
             if over or late:
                 assert_same(infos["final_obs"][i], own[i])
                 assert infos["final_info"]["cost"][i] == info["cost"]
                 for name, value in info["metrics"].items():
-                    close = ROUNDING.get(env_id, 1e-11)
-                    assert infos["final_info"]["metrics"][name][i] == pytest.approx(value, rel=close, abs=close)
+                    assert infos["final_info"]["metrics"][name][i] == pytest.approx(value, rel=1e-11, abs=1e-11)
                 own[i] = env.reset()[0]
             else:
                 assert infos["cost"][i] == info["cost"]
@@ -684,7 +680,7 @@ def test_return__is_equal_over_single_and_native(env_id, mode):
             while not ended:
                 obs, reward, terminated, truncated, _ = env.step(pick(env, obs["action_mask"], i))
                 total, ended = total + reward, terminated or truncated
-            assert returns[i, k] == pytest.approx(total, rel=ROUNDING.get(env_id, 1e-11), abs=1e-11)
+            assert returns[i, k] == pytest.approx(total, rel=1e-11, abs=1e-11)
 
 
 @each_paying_id
