@@ -26,13 +26,12 @@ class FuelOrder(DecisionProblem):
 
     n = 4
     context_shapes = {"wind_ms": (1,), "people": (4,)}  # noqa: RUF012 - as the class declares it
+    SIZES = {"train": 400, "validation": 200, "test": 400}  # noqa: RUF012 - as above
 
     def __init__(self, tanker: float = 300.0, instance: int = 0) -> None:
         self.low, self.high, self.tanker = np.zeros(4), np.full(4, tanker), tanker
         self.key = ("fuel order", tanker, instance)
         self.storms = {s: self._storms(n, instance, i) for i, (s, n) in enumerate(self.SIZES.items())}
-
-    SIZES = {"train": 400, "validation": 200, "test": 400}  # noqa: RUF012 - as above
 
     def _storms(self, n: int, *seed: int) -> Cases:
         rng = np.random.default_rng(seed)

@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -18,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
 from stormgym.predictors.arrays import Floats
+from stormgym.predictors.networks import fit_until_stopped, restore_weights, seeded, weights_as_arrays
 from stormgym.predictors.threads import one_thread
 
 LEAST_SD = 1e-6
@@ -114,22 +113,19 @@ class GaussianNet:
             train, validation = self._standard(inputs), self._standard(others)
             target = torch.as_tensor(outcomes)
             held_target = torch.as_tensor(held)
-            best, least, self.n_steps_ = copy.deepcopy(self.network_.state_dict()), math.inf, 0
-            for step in range(1, self.max_steps + 1):
-                self.network_.train()
+
+            def step() -> None:
                 optimizer.zero_grad()
                 loss = -self._log_density(self._split(self.network_(train)), target).mean()
                 loss.backward()
                 optimizer.step()
-                self.network_.eval()
-                with torch.no_grad():
-                    now = -float(self._log_density(self._split(self.network_(validation)), held_target).mean())
-                if now < least:
-                    best, least, self.n_steps_ = copy.deepcopy(self.network_.state_dict()), now, step
-                elif step - self.n_steps_ >= self.patience:
-                    break
-            self.network_.load_state_dict(best)
-        self.network_.eval()
+
+            def held_loss() -> float:
+                return -float(self._log_density(self._split(self.network_(validation)), held_target).mean())
+
+            self.n_steps_, _ = fit_until_stopped(
+                self.network_, step, held_loss, most=self.max_steps, patience=self.patience
+            )
         self.scale_ = 1.0
         return self
 
@@ -160,9 +156,8 @@ class GaussianNet:
     def state(self) -> dict[str, NDArray[Any]]:
         """Weights and standardisation as plain arrays."""
         self._need_fit()
-        weights = {f"network.{name}": value.numpy().copy() for name, value in self.network_.state_dict().items()}
         own = {name: np.asarray(getattr(self, name)) for name in (*_STANDARD, "scale_")}
-        return {**weights, **own}
+        return {**weights_as_arrays(self.network_), **own}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Become what `state` says.
@@ -175,9 +170,7 @@ class GaussianNet:
         self.scale_ = float(state["scale_"])
         with seeded(0):
             self._build()
-        weights = {name.partition(".")[2]: values for name, values in state.items() if name.startswith("network.")}
-        self.network_.load_state_dict({name: torch.as_tensor(values) for name, values in weights.items()})
-        self.network_.eval()
+        restore_weights(self.network_, state)
 
     def _build(self) -> None:
         layers: list[nn.Module] = []
@@ -211,14 +204,6 @@ class GaussianNet:
 
 
 _STANDARD = ("x_mean_", "x_scale_", "y_mean_", "y_scale_")
-
-
-@contextmanager
-def seeded(random_state: int) -> Iterator[None]:
-    """Torch's own generator, seeded for a block and put back afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(random_state)
-        yield
 
 
 def _spread(values: Floats) -> Floats:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from stormgym.agents.decisions.normal_model import NormalModel
 from stormgym.agents.decisions.policy_net import PolicyNet
 from stormgym.agents.dfl.decision import Forecast, Gaussian, check_risk
 from stormgym.agents.dfl.learner import FineTuning
@@ -105,59 +106,37 @@ class SampledDecision:
         return torch.as_tensor(forecast)
 
 
-class GeneralModel:
-    """Normal outcomes from all that is known; a Gaussian sampled with the same noise for every case.
+class GeneralModel(NormalModel):
+    """Normal outcomes of any shape from all that is known, as samples with the same noise for every case.
 
     Args:
-        seed: of weights and samples.
+        seed: of the weights.
         n_samples: S.
     """
 
     def __init__(self, seed: int = 0, n_samples: int = N_SAMPLES) -> None:
-        self.net = GaussianNet(hidden=(64, 64), dropout=0.0, random_state=seed)
-        self.n_samples, self.seed = n_samples, seed
-
-    @property
-    def scale_(self) -> float:
-        """Factor on the spread."""
-        return self.net.scale_
-
-    @scale_.setter
-    def scale_(self, value: float) -> None:
-        self.net.scale_ = value
+        super().__init__(GaussianNet(hidden=(64, 64), dropout=0.0, random_state=seed), flat_features)
+        self.n_samples = n_samples
 
     def fit(self, train: Cases, validation: Cases) -> None:
         """By likelihood, stopped by that of the validation cases."""
-        self.net.fit(flat_features(train), _flat(train), flat_features(validation), _flat(validation))
+        super().fit(train, validation)
         self.shape_ = train.outcomes.shape[1:]
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Weights of the network."""
-        return self.net.parameters()
 
     def outcomes(self, data: Cases, noise: torch.Generator) -> Tensor:
         """Samples `[S, E, *]`."""
-        mean, sd = self.net.forecast(flat_features(data))
+        mean, sd = super().outcomes(data, noise)
         eps = torch.randn((self.n_samples, 1, mean.shape[-1]), generator=noise, dtype=mean.dtype)
         return (mean + sd * eps).unflatten(-1, self.shape_)
 
-    def fit_loss(self, data: Cases, noise: torch.Generator) -> Tensor:
-        """Negative log-likelihood a case."""
-        del noise
-        return -self.net.log_prob(_flat(data), flat_features(data)).mean()
-
     def state(self) -> dict[str, NDArray[Any]]:
         """Plain arrays."""
-        return {**self.net.state(), "shape_": np.asarray(self.shape_, dtype=np.int64)}
+        return {**super().state(), "shape_": np.asarray(self.shape_, dtype=np.int64)}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Become what `state` says."""
-        self.net.restore(state)
+        super().restore(state)
         self.shape_ = tuple(int(size) for size in state["shape_"])
-
-
-def _flat(cases: Cases) -> Floats:
-    return cases.outcomes.reshape(len(cases), -1)
 
 
 class GeneralTask:

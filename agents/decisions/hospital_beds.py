@@ -10,8 +10,8 @@ goes from the history to a plan at once.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -21,11 +21,13 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
+from stormgym.agents.decisions.methods import TUNING
 from stormgym.agents.dfl.decision import Floats, Forecast, check_risk
 from stormgym.agents.dfl.learner import FineTuning
 from stormgym.envs.decisions.epidemic import IN_HOSPITAL, RATES, beds_of_days, rates_of_beds
 from stormgym.envs.decisions.hospital_beds import N_DAYS, SEEN, HospitalBedsProblem, check_prices
 from stormgym.envs.decisions.problem import Cases
+from stormgym.predictors.networks import fit_until_stopped
 from stormgym.predictors.threads import one_thread
 
 N_RATES = N_DAYS - 1
@@ -266,20 +268,10 @@ class HistoryModel:
             raise ValueError(f"cases to learn from and to stop by are needed; got {len(train)} and {len(validation)}")
         self.mean_ = train.context["history"].mean(axis=(0, 1))
         self.sd_ = np.maximum(train.context["history"].std(axis=(0, 1)), 1e-9)
-        with one_thread():
-            best, self.validation_losses_ = self._descend(
-                train, validation, self.seed if seed is None else seed, loss_of
-            )
-        self.network.load_state_dict(best)
-
-    def _descend(
-        self, train: Cases, validation: Cases, seed: int, loss_of: Callable[[Cases], Tensor]
-    ) -> tuple[dict[str, Any], Floats]:
-        """The best weights, and the validation loss of each epoch."""
-        rng = np.random.default_rng([seed, 1])
+        rng = np.random.default_rng([self.seed if seed is None else seed, 1])
         optimizer = torch.optim.Adam(self.parameters(), lr=LEARNING_RATE)
-        best, losses = copy.deepcopy(self.network.state_dict()), []
-        for epoch in range(MOST_EPOCHS):
+
+        def epoch() -> None:
             order = rng.permutation(len(train))
             for first in range(0, len(order), BATCH_SIZE):
                 loss = loss_of(train.rows(order[first : first + BATCH_SIZE]))
@@ -287,14 +279,12 @@ class HistoryModel:
                 loss.backward()
                 nn.utils.clip_grad_norm_(self.parameters(), 1.0)
                 optimizer.step()
-            with torch.no_grad():
-                losses.append(float(loss_of(validation)))
-            leader = int(np.argmin(losses))
-            if leader == epoch:
-                best = copy.deepcopy(self.network.state_dict())
-            elif epoch - leader >= PATIENCE:
-                break
-        return best, np.array(losses)
+
+        with one_thread():
+            _, losses = fit_until_stopped(
+                self.network, epoch, lambda: float(loss_of(validation)), most=MOST_EPOCHS, patience=PATIENCE
+            )
+        self.validation_losses_ = np.array(losses)
 
 
 class BetaModel(HistoryModel):
@@ -449,16 +439,8 @@ class HospitalBedsTask:
     tuning: Mapping[str, FineTuning] = MappingProxyType(
         {
             "dfl": FineTuning("task", fit_weight=0.0, learning_rate=3e-4, n_epochs=10, batch_size=64),
-            "energy-cost": FineTuning(
-                "so-ebm",
-                fit_weight=0.0,
-                learning_rate=3e-4,
-                n_epochs=10,
-                batch_size=64,
-                temperature=3.0,
-                mle_weight=0.0,
-                kl_weight=0.0,
-                cost_weight=1.0,
+            "energy-cost": replace(
+                TUNING["energy-cost"], learning_rate=3e-4, n_epochs=10, batch_size=64, temperature=3.0
             ),
         }
     )

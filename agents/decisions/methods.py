@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from stormgym.agents.decisions.tasks import DirectPolicy, FittedModel, Task
-from stormgym.agents.dfl.decision import as_arrays, planned_cost
+from stormgym.agents.dfl.decision import as_arrays
 from stormgym.agents.dfl.learner import FineTuning, Tuned, fine_tune
 from stormgym.agents.dfl.recall import fit_or_recall
 from stormgym.envs.arrays import Floats
@@ -155,7 +155,7 @@ def tuned_from(
     Args:
         task: of the problem.
         model: where it starts.
-        method: `dfl`, `dfl-cvx` or `so-ebm`.
+        method: `dfl`, `dfl-cvx`, `so-ebm` or `energy-cost`.
         seed: of batches and noise.
         settings: in place of the task's own.
         on_epoch: as for `stormgym.agents.dfl.learner.fine_tune`.
@@ -190,8 +190,3 @@ def plans_of(task: Task, model: FittedModel, cases: Cases, seed: int = 0) -> Flo
 def costs_of(task: Task, model: FittedModel, cases: Cases, seed: int = 0) -> Floats:
     """Cost `[E]` of its plans when the cases' outcomes come."""
     return np.asarray(task.decision.cost(plans_of(task, model, cases, seed), cases.outcomes), dtype=np.float64)
-
-
-def hindsight_costs(task: Task, cases: Cases) -> Floats:
-    """Cost `[E]` of the best plans in hindsight."""
-    return planned_cost(task.decision, cases.outcomes[None], cases.outcomes)

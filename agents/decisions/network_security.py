@@ -6,8 +6,6 @@ Source: SO-EBM 4.3. The plan is a descent from many starts, as the best cover in
 
 from __future__ import annotations
 
-import copy
-import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
@@ -22,6 +20,7 @@ from stormgym.agents.dfl.learner import FineTuning
 from stormgym.envs.arrays import Floats
 from stormgym.envs.decisions.network_security import N_FEATURES, NetworkSecurityProblem
 from stormgym.envs.decisions.problem import Cases, namespace
+from stormgym.predictors.networks import fit_until_stopped, restore_weights, weights_as_arrays
 
 AT_BOUND = 1e-6
 """Covers nearer than this to 0 or 1 are held there in the derivative of a plan."""
@@ -209,30 +208,27 @@ class GraphLearner:
         self.mean_, self.sd_ = features.mean(axis=(0, 1)), np.maximum(features.std(axis=(0, 1)), 1e-9)
         rng = np.random.default_rng([self.seed if seed is None else seed, 3])
         optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
-        best, least, best_epoch = self._weights(), math.inf, 0
-        for epoch in range(self.max_epochs + 1):  # the start is one of the candidates
-            if epoch:
-                order = rng.permutation(len(train))
-                for first in range(0, len(order), self.batch_size):
-                    optimizer.zero_grad()
-                    self.loss(train.rows(order[first : first + self.batch_size])).backward()
-                    optimizer.step()
-            with torch.no_grad():
-                now = float(self.loss(validation))
-            if now < least:
-                best, least, best_epoch = self._weights(), now, epoch
-            elif epoch - best_epoch >= self.patience:
-                break
-        self.network.load_state_dict(best)
-        return self
 
-    def _weights(self) -> dict[str, Tensor]:
-        return copy.deepcopy(self.network.state_dict())
+        def epoch() -> None:
+            order = rng.permutation(len(train))
+            for first in range(0, len(order), self.batch_size):
+                optimizer.zero_grad()
+                self.loss(train.rows(order[first : first + self.batch_size])).backward()
+                optimizer.step()
+
+        fit_until_stopped(
+            self.network,
+            epoch,
+            lambda: float(self.loss(validation)),
+            most=self.max_epochs,
+            patience=self.patience,
+            start_counts=True,
+        )
+        return self
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Plain arrays by name."""
-        weights = {f"network.{name}": value.numpy().copy() for name, value in self.network.state_dict().items()}
-        return {**weights, "mean_": self.mean_, "sd_": self.sd_}
+        return {**weights_as_arrays(self.network), "mean_": self.mean_, "sd_": self.sd_}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Become what `state` says.
@@ -241,8 +237,7 @@ class GraphLearner:
             KeyError, RuntimeError: names or shapes of another network.
         """
         self.mean_, self.sd_ = np.array(state["mean_"]), np.array(state["sd_"])
-        weights = {name.partition(".")[2]: values for name, values in state.items() if name.startswith("network.")}
-        self.network.load_state_dict({name: torch.as_tensor(np.array(values)) for name, values in weights.items()})
+        restore_weights(self.network, state)
 
 
 class GCNModel(GraphLearner):

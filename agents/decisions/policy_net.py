@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -14,7 +12,7 @@ from torch import Tensor, nn
 
 from stormgym.envs.arrays import Floats
 from stormgym.envs.decisions.problem import Cases, DecisionProblem
-from stormgym.predictors.gaussian import seeded
+from stormgym.predictors.networks import fit_until_stopped, restore_weights, seeded, weights_as_arrays
 from stormgym.predictors.threads import one_thread
 
 
@@ -54,22 +52,17 @@ class PolicyNet:
         with one_thread(), seeded(self.seed):
             self._build()
             optimizer = torch.optim.Adam(self.network_.parameters(), lr=self.learning_rate)
-            best, least, best_step = copy.deepcopy(self.network_.state_dict()), math.inf, 0
-            for step in range(1, self.max_steps + 1):
-                self.network_.train()
+
+            def step() -> None:
                 optimizer.zero_grad()
                 loss = self.problem.cost(self._plans(x), y).mean()
                 loss.backward()
                 optimizer.step()
-                self.network_.eval()
-                with torch.no_grad():
-                    now = float(self.problem.cost(self._plans(x_held), y_held).mean())
-                if now < least:
-                    best, least, best_step = copy.deepcopy(self.network_.state_dict()), now, step
-                elif step - best_step >= self.patience:
-                    break
-            self.network_.load_state_dict(best)
-        self.network_.eval()
+
+            def held_cost() -> float:
+                return float(self.problem.cost(self._plans(x_held), y_held).mean())
+
+            fit_until_stopped(self.network_, step, held_cost, most=self.max_steps, patience=self.patience)
         return self
 
     def plans(self, cases: Cases) -> Floats:
@@ -80,8 +73,7 @@ class PolicyNet:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Plain arrays."""
-        weights = {f"network.{name}": value.numpy().copy() for name, value in self.network_.state_dict().items()}
-        return {**weights, "mean_": self.mean_, "sd_": self.sd_}
+        return {**weights_as_arrays(self.network_), "mean_": self.mean_, "sd_": self.sd_}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Become what `state` says.
@@ -92,9 +84,7 @@ class PolicyNet:
         self.mean_, self.sd_ = np.array(state["mean_"]), np.array(state["sd_"])
         with seeded(0):
             self._build()
-        weights = {name.partition(".")[2]: values for name, values in state.items() if name.startswith("network.")}
-        self.network_.load_state_dict({name: torch.as_tensor(values) for name, values in weights.items()})
-        self.network_.eval()
+        restore_weights(self.network_, state)
 
     def _build(self) -> None:
         layers: list[nn.Module] = []

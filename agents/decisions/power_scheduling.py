@@ -17,16 +17,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import ndtr
-from torch import Tensor, nn
+from torch import Tensor
 
+from stormgym.agents.decisions.normal_model import NormalModel
 from stormgym.agents.decisions.policy_net import PolicyNet
 from stormgym.agents.dfl.decision import Forecast, Gaussian, check_risk
 from stormgym.agents.dfl.learner import FineTuning
 from stormgym.envs.arrays import Bools, Floats
 from stormgym.envs.decisions.power_scheduling import PowerSchedulingProblem, best_schedules, hourly_optimum
-from stormgym.envs.decisions.problem import Cases
 from stormgym.predictors.gaussian import GaussianNet
 
 N_HALVINGS = 60
@@ -347,7 +347,7 @@ def features(context: Mapping[str, Floats]) -> Floats:
     return np.concatenate([np.asarray(part, dtype=np.float64) for part in parts], axis=1)
 
 
-class LoadModel:
+class LoadModel(NormalModel):
     """Normal loads by hour: `GaussianNet` on the features of a day.
 
     Args:
@@ -358,42 +358,8 @@ class LoadModel:
 
     def __init__(self, seed: int = 0, *, as_published: bool = False) -> None:
         published: dict[str, Any] = {"standardise_outcomes": False, "max_steps": N_PUBLISHED_STEPS}
-        self.net = GaussianNet(random_state=seed, **(published if as_published else {}))
-
-    @property
-    def scale_(self) -> float:
-        """Factor on the spread."""
-        return self.net.scale_
-
-    @scale_.setter
-    def scale_(self, value: float) -> None:
-        self.net.scale_ = value
-
-    def fit(self, train: Cases, validation: Cases) -> None:
-        """By likelihood, stopped by that of the validation days."""
-        self.net.fit(features(train.context), train.outcomes, features(validation.context), validation.outcomes)
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Weights of the network."""
-        return self.net.parameters()
-
-    def outcomes(self, data: Cases, noise: torch.Generator) -> Gaussian:
-        """The normal forecast."""
-        del noise
-        return Gaussian(*self.net.forecast(features(data.context)))
-
-    def fit_loss(self, data: Cases, noise: torch.Generator) -> Tensor:
-        """Negative log-likelihood an hour."""
-        del noise
-        return -self.net.log_prob(data.outcomes, features(data.context)).mean() / data.outcomes.shape[1]
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Plain arrays."""
-        return self.net.state()
-
-    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Become what `state` says."""
-        self.net.restore(state)
+        net = GaussianNet(random_state=seed, **(published if as_published else {}))
+        super().__init__(net, lambda cases: features(cases.context))
 
 
 class PowerSchedulingTask:

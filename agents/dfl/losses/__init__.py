@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 LOSSES: dict[str, Callable[[Any], PreparedLoss]] = {
-    "qp": lambda s: RelaxedLoss(s.rho, s.smooth),
+    "qp": lambda s: RelaxedLoss(s.smooth, s.rho),
     "spo+": lambda s: SPOPlusLoss(s.smooth),
     "task": lambda s: TaskLoss(),
     "so-ebm": lambda s: EnergyLoss(

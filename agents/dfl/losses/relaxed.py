@@ -37,36 +37,40 @@ def relaxed_cost(problem: LinearDecision, predicted: Tensor, true: Tensor, rho: 
     return (plan * true).sum(dim=-1)
 
 
-def price_targets(decision: LinearDecision, outcomes: Tensor) -> tuple[Tensor, ...]:
-    """True prices `[E, n]` of outcomes and the best relaxed plans for them `[E, n]`."""
-    true = decision.prices(outcomes)
-    return true, relaxed_plan(decision, true)
-
-
-def price_scale(targets: tuple[Tensor, ...]) -> float:
-    """Mean sum of absolute prices."""
-    return float(targets[0].abs().sum(-1).mean().clamp_min(1e-9))
-
-
 @dataclass(frozen=True)
-class RelaxedLoss:
-    """Regret of the smoothed plan for the mean of the samples' prices; the mean is exact, as cost is linear in them.
+class PriceLoss:
+    """What losses of linear decisions share.
 
     Attributes:
-        rho: curvature of the smoothed problem.
         smooth: how far corners of prices are rounded, in units of the decision's.
     """
 
-    rho: float
     smooth: float
 
     def targets(self, decision: LinearDecision, outcomes: Tensor) -> tuple[Tensor, ...]:
-        """See `price_targets`."""
-        return price_targets(decision, outcomes)
+        """True prices `[E, n]` of outcomes and the best relaxed plans for them `[E, n]`."""
+        true = decision.prices(outcomes)
+        return true, relaxed_plan(decision, true)
 
     def scale(self, targets: tuple[Tensor, ...]) -> float:
-        """See `price_scale`."""
-        return price_scale(targets)
+        """Mean sum of absolute prices."""
+        return float(targets[0].abs().sum(-1).mean().clamp_min(1e-9))
+
+    def predicted(self, decision: LinearDecision, forecast: Forecast) -> Tensor:
+        """Mean prices of the samples `[B, n]`: exact, as cost is linear in them."""
+        return decision.prices(forecast, self.smooth).mean(dim=0)
+
+
+@dataclass(frozen=True)
+class RelaxedLoss(PriceLoss):
+    """Regret of the smoothed plan for the mean of the samples' prices.
+
+    Attributes:
+        smooth: see `PriceLoss`.
+        rho: curvature of the smoothed problem.
+    """
+
+    rho: float
 
     def __call__(
         self,
@@ -79,5 +83,5 @@ class RelaxedLoss:
         """Smoothed regret `[B]`."""
         del outcomes, noise
         true, true_plan = targets
-        predicted = decision.prices(forecast, self.smooth).mean(dim=0)
+        predicted = self.predicted(decision, forecast)
         return LossValue(relaxed_cost(decision, predicted, true, self.rho) - (true * true_plan).sum(-1))

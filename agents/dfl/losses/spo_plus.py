@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from stormgym.agents.dfl.decision import Forecast, LinearDecision
 from stormgym.agents.dfl.losses.contract import LossValue
-from stormgym.agents.dfl.losses.relaxed import price_scale, price_targets, relaxed_plan
+from stormgym.agents.dfl.losses.relaxed import PriceLoss, relaxed_plan
 
 
 def spo_plus(problem: LinearDecision, predicted: Tensor, true: Tensor, true_plan: Tensor) -> Tensor:
@@ -28,23 +26,8 @@ def spo_plus(problem: LinearDecision, predicted: Tensor, true: Tensor, true_plan
     return 2.0 * (predicted * true_plan).sum(-1) - (true * true_plan).sum(-1) - (tilted * plan).sum(-1)
 
 
-@dataclass(frozen=True)
-class SPOPlusLoss:
-    """SPO+ of the mean of the samples' prices.
-
-    Attributes:
-        smooth: how far corners of prices are rounded, in units of the decision's.
-    """
-
-    smooth: float
-
-    def targets(self, decision: LinearDecision, outcomes: Tensor) -> tuple[Tensor, ...]:
-        """See `price_targets`."""
-        return price_targets(decision, outcomes)
-
-    def scale(self, targets: tuple[Tensor, ...]) -> float:
-        """See `price_scale`."""
-        return price_scale(targets)
+class SPOPlusLoss(PriceLoss):
+    """SPO+ of the mean of the samples' prices."""
 
     def __call__(
         self,
@@ -56,5 +39,4 @@ class SPOPlusLoss:
     ) -> LossValue:
         """The bound `[B]`."""
         del outcomes, noise
-        predicted = decision.prices(forecast, self.smooth).mean(dim=0)
-        return LossValue(spo_plus(decision, predicted, *targets))
+        return LossValue(spo_plus(decision, self.predicted(decision, forecast), *targets))

@@ -24,7 +24,6 @@ from stormgym.agents.decisions.methods import (
     costs_of,
     fitted,
     fitted_policy_net,
-    hindsight_costs,
     plans_of,
     tuned_from,
     tuning_of,
@@ -32,6 +31,7 @@ from stormgym.agents.decisions.methods import (
 from stormgym.agents.decisions.power_scheduling import LoadModel, PowerSchedulingTask
 from stormgym.agents.decisions.tasks import Task, task_of
 from stormgym.agents.dfl import recall
+from stormgym.agents.dfl.decision import planned_cost
 from stormgym.agents.dfl.learner import standard_error
 from stormgym.agents.dfl.recall import forget
 from stormgym.envs.decisions.load_data import synthetic_load
@@ -240,7 +240,8 @@ def test_settings__a_normaliser_that_is_not_exact_is_sampled() -> None:
 
 def test_hindsight__costs_are_those_of_the_best_plans(task: Task) -> None:
     cases = task.problem.cases("validation")
-    np.testing.assert_allclose(hindsight_costs(task, cases), task.problem.best_costs("validation"), atol=1e-9)
+    found = planned_cost(task.decision, cases.outcomes[None], cases.outcomes)
+    np.testing.assert_allclose(found, task.problem.best_costs("validation"), atol=1e-9)
 
 
 # ------------------------------------------------------------------------------------------ what is kept under a key
