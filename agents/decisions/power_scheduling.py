@@ -296,8 +296,7 @@ class PowerScheduling:
             density = torch.exp(-0.5 * u.square()) / math.sqrt(2.0 * math.pi)
             below = torch.special.ndtr(u)
             return (under + over) * (sd * density + off * below) - under * off + 0.5 * (off.square() + sd.square())
-        short = forecast - plans.unsqueeze(-3)  # [..., S, B, 24]
-        each = under * short.clamp_min(0.0) + over * (-short).clamp_min(0.0) + 0.5 * short.square()
+        each: Tensor = self.problem.hourly_cost(plans.unsqueeze(-3), forecast)  # [..., S, B, 24]
         return each.mean(dim=-3)
 
     def coordinate_mode(self, forecast: Forecast) -> Floats:

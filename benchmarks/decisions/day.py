@@ -62,10 +62,7 @@ def day_of(settings: Settings) -> tuple[dict[str, Floats], dict[str, Floats], Fl
     with torch.no_grad():
         forecast = fitted(task, "two-stage", settings.seed).outcomes(one, torch.Generator())
     load = one.outcomes[0]
-    hourly = {
-        name: np.array([task.problem.cost(p[row, h : h + 1], load[h : h + 1]) for h in range(len(load))])
-        for name, p in plans.items()
-    }
+    hourly = {name: np.asarray(task.problem.hourly_cost(p[row], load)) for name, p in plans.items()}
     return {name: p[row] for name, p in plans.items()}, hourly, load, tuple(np.asarray(part[0]) for part in forecast)
 
 

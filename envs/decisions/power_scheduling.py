@@ -81,9 +81,12 @@ class PowerSchedulingProblem(DecisionProblem):
 
     def cost(self, plans: Any, outcomes: Any) -> Any:
         """f `[...]` of plans and loads `[..., 24]`; arrays or tensors."""
+        return self.hourly_cost(plans, outcomes).sum(-1)
+
+    def hourly_cost(self, plans: Any, outcomes: Any) -> Any:
+        """What each hour adds to it, `[..., 24]`."""
         short = outcomes - plans
-        costs = self.gamma_under * short.clip(0.0) + self.gamma_over * (-short).clip(0.0) + 0.5 * short**2
-        return costs.sum(-1)
+        return self.gamma_under * short.clip(0.0) + self.gamma_over * (-short).clip(0.0) + 0.5 * short**2
 
     def project(self, plans: Floats) -> Floats:
         """The nearest plan `[B, 24]` (in Euclidean distance) whose hours are within bounds and keep the ramp."""
