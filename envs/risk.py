@@ -60,7 +60,7 @@ def cvar(costs: Any, alpha: float) -> Any:
     """
     alpha = check_alpha(alpha)
     is_tensor = type(costs).__module__.startswith("torch")
-    values = costs if is_tensor else np.asarray(costs, dtype=np.float64)
+    values: Any = costs if is_tensor else np.asarray(costs, dtype=np.float64)
     if values.ndim == 0 or values.shape[-1] == 0:
         raise ValueError(f"costs must be [..., K] with at least one; got shape {tuple(values.shape)}")
     n = values.shape[-1]
@@ -204,7 +204,7 @@ def cvar_plan(
     """
     began = time.perf_counter()
     alpha = check_alpha(alpha)
-    costs = sparse.csr_matrix(samples, dtype=np.float64) if sparse.issparse(samples) else np.asarray(samples, float)
+    costs: Any = sparse.csr_matrix(samples) if sparse.issparse(samples) else np.asarray(samples, dtype=np.float64)
     if costs.ndim != 2 or not costs.shape[0] or not costs.shape[1]:
         raise ValueError(f"samples must be [K, d], at least one of each; got shape {costs.shape}")
     n, d = costs.shape
@@ -261,7 +261,8 @@ class _Program:
     def rows(self) -> Any:
         """costs w - eta - v <= -offsets, `[K, d + 1 + K]`."""
         n = len(self.offsets)
-        return sparse.hstack([sparse.csr_matrix(self.costs), np.full((n, 1), -1.0), -sparse.eye(n)], format="csr")
+        threshold: Any = sparse.csr_matrix(np.full((n, 1), -1.0))
+        return sparse.hstack([sparse.csr_matrix(self.costs), threshold, -sparse.eye(n)], format="csr")
 
 
 def _mean_row(costs: Any) -> Floats:
@@ -299,7 +300,8 @@ def _mixed(
     options: dict[str, Any] = {}
     if whole.any():
         options = {"mip_rel_gap": gap} | ({} if time_limit is None else {"time_limit": float(time_limit)})
-    answer: Any = linprog(
+    solve: Any = linprog
+    answer = solve(
         prices,
         A_ub=a_ub,
         b_ub=b_ub,

@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from stormgym.predictors.conformal import CQR, ECQR, NormalizedConformal, SplitConformal
     from stormgym.predictors.coverage import CoverageReport, GroupCoverage, coverage_report
     from stormgym.predictors.cross_fit import CrossFit, cross_fit
+    from stormgym.predictors.flows import ConditionalFlow
+    from stormgym.predictors.gaussian import DiagonalGaussian
     from stormgym.predictors.outage_ode import OutageODE
+    from stormgym.predictors.point import PointNet
     from stormgym.predictors.quantile_models import default_forest
+    from stormgym.predictors.resampling import ForestWeights, ResidualBootstrap
     from stormgym.predictors.uncertainty import ConformalPolytope, SetCoverage, default_network
     from stormgym.predictors.uncertainty_set import UncertaintySet
 
@@ -29,6 +33,11 @@ _HOME = {
     "coverage_report": "coverage",
     "CrossFit": "cross_fit",
     "cross_fit": "cross_fit",
+    "ConditionalFlow": "flows",
+    "DiagonalGaussian": "gaussian",
+    "PointNet": "point",
+    "ForestWeights": "resampling",
+    "ResidualBootstrap": "resampling",
     "default_forest": "quantile_models",
     "OutageODE": "outage_ode",
     "ConformalPolytope": "uncertainty",
@@ -40,12 +49,17 @@ _HOME = {
 __all__ = [
     "CQR",
     "ECQR",
+    "ConditionalFlow",
     "ConformalPolytope",
     "CoverageReport",
     "CrossFit",
+    "DiagonalGaussian",
+    "ForestWeights",
     "GroupCoverage",
     "NormalizedConformal",
     "OutageODE",
+    "PointNet",
+    "ResidualBootstrap",
     "SetCoverage",
     "SplitConformal",
     "UncertaintySet",

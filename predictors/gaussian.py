@@ -1,6 +1,7 @@
 """Normal forecasts by a network: mean and spread of each of D outcomes, independent given what is known.
 
-`fit(X, y) -> forecast(X), sample(X, K), log_prob(y, X)`. Sources: SO-EBM section 4.1 (its network for loads).
+`fit(X, y, X_validation, y_validation) -> forecast(X), sample(X, K, noise), log_prob(y, X)`. `GaussianNet` is the
+network of SO-EBM section 4.1, `DiagonalGaussian` that beside Gen-DFL's flow.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
 from stormgym.predictors.arrays import Floats
+from stormgym.predictors.conditional import ConditionalNetwork, checked_events, matrix_of, perceptron, spread_of
 from stormgym.predictors.networks import fit_until_stopped, restore_weights, seeded, weights_as_arrays
 from stormgym.predictors.threads import one_thread
 
@@ -28,6 +30,12 @@ class MeanAndSd(NamedTuple):
 
     mean: Tensor  # [E, D]
     sd: Tensor  # [E, D], above 0
+
+
+def log_density(forecast: MeanAndSd, y: Tensor) -> Tensor:
+    """Log density `[..., D]` of each number of outcomes `[..., D]`."""
+    z = (y - forecast.mean) / forecast.sd
+    return -0.5 * z.square() - forecast.sd.log() - 0.5 * math.log(2.0 * math.pi)
 
 
 class GaussianNet:
@@ -90,21 +98,11 @@ class GaussianNet:
         Raises:
             ValueError: shapes that do not fit, or values that are not finite.
         """
-        inputs, outcomes = _matrix("X", X), _matrix("y", y)
-        others, held = _matrix("X_validation", X_validation), _matrix("y_validation", y_validation)
-        if len(inputs) != len(outcomes) or len(others) != len(held) or inputs.shape[1] != others.shape[1]:
-            raise ValueError(
-                "X and y must have one row an event, and X_validation the features of X; got shapes "
-                f"{inputs.shape}, {outcomes.shape}, {others.shape}, {held.shape}"
-            )
-        if held.shape[1] != outcomes.shape[1]:
-            raise ValueError(f"y_validation must have the {outcomes.shape[1]} outcomes of y; got {held.shape[1]}")
-        if len(inputs) < 2:
-            raise ValueError(f"at least 2 events are needed to fit; got {len(inputs)}")
-        self.x_mean_, self.x_scale_ = inputs.mean(axis=0), _spread(inputs)
+        inputs, outcomes, others, held = checked_events(X, y, X_validation, y_validation)
+        self.x_mean_, self.x_scale_ = inputs.mean(axis=0), spread_of(inputs)
         self.y_mean_, self.y_scale_ = np.zeros(outcomes.shape[1]), np.ones(outcomes.shape[1])
         if self.standardise_outcomes:
-            self.y_mean_, self.y_scale_ = outcomes.mean(axis=0), _spread(outcomes)
+            self.y_mean_, self.y_scale_ = outcomes.mean(axis=0), spread_of(outcomes)
         with one_thread(), seeded(self.random_state):
             self._build()
             optimizer = torch.optim.Adam(
@@ -116,12 +114,12 @@ class GaussianNet:
 
             def step() -> None:
                 optimizer.zero_grad()
-                loss = -self._log_density(self._split(self.network_(train)), target).mean()
+                loss = -log_density(self._split(self.network_(train)), target).mean()
                 loss.backward()
                 optimizer.step()
 
             def held_loss() -> float:
-                return -float(self._log_density(self._split(self.network_(validation)), held_target).mean())
+                return -float(log_density(self._split(self.network_(validation)), held_target).mean())
 
             self.n_steps_, _ = fit_until_stopped(
                 self.network_, step, held_loss, most=self.max_steps, patience=self.patience
@@ -137,7 +135,7 @@ class GaussianNet:
     def forecast(self, X: ArrayLike) -> MeanAndSd:
         """Mean and spread `[E, D]`, differentiable in the weights; dropout is off and batch statistics are frozen."""
         self._need_fit()
-        mean, sd = self._split(self.network_(self._standard(_matrix("X", X))))
+        mean, sd = self._split(self.network_(self._standard(matrix_of("X", X))))
         return MeanAndSd(mean, self.scale_ * sd)
 
     def sample(self, X: ArrayLike, n_samples: int, noise: torch.Generator) -> Tensor:
@@ -148,10 +146,10 @@ class GaussianNet:
 
     def log_prob(self, y: ArrayLike, X: ArrayLike) -> Tensor:
         """Log density `[E]` of outcomes `[E, D]`, differentiable in the weights."""
-        forecast, outcomes = self.forecast(X), _matrix("y", y)
+        forecast, outcomes = self.forecast(X), matrix_of("y", y)
         if outcomes.shape != forecast.mean.shape:
             raise ValueError(f"y must be {list(forecast.mean.shape)}, as the forecast is; got shape {outcomes.shape}")
-        return self._log_density(forecast, torch.as_tensor(outcomes)).sum(-1)
+        return log_density(forecast, torch.as_tensor(outcomes)).sum(-1)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Weights and standardisation as plain arrays."""
@@ -193,11 +191,6 @@ class GaussianNet:
         sd = nn.functional.softplus(raw) + LEAST_SD
         return MeanAndSd(torch.as_tensor(self.y_mean_) + scale * mean, scale * sd)
 
-    @staticmethod
-    def _log_density(forecast: MeanAndSd, y: Tensor) -> Tensor:
-        z = (y - forecast.mean) / forecast.sd
-        return -0.5 * z.square() - forecast.sd.log() - 0.5 * math.log(2.0 * math.pi)
-
     def _need_fit(self) -> None:
         if not hasattr(self, "network_"):
             raise NotFittedError("GaussianNet is not fitted: call fit(X, y, X_validation, y_validation) first")
@@ -206,16 +199,34 @@ class GaussianNet:
 _STANDARD = ("x_mean_", "x_scale_", "y_mean_", "y_scale_")
 
 
-def _spread(values: Floats) -> Floats:
-    """Standard deviations `[F]`; 1 where a column never changes."""
-    sd: Floats = values.std(axis=0)
-    return np.where(sd > 1e-12, sd, 1.0)
+class DiagonalGaussian(ConditionalNetwork):
+    """Normal outcomes, independent given the features: what a flow has to beat."""
 
+    def forecast(self, X: ArrayLike) -> MeanAndSd:
+        """Mean and spread `[E, D]`, differentiable in the weights."""
+        mean, sd = self._standard_forecast(self.standard_features(X))
+        return MeanAndSd(self.in_units(mean), torch.as_tensor(self.y_scale_) * sd)
 
-def _matrix(name: str, values: ArrayLike) -> Floats:
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 2 or not array.size:
-        raise ValueError(f"{name} must be a matrix [E, *] with at least one event; got shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite; got {array[~np.isfinite(array)][0]}")
-    return array
+    def sample(self, X: ArrayLike, n_samples: int, noise: torch.Generator) -> Tensor:
+        """Samples `[K, E, D]`, differentiable in the weights."""
+        mean, sd = self.forecast(X)
+        return mean + sd * torch.randn((n_samples, *mean.shape), generator=noise, dtype=mean.dtype)
+
+    def log_prob(self, y: ArrayLike, X: ArrayLike) -> Tensor:
+        """Log density `[E]` of outcomes `[E, D]`, differentiable in the weights."""
+        x, outcomes = self.standard_features(X), self.standard_outcomes(y)
+        if len(x) != len(outcomes):
+            raise ValueError(f"X and y must have one row an event; got {len(x)} and {len(outcomes)}")
+        density = log_density(self._standard_forecast(x), outcomes).sum(-1)
+        return density - torch.as_tensor(self.y_scale_).log().sum()
+
+    def _standard_forecast(self, x: Tensor) -> MeanAndSd:
+        mean, raw = self.network_(x).chunk(2, dim=-1)
+        return MeanAndSd(mean, nn.functional.softplus(raw) + LEAST_SD)
+
+    def _build(self, n_features: int, n_outcomes: int) -> nn.Module:
+        return perceptron(n_features, self.hidden, 2 * n_outcomes)
+
+    def _loss(self, features: Tensor, outcomes: Tensor) -> Tensor:
+        """Negative log-likelihood of a number."""
+        return -log_density(self._standard_forecast(features), outcomes).mean()
