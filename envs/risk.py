@@ -204,7 +204,8 @@ def cvar_plan(
     """
     began = time.perf_counter()
     alpha = check_alpha(alpha)
-    costs: Any = sparse.csr_matrix(samples) if sparse.issparse(samples) else np.asarray(samples, dtype=np.float64)
+    is_sparse = bool(sparse.issparse(samples))
+    costs: Any = sparse.csr_matrix(samples) if is_sparse else np.asarray(samples, dtype=np.float64)
     if costs.ndim != 2 or not costs.shape[0] or not costs.shape[1]:
         raise ValueError(f"samples must be [K, d], at least one of each; got shape {costs.shape}")
     n, d = costs.shape
@@ -216,7 +217,7 @@ def cvar_plan(
         raise ValueError(
             f"mean_weight must be in [0, 1] and norm_weight at least 0; got {mean_weight!r} and {norm_weight!r}"
         )
-    entries = costs.data if sparse.issparse(costs) else costs
+    entries = costs.data if is_sparse else costs
     if not (np.isfinite(entries).all() and np.isfinite(flat).all() and np.isfinite(same).all()):
         raise ValueError("samples, offsets and linear must be finite; some are NaN or infinite")
     square = None if quadratic is None else np.asarray(quadratic, dtype=np.float64)
