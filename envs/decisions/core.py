@@ -16,8 +16,6 @@ from stormgym.envs.decisions.problem import SPLITS, Cases, DecisionProblem, Spli
 
 RENDER_MODES = ("ansi", "rgb_array")
 MOST = float(np.finfo(np.float32).max)
-REPAIRED = 1e-5
-"""How far, as a share of its range, a part of a decision may be moved before it counts as repaired: float32 rounds."""
 
 
 class DecisionCore(Core):
@@ -41,17 +39,15 @@ class DecisionCore(Core):
         if render_mode is not None:
             check_choice("render_mode", render_mode, RENDER_MODES)
         self.batch, self.problem, self.split = batch, problem, split
-        n = problem.n
-        self.plans = np.zeros((batch, n))  # [B, n] as carried out
+        self.plans = np.zeros((batch, problem.n))  # [B, n] as carried out
         self.repaired = np.zeros(batch)  # [B] 1 where the decision had to be changed
         self.decided = np.zeros(batch, dtype=bool)  # [B] whether the step has been taken
-        self.action_space = spaces.Box(
-            problem.low.astype(np.float32), problem.high.astype(np.float32), dtype=np.float32
-        )
+        self.action_space = problem.action_space
+        self.n_choices = _n_choices(self.action_space)
         parts: dict[str, spaces.Space[Any]] = {
             name: spaces.Box(-MOST, MOST, shape, dtype=np.float32) for name, shape in problem.context_shapes.items()
         }
-        self.observation_space = spaces.Dict({"action_mask": spaces.MultiBinary(n), **parts})
+        self.observation_space = spaces.Dict({"action_mask": spaces.MultiBinary(self.n_choices), **parts})
         self._announced = DecisionAnnounced(problem.for_planners())
 
     @cached_property
@@ -62,9 +58,9 @@ class DecisionCore(Core):
         return max(float(np.mean(self.problem.cost(plan, cases.outcomes))), 1e-9)
 
     @property
-    def usual_action(self) -> Floats:
-        """Centre and spread `[2, n]` of decisions that were good in the past."""
-        return self.problem.usual
+    def usual_action(self) -> Floats | None:
+        """Centre and spread `[2, n]` of decisions that were good in the past; None where actions are choices."""
+        return self.problem.usual if isinstance(self.action_space, spaces.Box) else None
 
     @property
     def announced(self) -> DecisionAnnounced:
@@ -101,9 +97,8 @@ class DecisionCore(Core):
     def step(self, actions: Floats, live: Bools | None = None) -> Step:
         """Carry out all decisions, each repaired into the feasible set, and charge them."""
         del live  # a step of a row that is about to be reset counts nowhere
-        self.plans = self.problem.project(actions)
-        moved = np.abs(self.plans - actions) / np.maximum(self.problem.high - self.problem.low, 1e-300)
-        self.repaired = np.asarray((moved > REPAIRED).any(axis=1), dtype=np.float64)
+        self.plans, repaired = self.problem.plans_of(actions)
+        self.repaired = repaired.astype(np.float64)
         fresh = ~self.decided
         self.decided = np.ones(self.batch, dtype=bool)
         over = fresh.copy()
@@ -115,31 +110,40 @@ class DecisionCore(Core):
         return np.asarray(self.problem.cost(self.plans[rows], self.cases.outcomes[rows]), dtype=np.float64)
 
     def validate_actions(self, actions: Any, waiting: Bools | None) -> Any:
-        """Decisions `[B, n]`; those outside the bounds are repaired by `step`.
+        """Actions `[B, *]`; decisions outside the bounds are repaired by `step`.
 
         Raises:
-            TypeError: another shape, or no numbers.
-            ValueError: one is not finite.
+            TypeError: another shape or kind of number.
+            ValueError: one is not finite, or no choice that there is.
         """
         wanted = np.asarray(actions)
-        shape = (self.batch, self.problem.n)
-        if wanted.shape != shape or wanted.dtype.kind not in "iuf":
-            raise TypeError(f"actions must be numbers of shape {shape}; got shape {wanted.shape}, dtype {wanted.dtype}")
+        continuous = isinstance(self.action_space, spaces.Box)
+        shape = (self.batch, *(self.action_space.shape or ()))
+        # choices of 0 and 1 come as floats from Stable-Baselines3
+        kinds = "iu" if isinstance(self.action_space, spaces.MultiDiscrete) else "iuf" if continuous else "biuf"
+        if wanted.shape != shape or wanted.dtype.kind not in kinds:
+            kind = "numbers" if continuous else "integers"
+            raise TypeError(f"actions must be {kind} of shape {shape}; got shape {wanted.shape}, dtype {wanted.dtype}")
         plans = wanted.astype(np.float64)
-        bad = ~np.isfinite(plans).all(axis=1)
+        good = np.isfinite(plans)
+        if not continuous:
+            most = getattr(self.action_space, "nvec", 2) - 1
+            good &= (plans >= 0) & (plans <= most) & (plans == np.floor(np.where(good, plans, 0.5)))
+        bad = ~good.all(axis=1)
         if waiting is not None:
             plans[waiting] = 0.0
             bad &= ~waiting
         if bad.any():
             row = int(bad.argmax())
-            raise ValueError(f"a decision must be {self.problem.n} finite numbers; got {wanted[row].tolist()}")
-        return plans
+            rule = "finite numbers" if continuous else f"whole numbers from 0 to {int(np.max(most))}"
+            raise ValueError(f"a decision must be {shape[1]} {rule}; got {wanted[row].tolist()}")
+        return plans if continuous else plans.astype(np.int64)
 
     def observe(self, row: int | None = None) -> Observation:
         """The context and an open mask."""
         rows = slice(None) if row is None else slice(row, row + 1)
         seen: Observation = {
-            "action_mask": np.ones((self.batch, self.problem.n), dtype=np.int8)[rows],
+            "action_mask": np.ones((self.batch, self.n_choices), dtype=np.int8)[rows],
             **{name: values[rows].astype(np.float32) for name, values in self.cases.context.items()},
         }
         return seen if row is None else {name: values[0] for name, values in seen.items()}
@@ -150,16 +154,19 @@ class DecisionCore(Core):
 
     def action_masks(self) -> Bools:
         """All open: what cannot be carried out is repaired."""
-        return np.ones((self.batch, self.problem.n), dtype=bool)
+        return np.ones((self.batch, self.n_choices), dtype=bool)
 
     def metrics(self, rows: Any) -> dict[str, Floats]:
-        """Cost, that of the best decision in hindsight, their difference, and whether the decision was repaired."""
+        """Cost, that of the best decision in hindsight, their difference, whether the decision was repaired, and what
+        the problem's true law says of it (`DecisionProblem.true_metrics`).
+        """
         cost, optimum = self._costs(rows), self._optimum(rows)
         return {
             "cost": cost,
             "optimum": optimum,
             "regret": cost - optimum,
             "repaired": self.repaired[rows].copy(),
+            **self.problem.true_metrics(self.plans[rows], self.cases.rows(rows)),
         }
 
     def _optimum(self, rows: Any) -> Floats:
@@ -174,3 +181,11 @@ class DecisionCore(Core):
 
         plan = self.plans[row] if self.decided[row] else None
         return render(self.problem, self.cases.rows(slice(row, row + 1)), plan, mode)
+
+
+def _n_choices(space: spaces.Space[Any]) -> int:
+    """Length of the mask: a part of a continuous action each, a choice each of the others."""
+    if isinstance(space, spaces.MultiDiscrete):
+        return int(space.nvec.sum())
+    n = int(np.prod(space.shape or ()))
+    return 2 * n if isinstance(space, spaces.MultiBinary) else n

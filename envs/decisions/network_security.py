@@ -5,7 +5,6 @@ The game on a graph is in `security_game`, the environment in `network_security_
 
 from __future__ import annotations
 
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse.csgraph import connected_components, shortest_path
 
 from stormgym.envs.arrays import Bools, Floats, Ints
+from stormgym.envs.decisions.arguments import check_number, check_whole
 from stormgym.envs.decisions.problem import SPLITS, Cases, DecisionProblem, Split
 from stormgym.envs.decisions.security_game import SecurityGame, to_capped_simplex
 
@@ -102,13 +102,13 @@ class NetworkSecurityProblem(DecisionProblem):
         n_targets: int = 5,
         instance: int = 0,
     ) -> None:
-        _check_whole("n_sources", n_sources, 1)
-        _check_whole("n_targets", n_targets, 1)
-        _check_whole("n_nodes", n_nodes, n_sources + n_targets)
-        _check_whole("instance", instance, 0)
-        _check_number("radius", radius, above=0)
-        _check_number("noise", noise)
-        _check_number("budget", budget, above=0)
+        check_whole("n_sources", n_sources, 1)
+        check_whole("n_targets", n_targets, 1)
+        check_whole("n_nodes", n_nodes, n_sources + n_targets, " (sources and targets are different nodes)")
+        check_whole("instance", instance, 0)
+        check_number("radius", radius, above=0)
+        check_number("noise", noise)
+        check_number("budget", budget, above=0)
         self.budget, self.noise, self.instance = float(budget), float(noise), int(instance)
         self.key = ("network-security", n_nodes, radius, noise, budget, n_sources, n_targets, instance)
         rng = np.random.default_rng([self.instance, 0])
@@ -200,21 +200,3 @@ class NetworkSecurityProblem(DecisionProblem):
         axes.set_aspect("equal")
         axes.axis("off")
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-
-
-def _check_whole(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be a whole number; got {value!r}")
-    if value < least:
-        why = " (sources and targets are different nodes)" if name == "n_nodes" else ""
-        raise ValueError(f"{name} must be at least {least}{why}; got {value!r}")
-
-
-def _check_number(name: str, value: Any, above: float | None = None) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number; got {value!r}")
-    number = float(value)
-    if above is not None and not above < number < np.inf:
-        raise ValueError(f"{name} must be above {above} and finite; got {value!r}")
-    if not 0 <= number < np.inf:
-        raise ValueError(f"{name} must be at least 0 and finite; got {value!r}")

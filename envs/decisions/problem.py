@@ -17,13 +17,16 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+from gymnasium import spaces
 
-from stormgym.envs.arrays import Floats, Ints
+from stormgym.envs.arrays import Bools, Floats, Ints
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 PAST: tuple[Split, ...] = ("train", "validation")
 """Cases that any planner may learn from."""
+REPAIRED = 1e-5
+"""How far, as a share of its range, a part of a decision may be moved before it counts as repaired: float32 rounds."""
 
 
 def namespace(array: Any) -> Any:
@@ -134,6 +137,26 @@ class DecisionProblem:
     def project(self, plans: Floats) -> Floats:
         """Decisions `[B, n]` that can be carried out, nearest to those wanted; those that can are left as they are."""
         return np.clip(plans, self.low, self.high)
+
+    @property
+    def action_space(self) -> spaces.Space[Any]:
+        """What agents choose from: decisions themselves, unless a problem asks for something else."""
+        return spaces.Box(self.low.astype(np.float32), self.high.astype(np.float32), dtype=np.float32)
+
+    def plans_of(self, actions: Any) -> tuple[Floats, Bools]:
+        """Decisions `[B, n]` that actions stand for, repaired where they must be, and which were `[B]`."""
+        plans = self.project(actions)
+        moved = np.abs(plans - actions) / np.maximum(self.high - self.low, 1e-300)
+        return plans, np.asarray((moved > REPAIRED).any(axis=1))
+
+    def actions_of(self, plans: Floats) -> Any:
+        """Actions `[B, *]` of the action space that stand for decisions `[B, n]`, or for the nearest that can be."""
+        return plans
+
+    def true_metrics(self, plans: Floats, cases: Cases) -> dict[str, Floats]:
+        """Figures `[E]` of decisions `[E, n]` that the true law gives, by name; names are the same in all splits."""
+        del plans, cases
+        return {}
 
     def best(self, outcomes: Floats) -> Floats:
         """The best decisions in hindsight `[B, n]`, of known outcomes `[B, *]` (the clairvoyant)."""
