@@ -1,6 +1,7 @@
 """Risk in decision-focused learning: CVaR of costs, and plans of least CVaR over samples of a forecast.
 
-The functions are those of `stormgym.envs.risk`, which environments use for what is true of a decision.
+The functions are those of `stormgym.envs.risk` and `stormgym.envs.risk_batch`, which environments use for what is true
+of a decision.
 """
 
 from stormgym.envs.risk import (
@@ -13,13 +14,16 @@ from stormgym.envs.risk import (
     tail_weights,
     value_at_risk,
 )
+from stormgym.envs.risk_batch import CVaRPlans, cvar_plans
 
 __all__ = [
     "CVaRPlan",
+    "CVaRPlans",
     "Polytope",
     "check_alpha",
     "cvar",
     "cvar_plan",
+    "cvar_plans",
     "mean_cvar",
     "tail_weights",
     "value_at_risk",
