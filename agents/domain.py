@@ -7,7 +7,7 @@ An environment of another package brings its own `Domain` to `stormgym.agents.re
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,6 +90,10 @@ class Column:
         return f"{rounded:{'+' if sign and rounded else ''},.{self.decimals}f}" + (" %" if self.percent else "")
 
 
+TAIL_SHARE = 0.1
+"""Share of the worst episodes whose mean tables show as the tail of an objective (`CVaR 0.1`)."""
+
+
 @dataclass(frozen=True)
 class Headline:
     """Which metrics of an environment lead its tables, curves, logs and progress lines; others follow generically."""
@@ -119,6 +123,16 @@ class Headline:
     def columns(self) -> tuple[Column, ...]:
         """Objective, constraint and the others."""
         return (*self.leading, *self.others)
+
+    @property
+    def tail(self) -> Column:
+        """CVaR of the objective over episodes: the mean of its worst tenth."""
+        return replace(self.objective, key=f"{self.objective.key}_cvar_{TAIL_SHARE:g}", name=f"CVaR {TAIL_SHARE:g}")
+
+    @property
+    def worst(self) -> Column:
+        """The objective in the worst episode."""
+        return replace(self.objective, key=f"{self.objective.key}_worst", name="worst episode", interval=False)
 
 
 GENERIC_HEADLINE = Headline(

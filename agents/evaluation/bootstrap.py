@@ -1,4 +1,4 @@
-"""Scores over seeds and tasks: interquartile mean, probability of improvement, and bootstrap intervals.
+"""Scores over seeds, tasks and episodes: interquartile mean, probability of improvement, tail, bootstrap intervals.
 
 After Agarwal et al. (2021), "Deep reinforcement learning at the edge of the statistical precipice"
 (doi:10.48550/arXiv.2108.13264): few seeds and several tasks call for aggregates that no single outlier moves, and
@@ -9,13 +9,22 @@ narrow: with five normal scores they cover about 90 % where 95 % is nominal, wit
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stormgym.agents.statistics import Estimate, check_level, finite_sample
+from stormgym.envs.risk import cvar
 
-__all__ = ["interquartile_mean", "iqm_estimate", "probability_of_improvement", "relative_difference"]
+__all__ = [
+    "interquartile_mean",
+    "iqm_estimate",
+    "probability_of_improvement",
+    "relative_difference",
+    "tail_difference",
+    "tail_estimate",
+]
 
 Floats = NDArray[np.float64]
 Statistic = Callable[..., Floats]
@@ -141,6 +150,77 @@ def relative_difference(
             seeds = rng.multinomial(s, np.full(s, 1.0 / s), size=block)  # [R, S]
             means.append(((seeds @ table) * storms).sum(axis=1) / (s * n))
         found.append(means[0] / means[1] - 1.0)
+    low, high = _percentiles(np.concatenate(found), confidence_level)
+    return Estimate(value, low, high, n)
+
+
+def tail_estimate(
+    costs: ArrayLike, alpha: float, *, confidence_level: float = 0.95, n_resamples: int = 2_000, seed: int = 0
+) -> Estimate:
+    """CVaR_alpha of costs over episodes, the mean of the largest share alpha, with its bootstrap interval.
+
+    The interval is a percentile one, too narrow where the tail is few episodes: at alpha = 0.1 and 95 % it covers the
+    CVaR of gamma-distributed costs in 95 % of samples of 1,000, 94 % of 500, 86 % of 100 and 69 % of 30.
+
+    Args:
+        costs: `[E]`, a number an episode. Negate what is better when larger, here and in the result.
+        alpha: share of worst episodes, in (0, 1]; the last of them counts in part (`stormgym.envs.risk.cvar`).
+        confidence_level: of the interval, in (0, 1).
+        n_resamples: number of resamples of episodes.
+        seed: of the resampling.
+
+    Returns:
+        The estimate; `n` is the number of episodes. With one episode: NaN ends.
+
+    Raises:
+        ValueError: no costs, a number that is not finite, or a share or level out of its range.
+    """
+    x = finite_sample(costs, "costs")
+    return _tail([x], alpha, confidence_level, n_resamples, seed)
+
+
+def tail_difference(
+    a: ArrayLike,
+    b: ArrayLike,
+    alpha: float,
+    *,
+    confidence_level: float = 0.95,
+    n_resamples: int = 2_000,
+    seed: int = 0,
+) -> Estimate:
+    """CVaR_alpha of `a` less that of `b`, for agents on the same scenarios, with a paired bootstrap interval.
+
+    Each resample draws the same scenarios for both. It is the difference of two CVaRs, each over its own worst
+    episodes, and not the CVaR of differences, which is larger: that one charges `a` for losing in mild storms.
+
+    Args:
+        a: `[E]` costs, and `b` those of the other agent on the same scenarios in the same order.
+        alpha, confidence_level, n_resamples, seed: as of `tail_estimate`.
+
+    Raises:
+        ValueError: as `tail_estimate`, or samples of different length.
+    """
+    x, y = finite_sample(a, "a"), finite_sample(b, "b")
+    if x.size != y.size:
+        raise ValueError(f"paired samples must have one length; got {x.size} and {y.size}")
+    return _tail([x, y], alpha, confidence_level, n_resamples, seed)
+
+
+def _tail(costs: list[Floats], alpha: float, confidence_level: float, n_resamples: int, seed: int) -> Estimate:
+    """CVaR of the first costs `[E]`, less that of the second where there are two."""
+    check_level(confidence_level)
+    _check_resamples(n_resamples)
+
+    def statistic(rows: Any) -> Floats:
+        tails = [np.asarray(cvar(own[rows], alpha)) for own in costs]
+        return tails[0] if len(tails) == 1 else tails[0] - tails[1]
+
+    n = costs[0].size
+    value = float(statistic(slice(None)))
+    if n == 1:
+        return Estimate(value, float("nan"), float("nan"), 1)
+    rng = np.random.default_rng(seed)
+    found = [statistic(rng.integers(n, size=(block, n))) for block in _blocks(n_resamples, n)]
     low, high = _percentiles(np.concatenate(found), confidence_level)
     return Estimate(value, low, high, n)
 

@@ -19,6 +19,8 @@ from stormgym.agents.evaluation.report import (
     notes,
     paired_table,
     sorted_agents,
+    tail_notes,
+    tail_table,
     title,
 )
 from stormgym.agents.evaluation.rollouts import Evaluation
@@ -60,6 +62,9 @@ def render_html(evaluation: Evaluation, summary: dict[str, Any], sort: str | Non
     paired = paired_table(summary, headline, names)
     if paired is not None:
         parts.append(_section(str(paired.title), _table(paired)))
+    tail = tail_table(summary, headline, names)
+    parts.append(_section(str(tail.title), _table(tail)))
+    parts += [f'<p class="note">{escape(note)}</p>' for note in tail_notes(summary)]
     parts.append(_section("Every metric: means over the scenarios", _metrics(summary, names)))
     facts = {"settings": summary["settings"], "versions": summary["versions"]}
     parts.append(_section("Settings and versions", f"<pre>{escape(json.dumps(facts, indent=2))}</pre>"))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stormgym.agents.domain import Column, Headline
+from stormgym.agents.domain import TAIL_SHARE, Column, Headline
 from stormgym.agents.moved import forward
 from stormgym.agents.registry import domain_of
 from stormgym.agents.terminal import PRIVILEGED_MARK, simple_table
@@ -40,7 +41,8 @@ def sorted_agents(summary: dict[str, Any], sort: str | None = None) -> list[str]
         known = sorted({k for a in agents.values() for k, v in a.items() if _is_number(v)})
         if key not in known:
             raise KeyError(f"no figure {key!r} to sort by; known: given, name, {', '.join(known)}")
-        falling = key == "return" or (key == headline.objective.key and not headline.lower_is_better)
+        as_objective = key in (headline.objective.key, headline.tail.key, headline.worst.key)
+        falling = key == "return" or (as_objective and not headline.lower_is_better)
         names.sort(key=lambda n: _order(agents[n][key], falling))
     return sorted(names, key=lambda n: bool(agents[n]["privileged"]))
 
@@ -64,7 +66,10 @@ def render_report(summary: dict[str, Any], sort: str | None = None) -> Renderabl
     ]
     parts += [Text(""), *(Text(note, style="dim") for note in notes(summary, headline))]
     paired = paired_table(summary, headline, names)
-    for table in ([] if paired is None else [paired]) + list(further_tables(summary, headline, names)):
+    parts += [] if paired is None else [Text(""), paired]
+    parts += [Text(""), tail_table(summary, headline, names)]
+    parts += [Text(note, style="dim") for note in tail_notes(summary)]
+    for table in further_tables(summary, headline, names):
         parts += [Text(""), table]
     return Group(*parts)
 
@@ -189,12 +194,41 @@ def paired_table(summary: dict[str, Any], headline: Headline, names: Sequence[st
         cells = []
         for column in headline.columns:
             wide = Column(column.key, "", decimals=max(2, column.decimals), interval=True)
-            cell = Text(_with_interval(agent["paired"], wide, sign=True))
-            low, high = agent["paired"][f"{column.key}_ci"]
             lower_better = headline.lower_is_better or column.key != headline.objective.key
-            if low is not None and (low > 0 or high < 0):
-                cell.stylize("red" if (low > 0) == lower_better else "green")
-            cells.append(cell)
+            cells.append(_judged(_with_interval(agent["paired"], wide, sign=True), agent, column.key, lower_better))
+        table.add_row(_name(name, agent), *cells)
+    return table
+
+
+def _judged(text: str, agent: dict[str, Any], key: str, lower_better: bool) -> Text:
+    """A difference to the best heuristic: green where its interval says better, red where it says worse."""
+    cell = Text(text)
+    low, high = agent["paired"][f"{key}_ci"]
+    if low is not None and (low > 0 or high < 0):
+        cell.stylize("red" if (low > 0) == lower_better else "green")
+    return cell
+
+
+FEW_IN_TAIL = 50
+"""Scenarios in the tail below which its intervals are too narrow."""
+
+
+def tail_table(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -> Table:
+    """The objective's tail: its mean, the mean of its worst tenth, its worst episode, and how far the tail is off the
+    best heuristic's."""
+    best, tail = summary["best_heuristic"], headline.tail
+    heads = ["mean", tail.name, headline.worst.name]
+    if best is not None and len(names) > 1:
+        heads.append(f"{tail.name}, difference to {best}")
+    table = simple_table(f"Tail of {headline.objective.title}", heads, names=names)
+    wide = replace(tail, decimals=max(2, tail.decimals))
+    for name in names:
+        agent = summary["agents"][name]
+        cells = [Text(headline.objective.text(agent[headline.objective.key]))]
+        cells += [Text(_bracketed(agent, tail)), Text(headline.worst.text(agent[headline.worst.key]))]
+        if name != best and len(heads) == 4:
+            difference = _bracketed(agent["paired"], wide, sign=True)
+            cells.append(_judged(difference, agent, tail.key, headline.lower_is_better))
         table.add_row(_name(name, agent), *cells)
     return table
 
@@ -214,9 +248,11 @@ def all_columns(summary: dict[str, Any]) -> list[Column]:
 
 
 def _metric_keys(summary: dict[str, Any]) -> list[str]:
+    """What has a mean: the tail is in a table of its own."""
     keys: dict[str, None] = {}
     for agent in summary["agents"].values():
         keys.update({k: None for k in agent if f"{k}_ci" in agent})
+    keys.pop(domain_of(summary["env"]).headline.tail.key, None)
     return list(keys)
 
 
@@ -243,6 +279,28 @@ def _with_interval(agent: dict[str, Any], column: Column, sign: bool = False) ->
         return text
     low, high = agent[f"{column.key}_ci"]
     return text if low is None else f"{text} ± {(high - low) / 2:.{column.decimals}f}"
+
+
+def _bracketed(agent: dict[str, Any], column: Column, sign: bool = False) -> str:
+    """A number and the ends of its interval, which need not lie around its middle."""
+    text = column.text(agent[column.key], sign)
+    low, high = agent[f"{column.key}_ci"]
+    return text if low is None else f"{text} [{column.text(low, sign)}, {column.text(high, sign)}]"
+
+
+def tail_notes(summary: dict[str, Any]) -> list[str]:
+    """Sentences under the table of the tail: what it is, and where its intervals are too narrow."""
+    n = summary["episodes"]
+    lines = [
+        f"CVaR {TAIL_SHARE:g}: mean of an agent's own worst {100 * TAIL_SHARE:g} % of scenarios, with its bootstrap "
+        "interval; differences are of CVaRs."
+    ]
+    if TAIL_SHARE * n < FEW_IN_TAIL:
+        lines.append(
+            f"{100 * TAIL_SHARE:g} % of {n:,} is a tail of {TAIL_SHARE * n:g}: its intervals are too narrow below "
+            f"{FEW_IN_TAIL / TAIL_SHARE:,.0f} scenarios."
+        )
+    return lines
 
 
 def _share(agent: dict[str, Any]) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.domain import Headline
+from stormgym.agents.domain import TAIL_SHARE, Headline
+from stormgym.agents.evaluation.bootstrap import tail_difference, tail_estimate
 from stormgym.agents.evaluation.rollouts import AgentRecord, Evaluation
 from stormgym.agents.files import write_atomically
 from stormgym.agents.moved import forward
@@ -33,8 +34,10 @@ def summarise(evaluation: Evaluation, confidence_level: float = 0.95) -> dict[st
     An agent holds every metric's mean and, under the metric's name + `_ci`, its interval `[low, high]`;
     `violation_rate` (share of episodes whose cost is over their limit, Wilson interval), with a range also
     `cost_in_limits` (mean of cost / limit, which the constraint holds at 1); `decision_ms`,
-    `decision_ms_worst` (batch one), `decision_ms_batched`; `privileged`, `learned`; the distance to the bound
-    (`excess_over_clairvoyant_h` for Restoration-v0); `paired` (differences to the best heuristic, `versus`);
+    `decision_ms_worst` (batch one), `decision_ms_batched`; `privileged`, `learned`; the tail of the objective, as
+    OBJECTIVE + `_cvar_0.1` (mean of its worst tenth of episodes, with a bootstrap interval) and `_worst` (its worst
+    episode); the distance to the bound (`excess_over_clairvoyant_h` for Restoration-v0); `paired` (differences to the
+    best heuristic, `versus`; that of the tail is the difference of the two agents' CVaRs, not the CVaR of differences);
     and `episodes`, a list with one dict an episode.
     """
     headline = domain_of(evaluation.env_id).headline
@@ -114,6 +117,7 @@ def _agent(
     }
     for key, values in record.metrics.items():
         _put(out, key, mean_estimate(values, confidence_level))
+    _put_tail(out, record, headline, confidence_level)
     limits = evaluation.limits_of(record)
     if limits is not None:
         if evaluation.cost_limit_range is not None:
@@ -138,12 +142,34 @@ def _agent(
         other = evaluation.agents[best].metrics
         for key in record.metrics.keys() & other.keys():
             _put(paired, key, paired_difference(record.metrics[key], other[key], confidence_level))
+        ours, theirs = _losses(record, headline), _losses(evaluation.agents[best], headline)
+        tail = tail_difference(ours, theirs, TAIL_SHARE, confidence_level=confidence_level)
+        _put(paired, headline.tail.key, _signed(tail, headline))
         out["paired"] = {"versus": best, **{k: paired[k] for k in sorted(paired) if k != "versus"}}
     out["episodes"] = [
         {"episode": i, "seed": seed, **{key: values[i] for key, values in record.metrics.items()}}
         for i, seed in enumerate(evaluation.seeds)
     ]
     return out
+
+
+def _put_tail(out: dict[str, Any], record: AgentRecord, headline: Headline, confidence_level: float) -> None:
+    """CVaR 0.1 and the worst episode of the objective, in its own sign."""
+    losses = _losses(record, headline)
+    tail = tail_estimate(losses, TAIL_SHARE, confidence_level=confidence_level)
+    _put(out, headline.tail.key, _signed(tail, headline))
+    out[headline.worst.key] = float(losses.max()) if headline.lower_is_better else -float(losses.max())
+
+
+def _losses(record: AgentRecord, headline: Headline) -> NDArray[np.float64]:
+    """The objective of each episode `[E]`, turned so that the largest is the worst."""
+    values = record.metrics[headline.objective.key]
+    return values if headline.lower_is_better else -values
+
+
+def _signed(loss: Estimate, headline: Headline) -> Estimate:
+    """An estimate of losses in the objective's own sign."""
+    return loss if headline.lower_is_better else Estimate(-loss.value, -loss.high, -loss.low, loss.n)
 
 
 def _put(out: dict[str, Any], key: str, estimate: Estimate) -> None:

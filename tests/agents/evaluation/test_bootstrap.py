@@ -152,3 +152,56 @@ def test_errors__say_value_rule_and_cure() -> None:
         relative_difference([1.0, np.nan], [1.0, 1.0])
     with pytest.raises(ValueError, match=r"at least one number along its last axis; got shape \(2, 0\)"):
         interquartile_mean(np.empty((2, 0)))
+
+
+def test_tail__is_the_mean_of_the_worst_tenth_with_the_last_atom_in_part() -> None:
+    costs = np.arange(1.0, 26.0)  # 25 episodes: a tail of 2.5
+    ours = bootstrap.tail_estimate(costs, 0.1)
+    assert_allclose(ours.value, (25.0 + 24.0 + 0.5 * 23.0) / 2.5, rtol=1e-14)
+    assert ours.n == 25
+    assert_allclose(bootstrap.tail_estimate(costs, 1.0).value, costs.mean())
+
+
+def test_tail__interval_is_that_of_every_resample_and_the_same_with_the_same_seed() -> None:
+    x = np.array([1.0, 2.0, 4.0, 8.0])
+    exact = [np.sort(draw)[-2:].mean() for draw in itertools.product(x, repeat=4)]
+    ours = bootstrap.tail_estimate(x, 0.5, confidence_level=0.8, n_resamples=40_000)
+    assert_allclose((ours.low, ours.high), np.quantile(exact, [0.1, 0.9]), atol=0.35)
+    assert ours == bootstrap.tail_estimate(x, 0.5, confidence_level=0.8, n_resamples=40_000)
+    other = bootstrap.tail_estimate(np.random.default_rng(0).normal(size=50), 0.1, seed=1)
+    assert other != bootstrap.tail_estimate(np.random.default_rng(0).normal(size=50), 0.1, seed=2)
+
+
+def test_tail__interval_of_500_covers_the_true_tail_nearly_as_often_as_it_says() -> None:
+    rng, n_repeats = np.random.default_rng(3), 300
+    true = -np.log(0.1) + 1.0  # CVaR 0.1 of an exponential
+    found = [bootstrap.tail_estimate(rng.exponential(size=500), 0.1, n_resamples=500) for _ in range(n_repeats)]
+    covered = np.mean([one.low <= true <= one.high for one in found])
+    assert 0.88 <= covered <= 0.99  # some 0.93: four standard errors of 300 repeats are 0.06
+
+
+def test_tail_difference__is_of_two_tails_and_cancels_what_scenarios_share() -> None:
+    rng = np.random.default_rng(4)
+    storm = rng.gamma(2.0, 10.0, 400)
+    a, b = storm + 1.0, storm
+    paired = bootstrap.tail_difference(a, b, 0.1)
+    assert_allclose((paired.value, paired.low, paired.high), 1.0)
+    swapped = np.array([10.0, 0.0]), np.array([0.0, 10.0])  # each has a bad storm of its own
+    assert bootstrap.tail_difference(*swapped, 0.5).value == 0.0  # the tail of differences would be 10
+    mixed = rng.gamma(2.0, 10.0, 400)
+    ours, mirror = bootstrap.tail_difference(mixed, b, 0.1), bootstrap.tail_difference(b, mixed, 0.1)
+    assert_allclose((ours.value, ours.low, ours.high), (-mirror.value, -mirror.high, -mirror.low))
+
+
+def test_tail__one_episode_has_no_interval_and_errors_say_what_is_wrong() -> None:
+    one = bootstrap.tail_estimate([3.0], 0.1)
+    assert_allclose(one.value, 3.0)
+    assert np.isnan([one.low, one.high]).all()
+    with pytest.raises(ValueError, match="one length; got 2 and 3"):
+        bootstrap.tail_difference([1.0, 2.0], [1.0, 2.0, 3.0], 0.1)
+    with pytest.raises(ValueError, match=r"alpha must be in \(0, 1\].*got 10\. Did you mean 0\.1\?"):
+        bootstrap.tail_estimate([1.0, 2.0], 10)
+    with pytest.raises(ValueError, match="costs must be finite; got nan at index 1"):
+        bootstrap.tail_estimate([1.0, float("nan")], 0.1)
+    with pytest.raises(ValueError, match="n_resamples must be at least 1; got 0"):
+        bootstrap.tail_estimate([1.0, 2.0], 0.1, n_resamples=0)

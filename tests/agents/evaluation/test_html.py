@@ -19,3 +19,5 @@ def test_page__is_self_contained_and_escapes(
     assert page.count("data:image/svg+xml;base64,") == 2
     assert not re.search(r'(src|href)="http', page)
     assert "customers_out_24h" in page
+    assert "<h2>Tail of mean outage h</h2>" in page
+    assert "too narrow below 500 scenarios" in page

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from stormgym.agents.evaluation.figures import draw_all
-from stormgym.agents.evaluation.report import render_report, sorted_agents
+from stormgym.agents.evaluation.report import render_report, sorted_agents, tail_notes
 from stormgym.agents.evaluation.rollouts import AgentRecord, Evaluation, Latency, evaluate
 from stormgym.agents.evaluation.summary import summarise
 from stormgym.agents.lineup import resolve_agents
@@ -80,6 +80,43 @@ def test_sort__by_objective_figure_name_or_as_given(full: Evaluation) -> None:
     assert sorted_agents(summary, "name")[0] == "equity-planner"
     with pytest.raises(KeyError, match="no figure 'speed' to sort by; known: given, name, "):
         sorted_agents(summary, "speed")
+
+
+def test_tail__has_a_table_of_its_own_sorts_and_says_where_it_is_short(full: Evaluation) -> None:
+    summary = summarise(full)
+    text = shown(summary, sort="mean_outage_h_cvar_0.1")
+    table = text[text.index("Tail of mean outage h") : text.index("Further means")].splitlines()
+    assert re.split(r"  +", table[1].strip()) == [
+        "agent",
+        "mean",
+        "CVaR 0.1",
+        "worst episode",
+        "CVaR 0.1, difference to equity-planner",
+    ]
+    rows = {line.split()[0]: line for line in table[3:9]}
+    number = r"\d+\.\d\d"
+    assert re.search(
+        rf"{number} +{number} \[{number}, {number}\] +{number} +\+9\.00 \[\+9\.00, \+9\.00\]", rows["nearest"]
+    )
+    assert rows["equity-planner"].count("[") == 1  # no difference to itself
+    assert "mean of an agent's own worst 10 % of scenarios" in text
+    assert "10 % of 60 is a tail of 6: its intervals are too narrow below 500 scenarios." in text
+    assert "narrow" not in " ".join(tail_notes({**summary, "episodes": 500}))
+    tails = [
+        summary["agents"][name]["mean_outage_h_cvar_0.1"] for name in sorted_agents(summary, "mean_outage_h_worst")
+    ]
+    assert tails[:4] == sorted(tails[:4])
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= WIDTH
+
+
+def test_tail__of_one_agent_or_one_scenario_has_no_difference_and_no_interval(
+    record: Callable[..., AgentRecord], evaluation: Callable[..., Evaluation]
+) -> None:
+    text = shown(summarise(evaluation(record("nearest", 50, 17, episodes=1))))
+    assert "difference to" not in text[text.index("Tail of") : text.index("CVaR 0.1: mean of")]
+    assert "[" not in text
+    table = text[text.index("Tail of") :].splitlines()
+    assert len(set(table[3].split()[1:4])) == 1  # mean, tail and worst of one are the same
 
 
 def test_report__unknown_environment_is_shown_generically() -> None:

@@ -7,11 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from stormgym.agents.evaluation.rollouts import AgentRecord, Evaluation, evaluate
+from stormgym.agents.evaluation.bootstrap import tail_difference, tail_estimate
+from stormgym.agents.evaluation.report import sorted_agents
+from stormgym.agents.evaluation.rollouts import AgentRecord, Evaluation, Latency, evaluate
 from stormgym.agents.evaluation.summary import best_heuristic, plain, summarise, write_json
 from stormgym.agents.lineup import resolve_agents
 
@@ -51,6 +54,42 @@ def test_summary__compares_with_bound_and_best_heuristic_in_pairs(full: Evaluati
     assert agent["paired"]["versus"] == "equity-planner"
     assert_allclose(agent["paired"]["mean_outage_h"], 9.0)
     assert_allclose(agent["paired"]["mean_outage_h_ci"], [9.0, 9.0])
+
+
+def test_summary__holds_the_tail_of_the_objective_and_its_difference_to_the_best_heuristic(full: Evaluation) -> None:
+    agents = summarise(full)["agents"]
+    x, best = (full.agents[name].metrics["mean_outage_h"] for name in ("nearest", "equity-planner"))
+    agent = agents["nearest"]
+    assert_allclose(agent["mean_outage_h_cvar_0.1"], np.sort(x)[-6:].mean())  # six of 60
+    assert agent["mean_outage_h_worst"] == x.max()
+    tail = tail_estimate(x, 0.1)
+    assert agent["mean_outage_h_cvar_0.1_ci"] == [tail.low, tail.high]
+    assert tail.low < tail.value < tail.high
+    difference = tail_difference(x, best, 0.1)
+    assert_allclose(agent["paired"]["mean_outage_h_cvar_0.1"], np.sort(x)[-6:].mean() - np.sort(best)[-6:].mean())
+    assert agent["paired"]["mean_outage_h_cvar_0.1_ci"] == [difference.low, difference.high]
+    assert agents["equity-planner"]["paired"]["mean_outage_h_cvar_0.1_ci"] == [0.0, 0.0]
+    assert summarise(full) == summarise(full)  # resamples are seeded
+
+
+def test_summary__worst_is_the_smallest_where_larger_is_better() -> None:
+    returns = np.array([5.0, -3.0, 4.0, 9.0, 1.0, 7.0, 8.0, 2.0, 6.0, 3.0, 10.0, 11.0, 12.0, 13.0, 14.0])
+    zeros, time = np.zeros(15), Latency(1, 1, 1, 2)
+    records = {
+        name: AgentRecord(name, {"return": values, "cost": zeros, "steps": zeros + 1}, time)
+        for name, values in {"ours": returns, "lower": returns - 2.0}.items()
+    }
+    summary = summarise(Evaluation("Other-v0", tuple(range(15)), {"seed": 0, "batch_size": 2}, None, records))
+    ours, lower = summary["agents"]["ours"], summary["agents"]["lower"]
+    assert_allclose(ours["return_cvar_0.1"], (-3.0 + 0.5 * 1.0) / 1.5)  # a tail of 1.5 episodes
+    assert ours["return_worst"] == -3.0
+    low, high = ours["return_cvar_0.1_ci"]
+    assert low <= ours["return_cvar_0.1"] <= high
+    assert low == -3.0
+    assert summary["best_heuristic"] == "ours"
+    assert_allclose([lower["paired"]["return_cvar_0.1"], *lower["paired"]["return_cvar_0.1_ci"]], -2.0)
+    for key in ("return_cvar_0.1", "return_worst"):
+        assert sorted_agents(summary, key) == ["ours", "lower"]
 
 
 def test_best__takes_lowest_gap_when_none_holds_the_limit_and_none_without_candidates(
