@@ -19,6 +19,10 @@ _DECISIONS = {
     "PowerScheduling": "power_scheduling_env",
     "HospitalBeds": "hospital_beds_env",
     "NetworkSecurity": "network_security_env",
+    "Portfolio": "portfolio_env",
+    "FractionalKnapsack": "fractional_knapsack_env",
+    "ShortestPath": "shortest_path_env",
+    "EnergyScheduling": "energy_scheduling_env",
 }
 """Decision problems of one step: names of their environments, and modules."""
 

@@ -52,10 +52,10 @@ class DecisionCore(Core):
 
     @cached_property
     def return_unit(self) -> float:
-        """Cost of always deciding as was best in the past on average."""
+        """What always deciding as was best in the past on average costs, or gains."""
         cases = self.problem.cases("train")
         plan = self.problem.project(self.problem.usual[:1])
-        return max(float(np.mean(self.problem.cost(plan, cases.outcomes))), 1e-9)
+        return max(abs(float(np.mean(self.problem.cost(plan, cases.outcomes)))), 1e-9)
 
     @property
     def usual_action(self) -> Floats | None:

@@ -26,6 +26,8 @@ N_FACTORS = 4
 STILL = 1e-14
 """Largest move of a share at which the search for the best ones ends."""
 MOST_STEPS = 5_000
+WORTH_SHOWING = 1e-3
+"""Least share that a picture marks."""
 
 
 class PortfolioProblem(SyntheticCosts):
@@ -105,22 +107,29 @@ class PortfolioProblem(SyntheticCosts):
         return np.stack([_safest(mean, self.quadratic, tail_factor(alpha)) for mean in means])
 
     def picture(self, axes: Any, case: Cases, plan: Floats | None) -> None:
-        """Returns of the assets, the shares held, and the shares that would have been best."""
+        """Returns of the assets (before they come their spread), the shares held, and what would have been best."""
         asset = np.arange(self.n)
-        if plan is not None:
-            axes.bar(asset - 0.2, plan, 0.4, color="#0072B2", label="share held")
-            axes.bar(asset + 0.2, self.best(case.outcomes)[0], 0.4, color="#56B4E9", label="best in hindsight")
-            twin = axes.twinx()
-            twin.plot(asset, case.outcomes[0], ".", color="#D55E00")
-            twin.axhline(0.0, color="#D55E00", linewidth=0.5)
-            twin.set_ylabel("return", color="#D55E00")
-            twin.spines["top"].set_visible(False)
-            axes.legend(loc="upper left", frameon=False)
-        else:
-            axes.set_xlim(-0.5, self.n - 0.5)
-        axes.set_ylim(0.0, 1.0)
         axes.set_xlabel("asset")
-        axes.set_ylabel("share of the budget")
+        if plan is None:
+            axes.bar(asset, np.sqrt(np.diag(np.asarray(self.quadratic))), color="#cccccc")
+            axes.set_ylabel("standard deviation of the return")
+            return
+        returns = case.outcomes[0]
+        axes.bar(asset, returns, color="#cccccc", label="return that came")
+        best = self.best(case.outcomes)[0] > WORTH_SHOWING
+        axes.plot(asset[best], returns[best], "v", color="#D55E00", label="held in hindsight")
+        axes.set_ylabel("return")
+        twin = axes.twinx()
+        twin.bar(asset, plan, 0.4, color="#0072B2", label="share held")
+        # both axes have their zero at the same height
+        low, high = axes.get_ylim()
+        top = 1.4 * max(float(plan.max()), WORTH_SHOWING)
+        axes.set_ylim(low, 1.4 * high)
+        twin.set_ylim(top * low / (1.4 * high), top)
+        twin.set_ylabel("share of the budget", color="#0072B2")
+        twin.spines["top"].set_visible(False)
+        for each, side in ((axes, "upper left"), (twin, "upper right")):
+            each.legend(loc=side, frameon=False)
 
 
 def tail_factor(alpha: float) -> float:

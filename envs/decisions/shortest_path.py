@@ -182,7 +182,7 @@ class ShortestPathProblem(MultipliedCosts):
             axes.add_collection(LineCollection(list(ends), colors="#0072B2", linewidths=9 * plan, alpha=0.7, zorder=2))
             axes.plot([], [], color="#0072B2", linewidth=5, alpha=0.7, label="flow")
             axes.plot([], [], ":", color="#D55E00", label="best path in hindsight")
-            axes.legend(loc="lower left", frameon=False)
+            axes.legend(loc="center right", bbox_to_anchor=(0.0, 0.5), frameon=False)
         nodes = ends.reshape(-1, 2)
         axes.plot(*nodes.T, "o", color="0.4", markersize=4, zorder=4)
         axes.plot([0, self.grid - 1], [0, 1 - self.grid], "s", color="#009E73", markersize=9, zorder=5)
