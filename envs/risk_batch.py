@@ -78,7 +78,7 @@ def cvar_plans(
     """
     alpha = check_alpha(alpha)
     costs, same, square = _checked(samples, quadratic, linear, mean_weight)
-    goal = _Goal(alpha, mean_weight, square)
+    goal = Goal(alpha, mean_weight, square)
     walls = Walls.of(polytope, costs.shape[2], n_free=int(goal.has_tail))
     start = walls.interior()
     found = []
@@ -122,7 +122,7 @@ def _checked(
 
 
 @dataclass(frozen=True, eq=False)
-class _Goal:
+class Goal:
     """What is minimised."""
 
     alpha: float
@@ -135,7 +135,7 @@ class _Goal:
         return self.alpha < 1.0 and self.mean_weight < 1.0
 
 
-def _program(costs: Floats, same: Floats, goal: _Goal, walls: Walls) -> tuple[Program, Floats]:
+def program_of(costs: Floats, same: Floats, goal: Goal, walls: Walls) -> tuple[Program, Floats]:
     """The program of cases `[B, K, d]` in z = (w, eta), with costs scaled to 1, and the scale `[B]`."""
     scale = np.sqrt(np.einsum("bkd,bkd->b", costs, costs) / costs[0].size) + np.abs(same).max(axis=1)
     scale = np.where(scale > 0, scale, 1.0)[:, None]
@@ -155,10 +155,10 @@ def _program(costs: Floats, same: Floats, goal: _Goal, walls: Walls) -> tuple[Pr
 
 
 def _solved(
-    costs: Floats, same: Floats, goal: _Goal, walls: Walls, start: Floats, tolerance: float
+    costs: Floats, same: Floats, goal: Goal, walls: Walls, start: Floats, tolerance: float
 ) -> tuple[Floats, Floats, Floats, Bools]:
     """Plans `[B, d]`, bounds `[B]`, multipliers `[B, K]` of sum 1 and success `[B]` of cases `[B, K, d]`."""
-    program, scale = _program(costs, same, goal, walls)
+    program, scale = program_of(costs, same, goal, walls)
     n_cases, n_samples, d = costs.shape
     z = np.repeat(start[None], n_cases, axis=0)
     tail = np.full((n_cases, n_samples), 1.0 / n_samples)

@@ -241,7 +241,7 @@ def _start(program: Program, z: Floats) -> Point:
 
 
 @dataclass(frozen=True, eq=False)
-class _Newton:
+class Newton:
     """Newton's matrix at an iterate, and the step for what complementarity shall become."""
 
     program: Program
@@ -251,7 +251,7 @@ class _Newton:
     matrix: Floats  # [B, n + e, n + e]
 
     @classmethod
-    def at(cls, program: Program, point: Point, residuals: Residuals) -> _Newton:
+    def at(cls, program: Program, point: Point, residuals: Residuals) -> Newton:
         """H + C'DC + G' diag(y / s) G with the border of A."""
         walls, n = program.walls, point.z.shape[1]
         size = n + len(walls.equal)
@@ -300,7 +300,7 @@ def _lengths(point: Point, step: Point, is_linear: bool) -> tuple[Floats, Floats
 
 def _advance(program: Program, point: Point, residuals: Residuals) -> Point:
     """One step of predictor and corrector."""
-    newton, is_linear = _Newton.at(program, point, residuals), program.hessian is None
+    newton, is_linear = Newton.at(program, point, residuals), program.hessian is None
     product = point.primal * point.dual
     gap = product.sum(axis=1)
     guess = newton.step(-product)

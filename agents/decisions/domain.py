@@ -9,6 +9,7 @@ from stormgym.agents.domain import AgentSpec, Column, Domain, Headline
 from stormgym.agents.general import CLAIRVOYANT, PPO, SAC
 
 _POLICIES = "stormgym.agents.decisions.policies"
+_LINEAR = "stormgym.agents.decisions.linear_policies"
 
 USUAL = AgentSpec("usual", f"{_POLICIES}:Usual", "one decision always: the best for all training cases together")
 TWO_STAGE = AgentSpec("two-stage", f"{_POLICIES}:TwoStage", "the best plan for a forecast fitted by likelihood")
@@ -32,25 +33,42 @@ TRUE_DISTRIBUTION = AgentSpec(
     usual=False,
 )
 
+SAMPLED_PLAN = AgentSpec(
+    "sampled-plan", f"{_LINEAR}:SampledPlan", "the plan of least risk over samples of a law fitted to outcomes"
+)
+SPO_PLUS = AgentSpec("spo+", f"{_LINEAR}:SPOPlus", "point forecast tuned on a convex bound of the regret", usual=False)
+DRO = AgentSpec("dro", f"{_LINEAR}:RobustBall", "plan against the worst law near the forecast, radius validated")
+GEN_DFL = AgentSpec(
+    "gen-dfl", f"{_LINEAR}:GenDFL", "generator tuned on likelihood and on the regret of its plans", usual=False
+)
+
 METHODS = (TWO_STAGE, CALIBRATED, DFL, SO_EBM, POLICY_NET, CLAIRVOYANT)
 """Agents of any decision problem, one of your own included."""
+LINEAR_METHODS = (TWO_STAGE, SAMPLED_PLAN, SPO_PLUS, DRO, GEN_DFL, POLICY_NET, TRUE_DISTRIBUTION, CLAIRVOYANT)
+"""Agents of decisions whose cost is linear in what comes."""
 LEARNERS = (PPO, SAC)
 
 
 def headline(decimals: int = 3, unit: str = "") -> Headline:
     """Cost and regret lead; there is no constraint, as there are no groups.
 
+    Regret against the true law, in the mean and in the worst tenth of outcomes, follows where an episode knows it.
+
     Args:
         decimals: of costs.
         unit: of costs.
     """
+    truth = [
+        Column(f"true_regret{ending}", f"true regret{name}", unit, decimals, interval=True)
+        for ending, name in (("", ""), ("_0.5", " 0.5"), ("_0.1", " 0.1"))
+    ]
     return Headline(
         objective=Column("cost", "cost", unit, decimals, interval=True),
         others=(
             Column("regret", "regret", unit, decimals, interval=True),
             Column("repaired", "repaired", percent=True, decimals=0),
         ),
-        further=(Column("optimum", "in hindsight", unit, decimals),),
+        further=(Column("optimum", "in hindsight", unit, decimals), *truth),
     )
 
 
@@ -108,4 +126,30 @@ DOMAINS = (
         small={"instance": 1},
     ),
     decision_domain("NetworkSecurity-v0", options=("instance", "noise"), small={"n_nodes": 12, "radius": 0.45}),
+    decision_domain(
+        "Portfolio-v0",
+        agents=LINEAR_METHODS,
+        options=("instance", "noise", "risk"),
+        decimals=4,
+        small={"n_assets": 8, "n_train": 40, "n_validation": 20, "n_test": 20},
+    ),
+    decision_domain(
+        "FractionalKnapsack-v0",
+        agents=LINEAR_METHODS,
+        options=("instance", "noise", "risk", "integral"),
+        small={"n_items": 8, "n_train": 40, "n_validation": 20, "n_test": 20},
+    ),
+    decision_domain(
+        "ShortestPath-v0",
+        agents=LINEAR_METHODS,
+        options=("instance", "noise", "risk"),
+        small={"grid": 3, "n_train": 40, "n_validation": 20, "n_test": 20},
+    ),
+    decision_domain(
+        "EnergyScheduling-v0",
+        agents=LINEAR_METHODS,
+        options=("data", "instance", "risk"),
+        decimals=1,
+        small={"n_days": 120},
+    ),
 )

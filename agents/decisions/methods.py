@@ -103,10 +103,10 @@ def fitted(task: Task, method: str, seed: int = 0) -> FittedModel:
     settings = repr(tuning_of(task, method)) if tuned else ""
     if method == "two-stage-calibrated":
         settings = repr(tuple(task.calibrations))
-    return _recalled(task, (method, seed, settings), fit, lambda: task.new_model(seed))
+    return recalled(task, (method, seed, settings), fit, lambda: task.new_model(seed))
 
 
-def _recalled(task: Task, what: tuple[Hashable, ...], fit: Callable[[], M], blank: Callable[[], M]) -> M:
+def recalled(task: Task, what: tuple[Hashable, ...], fit: Callable[[], M], blank: Callable[[], M]) -> M:
     """A model of a task, fitted once: in memory, and on disk unless it rests on code that has no file (a notebook's).
 
     The key tells tasks apart that one problem can have, and their settings (`key` of a task that has some).
@@ -177,16 +177,16 @@ def fitted_policy_net(task: Task, seed: int = 0) -> DirectPolicy:
         net.fit(task.problem.cases("train"), task.problem.cases("validation"))
         return net
 
-    return _recalled(task, ("policy-net", seed), fit, lambda: task.new_policy_net(seed))
+    return recalled(task, ("policy-net", seed), fit, lambda: task.new_policy_net(seed))
 
 
-def plans_of(task: Task, model: FittedModel, cases: Cases, seed: int = 0) -> Floats:
-    """Plans `[E, n]` on a forecast; the noise of sampled forecasts has one seed."""
+def plans_of(task: Task, model: FittedModel, cases: Cases, seed: int = 0, risk: float = 1.0) -> Floats:
+    """Plans `[E, n]` of least CVaR at a share of worst outcomes; the noise of sampled forecasts has one seed."""
     with one_thread(), torch.no_grad():
         forecast: Any = as_arrays(model.outcomes(cases, torch.Generator().manual_seed(seed + 1)))
-    return np.asarray(task.decision.decide(forecast))
+    return np.asarray(task.decision.decide(forecast, risk))
 
 
-def costs_of(task: Task, model: FittedModel, cases: Cases, seed: int = 0) -> Floats:
+def costs_of(task: Task, model: FittedModel, cases: Cases, seed: int = 0, risk: float = 1.0) -> Floats:
     """Cost `[E]` of its plans when the cases' outcomes come."""
-    return np.asarray(task.decision.cost(plans_of(task, model, cases, seed), cases.outcomes), dtype=np.float64)
+    return np.asarray(task.decision.cost(plans_of(task, model, cases, seed, risk), cases.outcomes), dtype=np.float64)

@@ -95,6 +95,7 @@ TASKS: dict[str, str] = {
     f"{_THERE}.power_scheduling:PowerSchedulingProblem": f"{_HERE}.power_scheduling:PowerSchedulingTask",
     f"{_THERE}.hospital_beds:HospitalBedsProblem": f"{_HERE}.hospital_beds:HospitalBedsTask",
     f"{_THERE}.network_security:NetworkSecurityProblem": f"{_HERE}.network_security:NetworkSecurityTask",
+    f"{_THERE}.linear:LinearProblem": f"{_HERE}.linear:LinearTask",
 }
 """Entry points "module:class" of tasks by that of their problem."""
 GENERAL = f"{_HERE}.general:GeneralTask"

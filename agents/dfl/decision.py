@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stormgym.agents.dfl.constraints import Constraints
+from stormgym.agents.dfl.risk import Polytope, value_at_risk
 
 Floats = NDArray[np.float64]
 
@@ -102,6 +103,44 @@ class LinearDecision(Decision, Protocol):
         ...
 
 
+class OracleDecision(Decision, Protocol):
+    """A decision of cost prices . w + w'Qw over a polytope whose best plan for known prices is had at once."""
+
+    def prices(self, outcomes: Tensor, smooth: float = 0.0) -> Tensor:
+        """Prices `[..., n]` of outcomes `[..., n]`: a gain has a minus."""
+        ...
+
+    def oracle(self, prices: Tensor) -> Tensor:
+        """The best plans `[B, n]` at prices `[B, n]`, exact, without gradient."""
+        ...
+
+    def quadratic_cost(self, plans: Tensor) -> Tensor:
+        """w'Qw `[...]` of plans `[..., n]`; zeros where there is no Q."""
+        ...
+
+    def tail(self, samples: Tensor, risk: float) -> RiskPlans:
+        """The plans of least CVaR for prices `[S, B, n]`, risk the share of worst samples, without gradient."""
+        ...
+
+    @property
+    def polytope(self) -> Polytope:
+        """What can be decided."""
+        ...
+
+    @property
+    def quadratic(self) -> Floats | None:
+        """Q `[n, n]`, or None."""
+        ...
+
+
+class RiskPlans(NamedTuple):
+    """Plans of least CVaR, and the tail that decided them."""
+
+    plan: Tensor  # [B, n]
+    weight: Tensor  # [S, B] of each sample in the tail, adding up to 1
+    threshold: Tensor  # [B] eta: linear cost at which the tail begins
+
+
 class Data(Protocol):
     """E events: what is known before each, and the outcomes."""
 
@@ -151,6 +190,23 @@ def planned_cost(decision: Decision, forecast: Forecast, outcomes: Floats) -> Fl
 def regret(decision: Decision, forecast: Forecast, outcomes: Floats) -> Floats:
     """Regret `[E]`: cost of plans for forecasts (arrays) less that of plans for the true outcomes `[E, *]`."""
     return planned_cost(decision, forecast, outcomes) - planned_cost(decision, outcomes[None], outcomes)
+
+
+def proper_score(decision: Decision, forecast: Forecast, outcomes: Floats, risk: float) -> Floats:
+    """Score `[E]` of samples `[S, E, *]` (arrays) by their plans, proper for CVaR (Rockafellar and Uryasev 2000).
+
+    With w the plan of least CVaR over the samples and eta the threshold of their tail, eta + [f(c, w) - eta]_+ / risk.
+    Its mean is least for the true law, whose CVaR at the best plan it then is; one outcome an event is enough. At
+    risk = 1 it is the cost of the plan.
+    """
+    plans = decision.decide(forecast, risk)
+    cost: Floats = np.asarray(decision.cost(plans, outcomes), dtype=np.float64)
+    if risk == 1.0:
+        return cost
+    expected = np.asarray(decision.cost(plans, np.asarray(forecast)), dtype=np.float64)  # [S, E]
+    eta = value_at_risk(expected.T, risk)
+    score: Floats = eta + np.maximum(cost - eta, 0.0) / risk
+    return score
 
 
 def check_risk(risk: float, what: str) -> None:

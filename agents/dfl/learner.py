@@ -19,12 +19,27 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from stormgym.agents.dfl.decision import Data, Decision, Model, as_arrays, planned_cost
-from stormgym.agents.dfl.losses import LOSSES, PreparedLoss
+from stormgym.agents.dfl.decision import Data, Decision, Model, as_arrays, planned_cost, proper_score
+from stormgym.agents.dfl.losses import LOSSES, NoLoss, PreparedLoss
 from stormgym.agents.dfl.losses.energy import Normaliser
+from stormgym.agents.dfl.risk import check_alpha
 
 Floats = NDArray[np.float64]
-DecisionLoss = Literal["qp", "spo+", "task", "so-ebm", "listwise"]
+DecisionLoss = Literal[
+    "none",
+    "qp",
+    "spo+",
+    "tail-spo+",
+    "tail-spo+-every",
+    "proper",
+    "nce",
+    "map",
+    "pairwise",
+    "pool-listwise",
+    "task",
+    "so-ebm",
+    "listwise",
+]
 
 
 @dataclass(frozen=True)
@@ -33,15 +48,27 @@ class FineTuning:
 
     loss: DecisionLoss = "qp"
     """`qp`: cost of the plan of a smoothed problem; `spo+`: the convex bound of the regret; `task`: cost of the plan by
-    its optimality conditions; `so-ebm`: energy-based model; `listwise`: ranking."""
+    its optimality conditions; `so-ebm`: energy-based model; `listwise`: ranking; `tail-spo+`: the bound for the worst
+    share of samples; `proper`: the score of plan and threshold; `nce`, `map`, `pairwise`, `pool-listwise`: plans of a
+    pool compared; `none`: the forecaster's own loss alone."""
+    risk: float = 1.0
+    """Share alpha of worst outcomes whose mean plans keep least (CVaR); epochs are then chosen by its proper score."""
     rho: float = 200.0
     """Curvature of the smoothed problem (`qp`)."""
     fit_weight: float = 0.1
     """Weight of the forecaster's own loss beside the decision's (lambda of GDF Algorithm 1)."""
+    decision_weight: float | None = None
+    """Weight of the decision's loss in units of what plans in hindsight cost (beta of Gen-DFL eq. 7); None: its own."""
+    curvature: float = 0.1
+    """Of the quadratic that smooths plans (`proper`), in mean absolute prices."""
     smooth: float = 0.1
     """How far corners of prices are rounded, in units of the problem's."""
     learning_rate: float = 1e-3
     """Of Adam."""
+    weight_decay: float = 0.0
+    """Of Adam."""
+    patience: int | None = None
+    """Epochs without a better one after which training ends; None trains them all."""
     margin: float = 1.0
     """Standard errors of the paired difference by which an epoch must beat the start on the validation split."""
     n_epochs: int = 15
@@ -69,9 +96,13 @@ class FineTuning:
         for name in ("rho", "learning_rate", "n_epochs", "batch_size", "temperature"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0; got {getattr(self, name)!r}")
-        for name in ("fit_weight", "smooth", "margin"):
+        for name in ("fit_weight", "smooth", "margin", "curvature", "weight_decay"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0; got {getattr(self, name)!r}")
+        for name in ("decision_weight", "patience"):
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0 or None; got {getattr(self, name)!r}")
+        check_alpha(self.risk, "risk")
         self.prepared()  # the loss checks its own settings
 
     def prepared(self) -> PreparedLoss:
@@ -84,7 +115,8 @@ class Tuned:
     """How a fine-tuning went."""
 
     regret: Floats
-    """`[n_epochs + 1]` mean regret of whole plans on the validation split, the start first."""
+    """`[n_epochs + 1]` mean regret of whole plans on the validation split, the start first; with a risk below 1 their
+    proper score less the cost of plans in hindsight. Shorter where patience ended it."""
     relaxed: Floats
     """`[n_epochs]` mean decision loss of each epoch's training batches: it can fall while the regret rises."""
     best_epoch: int
@@ -100,6 +132,7 @@ def fine_tune(
     validation: Data,
     settings: FineTuning,
     on_epoch: Callable[[int, float], None] | None = None,
+    loss: PreparedLoss | None = None,
 ) -> Tuned:
     """Change `model` in place to the best of its epochs.
 
@@ -109,6 +142,7 @@ def fine_tune(
         train, validation: events, apart from each other.
         settings: of the training.
         on_epoch: called with the epoch (0 first) and its validation regret.
+        loss: in place of the settings', where it needs more than they can say (the plans of a proxy).
 
     Raises:
         ValueError: no events to learn from or to choose by.
@@ -118,13 +152,17 @@ def fine_tune(
     began = time.perf_counter()
     rng = np.random.default_rng([settings.random_state, 2])
     noise = torch.Generator().manual_seed(settings.random_state)
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
-    loss_of = settings.prepared()
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    loss_of = settings.prepared() if loss is None else loss
     outcomes = torch.as_tensor(train.outcomes)
     targets = loss_of.targets(problem, outcomes)
     scale = loss_of.scale(targets)  # Adam does not care; its epsilon does
     optimum = planned_cost(problem, validation.outcomes[None], validation.outcomes)  # [E'] of plans in hindsight
-    start = validation_regret(model, problem, validation, settings.random_state, optimum)  # [E']
+    weight, fit_weight = 1.0 / scale, settings.fit_weight / scale
+    if settings.decision_weight is not None:  # beta l / usual cost + gamma l_fit
+        weight = settings.decision_weight / max(float(np.abs(optimum).mean()), 1e-9)
+        fit_weight = settings.fit_weight
+    start = validation_regret(model, problem, validation, settings.random_state, optimum, settings.risk)  # [E']
     scores, losses, sizes = [float(start.mean())], [], []
     best, best_epoch = weights_of(model), 0
     if on_epoch:
@@ -134,26 +172,28 @@ def fine_tune(
         for first in range(0, len(order), settings.batch_size):
             index = order[first : first + settings.batch_size]
             batch, share = train.rows(index), len(index) / len(order)
-            forecast = model.outcomes(batch, noise)
+            forecast = None if isinstance(loss_of, NoLoss) else model.outcomes(batch, noise)
             found = loss_of(problem, forecast, outcomes[index], tuple(part[index] for part in targets), noise)
             decided = found.value.mean()
-            loss = decided
-            if settings.fit_weight:
-                loss = decided + settings.fit_weight * model.fit_loss(batch, noise)
+            step_loss = weight * decided
+            if fit_weight:
+                step_loss = step_loss + fit_weight * model.fit_loss(batch, noise)
             optimizer.zero_grad()
-            (loss / scale).backward()
+            step_loss.backward()
             optimizer.step()
             total += decided.item() * share
             ess += (np.nan if found.ess is None else float(found.ess.mean())) * share
         losses.append(total)
         sizes.append(ess)
-        now = validation_regret(model, problem, validation, settings.random_state, optimum)
+        now = validation_regret(model, problem, validation, settings.random_state, optimum, settings.risk)
         scores.append(float(now.mean()))
         better = scores[-1] < scores[best_epoch]
         if better and scores[0] - scores[-1] > settings.margin * standard_error(now - start):
             best, best_epoch = weights_of(model), epoch
         if on_epoch:
             on_epoch(epoch, scores[-1])
+        if settings.patience is not None and epoch - int(np.argmin(scores)) >= settings.patience:
+            break
     with torch.no_grad():
         for parameter, value in zip(model.parameters(), best, strict=True):
             parameter.copy_(value)
@@ -166,7 +206,12 @@ def standard_error(values: Floats) -> float:
 
 
 def validation_regret(
-    model: Model, problem: Decision | Any, data: Data, random_state: int, optimum: Floats | None = None
+    model: Model,
+    problem: Decision | Any,
+    data: Data,
+    random_state: int,
+    optimum: Floats | None = None,
+    risk: float = 1.0,
 ) -> Floats:
     """Regret of whole plans `[E]`; samples come from one seed, so that epochs are compared on the same draws.
 
@@ -174,12 +219,13 @@ def validation_regret(
         model, problem, data: as for `fine_tune`.
         random_state: of the samples.
         optimum: `[E]` cost of the plans in hindsight, where it is known already.
+        risk: share of worst outcomes that plans are made for; below 1 the proper score stands for the cost.
     """
     with torch.no_grad():
         forecast = as_arrays(model.outcomes(data, torch.Generator().manual_seed(random_state + 1)))
     if optimum is None:
         optimum = planned_cost(problem, data.outcomes[None], data.outcomes)
-    return planned_cost(problem, forecast, data.outcomes) - optimum
+    return proper_score(problem, forecast, data.outcomes, risk) - optimum
 
 
 def weights_of(model: Model) -> list[nn.Parameter]:

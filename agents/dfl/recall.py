@@ -19,8 +19,8 @@ from stormgym.envs.cache import cache_folder, load_arrays, store_arrays
 M = TypeVar("M")
 MOST_KEPT = 64
 """Models that memory keeps; of more the one that was asked for longest ago goes."""
-SOURCES = ("agents/dfl", "agents/decisions", "envs/decisions", "predictors")
-"""Folders whose code decides what a fit gives: a model of other code is not recalled."""
+SOURCES = ("agents/dfl", "agents/decisions", "envs/decisions", "predictors", "envs/risk*.py")
+"""Folders, and patterns of files, whose code decides what a fit gives: a model of other code is not recalled."""
 
 
 class Storable(Protocol):
@@ -99,5 +99,9 @@ def _file(key: Hashable) -> Path:
 def source_digest() -> str:
     """A digest of the code that fits models."""
     root = Path(__file__).resolve().parents[2]
-    files = sorted(file for folder in SOURCES for file in (root / folder).rglob("*.py"))
+    files = sorted(
+        file
+        for source in SOURCES
+        for file in (root.glob(source) if source.endswith(".py") else (root / source).rglob("*.py"))
+    )
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

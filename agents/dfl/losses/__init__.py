@@ -12,8 +12,11 @@ from typing import Any
 from stormgym.agents.dfl.losses.contract import LossValue, PreparedLoss
 from stormgym.agents.dfl.losses.energy import EnergyLoss
 from stormgym.agents.dfl.losses.listwise import ListwiseLoss
+from stormgym.agents.dfl.losses.nothing import NoLoss
+from stormgym.agents.dfl.losses.pool import PoolLoss
+from stormgym.agents.dfl.losses.proper import ProperRiskLoss
 from stormgym.agents.dfl.losses.relaxed import RelaxedLoss, relaxed_cost, relaxed_plan
-from stormgym.agents.dfl.losses.spo_plus import SPOPlusLoss, spo_plus
+from stormgym.agents.dfl.losses.spo_plus import SPOPlusLoss, TailSPOPlusLoss, spo_plus
 from stormgym.agents.dfl.losses.task import TaskLoss
 
 __all__ = [
@@ -21,9 +24,13 @@ __all__ = [
     "EnergyLoss",
     "ListwiseLoss",
     "LossValue",
+    "NoLoss",
+    "PoolLoss",
     "PreparedLoss",
+    "ProperRiskLoss",
     "RelaxedLoss",
     "SPOPlusLoss",
+    "TailSPOPlusLoss",
     "TaskLoss",
     "relaxed_cost",
     "relaxed_plan",
@@ -31,8 +38,16 @@ __all__ = [
 ]
 
 LOSSES: dict[str, Callable[[Any], PreparedLoss]] = {
+    "none": lambda s: NoLoss(),
     "qp": lambda s: RelaxedLoss(s.smooth, s.rho),
     "spo+": lambda s: SPOPlusLoss(s.smooth),
+    "tail-spo+": lambda s: TailSPOPlusLoss(s.smooth, s.risk),
+    "tail-spo+-every": lambda s: TailSPOPlusLoss(s.smooth, s.risk, every_event=True),
+    "proper": lambda s: ProperRiskLoss(s.smooth, s.risk, s.curvature),
+    "nce": lambda s: PoolLoss("nce", s.risk),
+    "map": lambda s: PoolLoss("map", s.risk),
+    "pairwise": lambda s: PoolLoss("pairwise", s.risk),
+    "pool-listwise": lambda s: PoolLoss("listwise", s.risk),
     "task": lambda s: TaskLoss(),
     "so-ebm": lambda s: EnergyLoss(
         temperature=s.temperature,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from stormgym.agents.dfl.decision import Forecast, LinearDecision
+from stormgym.agents.dfl.decision import Forecast, LinearDecision, OracleDecision
 from stormgym.agents.dfl.losses.contract import LossValue
 from stormgym.agents.dfl.qp_layer import qp_layer, solve_qp
 
@@ -15,9 +16,12 @@ NEARLY_LINEAR, TOLERANCE = 1e-2, 1e-6
 """Curvature and tolerance with which linear problems are solved by `solve_qp`: vertices to about 1e-5."""
 
 
-def relaxed_plan(problem: LinearDecision, prices: Tensor) -> Tensor:
-    """The best relaxed plan `[B, n]` at given prices, without gradient."""
+def relaxed_plan(problem: LinearDecision | OracleDecision | Any, prices: Tensor) -> Tensor:
+    """The best relaxed plan `[B, n]` at given prices, without gradient: by an oracle where the decision has one."""
     with torch.no_grad():
+        if hasattr(problem, "oracle"):
+            exact: Tensor = problem.oracle(prices)
+            return exact
         return solve_qp(prices, problem.curvature(NEARLY_LINEAR), problem.constraints, tolerance=TOLERANCE).x
 
 
@@ -47,7 +51,7 @@ class PriceLoss:
 
     smooth: float
 
-    def targets(self, decision: LinearDecision, outcomes: Tensor) -> tuple[Tensor, ...]:
+    def targets(self, decision: LinearDecision | OracleDecision, outcomes: Tensor) -> tuple[Tensor, ...]:
         """True prices `[E, n]` of outcomes and the best relaxed plans for them `[E, n]`."""
         true = decision.prices(outcomes)
         return true, relaxed_plan(decision, true)
@@ -56,7 +60,7 @@ class PriceLoss:
         """Mean sum of absolute prices."""
         return float(targets[0].abs().sum(-1).mean().clamp_min(1e-9))
 
-    def predicted(self, decision: LinearDecision, forecast: Forecast) -> Tensor:
+    def predicted(self, decision: LinearDecision | OracleDecision, forecast: Forecast) -> Tensor:
         """Mean prices of the samples `[B, n]`: exact, as cost is linear in them."""
         return decision.prices(forecast, self.smooth).mean(dim=0)
 
