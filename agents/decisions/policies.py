@@ -9,6 +9,7 @@ import numpy as np
 from stormgym.agents.binding import base_envs, truth_of
 from stormgym.agents.decisions.methods import Method, fitted, fitted_policy_net, plans_of
 from stormgym.agents.decisions.tasks import Task, task_of
+from stormgym.agents.dfl.risk import check_alpha
 from stormgym.agents.policy import BasePolicy
 from stormgym.envs.arrays import Bools, Floats, Observation
 from stormgym.envs.decisions.core import DecisionCore
@@ -36,6 +37,15 @@ def problem_of(env: Any) -> DecisionProblem:
     if others:
         raise ValueError(f"an agent is fitted to one problem; got {found[0].key} and {others[0]} side by side")
     return found[0]
+
+
+def risk_of(problem: DecisionProblem, risk: float | None) -> float:
+    """The share of worst outcomes to plan for: as it is given, else the problem's own, else 1, the mean.
+
+    Raises:
+        TypeError, ValueError: no number in (0, 1].
+    """
+    return check_alpha(getattr(problem, "risk", 1.0) if risk is None else risk, "risk")
 
 
 class DecisionPolicy(BasePolicy):
@@ -74,17 +84,21 @@ class DecisionPolicy(BasePolicy):
 
 
 class Usual(DecisionPolicy):
-    """The same decision always: the one of least mean cost over the training cases.
+    """The same decision always: the one of least cost over the training cases, in the mean or in the tail.
 
     Idea: what can be had without looking. Cost: one plan. Source: sample-average approximation.
+
+    Args:
+        risk: share of worst outcomes whose mean cost is least (CVaR); None: the problem's own, or 1, the mean.
     """
 
     name = "usual"
 
-    def __init__(self, problem: DecisionProblem, *, seed: int = 0) -> None:
+    def __init__(self, problem: DecisionProblem, *, seed: int = 0, risk: float | None = None) -> None:
         super().__init__(problem, seed=seed)
+        self.risk = risk_of(problem, risk)
         outcomes = problem.cases("train").outcomes
-        self.plan: Floats = np.asarray(self.task.decision.decide(outcomes[:, None]))[0]
+        self.plan: Floats = np.asarray(self.task.decision.decide(outcomes[:, None], self.risk))[0]
 
     def decide(self, cases: Cases) -> Floats:
         """That plan."""
@@ -92,17 +106,23 @@ class Usual(DecisionPolicy):
 
 
 class ForecastPolicy(DecisionPolicy):
-    """The best plan for a forecast; subclasses name the method by which the forecaster is trained."""
+    """The best plan for a forecast; subclasses name the method by which the forecaster is trained.
+
+    Args:
+        risk: share of worst outcomes whose mean cost is least (CVaR); None: the problem's own, or 1, the mean. It is of
+            the plan alone: forecasters are trained for the mean.
+    """
 
     method: ClassVar[Method]
 
-    def __init__(self, problem: DecisionProblem, *, seed: int = 0) -> None:
+    def __init__(self, problem: DecisionProblem, *, seed: int = 0, risk: float | None = None) -> None:
         super().__init__(problem, seed=seed)
+        self.risk = risk_of(problem, risk)
         self.model = fitted(self.task, self.method, seed)
 
     def decide(self, cases: Cases) -> Floats:
         """Forecast, then plan."""
-        return plans_of(self.task, self.model, cases, self.seed)
+        return plans_of(self.task, self.model, cases, self.seed, self.risk)
 
 
 class TwoStage(ForecastPolicy):
@@ -234,25 +254,29 @@ class TrueDistribution(PrivilegedPolicy):
 
     Idea: no forecaster can know more. Cost: a plan over 500 samples. Source: none needed.
 
+    Args:
+        risk: share of worst outcomes whose mean cost is least (CVaR); None: the problem's own, or 1, the mean.
+
     Raises:
         ValueError: the law is not known.
     """
 
     name = "true-distribution"
 
-    def __init__(self, env: Any, *, seed: int = 0) -> None:
+    def __init__(self, env: Any, *, seed: int = 0, risk: float | None = None) -> None:
         super().__init__(env, seed=seed)
+        self.risk = risk_of(self.problem, risk)
         if not self.problem.knows_truth:
             raise ValueError(
                 f"true-distribution needs a problem whose law is known; this {type(self.problem).__name__} has none"
             )
 
     def decide_knowing(self, problem: DecisionProblem, cases: Cases) -> Floats:
-        """The plan of least mean cost over samples of the true law; of a case the same whatever the others are."""
+        """The plan of least risk over samples of the true law; of a case the same whatever the others are."""
         samples = [
             problem.true_outcomes(
                 cases.rows(slice(i, i + 1)), N_TRUE_SAMPLES, np.random.default_rng([9_017, self.seed])
             )
             for i in range(len(cases))
         ]
-        return np.asarray(self.task.decision.decide(np.concatenate(samples, axis=1)))
+        return np.asarray(self.task.decision.decide(np.concatenate(samples, axis=1), self.risk))
