@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stormgym.agents.dfl.constraints import FlowConstraints
-from stormgym.agents.dfl.decision import check_risk
+from stormgym.agents.dfl.risk import check_alpha
 from stormgym.agents.dispatch.chain import StockChain
 from stormgym.agents.dispatch.flow import plan_cost
-from stormgym.agents.dispatch.planners import plan
+from stormgym.agents.dispatch.planners import plan, risk_plan
 from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.storms import COVARIATES, Storms, features
 from stormgym.predictors.outage_ode import OutageODE
@@ -115,9 +115,11 @@ class DispatchProblem:
         return self._constraints.pack(segments, out=trip, back=trip, last_back=trip)
 
     def decide(self, outcomes: Floats, risk: float = 1.0) -> Ints:
-        """Stocks `[B, T, K]` of the cheapest plans for waves `[S, B, T, K]`."""
-        check_risk(risk, "the flow")
-        return np.stack([plan(self.profile, outcomes[:, i]) for i in range(outcomes.shape[1])])
+        """Stocks `[B, T, K]` of the plans that are cheapest in the worst share `risk` of waves `[S, B, T, K]`."""
+        cases = range(outcomes.shape[1])
+        if check_alpha(risk, "risk") == 1.0:
+            return np.stack([plan(self.profile, outcomes[:, i]) for i in cases])
+        return np.stack([risk_plan(self.profile, outcomes[:, i], alpha=risk).stock for i in cases])
 
     def cost(self, plans: Any, outcomes: Any) -> Any:
         """g(x, S) of GDF eq. 8 `[...]` of stocks and outages `[..., T, K]`; of tensors differentiable in both."""
@@ -183,10 +185,15 @@ def soft_clip(x: Tensor, top: float, width: float) -> Tensor:
 
 
 class WaveModel:
-    """An `OutageODE` as a model that can be fine-tuned: one wave (mse), or 20 samples (crps)."""
+    """An `OutageODE` as a model that can be fine-tuned: one wave (mse), or samples (crps).
 
-    def __init__(self, ode: OutageODE) -> None:
-        self.ode = ode
+    Args:
+        ode: a fitted one, which is changed.
+        n_samples: S of the waves of an event (crps).
+    """
+
+    def __init__(self, ode: OutageODE, n_samples: int = N_TRAINING_SAMPLES) -> None:
+        self.ode, self.n_samples = ode, n_samples
 
     def parameters(self) -> list[nn.Parameter]:
         """Weights of both networks."""
@@ -197,7 +204,7 @@ class WaveModel:
         x, onset = self.ode.standardized(data.X), torch.as_tensor(data.onset)
         if self.ode.loss == "mse":
             return self.ode.wave(x, onset)[None, :, 1:]
-        eps = torch.randn((2, N_TRAINING_SAMPLES, *x.shape[:2]), generator=noise, dtype=torch.float64)
+        eps = torch.randn((2, self.n_samples, *x.shape[:2]), generator=noise, dtype=torch.float64)
         return self.ode.wave(x, onset, eps)[:, :, 1:]
 
     def fit_loss(self, data: Events, noise: torch.Generator) -> Tensor:

@@ -52,6 +52,11 @@ AGENTS = (
         usual=False,
     ),
     AgentSpec(
+        "risk-dispatch",
+        f"{_HERE}.risk_averse:RiskDispatch",
+        "plan over samples of the forecast for half the mean and half the worst tenth of costs",
+    ),
+    AgentSpec(
         "adaptive-dispatch",
         f"{_HERE}.forecasters:AdaptiveDispatch",
         "plans again each day for samples like the storm so far",
@@ -60,6 +65,11 @@ AGENTS = (
         "fair-adaptive-dispatch",
         f"{_HERE}.forecasters:FairAdaptiveDispatch",
         "the same, and counties of groups that fell behind weigh more",
+    ),
+    AgentSpec(
+        "adaptive-risk-dispatch",
+        f"{_HERE}.risk_averse:AdaptiveRiskDispatch",
+        "plans again each day, for the mean and the worst tenth of what the rest of the storm costs",
     ),
     AgentSpec("oracle-dispatch", f"{_HERE}.planners:OracleDispatch", "plan for the true wave", privileged=True),
 )

@@ -13,15 +13,25 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.optimize import linprog
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-ReturnBy = Literal["after", "within", "none"]
-"""When generators must be home: `after` the horizon, on day T + 1; `within` it, so that nobody is served on day T;
-`none`: they may stay in counties, and shipments home are free."""
+from stormgym.agents.dispatch.costs import ReturnBy, checked_outages, checked_stock0, plan_cost
+from stormgym.agents.dispatch.risk_flow import RiskPlan, plan_dispatch_risk
+from stormgym.envs.arrays import Floats, Ints
+
+__all__ = [
+    "DispatchPlan",
+    "OnlineRule",
+    "ReturnBy",
+    "RiskPlan",
+    "in_order",
+    "online_greedy",
+    "plan_cost",
+    "plan_dispatch_risk",
+    "solve_dispatch",
+]
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,7 @@ def solve_dispatch(
         RuntimeError: no plan exists (capacities that are too small), or the solver failed.
     """
     began = time.perf_counter()
-    waves, tau = _checked(outages, interruption_cost, operating_cost, customers_per_generator, return_by)
+    waves, tau = checked_outages(outages, interruption_cost, operating_cost, customers_per_generator, return_by)
     samples = waves if waves.ndim == 3 else waves[None]
     network = _network(samples.shape[2], generators, transport_cost, arc_capacity, return_by)
     start = _start(stock0, network)
@@ -120,68 +130,6 @@ def solve_dispatch(
         status="optimal" if gap < 1e-6 else f"gap {gap:.1e}",
         seconds=time.perf_counter() - began,
     )
-
-
-def _checked(
-    outages: ArrayLike,
-    interruption_cost: ArrayLike,
-    operating_cost: float,
-    customers_per_generator: float,
-    return_by: str,
-) -> tuple[Floats, Floats]:
-    """Waves `[T, K]` or `[S, T, K]` and interruption costs `[K]`; see `solve_dispatch` for what is raised."""
-    waves = np.asarray(outages, dtype=np.float64)
-    if waves.ndim not in (2, 3) or waves.size == 0:
-        raise ValueError(f"outages must be [T, K] or samples [S, T, K], not empty; got shape {waves.shape}")
-    if not (np.isfinite(waves) & (waves >= 0)).all():
-        raise ValueError(f"outages must be finite and at least 0 customers; got {waves.min()} to {waves.max()}")
-    if not 0 <= operating_cost < np.inf:
-        raise ValueError(f"operating_cost must be at least 0; got {operating_cost!r}")
-    tau = np.asarray(interruption_cost, dtype=np.float64)
-    if tau.shape not in ((), waves.shape[-1:]) or not (np.isfinite(tau) & (tau >= 0)).all():
-        raise ValueError(
-            f"interruption_cost must be at least 0, a number or {waves.shape[-1:]}; got {interruption_cost!r}"
-        )
-    tau = np.broadcast_to(tau, waves.shape[-1:])
-    if not 0 < customers_per_generator < np.inf:
-        raise ValueError(f"customers_per_generator must be above 0; got {customers_per_generator!r}")
-    if return_by not in ("after", "within", "none"):
-        raise ValueError(f"return_by must be after, within or none; got {return_by!r}")
-    return waves, tau
-
-
-def plan_cost(
-    stock: ArrayLike,
-    outages: ArrayLike,
-    *,
-    customers_per_generator: float,
-    transport_cost: ArrayLike,
-    interruption_cost: float,
-    operating_cost: float,
-    return_by: ReturnBy = "after",
-) -> Floats:
-    """Cost of plans with one warehouse, from their stocks alone: g(x, S) of GDF eq. 8, over any leading axes.
-
-    Args:
-        stock: `[..., T, K]` generators in each county.
-        outages: `[..., T, K]` customers out.
-        customers_per_generator: N_g.
-        transport_cost: a number or `[K]`, each way.
-        interruption_cost, operating_cost, return_by: as in `solve_dispatch`; with `within` the last day's stock must
-            be 0, and with `none` trips home are free.
-
-    Returns:
-        `[...]`, one cost a plan.
-    """
-    q = np.asarray(stock, dtype=np.float64)
-    change = np.diff(q, axis=-2, prepend=0.0)
-    if return_by == "none":  # only trips out cost
-        change = np.maximum(change, 0.0)
-    trips = np.abs(change).sum(axis=-2) + (q[..., -1, :] if return_by == "after" else 0.0)  # [..., K]
-    transport = (trips * np.asarray(transport_cost, dtype=np.float64)).sum(axis=-1)
-    unserved = np.maximum(np.asarray(outages) - customers_per_generator * q, 0.0).sum(axis=(-2, -1))
-    result: Floats = transport + operating_cost * q.sum(axis=(-2, -1)) + interruption_cost * unserved
-    return result
 
 
 def _network(
@@ -225,9 +173,7 @@ def _network(
 
 def _start(stock0: ArrayLike | None, network: _Network) -> Floats:
     """Stock of every place before day 1, `[K + W]`."""
-    held = np.zeros(network.n_counties) if stock0 is None else np.asarray(stock0, dtype=np.float64)
-    if held.shape != (network.n_counties,) or (held < 0).any() or (held != np.round(held)).any():
-        raise ValueError(f"stock0 must be {(network.n_counties,)} whole numbers of at least 0; got {stock0!r}")
+    held = checked_stock0(stock0, network.n_counties)
     home = network.generators.astype(np.float64)
     if held.any():
         if home.size > 1:

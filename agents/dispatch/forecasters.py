@@ -139,6 +139,10 @@ class ForecastDispatch(DispatchPolicy):
             return self.forecaster.predict(X, onset)[None, :, 1:]
         return self.forecaster.sample(X, onset, n_samples=self.n_samples)[:, :, 1:]
 
+    def plan_for(self, waves: Floats, stock0: Ints | None = None, weight: Floats | float = 1.0) -> Ints:
+        """The plan `[T, K]` for samples `[S, T, K]` of a wave: here that of the least mean cost (see `plan`)."""
+        return plan(self.profile, waves, stock0=stock0, weight=weight)
+
     def targets(self, observation: Observation, state: Any, episode_start: Bools) -> tuple[Ints, Any]:
         """Today's stock of the plan; the state holds plans `[B, T, K]`."""
         day, p = day_of(observation), self.profile
@@ -147,7 +151,7 @@ class ForecastDispatch(DispatchPolicy):
         if rows.size:
             waves = self.forecast(observation, rows)
             for place, row in enumerate(rows):
-                plans[row] = plan(p, waves[:, place])
+                plans[row] = self.plan_for(waves[:, place])
         return plans[np.arange(len(day)), np.minimum(day, p.n_periods - 1)], plans
 
 
@@ -271,7 +275,8 @@ class AdaptiveDispatch(SampledDispatch):
             weight = kernel_weights(distance, self.effective) if d else np.full(N_ADAPTIVE, 1.0 / N_ADAPTIVE)
             # systematic resampling at the middles of equal slices: no chance, and a heavy particle counts several times
             kept = np.searchsorted(np.cumsum(weight), middles * weight.sum())
-            wanted[i] = plan(p, samples[np.minimum(kept, N_ADAPTIVE - 1), i, d:], stock0=stock[i], weight=weights[i])[0]
+            like = samples[np.minimum(kept, N_ADAPTIVE - 1), i, d:]
+            wanted[i] = self.plan_for(like, stock0=stock[i], weight=weights[i])[0]
         return wanted, (samples, observed)
 
 
