@@ -96,7 +96,7 @@ def cvar_plans(
     paid = np.matmul(costs, plan[:, :, None])[:, :, 0]  # [B, K]
     value = mean_cvar(paid, alpha, mean_weight) + (same * plan).sum(axis=1)
     if square is not None:
-        value = value + ((plan @ square) * plan).sum(axis=1)
+        value = value + (np.matmul(plan[:, None, :], square)[:, 0] * plan).sum(axis=1)
     return CVaRPlans(plan, value, tail, value_at_risk(paid, alpha), np.minimum(bound, value), good)
 
 
@@ -137,7 +137,7 @@ class Goal:
 
 def program_of(costs: Floats, same: Floats, goal: Goal, walls: Walls) -> tuple[Program, Floats]:
     """The program of cases `[B, K, d]` in z = (w, eta), with costs scaled to 1, and the scale `[B]`."""
-    scale = np.sqrt(np.einsum("bkd,bkd->b", costs, costs) / costs[0].size) + np.abs(same).max(axis=1)
+    scale = np.sqrt((costs.reshape(len(costs), -1) ** 2).mean(axis=1)) + np.abs(same).max(axis=1)
     scale = np.where(scale > 0, scale, 1.0)[:, None]
     mean = costs.mean(axis=1)
     square = goal.quadratic

@@ -64,11 +64,11 @@ class Walls:
 
     def times(self, z: Floats) -> Floats:
         """G z `[..., bounds + m]`."""
-        return np.concatenate([-z[..., self.below], z[..., self.above], z @ self.rows.T], axis=-1)
+        return np.concatenate([-z[..., self.below], z[..., self.above], _through(z, self.rows.T)], axis=-1)
 
     def back(self, y: Floats) -> Floats:
         """G'y `[B, n]`."""
-        total: Floats = y[:, self.n_bounds :] @ self.rows
+        total = _through(y[:, self.n_bounds :], self.rows)
         total[:, self.below] -= y[:, : len(self.below)]
         total[:, self.above] += y[:, len(self.below) : self.n_bounds]
         return total
@@ -83,7 +83,7 @@ class Walls:
 
     def violation(self, z: Floats) -> Floats:
         """How far decisions `[B, n]` are beyond any row `[B]`."""
-        beyond = np.concatenate([self.times(z) - self.right, np.abs(z @ self.equal.T - self.goal)], axis=1)
+        beyond = np.concatenate([self.times(z) - self.right, np.abs(_through(z, self.equal.T) - self.goal)], axis=1)
         return beyond.max(axis=1, initial=0.0)
 
     def interior(self) -> Floats:
@@ -140,12 +140,13 @@ class Program:
         """Lagrange's bound `[B]` from p `[B, K]` and the duals of rows: parts go to their cheaper bound."""
         walls = self.walls
         rows = point.split(point.dual)[2][:, walls.n_bounds :]
-        reduced = self.gradient(point.z) + _back(self.costs, shares) + rows @ walls.rows + point.equal @ walls.equal
+        reduced = self.gradient(point.z) + _back(self.costs, shares) + _through(rows, walls.rows)
+        reduced = reduced + _through(point.equal, walls.equal)
         end = np.where(reduced >= 0, walls.low, walls.high)
         least = (reduced * np.where(np.isfinite(end), end, point.z)).sum(axis=1)
         if self.hessian is not None:
             least = least - 0.5 * (point.z * _times(self.hessian, point.z)).sum(axis=1)
-        least -= rows @ walls.right[walls.n_bounds :] + point.equal @ walls.goal
+        least -= (rows * walls.right[walls.n_bounds :]).sum(axis=1) + (point.equal * walls.goal).sum(axis=1)
         return np.asarray(least)
 
 
@@ -193,8 +194,8 @@ class Residuals:
     def of(cls, program: Program, point: Point) -> Residuals:
         """At an iterate."""
         (p, _, y), s, walls = point.split(point.dual), point.split(point.primal)[2], program.walls
-        slope = program.gradient(point.z) + _back(program.costs, p) + walls.back(y) + point.equal @ walls.equal
-        return cls(slope, walls.right - walls.times(point.z) - s, walls.goal - point.z @ walls.equal.T)
+        slope = program.gradient(point.z) + _back(program.costs, p) + walls.back(y) + _through(point.equal, walls.equal)
+        return cls(slope, walls.right - walls.times(point.z) - s, walls.goal - _through(point.z, walls.equal.T))
 
     def largest(self) -> Floats:
         """`[B]`"""
@@ -217,6 +218,11 @@ def _some(record: _Rows, cases: Any) -> _Rows:
 def _times(matrices: Floats, vectors: Floats) -> Floats:
     """`[B, i, j]` times `[B, j]`."""
     return np.asarray(np.matmul(matrices, vectors[:, :, None])[:, :, 0])
+
+
+def _through(vectors: Floats, matrix: Floats) -> Floats:
+    """`[..., i]` times `[i, j]`, each row by itself: a product of matrices has last bits that depend on the others."""
+    return np.asarray(np.matmul(vectors[..., None, :], matrix)[..., 0, :], dtype=np.float64)
 
 
 def _back(costs: Floats, weights: Floats) -> Floats:

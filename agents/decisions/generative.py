@@ -27,9 +27,9 @@ RADII = (0.0, 0.03, 0.1, 0.3, 1.0)
 """Radii of the ball that are tried, in mean costs of the best plans over their mean norm."""
 SPO_PLUS = FineTuning("spo+", fit_weight=0.0, learning_rate=3e-4, n_epochs=30, patience=15)
 """From a fitted point forecast: level with it. From nothing it is worse (`FROM_SCRATCH`)."""
-GEN_DFL = FineTuning("tail-spo+", fit_weight=1.0, decision_weight=10.0, learning_rate=3e-4, n_epochs=20)
+GEN_DFL = FineTuning("tail-spo+", fit_weight=1.0, decision_weight=10.0, learning_rate=3e-4, n_epochs=8)
 """NLL and the bound of the tail's regret; at risk 1 SPO+ of the sample mean."""
-CONTRASTIVE = FineTuning("map", fit_weight=1.0, decision_weight=10.0, learning_rate=3e-4, n_epochs=20)
+CONTRASTIVE = FineTuning("map", fit_weight=1.0, decision_weight=10.0, learning_rate=3e-4, n_epochs=8)
 """The loss of the paper, beta = 10 and gamma = 1; the plans under a proxy are given with it (`contrastive_loss`)."""
 FROM_SCRATCH = FineTuning(
     "spo+", fit_weight=0.0, learning_rate=3e-3, weight_decay=1e-4, margin=0.0, n_epochs=60, patience=15

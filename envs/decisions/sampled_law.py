@@ -14,6 +14,7 @@ from stormgym.envs.arrays import Floats
 from stormgym.envs.decisions.linear import LinearProblem
 from stormgym.envs.decisions.problem import Cases
 from stormgym.envs.risk import check_alpha, cvar, cvar_plan
+from stormgym.envs.risk_batch import cvar_plans
 
 N_EVALUATION, N_PLANNING = 2_000, 1_000
 """Draws on which decisions are judged, and others on which the best ones are planned."""
@@ -68,8 +69,15 @@ class SampledLaw(LinearProblem):
             return self.oracle(self.sense * self.true_mean(cases))
         noise = self.law_noise((N_PLANNING, 1), np.random.default_rng([self.instance, _PLANNING]))
         plans = np.empty((len(cases), self.n))
-        for i in range(len(cases)):
-            prices = self.sense * self.outcomes_of(cases.rows(slice(i, i + 1)), noise)[:, 0]
-            whole = True if self.integral else None
-            plans[i] = cvar_plan(prices, self.polytope, alpha=alpha, quadratic=self.quadratic, integral=whole).plan
+        for start in range(0, len(cases), BLOCK):
+            rows = slice(start, start + BLOCK)
+            prices = self.sense * self.outcomes_of(cases.rows(rows), noise)  # [S, E, n]
+            plans[rows] = self._least_cvar(prices, alpha)
         return plans
+
+    def _least_cvar(self, prices: Floats, alpha: float) -> Floats:
+        """Plans `[E, n]` of least CVaR for prices `[S, E, n]`; each is the same whatever the other cases are."""
+        if not self.integral:
+            return cvar_plans(prices, self.polytope, alpha=alpha, quadratic=self.quadratic).plan
+        each = (cvar_plan(prices[:, i], self.polytope, alpha=alpha, integral=True) for i in range(prices.shape[1]))
+        return np.stack([found.plan for found in each])

@@ -1,0 +1,99 @@
+"""One data set of a task: its plans are scored against the true law, in percent of what the best plans cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from stormgym.agents.decisions.generative import samples_of
+from stormgym.agents.decisions.linear import GeneratorModel, LinearTask
+from stormgym.envs.arrays import Floats
+from stormgym.envs.decisions.energy_scheduling import EnergySchedulingProblem
+from stormgym.envs.decisions.fractional_knapsack import FractionalKnapsackProblem
+from stormgym.envs.decisions.linear import LinearProblem
+from stormgym.envs.decisions.portfolio import PortfolioProblem
+from stormgym.envs.decisions.price_market import synthetic_prices
+from stormgym.envs.decisions.problem import Cases
+from stormgym.envs.decisions.shortest_path import ShortestPathProblem
+
+RISKS = (0.1, 0.5, 1.0)
+N_CONTEXTS = 60
+"""Fresh test contexts of a data set."""
+PlansAt = Callable[[float], Floats]
+"""Plans `[E, n]` of the test contexts at a risk."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A task of the tables."""
+
+    name: str
+    make: Callable[..., LinearProblem]
+    n_samples: int = 200
+    """Samples of a law that a plan is made for; portfolio needs more, or the optimiser's curse is all there is."""
+    decimals: int = 2
+
+
+def _energy(instance: int, n_test: int, **arguments: Any) -> LinearProblem:
+    del n_test  # the last fifth of its days, by time
+    return EnergySchedulingProblem(synthetic_prices(instance=instance), **arguments)
+
+
+FAMILIES: Mapping[str, Family] = {
+    "path": Family("Shortest path, 5 x 5 grid", ShortestPathProblem),
+    "knapsack": Family("Fractional knapsack, 50 items", FractionalKnapsackProblem),
+    "portfolio": Family("Portfolio, 50 assets, 1,000 samples a plan", PortfolioProblem, n_samples=1_000, decimals=1),
+    "energy": Family("Energy scheduling, a made-up market", _energy),
+}
+
+
+class DataSet:
+    """Task, test contexts, and what is best for the true law there.
+
+    Args:
+        family: of `FAMILIES`.
+        instance: seed of the data.
+        arguments: of the problem.
+        n_contexts: of the test.
+    """
+
+    def __init__(self, family: str, instance: int, arguments: Mapping[str, Any], n_contexts: int = N_CONTEXTS) -> None:
+        self.family = FAMILIES[family]
+        self.problem = self.family.make(instance=instance, n_test=n_contexts, **arguments)
+        self.task = LinearTask(self.problem)
+        cases = self.problem.cases("test")
+        # a recorded market has more days than contexts are needed: some of them, evenly
+        self.test: Cases = cases.rows(np.linspace(0, len(cases) - 1, min(n_contexts, len(cases))).astype(np.int64))
+        self.least = {
+            risk: self.problem.true_risk(self.problem.true_plans(self.test, risk), self.test, risk) for risk in RISKS
+        }
+        self.unit = float(np.abs(self.least[1.0]).sum())
+
+    def regret(self, plans: Floats, risk: float) -> float:
+        """True regret in percent: one denominator for all risks."""
+        gap = self.problem.true_risk(plans, self.test, risk) - self.least[risk]
+        return 100.0 * float(gap.sum()) / self.unit
+
+    def regrets(self, plans_at: PlansAt) -> dict[str, float]:
+        """By risk."""
+        return {f"{risk:g}": self.regret(plans_at(risk), risk) for risk in RISKS}
+
+    def on_samples(self, model: GeneratorModel, seed: int, risks: tuple[float, ...] = RISKS) -> dict[str, float]:
+        """Regrets of plans on a law's samples."""
+        samples = samples_of(model, self.test, seed, 1 if model.n_samples == 1 else self.family.n_samples)
+        decide = self.task.decision.decide
+        return {f"{risk:g}": self.regret(decide(samples, risk), risk) for risk in risks}
+
+    def true_samples(self, cases: Cases, n_samples: int, seed: int) -> Floats:
+        """Samples `[S, E, n]` of the true law, apart from those that score."""
+        return self.problem.true_outcomes(cases, n_samples, np.random.default_rng([9_019, seed]))
+
+
+@lru_cache(maxsize=2)
+def data_set(family: str, instance: int, arguments: tuple[tuple[str, Any], ...], small: bool) -> DataSet:
+    """Made once for the cells that share it; the small form is for trials."""
+    return DataSet(family, instance, dict(arguments), 6 if small else N_CONTEXTS)
