@@ -109,9 +109,9 @@ class PoolLoss:
         return found + decision.quadratic_cost(self.pool)
 
     def _add(self, plans: Tensor) -> None:
-        """Plans that are new, at the end; the oldest go."""
+        """Plans at the end, each once; of too many the oldest go."""
         every = torch.cat([self.pool, plans])
-        _, first = torch.unique((every * 1e6).round(), dim=0, return_inverse=True)
-        order = torch.arange(len(every))
-        seen = torch.full((int(first.max()) + 1,), len(every)).scatter_reduce(0, first, order, "amin")
-        self.pool = every[seen.sort().values][-MOST_PLANS:]
+        _, same = torch.unique((every * 1e6).round(), dim=0, return_inverse=True)
+        last = torch.zeros(int(same.max()) + 1, dtype=torch.int64)
+        last = last.scatter_reduce(0, same, torch.arange(len(every)), "amax")
+        self.pool = every[last.sort().values][-MOST_PLANS:]
