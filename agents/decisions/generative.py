@@ -116,14 +116,21 @@ def samples_of(model: GeneratorModel, cases: Cases, seed: int = 0, n_samples: in
 
 
 def ball_radius(task: LinearTask, model: GeneratorModel, risk: float, seed: int = 0) -> float:
-    """The radius of the Wasserstein ball around a law whose plans have the least CVaR of realised validation costs."""
+    """The radius of the Wasserstein ball around a law, validated: that whose plans have the least risk in what came.
+
+    One outcome a context says nothing of the tail in it, and the dearest of the validation costs are those of dear
+    contexts. So the tail is that of surprises, what a plan cost less what the law expected, pooled over contexts, and
+    their mean cost is added.
+    """
     train, validation = (task.problem.cases(split) for split in ("train", "validation"))
     best = task.problem.best(train.outcomes)
     usual = float(np.abs(task.problem.cost(best, train.outcomes)).mean())
     unit = usual / max(float(np.linalg.norm(best, axis=1).mean()), 1e-12)
     samples = samples_of(model, validation, seed)
-    costs = []
+    scores = []
     for radius in RADII:
         plans = task.decision.decide_in_ball(samples, radius * unit, risk)
-        costs.append(float(cvar(task.problem.cost(plans, validation.outcomes), risk)))
-    return RADII[int(np.argmin(costs))] * unit
+        cost = task.problem.cost(plans, validation.outcomes)
+        surprise = cost - task.problem.cost(plans, samples.mean(axis=0))
+        scores.append(float(cost.mean() + cvar(surprise, risk) - surprise.mean()))
+    return RADII[int(np.argmin(scores))] * unit

@@ -72,6 +72,8 @@ class DataCell(Cell):
 class PointCell(DataCell):
     """Point forecasts by every loss, a ball around one, laws without features, and the floor."""
 
+    FORMAT: ClassVar[int] = 2
+
     @property
     def title(self) -> str:
         """POINTS-TASK-SEED."""
