@@ -30,8 +30,15 @@ class Generator(Protocol):
         """Learn the law of outcomes `[E, D]` given features `[E, F]`; stop by E' others."""
         ...
 
-    def sample(self, X: ArrayLike, n_samples: int, noise: torch.Generator) -> Tensor:
-        """Samples `[K, E, D]`; of a network differentiable in its weights."""
+    def sample(self, X: ArrayLike, n_samples: int, noise: torch.Generator, common: bool = False) -> Tensor:
+        """Samples `[K, E, D]`; of a network differentiable in its weights.
+
+        Args:
+            X: `[E, F]` features.
+            n_samples: K.
+            noise: random numbers.
+            common: whether all events share them, so that those of an event do not depend on which others there are.
+        """
         ...
 
     def state(self) -> Mapping[str, NDArray[Any]]:

@@ -80,11 +80,12 @@ class ConditionalFlow(ConditionalNetwork):
         super().__init__(**settings)
         self.n_layers = n_layers
 
-    def sample(self, X: ArrayLike, n_samples: int, noise: torch.Generator) -> Tensor:
-        """Samples `[K, E, D]`, differentiable in the weights."""
+    def sample(self, X: ArrayLike, n_samples: int, noise: torch.Generator, common: bool = False) -> Tensor:
+        """Samples `[K, E, D]`, differentiable in the weights; see `Generator`."""
         x = self.standard_features(X)
-        z = torch.randn((n_samples, len(x), len(self.y_mean_)), generator=noise, dtype=torch.float64)
-        return self.in_units(self.from_noise(z, x))
+        shape = (n_samples, 1 if common else len(x), len(self.y_mean_))
+        z = torch.randn(shape, generator=noise, dtype=torch.float64)
+        return self.in_units(self.from_noise(z.expand(n_samples, len(x), -1), x))
 
     def log_prob(self, y: ArrayLike, X: ArrayLike) -> Tensor:
         """Log density `[E]` of outcomes `[E, D]`, differentiable in the weights."""

@@ -207,10 +207,11 @@ class DiagonalGaussian(ConditionalNetwork):
         mean, sd = self._standard_forecast(self.standard_features(X))
         return MeanAndSd(self.in_units(mean), torch.as_tensor(self.y_scale_) * sd)
 
-    def sample(self, X: ArrayLike, n_samples: int, noise: torch.Generator) -> Tensor:
-        """Samples `[K, E, D]`, differentiable in the weights."""
+    def sample(self, X: ArrayLike, n_samples: int, noise: torch.Generator, common: bool = False) -> Tensor:
+        """Samples `[K, E, D]`, differentiable in the weights; see `Generator`."""
         mean, sd = self.forecast(X)
-        return mean + sd * torch.randn((n_samples, *mean.shape), generator=noise, dtype=mean.dtype)
+        shape = (n_samples, 1 if common else len(mean), mean.shape[1])
+        return mean + sd * torch.randn(shape, generator=noise, dtype=mean.dtype)
 
     def log_prob(self, y: ArrayLike, X: ArrayLike) -> Tensor:
         """Log density `[E]` of outcomes `[E, D]`, differentiable in the weights."""

@@ -16,9 +16,9 @@ class PointNet(ConditionalNetwork):
         """Forecasts `[E, D]`, differentiable in the weights."""
         return self.in_units(self.network_(self.standard_features(X)))
 
-    def sample(self, X: ArrayLike, n_samples: int, noise: torch.Generator) -> Tensor:
+    def sample(self, X: ArrayLike, n_samples: int, noise: torch.Generator, common: bool = False) -> Tensor:
         """The forecast, K times, `[K, E, D]`."""
-        del noise
+        del noise, common
         forecast = self.predict(X)
         return forecast.expand(n_samples, *forecast.shape)
 

@@ -47,12 +47,13 @@ class ResidualBootstrap:
         self.residuals_ = np.clip(came / forecast, 0.0, MOST_RATIO) if self.relative else came - forecast
         return self
 
-    def sample(self, X: ArrayLike, n_samples: int, noise: torch.Generator) -> Tensor:
+    def sample(self, X: ArrayLike, n_samples: int, noise: torch.Generator, common: bool = False) -> Tensor:
         """Samples `[K, E, D]`: whole rows of residuals, so that outcomes stay as dependent as they were."""
         if not hasattr(self, "residuals_"):
             raise NotFittedError("ResidualBootstrap is not fitted: call fit(X, y, X_validation, y_validation) first")
         forecast = self._forecast(X)
-        rows = torch.randint(len(self.residuals_), (n_samples, len(forecast)), generator=noise).numpy()
+        shape = (n_samples, 1 if common else len(forecast))
+        rows = torch.randint(len(self.residuals_), shape, generator=noise).numpy()
         drawn = self.residuals_[rows]  # [K, E, D]
         return torch.as_tensor(forecast * drawn if self.relative else forecast + drawn)
 
@@ -110,18 +111,18 @@ class ForestWeights:
         self.leaf_ = self._leaves(every)
         return self
 
-    def sample(self, X: ArrayLike, n_samples: int, noise: torch.Generator) -> Tensor:
+    def sample(self, X: ArrayLike, n_samples: int, noise: torch.Generator, common: bool = False) -> Tensor:
         """Samples `[K, E, D]`, each a past outcome."""
         if not hasattr(self, "outcomes_"):
             raise NotFittedError("ForestWeights is not fitted: call fit(X, y, X_validation, y_validation) first")
         leaf = self._leaves(X)  # [trees, E]
-        shape = (n_samples, leaf.shape[1])
+        shape = (n_samples, 1 if common else leaf.shape[1])
         tree = torch.randint(len(leaf), shape, generator=noise).numpy()
         place = torch.rand(shape, generator=noise, dtype=torch.float64).numpy()
         # events of each tree in order of their leaf: those of one leaf are neighbours
         order = np.argsort(self.leaf_, axis=1, kind="stable")
         first, after = self._ranges()
-        at = leaf[tree, np.arange(shape[1])]  # [K, E]
+        at = leaf[tree, np.arange(leaf.shape[1])]  # [K, E]
         low, high = first[tree, at], after[tree, at]
         row = order[tree, np.minimum(low + (place * (high - low)).astype(np.int64), high - 1)]
         return torch.as_tensor(self.outcomes_[row])

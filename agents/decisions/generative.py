@@ -106,9 +106,20 @@ def contrastive_loss(task: LinearTask, settings: FineTuning, samples_of: Callabl
     return PoolLoss(settings.loss, settings.risk, torch.as_tensor(plans))
 
 
-def samples_of(model: GeneratorModel, cases: Cases, seed: int = 0, n_samples: int | None = None) -> Floats:
-    """Samples `[S, E, n]` as plans are made for (`stormgym.agents.decisions.methods.plans_of`)."""
+def samples_of(
+    model: GeneratorModel, cases: Cases, seed: int = 0, n_samples: int | None = None, *, common: bool = False
+) -> Floats:
+    """Samples `[S, E, n]` that plans are made for.
+
+    Args:
+        model: a fitted law.
+        cases: what is known.
+        seed: of the random numbers.
+        n_samples: S; None takes the law's own number.
+        common: whether cases share random numbers: then a case has the same samples whatever the others are.
+    """
     twin = copy.copy(model)
+    twin.common_noise = common
     twin.n_samples = twin.n_samples if n_samples is None else n_samples
     with one_thread(), torch.no_grad():
         drawn: Floats = twin.outcomes(cases, torch.Generator().manual_seed(seed + 1)).numpy()

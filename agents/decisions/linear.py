@@ -144,6 +144,8 @@ class GeneratorModel:
 
     scale_ = 1.0
     """There is no factor to calibrate."""
+    common_noise = False
+    """Whether all events of a forecast share random numbers."""
 
     def __init__(
         self,
@@ -178,7 +180,7 @@ class GeneratorModel:
     def outcomes(self, data: Cases, noise: torch.Generator) -> Tensor:
         """Samples `[S, E, n]`, differentiable where the generator is."""
         n = self.n_training_samples if torch.is_grad_enabled() else self.n_samples
-        return self.generator.sample(self.features(data), n, noise)
+        return self.generator.sample(self.features(data), n, noise, self.common_noise)
 
     def fit_loss(self, data: Cases, noise: torch.Generator) -> Tensor:
         """Negative log-likelihood of a number; of a point forecast its mean squared error."""

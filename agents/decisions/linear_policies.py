@@ -49,7 +49,7 @@ class LinearPolicy(DecisionPolicy):
 
     def decide(self, cases: Cases) -> Floats:
         """Sample, then plan."""
-        return self.task.decision.decide(samples_of(self.model, cases, self.seed), self.risk)
+        return self.task.decision.decide(samples_of(self.model, cases, self.seed, common=True), self.risk)
 
 
 class SampledPlan(LinearPolicy):

@@ -70,7 +70,7 @@ class DecisionPolicy(BasePolicy):
         raise NotImplementedError(f"{type(self).__name__} must write decide()")
 
     def act(self, observation: Observation, state: Any, episode_start: Bools, deterministic: bool) -> tuple[Any, Any]:
-        """Decisions `[B, n]`; there is no state."""
+        """Actions that stand for decisions `[B, n]`; there is no state."""
         del episode_start, deterministic
         missing = [name for name in self.problem.context_shapes if name not in observation]
         if missing:
@@ -80,7 +80,7 @@ class DecisionPolicy(BasePolicy):
             )
         context = {name: np.asarray(observation[name], dtype=np.float64) for name in self.problem.context_shapes}
         n = len(next(iter(context.values())))
-        return self.decide(Cases(context, np.zeros((n, 1)))), state
+        return self.problem.actions_of(self.decide(Cases(context, np.zeros((n, 1))))), state
 
 
 class Usual(DecisionPolicy):

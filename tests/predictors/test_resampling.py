@@ -46,7 +46,8 @@ def test_ratios__are_kept_in_bounds_where_a_forecast_is_near_zero() -> None:
     drawn = law.sample(np.array([[0.0]]), 500, generator()).numpy()
     with torch.no_grad():
         forecast = max(float(law.point.predict([[0.0]])), float(law.least_[0]))
-    assert drawn.min() >= 0.0 and drawn.max() <= MOST_RATIO * forecast + 1e-12
+    assert drawn.min() >= 0.0
+    assert drawn.max() <= MOST_RATIO * forecast + 1e-12
 
 
 def test_forest__samples_have_the_weights_with_which_the_forest_averages() -> None:
@@ -103,7 +104,9 @@ def test_point__forecast_is_the_only_atom() -> None:
     law = PointNet(max_epochs=5).fit(*events(60, 0), *events(30, 1))
     x, _ = events(4, 2)
     drawn = law.sample(x, 3, generator())
-    assert drawn.shape == (3, 4, 2) and torch.equal(drawn[0], drawn[2]) and torch.equal(drawn[0], law.predict(x))
+    assert drawn.shape == (3, 4, 2)
+    assert torch.equal(drawn[0], drawn[2])
+    assert torch.equal(drawn[0], law.predict(x))
 
 
 def test_errors__say_what_is_wrong() -> None:

@@ -31,7 +31,7 @@ class Settings(Keeping):
     """Which tasks."""
     seeds: int = 10
     """Data sets of each."""
-    kinds: tuple[str, ...] = ("points", "laws", "tuned")
+    kinds: tuple[str, ...] = ("points", "laws", "tuned", "tuned at 0.5")
     """Which tables."""
     first: int = 0
     """The first seed, to share the work among processes."""
@@ -40,6 +40,8 @@ class Settings(Keeping):
 
 
 GAUSSIAN_KINDS = ("likelihood alone", "SPO+ of the mean", "SPO+ of the tail")
+HALF_KINDS = ("likelihood alone", "contrastive, q = a flow", "SPO+ of the mean", "SPO+ of the tail")
+"""What is tuned at risk 0.5, between two risks at which all is."""
 
 
 def cells_of(kind: str, family: str, seeds: range, small: bool) -> list[DataCell]:
@@ -48,6 +50,7 @@ def cells_of(kind: str, family: str, seeds: range, small: bool) -> list[DataCell
         "points": lambda **data: [PointCell(**data)],
         "laws": lambda **data: [LawCell(**data)],
         "tuned": _tuned,
+        "tuned at 0.5": _half,
     }
     found = [makers[kind](family=family, seed=seed, small=small) for seed in seeds]
     return [cell for cells in found for cell in cells]
@@ -56,8 +59,14 @@ def cells_of(kind: str, family: str, seeds: range, small: bool) -> list[DataCell
 def _tuned(**data: Any) -> list[DataCell]:
     if data["family"] == "energy":  # its days are what they are
         data["arguments"] = ()
-    flows = [TunedCell(generator="flow", risk=risk, **data) for risk in (1.0, 0.1, 0.5)]
-    return [*flows, *(TunedCell(generator="gaussian", risk=r, kinds=GAUSSIAN_KINDS, **data) for r in (1.0, 0.1))]
+    return [
+        *(TunedCell(generator="flow", risk=risk, **data) for risk in (1.0, 0.1)),
+        *(TunedCell(generator="gaussian", risk=risk, kinds=GAUSSIAN_KINDS, **data) for risk in (1.0, 0.1)),
+    ]
+
+
+def _half(**data: Any) -> list[DataCell]:
+    return [TunedCell(generator="flow", risk=0.5, kinds=HALF_KINDS, **data)]
 
 
 def parts_of(settings: Settings) -> dict[str, list[DataCell]]:

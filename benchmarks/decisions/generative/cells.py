@@ -35,7 +35,7 @@ PROXY_SEED = 1_000
 N_PROXY_SAMPLES = 200
 N_SELECTING = 64
 """Samples of a law on which the plans are made that choose an epoch."""
-MORE_VALIDATION = (("n_validation", 264),)
+MORE_VALIDATION = (("n_validation", 164),)
 """Contexts that choose an epoch: of the 64 of other tables the noise is as large as what there is to choose."""
 SCRATCH = {
     "SPO+": "spo+",
@@ -166,8 +166,6 @@ def tunings(risk: float) -> dict[str, tuple[FineTuning, str]]:
     found["SPO+ of the mean"] = (replace(own, loss="spo+"), "")
     if risk < 1.0:
         found["SPO+ of the tail"] = (replace(own, loss="tail-spo+"), "")
-    if risk < 0.5:
-        found["SPO+ of the tail, every event"] = (replace(own, loss="tail-spo+-every"), "")
     return found
 
 

@@ -24,11 +24,13 @@ from stormgym.agents.registry import DOMAINS as REGISTERED
 from stormgym.agents.registry import domain_of_env
 
 IDS = ("PowerScheduling-v0", "HospitalBeds-v0", "NetworkSecurity-v0")
+LINEAR = ("Portfolio-v0", "FractionalKnapsack-v0", "ShortestPath-v0", "EnergyScheduling-v0")
+"""Those whose cost is linear in what comes."""
 each_domain = pytest.mark.parametrize("domain", DOMAINS, ids=lambda domain: domain.env_id)
 
 
-def test_domains__are_those_of_the_three_environments_and_registered() -> None:
-    assert tuple(domain.env_id for domain in DOMAINS) == IDS
+def test_domains__are_those_of_the_environments_and_registered() -> None:
+    assert tuple(domain.env_id for domain in DOMAINS) == IDS + LINEAR
     for domain in DOMAINS:
         assert REGISTERED[domain.env_id] == domain
         assert domain.env_id in gym.registry
@@ -39,7 +41,12 @@ def test_agents__load_and_are_policies_named_as_the_record_says(domain: Domain) 
     names = [spec.name for spec in domain.agents]
     assert len(set(names)) == len(names)
     assert names[0] == "usual"
-    assert {"ppo", "sac", "two-stage", "two-stage-calibrated", "dfl", "so-ebm", "policy-net", "clairvoyant"} <= {*names}
+    own = (
+        {"sampled-plan", "spo+", "dro", "gen-dfl"}
+        if domain.env_id in LINEAR
+        else {"two-stage-calibrated", "dfl", "so-ebm"}
+    )
+    assert {"ppo", "sac", "two-stage", "policy-net", "clairvoyant", *own} <= {*names}
     for spec in domain.agents:
         found = spec.load()
         if spec.trainable:
@@ -56,6 +63,7 @@ def test_agents__load_and_are_policies_named_as_the_record_says(domain: Domain) 
 def test_agents__the_floor_is_listed_where_the_law_is_known_and_the_slow_form_where_it_is_written() -> None:
     listed = {domain.env_id: {spec.name for spec in domain.agents} for domain in DOMAINS}
     assert ["true-distribution" in listed[name] for name in IDS] == [True, True, False]
+    assert all("true-distribution" in listed[name] for name in LINEAR)
     assert ["dfl-cvx" in listed[name] for name in IDS] == [True, False, False]
     rare = {spec.name for domain in DOMAINS for spec in domain.agents if not spec.usual}
     assert {"dfl-cvx", "true-distribution"} <= rare  # they are asked for by name: slow, and without a law an error
@@ -83,7 +91,12 @@ def test_headline__has_columns_that_the_environment_measures_and_no_constraint(d
     env.reset(seed=0)
     *_, info = env.step(env.action_space.sample())
     columns = (*domain.headline.columns, *domain.headline.further)
-    assert {column.key for column in columns} == set(info["metrics"])
+    keys = {column.key for column in columns}
+    assert keys <= set(info["metrics"])
+    rest = set(info["metrics"]) - keys  # beside regret at the risk asked for, the risks that regrets are made of
+    assert rest == (
+        {"true_mean", "true_cvar_0.5", "true_cvar_0.1", "risk_regret"} if domain.env_id in LINEAR else set()
+    )
     assert domain.headline.constraint is None
     assert domain.headline.objective.key == "cost"
     assert domain.headline.lower_is_better

@@ -50,10 +50,10 @@ def test_value__is_that_of_pyepo(task: LinearTask, kind: Any, noise: torch.Gener
 
         modelSense = pyepo.EPO.MINIMIZE
 
-        def _getModel(self) -> tuple[Any, Any]:  # noqa: N802 - PyEPO's name
+        def _getModel(self) -> tuple[Any, Any]:
             return None, range(task.problem.n)
 
-        def setObj(self, c: Any) -> None:  # noqa: N802 - PyEPO's name
+        def setObj(self, c: Any) -> None:
             self.c = np.asarray(c)
 
         def solve(self) -> tuple[Any, float]:
@@ -121,7 +121,8 @@ def test_targets__are_the_plans_of_a_proxy_where_they_are_given(decision: Linear
     given = decision.oracle(decision.prices(outcomes.mean(0, keepdim=True))).expand(len(outcomes), -1)
     loss = PoolLoss("map", target_plans=given)
     _, plans = loss.targets(decision, outcomes)
-    assert torch.equal(plans, given) and len(loss.pool) == 1
+    assert torch.equal(plans, given)
+    assert len(loss.pool) == 1
     with pytest.raises(ValueError, match="target_plans must be"):
         PoolLoss("map", target_plans=given[:2]).targets(decision, outcomes)
 
@@ -133,7 +134,8 @@ def test_pool__keeps_the_latest_and_no_plan_twice(
     monkeypatch.setattr(pool_module, "MOST_PLANS", 5)
     loss, outcomes = PoolLoss("nce"), outcomes_of(task)
     targets = loss.targets(decision, outcomes)
-    assert len(loss.pool) <= 5 and len(torch.unique(loss.pool, dim=0)) == len(loss.pool)
+    assert len(loss.pool) <= 5
+    assert len(torch.unique(loss.pool, dim=0)) == len(loss.pool)
     forecast = 0.5 * outcomes[None] + 0.1 * torch.rand(outcomes.shape, generator=torch.Generator().manual_seed(1))
     loss(decision, forecast, outcomes, targets, torch.Generator())
     newest = decision.oracle(decision.prices(forecast[0]))[-1]

@@ -80,7 +80,8 @@ def test_spo_plus__is_pyepos(decision: LinearCosts, task: LinearTask) -> None:
     torch.testing.assert_close(slope, 2.0 * (best - decision.oracle(2.0 * at - true)))
     played = decision.oracle(at)
     regret = ((played - best) * true).sum(-1) + decision.quadratic_cost(played) - decision.quadratic_cost(best)
-    assert (loss >= regret - 1e-7).all() and (regret >= -1e-7).all()
+    assert (loss >= regret - 1e-7).all()
+    assert (regret >= -1e-7).all()
 
 
 def test_tail_spo_plus__at_risk_1_is_spo_plus_of_the_mean(decision: LinearCosts, task: LinearTask) -> None:
@@ -108,7 +109,8 @@ def test_tail_spo_plus__counts_events_of_the_tail_and_moves_its_samples_alone(
     torch.testing.assert_close(value, torch.where(beyond, of_all / risk, torch.zeros_like(of_all)))
     (slope,) = torch.autograd.grad(of_all.sum(), forecast)
     moved = slope.abs().sum(-1) > 0
-    assert (found.weight[moved] > 0).all() and moved.any()
+    assert (found.weight[moved] > 0).all()
+    assert moved.any()
 
 
 # ------------------------------------------------------------------------------------------------------ proper score
