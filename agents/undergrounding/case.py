@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +12,7 @@ import numpy as np
 
 from stormgym.agents.undergrounding.trilevel.problem import list_patterns
 from stormgym.envs.arrays import Bools, Floats, Observation
+from stormgym.envs.risk import check_alpha, mean_cvar
 from stormgym.envs.storms import COVARIATES
 from stormgym.envs.undergrounding.core import OF_REGIONS, STATE
 from stormgym.envs.undergrounding.regions import UndergroundingProfile, send_crews
@@ -16,6 +20,8 @@ from stormgym.envs.undergrounding.regions import UndergroundingProfile, send_cre
 ENV_ID = "Undergrounding-v0"
 MAX_LISTED = 2_000
 """Most plans that are enumerated; beyond, a local search evaluates some of them."""
+MAX_LEFT = 200
+"""Most choices of regions to leave to the crews that a search looks at before it begins."""
 _FLOAT32 = 3e-7
 """Relative rounding between a budget and costs in float32; the environment tolerates it."""
 _AT = {name: i for i, name in enumerate(STATE)}
@@ -118,41 +124,77 @@ def loss_and_gap(plans: Bools, case: Case, storms: Floats, profile: Undergroundi
     return loss, gap
 
 
+def storm_losses(plans: Bools, case: Case, storms: Floats, profile: UndergroundingProfile) -> Floats:
+    """Loss in hours `[P, S]` of plans `[P, K]` in each of storms `[S, K]`, crews knowing the storm.
+
+    The same as `profile.loss_h(left_h(...))`, without ranking regions: crews take the C largest losses away.
+    """
+    weights, crews = profile.population / profile.population.sum(), min(case.n_crews, len(case.cost))
+    parts = []
+    for some in np.array_split(plans, max(len(plans) * len(storms) // 20_000, 1)):
+        lost = (storms * weights)[None] * ~(some | case.protected)[:, None]  # [P', S, K]
+        helped = np.partition(lost, -crews, axis=-1)[..., -crews:].sum(axis=-1) if crews else 0.0
+        parts.append(lost.sum(axis=-1) - helped)
+    return np.concatenate(parts)
+
+
 def best_plan(
     case: Case,
     storms: Floats,
     profile: UndergroundingProfile,
     gap_weight: float = 0.0,
     start: Bools | None = None,
+    *,
+    alpha: float = 1.0,
+    mean_weight: float = 0.0,
 ) -> Bools:
     """The plan `[K]` of least mean loss in storms `[S, K]`, plus `gap_weight` times the mean gap between groups.
 
-    The best of all affordable plans where these are few enough to list. Else a local search:
-    regions are added, dropped and exchanged while that helps, from the greedy plan or `start` on.
+    With alpha below 1 it is the least mean_weight x mean + (1 - mean_weight) x CVaR_alpha of the loss.
+
+    The best of all affordable plans where these are few enough to list. Else a local search: regions are added, dropped
+    and exchanged while that helps, from `start` on, or from the greedy plan and the best of `crew_plans`, whichever
+    ends lower.
 
     Args:
         case: of the season.
         storms: `[S, K]` equally likely storms, hours without power.
         profile: for customers and groups.
         gap_weight: hours of loss that an hour of gap is worth.
-        start: an affordable plan `[K]` to begin the search from; None or an empty one takes the greedy plan.
+        start: an affordable plan `[K]` to begin the search from; None or an empty one takes the usual two.
+        alpha: share of worst storms whose mean loss counts, in (0, 1]; 1 is the mean of all.
+        mean_weight: of the mean beside the CVaR, in [0, 1].
     """
+    check_alpha(alpha)
 
     def score(plans: Bools) -> Floats:
-        loss, gap = loss_and_gap(plans, case, storms, profile)
-        result: Floats = loss + gap_weight * gap
+        result: Floats = mean_cvar(storm_losses(plans, case, storms, profile), alpha, mean_weight)
+        if gap_weight:
+            result = result + gap_weight * loss_and_gap(plans, case, storms, profile)[1]
         return result
 
     plans = listed_plans(case, full=gap_weight == 0)
     if plans is not None:
         best: Bools = plans[int(score(plans).argmin())]
         return best & ~case.protected
-    best, least = greedy_plan(case, storms.mean(axis=0)) if start is None or not start.any() else start, np.inf
+    if start is not None and start.any():
+        starts = start[None]
+    else:
+        others = crew_plans(case, storms.mean(axis=0))
+        starts = np.stack([greedy_plan(case, storms.mean(axis=0)), others[int(score(others).argmin())]])
+    ends = [_search(one, case, score) for one in np.unique(starts, axis=0)]
+    best = min(ends, key=lambda end: end[1])[0]
+    return best & ~case.protected
+
+
+def _search(start: Bools, case: Case, score: Callable[[Bools], Floats]) -> tuple[Bools, float]:
+    """The plan at which no neighbour is better, from `start` on, and its score."""
+    best, least = start, np.inf
     while True:
         near = _neighbours(best, case)
         values = score(near)
         if not values.min() < least - 1e-12:
-            return best & ~case.protected
+            return best, least
         best, least = near[int(values.argmin())], float(values.min())
 
 
@@ -163,6 +205,25 @@ def greedy_plan(case: Case, hours: Floats) -> Bools:
         if not case.protected[k] and case.cost[k] <= left:
             plan[k], left = True, left - case.cost[k]
     return plan
+
+
+def crew_plans(case: Case, hours: Floats) -> Bools:
+    """Greedy plans `[P, K]` for hours `[K]` that leave some of the largest losses to the crews, who take them anyway.
+
+    The greedy plan buries the largest losses, and crews then have little to do; no exchange of one region for another
+    leads from there to a plan that leaves two of them out. One plan for each choice of C of the C + e regions that lose
+    most, e as large as `MAX_LEFT` choices allow.
+    """
+    lost = np.where(case.protected, 0.0, case.weights * hours)
+    crews, k = min(case.n_crews, int((lost > 0).sum())), len(lost)
+    spare = max(e for e in range(5) if e == 0 or math.comb(crews + e, e) <= MAX_LEFT)
+    most = np.argsort(-lost, kind="stable")[: min(crews + spare, k)]
+    plans = []
+    for left in itertools.combinations(most.tolist(), crews):
+        open_ = np.ones(k, dtype=np.bool_)
+        open_[list(left)] = False
+        plans.append(greedy_plan(case, hours * open_))
+    return np.unique(np.array(plans), axis=0)
 
 
 def _neighbours(plan: Bools, case: Case) -> Bools:

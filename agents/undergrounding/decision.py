@@ -21,9 +21,9 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
 from stormgym.agents.dfl.constraints import DenseConstraints
-from stormgym.agents.dfl.decision import check_risk
 from stormgym.agents.dfl.learner import DecisionLoss, FineTuning, fine_tune
 from stormgym.agents.dfl.recall import fit_or_recall
+from stormgym.agents.dfl.risk import Polytope, check_alpha, cvar_plan
 from stormgym.agents.undergrounding.trilevel.problem import affordable, knapsack
 from stormgym.envs.storms import Family, features
 from stormgym.envs.undergrounding.regions import FEATURE_NAMES, Seasons, UndergroundingProfile
@@ -158,14 +158,27 @@ class KnapsackProblem:
         return nn.functional.pad(-self.gains(outcomes), (0, 1))
 
     def decide(self, outcomes: Floats, risk: float = 1.0) -> Floats:
-        """Regions to bury `[B, K]`, 0 or 1, of the largest mean gain over hours `[S, B, K]`."""
-        check_risk(risk, "the knapsack")
+        """Regions to bury `[B, K]`, 0 or 1, of the least CVaR of the cost over hours `[S, B, K]`.
+
+        With risk = 1 the mean of the hours alone decides; below it, what strikes together counts together.
+        """
+        if check_alpha(risk, "risk") < 1.0:
+            return np.stack([self._of_least_risk(hours, risk) for hours in np.moveaxis(outcomes, 1, 0)])
         gain = outcomes.mean(axis=0) * self.weights  # [B, K]
         if np.ptp(self.protect_cost) == 0:
             most = int(affordable(np.cumsum(self.protect_cost), self.budget).sum())
             rank = np.argsort(np.argsort(-gain, axis=-1, kind="stable"), axis=-1, kind="stable")
             return ((rank < most) & (gain > 0)).astype(np.float64)
         return np.stack([knapsack(row, self.protect_cost, self.budget) for row in gain]).astype(np.float64)
+
+    def _of_least_risk(self, hours: Floats, risk: float) -> Floats:
+        """Regions to bury `[K]` in one case, hours `[S, K]`: a small mixed program."""
+        loss = hours * self.weights
+        open_ = affordable(self.protect_cost, self.budget).astype(np.float64)
+        spent = (open_ * self.protect_cost / self.budget)[None]
+        polytope = Polytope(np.zeros(len(open_)), open_, A_ub=spent, b_ub=np.ones(1))
+        found = cvar_plan(-loss, polytope, alpha=risk, offsets=loss.sum(axis=1), integral=True)
+        return found.plan * (loss > 0).any(axis=0)
 
     def cost(self, plans: Any, outcomes: Any) -> Any:
         """g(x, s) `[...]` in weighted hours, of plans and hours `[..., K]`; of tensors differentiable in both."""

@@ -27,6 +27,9 @@ AGENTS = (
     AgentSpec("tri-level", f"{_HERE}.planners:TriLevel", "least worst loss, crews answer the storm"),
     AgentSpec("sampled-hardening", f"{_HERE}.planners:SampledHardening", "least mean loss over storms of this weather"),
     AgentSpec(
+        "risk-hardening", f"{_HERE}.risk:RiskHardening", "mean loss and its worst tenth over storms of this weather"
+    ),
+    AgentSpec(
         "fair-hardening", f"{_HERE}.planners:FairHardening", "the same with a price on the gap that keeps the limit"
     ),
     AgentSpec(

@@ -238,9 +238,9 @@ class SampledHardening(HardeningPolicy):
         return best_plan(case, sampled_storms(self.profile, case.covariates), self.profile, self.gap_weight)
 
 
-def sampled_storms(profile: UndergroundingProfile, covariates: Floats) -> Floats:
-    """Simulated storms `[100, K]` (hours without power) of a season with covariates `[K, F]`."""
-    return profile.seasons_given(covariates[None], N_SAMPLES, _STREAM)[:, 0]
+def sampled_storms(profile: UndergroundingProfile, covariates: Floats, n_samples: int = N_SAMPLES) -> Floats:
+    """Simulated storms `[n_samples, K]` (hours without power) of a season with covariates `[K, F]`."""
+    return profile.seasons_given(covariates[None], n_samples, _STREAM)[:, 0]
 
 
 class FairHardening(SampledHardening):

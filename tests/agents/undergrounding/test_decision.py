@@ -29,6 +29,7 @@ from stormgym.agents.undergrounding.decision import (
     simulated_seasons,
     tuning_of,
 )
+from stormgym.envs.risk import cvar
 from stormgym.envs.undergrounding.profiles import resolve_profile
 
 TEN = resolve_profile("ten")
@@ -285,3 +286,24 @@ def test_model__bad_numbers_are_named() -> None:
         model.fit(events.X, -events.outage_h)
     with pytest.raises(ValueError, match="X must be finite; got nan"):
         model.fit(events.X * np.nan, events.outage_h)
+
+
+@pytest.mark.parametrize("equal", [True, False])
+@pytest.mark.parametrize("risk", [0.1, 0.33, 0.5])
+def test_decide__at_risk_is_the_best_of_all_plans_on_correlated_hours(risk: float, equal: bool) -> None:
+    problem, rng = problem_of(3, equal=equal), np.random.default_rng(8)
+    hours = rng.gamma(1.0, 2.0, (20, 2, 8)) + rng.gamma(0.5, 4.0, (20, 2, 1)) * (np.arange(8) % 2)  # [S, B, K]
+    plans = np.array(list(product([0.0, 1.0], repeat=8)))
+    plans = plans[plans @ problem.protect_cost <= problem.budget * (1 + 1e-9)]
+    found = problem.decide(hours, risk)
+    for b in range(2):
+        values = cvar(problem.cost(plans[:, None], hours[None, :, b]), risk)  # [P]
+        assert cvar(problem.cost(found[b], hours[:, b]), risk) == pytest.approx(values.min(), rel=1e-6)
+        assert found[b] @ problem.protect_cost <= problem.budget * (1 + 1e-9)
+
+
+def test_decide__risk_of_one_is_the_mean_and_of_nothing_an_error() -> None:
+    problem, hours = problem_of(4), np.random.default_rng(9).gamma(1.0, 2.0, (20, 3, 8))
+    np.testing.assert_array_equal(problem.decide(hours, 1.0), problem.decide(hours.mean(axis=0)[None]))
+    with pytest.raises(ValueError, match=r"risk must be in \(0, 1\].*got 0"):
+        problem.decide(hours, 0.0)
