@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -36,6 +36,12 @@ class Family:
     n_samples: int = 200
     """Samples of a law that a plan is made for; portfolio needs more, or the optimiser's curse is all there is."""
     decimals: int = 2
+    most_seeds: int = 10
+    """Data sets, at most."""
+    most_tuned: int = 10
+    """Data sets on which laws are tuned, at most."""
+    sweeps: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    """Values of arguments that are varied one at a time."""
 
 
 def _energy(instance: int, n_test: int, **arguments: Any) -> LinearProblem:
@@ -44,10 +50,25 @@ def _energy(instance: int, n_test: int, **arguments: Any) -> LinearProblem:
 
 
 FAMILIES: Mapping[str, Family] = {
-    "path": Family("Shortest path, 5 x 5 grid", ShortestPathProblem),
-    "knapsack": Family("Fractional knapsack, 50 items", FractionalKnapsackProblem),
-    "portfolio": Family("Portfolio, 50 assets, 1,000 samples a plan", PortfolioProblem, n_samples=1_000, decimals=1),
-    "energy": Family("Energy scheduling, a made-up market", _energy),
+    "path": Family(
+        "Shortest path, 5 x 5 grid",
+        ShortestPathProblem,
+        sweeps={"degree": (2, 8), "noise": (0.25, 1.0), "grid": (4, 6)},
+    ),
+    "knapsack": Family(
+        "Fractional knapsack, 50 items",
+        FractionalKnapsackProblem,
+        sweeps={"degree": (2, 8), "noise": (0.5,), "n_items": (25, 100)},
+    ),
+    "portfolio": Family(
+        "Portfolio, 50 assets, 1,000 samples a plan",
+        PortfolioProblem,
+        n_samples=1_000,
+        decimals=1,
+        most_tuned=5,
+        sweeps={"degree": (2, 8)},
+    ),
+    "energy": Family("Energy scheduling, a made-up market", _energy, most_seeds=5, most_tuned=0),
 }
 
 
@@ -68,19 +89,24 @@ class DataSet:
         cases = self.problem.cases("test")
         # a recorded market has more days than contexts are needed: some of them, evenly
         self.test: Cases = cases.rows(np.linspace(0, len(cases) - 1, min(n_contexts, len(cases))).astype(np.int64))
-        self.least = {
-            risk: self.problem.true_risk(self.problem.true_plans(self.test, risk), self.test, risk) for risk in RISKS
-        }
-        self.unit = float(np.abs(self.least[1.0]).sum())
+        self._least: dict[float, Floats] = {}
+        self.unit = float(np.abs(self.least(1.0)).sum())
+
+    def least(self, risk: float) -> Floats:
+        """True risk `[E]` of the best plans for it."""
+        if risk not in self._least:
+            plans = self.problem.true_plans(self.test, risk)
+            self._least[risk] = self.problem.true_risk(plans, self.test, risk)
+        return self._least[risk]
 
     def regret(self, plans: Floats, risk: float) -> float:
         """True regret in percent: one denominator for all risks."""
-        gap = self.problem.true_risk(plans, self.test, risk) - self.least[risk]
+        gap = self.problem.true_risk(plans, self.test, risk) - self.least(risk)
         return 100.0 * float(gap.sum()) / self.unit
 
-    def regrets(self, plans_at: PlansAt) -> dict[str, float]:
+    def regrets(self, plans_at: PlansAt, risks: tuple[float, ...] = RISKS) -> dict[str, float]:
         """By risk."""
-        return {f"{risk:g}": self.regret(plans_at(risk), risk) for risk in RISKS}
+        return {f"{risk:g}": self.regret(plans_at(risk), risk) for risk in risks}
 
     def on_samples(self, model: GeneratorModel, seed: int, risks: tuple[float, ...] = RISKS) -> dict[str, float]:
         """Regrets of plans on a law's samples."""

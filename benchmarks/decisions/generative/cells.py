@@ -153,6 +153,58 @@ class TunedCell(DataCell):
         return found.result()
 
 
+@dataclass(frozen=True, kw_only=True)
+class SweepCell(DataCell):
+    """The methods that matter, at risks 1 and 0.1, on a data set whose arguments differ from the tables'."""
+
+    @property
+    def title(self) -> str:
+        """SWEEP-TASK-ARGUMENTS-SEED."""
+        return "-".join(["sweep", self.family, *(f"{name}={value}" for name, value in self.arguments), str(self.seed)])
+
+    def measure(self) -> dict[str, Any]:
+        """Regrets by method."""
+        d, seed = self.data, self.seed
+        found = Methods(d, seed, (0.1, 1.0))
+        model = d.task.new_model(seed)
+        found.add("two-stage (MSE)", lambda: _after(model.fit(*_past(d)), model))
+        spo = replace(SPO_PLUS, **_short(self.small))
+        found.add("MSE, then SPO+", lambda: tune(d.task, model, spo, seed))
+        for name in ("residuals", "gaussian"):
+            law = d.task.new_generator(name, seed)
+            found.add(name, lambda m=law: _after(m.fit(*_past(d)), m))
+        flow = d.task.new_generator("flow", seed)
+        found.add("flow", lambda: _after(flow.fit(*_past(d)), flow))
+        for name in ("likelihood alone", "SPO+ of the mean"):
+            settings = replace(tunings(1.0)[name][0], **_short(self.small))
+            found.add(f"flow, {name}", lambda s=settings: tune(d.task, flow, s, seed))
+        return found.result()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RiskCell(DataCell):
+    """Laws planned on at many risks."""
+
+    risks: tuple[float, ...] = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
+
+    @property
+    def title(self) -> str:
+        """RISKS-TASK-SEED."""
+        return f"risks-{self.family}-{self.seed}"
+
+    def measure(self) -> dict[str, Any]:
+        """Regrets by law and risk."""
+        d, seed = self.data, self.seed
+        found = Methods(d, seed, self.risks)
+        model = d.task.new_model(seed)
+        found.add("two-stage (MSE)", lambda: _after(model.fit(*_past(d)), model))
+        for name in ("residuals", "gaussian", "flow"):
+            law = d.task.new_generator(name, seed)
+            found.add(name, lambda m=law: _after(m.fit(*_past(d)), m))
+        found.add("ball (DRO)", lambda: d.regrets(_ball(d, model, seed), self.risks))
+        return found.result()
+
+
 def tunings(risk: float) -> dict[str, tuple[FineTuning, str]]:
     """Settings of every tuning at a risk, and the proxy that it needs ("" for none), the control first."""
     own = replace(GEN_DFL, risk=risk, n_epochs=N_EPOCHS)
