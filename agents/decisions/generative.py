@@ -126,6 +126,14 @@ def samples_of(
     return drawn
 
 
+def ball_unit(task: LinearTask) -> float:
+    """What `RADII` are counted in: the mean cost of the best plans for past outcomes over their mean norm."""
+    train = task.problem.cases("train")
+    best = task.problem.best(train.outcomes)
+    usual = float(np.abs(task.problem.cost(best, train.outcomes)).mean())
+    return usual / max(float(np.linalg.norm(best, axis=1).mean()), 1e-12)
+
+
 def ball_radius(task: LinearTask, model: GeneratorModel, risk: float, seed: int = 0) -> float:
     """The radius of the Wasserstein ball around a law, validated: that whose plans have the least risk in what came.
 
@@ -133,10 +141,7 @@ def ball_radius(task: LinearTask, model: GeneratorModel, risk: float, seed: int 
     contexts. So the tail is that of surprises, what a plan cost less what the law expected, pooled over contexts, and
     their mean cost is added.
     """
-    train, validation = (task.problem.cases(split) for split in ("train", "validation"))
-    best = task.problem.best(train.outcomes)
-    usual = float(np.abs(task.problem.cost(best, train.outcomes)).mean())
-    unit = usual / max(float(np.linalg.norm(best, axis=1).mean()), 1e-12)
+    validation, unit = task.problem.cases("validation"), ball_unit(task)
     samples = samples_of(model, validation, seed)
     scores = []
     for radius in RADII:
