@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stormgym.predictors.cross_fit import CrossFit, cross_fit
     from stormgym.predictors.flows import ConditionalFlow
     from stormgym.predictors.gaussian import DiagonalGaussian
+    from stormgym.predictors.heavy_tails import HeavyTailed
     from stormgym.predictors.outage_ode import OutageODE
     from stormgym.predictors.point import PointNet
     from stormgym.predictors.quantile_models import default_forest
@@ -35,6 +36,7 @@ _HOME = {
     "cross_fit": "cross_fit",
     "ConditionalFlow": "flows",
     "DiagonalGaussian": "gaussian",
+    "HeavyTailed": "heavy_tails",
     "PointNet": "point",
     "ForestWeights": "resampling",
     "ResidualBootstrap": "resampling",
@@ -56,6 +58,7 @@ __all__ = [
     "DiagonalGaussian",
     "ForestWeights",
     "GroupCoverage",
+    "HeavyTailed",
     "NormalizedConformal",
     "OutageODE",
     "PointNet",

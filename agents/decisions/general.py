@@ -17,8 +17,10 @@ from torch import Tensor
 
 from stormgym.agents.decisions.normal_model import NormalModel
 from stormgym.agents.decisions.policy_net import PolicyNet
-from stormgym.agents.dfl.decision import Forecast, Gaussian, check_risk
+from stormgym.agents.decisions.tail_plan import fixed_samples
+from stormgym.agents.dfl.decision import Forecast
 from stormgym.agents.dfl.learner import FineTuning
+from stormgym.agents.dfl.risk import check_alpha, cvar
 from stormgym.envs.arrays import Floats
 from stormgym.envs.decisions.problem import Cases, DecisionProblem
 from stormgym.predictors.gaussian import GaussianNet
@@ -34,7 +36,7 @@ def flat_features(cases: Cases) -> Floats:
 
 
 class SampledDecision:
-    """Any decision with a differentiable cost: plans of least mean cost over samples, by projected gradient steps.
+    """Any decision with a differentiable cost: plans of least mean cost, or CVaR, over samples by projected gradient.
 
     Steps are in units of the usual spread of decisions and shrink to nothing; the best iterate is kept. Where the cost
     is convex plans cost within a thousandth of the optimum, a local one where it is not.
@@ -69,27 +71,33 @@ class SampledDecision:
     def decide(self, forecast: Forecast, risk: float = 1.0) -> Floats:
         """Plans `[B, n]` for samples `[S, B, *]` or a `Gaussian`, of which 100 samples are drawn.
 
+        Args:
+            forecast: what may come.
+            risk: share of worst samples whose mean cost is least (CVaR).
+
         Raises:
-            ValueError: a risk other than 1.
+            TypeError, ValueError: a risk that is no number in (0, 1].
         """
-        check_risk(risk, "this decision")
-        samples = self._samples(forecast)
+        share = check_alpha(risk, "risk")
+        samples = torch.as_tensor(fixed_samples(forecast, N_SAMPLES))
         centre, spread = (torch.as_tensor(part) for part in self.problem.usual)
         if self.joined:
             spread = spread.square().mean().sqrt().expand(len(spread))
         plans = self.project(centre.expand(samples.shape[1], -1))
-        best, least = plans, self.energy(samples, plans)
+        if share < 1.0:  # no worse than the plan of the mean, from which it starts
+            plans = torch.as_tensor(self.decide(forecast))
+        best, least = plans, self._risk(samples, plans, share)
         mean, square = torch.zeros_like(plans), torch.zeros_like(plans)
         for step in range(1, N_STEPS + 1):
             at = plans.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(self.energy(samples, at).sum(), at)
+            (slope,) = torch.autograd.grad(self._risk(samples, at, share).sum(), at)
             slope = slope * spread
             size = slope.square().mean(dim=1, keepdim=True) if self.joined else slope.square()
             mean, square = 0.9 * mean + 0.1 * slope, 0.99 * square + 0.01 * size
             ahead = (mean / (1.0 - 0.9**step)) / ((square / (1.0 - 0.99**step)).sqrt() + 1e-12)
             length = 0.2 * 0.5 * (1.0 + np.cos(np.pi * step / N_STEPS))
             plans = self.project(plans - length * spread * ahead)
-            now = self.energy(samples, plans)
+            now = self._risk(samples, plans, share)
             better = now < least
             best, least = torch.where(better[:, None], plans, best), torch.where(better, now, least)
         return best.numpy()
@@ -98,12 +106,12 @@ class SampledDecision:
         """The nearest feasible plans."""
         return torch.as_tensor(self.problem.project(plans.detach().numpy()))
 
-    @staticmethod
-    def _samples(forecast: Forecast) -> Tensor:
-        if isinstance(forecast, Gaussian):
-            noise = np.random.default_rng(0).standard_normal((N_SAMPLES, 1, np.shape(forecast.mean)[-1]))
-            return torch.as_tensor(forecast.mean + forecast.sd * noise)
-        return torch.as_tensor(forecast)
+    def _risk(self, samples: Tensor, plans: Tensor, share: float) -> Tensor:
+        """Mean cost `[B]`, or that of the worst samples."""
+        if share == 1.0:
+            return self.energy(samples, plans)
+        tail: Tensor = cvar(self.problem.cost(plans.unsqueeze(-3), samples).T, share)  # [B] of [B, S]
+        return tail
 
 
 class GeneralModel(NormalModel):

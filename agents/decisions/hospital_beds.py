@@ -22,8 +22,10 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
 from stormgym.agents.decisions.methods import TUNING
-from stormgym.agents.dfl.decision import Floats, Forecast, check_risk
+from stormgym.agents.decisions.tail_plan import Misses, tail_plans
+from stormgym.agents.dfl.decision import Floats, Forecast
 from stormgym.agents.dfl.learner import FineTuning
+from stormgym.agents.dfl.risk import check_alpha
 from stormgym.envs.decisions.epidemic import IN_HOSPITAL, RATES, beds_of_days, rates_of_beds
 from stormgym.envs.decisions.hospital_beds import N_DAYS, SEEN, HospitalBedsProblem, check_prices
 from stormgym.envs.decisions.problem import Cases
@@ -108,11 +110,18 @@ class HospitalBeds:
     def decide(self, forecast: Forecast, risk: float = 1.0) -> Floats:
         """The best plans `[B, 7]`, exact: days are apart, and each is convex, so the bounds only clip.
 
+        Where risk is below 1 the tail joins the days, and a conic program a case finds the plan of least CVaR over the
+        samples, exact (`tail_plans`).
+
         Raises:
-            ValueError: `risk` is not 1, the mean.
+            TypeError, ValueError: a risk that is no number in (0, 1].
         """
-        check_risk(risk, type(self).__name__)
-        return self.problem.project(plan_beds(forecast, **self._prices))
+        plans: Floats = self.problem.project(plan_beds(forecast, **self._prices))
+        if check_alpha(risk, "risk") == 1.0:
+            return plans
+        p = self.problem
+        misses = Misses(p.c_b, p.c_h, p.q_b, p.q_h, p.low, p.high)
+        return p.project(tail_plans(np.asarray(forecast, dtype=np.float64), plans, misses, risk))
 
     def project(self, plans: Tensor) -> Tensor:
         """Plans within the problem's bounds."""

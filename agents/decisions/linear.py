@@ -23,9 +23,10 @@ from stormgym.agents.dfl.risk import Polytope, check_alpha, cvar_plan, cvar_plan
 from stormgym.envs.arrays import Floats
 from stormgym.envs.decisions.linear import LinearProblem
 from stormgym.envs.decisions.problem import Cases
-from stormgym.predictors.conditional import ConditionalNetwork, Density, Generator
+from stormgym.predictors.conditional import Density, Generator
 from stormgym.predictors.flows import ConditionalFlow
 from stormgym.predictors.gaussian import DiagonalGaussian
+from stormgym.predictors.heavy_tails import HeavyTailed
 from stormgym.predictors.point import PointNet
 from stormgym.predictors.resampling import ForestWeights, ResidualBootstrap
 
@@ -170,12 +171,14 @@ class GeneratorModel:
         Raises:
             TypeError: the generator has none to train.
         """
-        if not isinstance(self.generator, ConditionalNetwork):
+        generator: Any = self.generator
+        if not hasattr(generator, "parameters"):
             raise TypeError(
                 f"{type(self.generator).__name__} resamples past outcomes and has no weights to train; take a flow, a "
                 "Gaussian or a point forecast"
             )
-        return self.generator.parameters()
+        weights: list[nn.Parameter] = generator.parameters()
+        return weights
 
     def outcomes(self, data: Cases, noise: torch.Generator) -> Tensor:
         """Samples `[S, E, n]`, differentiable where the generator is."""
@@ -250,6 +253,8 @@ class LinearTask:
 
     calibrations = (1.0,)
     tuning: Mapping[str, FineTuning] = MappingProxyType({})
+    generators: Mapping[str, Callable[[int], Generator]] | None = None
+    """Unfitted laws by name; None takes `GENERATORS`."""
 
     def __init__(self, problem: LinearProblem) -> None:
         self.problem = problem
@@ -266,10 +271,23 @@ class LinearTask:
         Raises:
             ValueError: another name than those of `GENERATORS`.
         """
-        if name not in GENERATORS:
-            raise ValueError(f"generator must be one of {', '.join(GENERATORS)}; got {name!r}")
-        return GeneratorModel(GENERATORS[name](seed), self.features)
+        known = GENERATORS if self.generators is None else self.generators
+        if name not in known:
+            raise ValueError(f"generator must be one of {', '.join(known)}; got {name!r}")
+        return GeneratorModel(known[name](seed), self.features)
 
     def new_policy_net(self, seed: int) -> PolicyNet:
         """An unfitted network from features to plans."""
         return PolicyNet(self.problem, self.features, hidden=(64, 64), seed=seed)
+
+
+class PriceTask(LinearTask):
+    """The task of problems whose outcomes are prices, with spikes: densities are of their inverse hyperbolic sines."""
+
+    generators = MappingProxyType(
+        {
+            **GENERATORS,
+            "flow": lambda seed: HeavyTailed(ConditionalFlow(random_state=seed)),
+            "gaussian": lambda seed: HeavyTailed(DiagonalGaussian(random_state=seed)),
+        }
+    )

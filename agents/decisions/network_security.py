@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stormgym.agents.dfl.decision import check_risk
 from stormgym.agents.dfl.learner import FineTuning
+from stormgym.agents.dfl.risk import check_alpha, cvar
 from stormgym.envs.arrays import Floats
 from stormgym.envs.decisions.network_security import N_FEATURES, NetworkSecurityProblem
 from stormgym.envs.decisions.problem import Cases, namespace
@@ -53,16 +53,21 @@ class NetworkSecurity:
         return mean
 
     def decide(self, forecast: Floats, risk: float = 1.0) -> Floats:
-        """The best covers `[B, E]` known for the mean over samples `[S, B, N]`.
+        """The best covers `[B, E]` known for the mean over samples `[S, B, N]`, or over the worst share `risk` of them.
 
         Raises:
-            ValueError: another shape, or a risk other than 1.
+            TypeError, ValueError: another shape, or a risk that is no number in (0, 1].
         """
-        check_risk(risk, "the cover")
+        share = check_alpha(risk, "risk")
         samples = np.asarray(forecast, dtype=np.float64)
         if samples.ndim != 3 or not len(samples):
             raise ValueError(f"forecast must be samples [S, B, {self.problem.game.n_nodes}]; got shape {samples.shape}")
-        return self.problem.best_mean(samples)
+        mean = self.problem.best_mean(samples)
+        if share == 1.0 or len(samples) == 1:
+            return mean
+        tail = self.problem.best_mean(samples, share)  # a local optimum: the other one's risk may be less
+        risks = [cvar(self.problem.cost(covers, samples).T, share) for covers in (mean, tail)]
+        return np.where((risks[1] < risks[0])[:, None], tail, mean)
 
     def project(self, plans: Tensor) -> Tensor:
         """The nearest covers `[..., E]` within 0..1 and the budget, without gradient."""

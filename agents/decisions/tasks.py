@@ -96,6 +96,7 @@ TASKS: dict[str, str] = {
     f"{_THERE}.hospital_beds:HospitalBedsProblem": f"{_HERE}.hospital_beds:HospitalBedsTask",
     f"{_THERE}.network_security:NetworkSecurityProblem": f"{_HERE}.network_security:NetworkSecurityTask",
     f"{_THERE}.linear:LinearProblem": f"{_HERE}.linear:LinearTask",
+    f"{_THERE}.energy_scheduling:EnergySchedulingProblem": f"{_HERE}.linear:PriceTask",
 }
 """Entry points "module:class" of tasks by that of their problem."""
 GENERAL = f"{_HERE}.general:GeneralTask"

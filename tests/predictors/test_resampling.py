@@ -11,6 +11,7 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import NotFittedError
 
 from stormgym.predictors.gaussian import DiagonalGaussian
+from stormgym.predictors.heavy_tails import HeavyTailed
 from stormgym.predictors.point import PointNet
 from stormgym.predictors.resampling import MOST_RATIO, ForestWeights, ResidualBootstrap
 
@@ -76,6 +77,7 @@ def test_forest__samples_have_the_weights_with_which_the_forest_averages() -> No
         lambda: ForestWeights(n_trees=5),
         lambda: PointNet(max_epochs=3),
         lambda: DiagonalGaussian(max_epochs=3),
+        lambda: HeavyTailed(DiagonalGaussian(max_epochs=3)),
     ],
 )
 def test_state__comes_back_to_the_bit_without_objects(make: Any) -> None:
@@ -119,3 +121,34 @@ def test_errors__say_what_is_wrong() -> None:
     x, y = events(10, 0)
     with pytest.raises(ValueError, match=r"X and y must have one row an event"):
         ForestWeights().fit(x, y[:9], x, y)
+
+
+# ------------------------------------------------------------------------------------------------------- heavy tails
+
+
+def spiky(n: int, seed: int) -> tuple[Any, Any]:
+    """Prices: a level that follows x, now and then a spike of twenty spreads."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 2))
+    spike = np.where(rng.random((n, 2)) < 0.03, rng.exponential(40.0, (n, 2)), 0.0)
+    return x, 50.0 + 2.0 * x + rng.normal(size=(n, 2)) + spike
+
+
+def test_heavy_tails__density_is_the_change_of_variables_and_better_than_without() -> None:
+    settings: dict[str, Any] = {"max_epochs": 60, "learning_rate": 3e-3}
+    law = HeavyTailed(DiagonalGaussian(**settings)).fit(*spiky(800, 0), *spiky(200, 1))
+    plain = DiagonalGaussian(**settings).fit(*spiky(800, 0), *spiky(200, 1))
+    x, y = spiky(500, 2)
+    with torch.no_grad():
+        assert float(law.log_prob(y, x).mean()) > float(plain.log_prob(y, x).mean()) + 0.3
+        # of one number the density adds up to 1
+        grid = np.linspace(-100.0, 300.0, 40_001)
+        at = np.stack([grid, np.full_like(grid, law.median_[1])], axis=1)
+        both = law.log_prob(at, np.repeat(x[:1], len(grid), axis=0)).exp().numpy()
+        mean, sd = law.law.forecast(x[:1])
+        other = torch.distributions.Normal(mean[0, 1], sd[0, 1]).log_prob(torch.tensor(0.0).double()).exp()
+        assert np.trapezoid(both, grid) == pytest.approx(float(other) / law.spread_[1], rel=1e-3)
+    drawn = law.sample(x[:50], 400, generator()).detach().numpy()
+    assert np.median(drawn - 2.0 * x[:50]) == pytest.approx(50.0, abs=0.5)
+    with pytest.raises(NotFittedError, match="HeavyTailed is not fitted"):
+        HeavyTailed(DiagonalGaussian()).sample(x, 1, generator())

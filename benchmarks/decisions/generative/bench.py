@@ -11,6 +11,7 @@ import numpy as np
 
 from stormgym.agents.decisions.generative import samples_of
 from stormgym.agents.decisions.linear import GeneratorModel, LinearTask
+from stormgym.agents.decisions.tasks import task_of
 from stormgym.envs.arrays import Floats
 from stormgym.envs.decisions.energy_scheduling import EnergySchedulingProblem
 from stormgym.envs.decisions.fractional_knapsack import FractionalKnapsackProblem
@@ -85,7 +86,9 @@ class DataSet:
     def __init__(self, family: str, instance: int, arguments: Mapping[str, Any], n_contexts: int = N_CONTEXTS) -> None:
         self.family = FAMILIES[family]
         self.problem = self.family.make(instance=instance, n_test=n_contexts, **arguments)
-        self.task = LinearTask(self.problem)
+        task = task_of(self.problem)
+        assert isinstance(task, LinearTask)
+        self.task = task
         cases = self.problem.cases("test")
         # a recorded market has more days than contexts are needed: some of them, evenly
         self.test: Cases = cases.rows(np.linspace(0, len(cases) - 1, min(n_contexts, len(cases))).astype(np.int64))

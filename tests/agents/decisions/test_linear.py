@@ -144,7 +144,7 @@ def test_features__are_what_differs_from_case_to_case() -> None:
 
 def test_task_of__linear_problems_get_this_task() -> None:
     for make in PROBLEMS.values():
-        assert type(task_of(make())) is LinearTask
+        assert isinstance(task_of(make()), LinearTask)
     with pytest.raises(
         ValueError, match="generator must be one of flow, gaussian, residuals, ratios, forest; got 'vae'"
     ):

@@ -76,7 +76,7 @@ def test_task__is_inherited() -> None:
 def test_register__names_the_task_of_a_problem_and_twice_is_once() -> None:
     for _ in range(2):
         register_task(Mine, ELSEWHERE)
-    assert len(TASKS) == 4
+    assert len(TASKS) == 6
     register_task(Steeper, GENERAL)
     assert type(task_of(Steeper(synthetic_load(20)))) is GeneralTask
     assert type(task_of(PowerSchedulingProblem(synthetic_load(20)))) is PowerSchedulingTask
