@@ -70,10 +70,11 @@ def risk_plan(
     mean_weight: float = 0.0,
     stock0: NDArray[Any] | None = None,
     weight: Floats | float = 1.0,
+    gap: float = RISK_GAP,
 ) -> RiskPlan:
     """The plan of least mean_weight x mean + (1 - mean_weight) x CVaR_alpha of its cost over samples `[S, T, K]`.
 
-    Within a ten-thousandth of the best, or what ten seconds leave; `weight` as for `plan`.
+    Within `gap` of the best, as a share of its value, or what ten seconds leave; `weight` as for `plan`.
     """
     return plan_dispatch_risk(
         outages,
@@ -85,9 +86,16 @@ def risk_plan(
         alpha=alpha,
         mean_weight=mean_weight,
         stock0=stock0,
-        gap=RISK_GAP,
+        gap=gap,
         time_limit=RISK_SECONDS,
     )
+
+
+def check_mean_weight(mean_weight: float) -> float:
+    """The weight as a float; `ValueError` unless it is in [0, 1]."""
+    if not 0.0 <= mean_weight <= 1.0:
+        raise ValueError(f"mean_weight must be in [0, 1], the weight of the mean beside CVaR; got {mean_weight!r}")
+    return float(mean_weight)
 
 
 def day_of(observation: Observation) -> Ints:

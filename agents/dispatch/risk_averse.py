@@ -6,20 +6,13 @@ from typing import Any, ClassVar
 
 from stormgym.agents.dfl.risk import check_alpha
 from stormgym.agents.dispatch.forecasters import AdaptiveDispatch, Forecaster, SampledDispatch
-from stormgym.agents.dispatch.planners import DispatchPolicy, risk_plan
+from stormgym.agents.dispatch.planners import DispatchPolicy, check_mean_weight, risk_plan
 from stormgym.envs.arrays import Floats, Ints
 from stormgym.envs.dispatch.generators import StormProfile
 
 ALPHA, MEAN_WEIGHT = 0.1, 0.5
 """The worst tenth of samples, and half of the weight on the mean of all: nearly all of what pure CVaR takes off the
 tail, for a quarter of its price in the mean (docs/results/dispatch.md)."""
-
-
-def check_mean_weight(mean_weight: float) -> float:
-    """The weight as a float; `ValueError` unless it is in [0, 1]."""
-    if not 0.0 <= mean_weight <= 1.0:
-        raise ValueError(f"mean_weight must be in [0, 1], the weight of the mean beside CVaR; got {mean_weight!r}")
-    return float(mean_weight)
 
 
 class _RiskAverse(DispatchPolicy):
