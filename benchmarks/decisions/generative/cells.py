@@ -122,9 +122,13 @@ class LawCell(DataCell):
 
 @dataclass(frozen=True, kw_only=True)
 class TunedCell(DataCell):
-    """One law, tuned on its plans at one risk by every loss, from one start and for as many epochs."""
+    """One law, tuned on its plans at one risk by every loss, from one start and for as many epochs.
 
-    FORMAT: ClassVar[int] = 1
+    The epoch of the least validation score is kept, the start among them. With the margin of a standard error that
+    policies ask for the start would be kept nearly always, and a table of starts says nothing of losses.
+    """
+
+    FORMAT: ClassVar[int] = 2
     arguments: tuple[tuple[str, Any], ...] = MORE_VALIDATION
     generator: str
     risk: float
@@ -207,8 +211,8 @@ class RiskCell(DataCell):
 
 def tunings(risk: float) -> dict[str, tuple[FineTuning, str]]:
     """Settings of every tuning at a risk, and the proxy that it needs ("" for none), the control first."""
-    own = replace(GEN_DFL, risk=risk, n_epochs=N_EPOCHS)
-    paper = replace(CONTRASTIVE, risk=risk, n_epochs=N_EPOCHS)
+    own = replace(GEN_DFL, risk=risk, n_epochs=N_EPOCHS, margin=0.0)
+    paper = replace(CONTRASTIVE, risk=risk, n_epochs=N_EPOCHS, margin=0.0)
     found = {
         "likelihood alone": (replace(own, loss="none", decision_weight=None), ""),
         "contrastive, q = a flow": (paper, "flow"),
