@@ -1,7 +1,9 @@
 """Gen-DFL and its baselines: regret against the true law, by task, risk, method and generator.
 
-    python -m benchmarks.decisions.generative --docs docs
+    python -m benchmarks.decisions.generative --data FOLDER --docs docs
 
+FOLDER has the prices that the paper uses (`prices2013.dat` of https://github.com/JayMan91/aaai_predit_then_optimize);
+their table is left out where it is not named and its cells are not kept.
 Each seed draws its own data. All plans at a risk are solved exactly on the samples of a law; regret is that of the true
 CVaR in percent of what the best plans cost in the mean, one denominator for all risks. Seeds that are kept are not
 measured again, so a run that was stopped goes on; `--kinds` and `--families` share the work among processes.
@@ -11,16 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import tyro
 
 from benchmarks.decisions.generative import tables
 from benchmarks.decisions.generative.bench import FAMILIES
 from benchmarks.decisions.generative.cells import DataCell, LawCell, PointCell, RiskCell, SweepCell, TunedCell
+from benchmarks.decisions.generative.others import BedsCell, RecordedCell, prices_of
 from benchmarks.decisions.generative.pictures import draw_sweeps
-from benchmarks.kit.cells import Cells
+from benchmarks.kit.cells import Cell, Cells, digest
 from benchmarks.kit.measure import kept_parts, measure_parts
 from benchmarks.kit.pages import PICTURES, Page, save_picture, write_summary
 from benchmarks.kit.settings import Keeping, command_of
@@ -29,7 +33,7 @@ from stormgym.agents.terminal import make_console
 BENCHMARK = "decisions/generative"
 PAGE = Page("decisions-generative", "Gen-DFL and every baseline of its tables", "decisions")
 SWEEPS_PICTURE = "decisions_generative_sweeps.png"
-KINDS = ("points", "laws", "tuned", "tuned at 0.5", "sweep", "risks")
+KINDS = ("points", "laws", "tuned", "tuned at 0.5", "sweep", "risks", "beds", "recorded")
 GAUSSIAN_KINDS = ("likelihood alone", "SPO+ of the mean")
 HALF_KINDS = ("likelihood alone", "contrastive, q = a flow", "SPO+ of the mean", "SPO+ of the tail")
 """What is tuned at risk 0.5, between two risks at which all is."""
@@ -47,8 +51,14 @@ class Settings(Keeping):
     """Data sets of each setting that is varied, and at risk 0.5."""
     kinds: tuple[str, ...] = KINDS
     """Which tables."""
+    data: Path | None = None
+    """Folder of recorded prices."""
+    prices: str = ""
+    """Digest of that folder's prices, by which their cells are known; left out it is read from `data`."""
     small: bool = False
     """A small form for trials. Its numbers mean nothing."""
+
+    HOW: ClassVar[tuple[str, ...]] = ("data",)
 
 
 def _tuned(**data: Any) -> list[DataCell]:
@@ -78,17 +88,41 @@ MAKERS: Mapping[str, Callable[..., list[DataCell]]] = {
 """The cells of a data set, by table."""
 
 
-def parts_of(settings: Settings) -> dict[str, list[DataCell]]:
+def digest_of(settings: Settings) -> str:
+    """What the prices are known by; empty where there are none."""
+    if settings.prices or settings.data is None:
+        return settings.prices
+    return digest(repr(prices_of(str(settings.data)).key))
+
+
+def parts_of(settings: Settings) -> dict[str, list[Cell]]:
     """Cells of every task, by table."""
-    found = {}
+    found: dict[str, list[Cell]] = {}
+    few = range(settings.sweep_seeds)
     for kind in settings.kinds:
+        if kind == "beds":
+            found["beds: beds"] = [BedsCell(seed=seed, small=settings.small) for seed in few]
+        if kind == "recorded" and (prices := digest_of(settings)):
+            own = [RecordedCell(seed=seed, data=prices, small=settings.small) for seed in few]
+            found["recorded: recorded"] = [*own]
+        if kind not in MAKERS:
+            continue
         for family in settings.families:
             record = FAMILIES[family]
-            few = settings.sweep_seeds if kind in ("tuned at 0.5", "sweep", "risks") else settings.seeds
-            seeds = min(few, record.most_tuned if kind.startswith("tuned") else record.most_seeds)
+            wanted = settings.sweep_seeds if kind in ("tuned at 0.5", "sweep", "risks") else settings.seeds
+            seeds = min(wanted, record.most_tuned if kind.startswith("tuned") else record.most_seeds)
             cells = [MAKERS[kind](family=family, seed=seed, small=settings.small) for seed in range(seeds)]
             found[f"{kind}: {family}"] = [cell for each in cells for cell in each]
     return {name: cells for name, cells in found.items() if cells}
+
+
+def measure(cell: Any, folder: str | None) -> dict[str, Any]:
+    """What a cell gives."""
+    if isinstance(cell, RecordedCell):
+        assert folder is not None, "cells of prices are there only where a folder is named, or measured already"
+        return cell.measure_on(prices_of(folder))
+    found: dict[str, Any] = cell.measure()
+    return found
 
 
 def main(args: list[str] | None = None) -> int:
@@ -99,12 +133,13 @@ def main(args: list[str] | None = None) -> int:
         if unknown:
             raise SystemExit(f"unknown {name} {unknown[0]!r}; there are {', '.join(known)}")
     cells = settings.kept(BENCHMARK)
-    found = measure_parts(cells, parts_of(settings), lambda cell: cell.measure(), lambda kept: kept)
+    folder = None if settings.data is None else str(settings.data)
+    found = measure_parts(cells, parts_of(settings), partial(measure, folder=folder), lambda kept: kept)
     console = make_console()
     for name, text in tables.texts_of(found).items():
         console.print(f"\n{name}\n{text}", markup=False)
     if settings.docs is not None:
-        cells.keep_page(settings.decisive())
+        cells.keep_page({**settings.decisive(), "prices": digest_of(settings)})
         write_pages(cells, settings.docs)
     return 0
 
@@ -116,7 +151,8 @@ def write_pages(cells: Cells, docs: Path) -> None:
         return
     settings = Settings.told(page)
     found = kept_parts(cells, parts_of(settings), lambda kept: kept)
-    body = [f"Made by `{command_of('decisions.generative', settings, Settings())}`.", tables.NOTE]
+    command = command_of("decisions.generative", settings, Settings(prices=settings.prices))
+    body = [f"Made by `{command}{' --data FOLDER' if settings.prices else ''}`.", tables.NOTE]
     body += [f"## {name}\n\n{text}" for name, text in tables.texts_of(found).items()]
     if any(name.startswith(("sweep", "risks")) for name in found):
         save_picture(draw_sweeps(found), docs, SWEEPS_PICTURE)

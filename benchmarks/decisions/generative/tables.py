@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.decisions.generative.bench import FAMILIES
-from benchmarks.decisions.generative.cells import DataCell, SweepCell, TunedCell
+from benchmarks.decisions.generative.cells import SweepCell, TunedCell
 from benchmarks.kit.tables import markdown, number
 from stormgym.agents.statistics import Estimate, mean_estimate
 
@@ -57,6 +57,10 @@ def texts_of(found: Found) -> dict[str, str]:
             texts[f"{record.name}: other degrees, noises and sizes"] = _sweep_table(family, own["sweep"])
         if "risks" in own:
             texts[f"{record.name}: other risks"] = _risk_table(family, own["risks"])
+    if beds := found.get("beds: beds"):
+        texts["Hospital beds"] = _risk_table(None, beds)
+    if recorded := found.get("recorded: recorded"):
+        texts["Energy scheduling, recorded prices"] = _recorded_table(recorded)
     return texts
 
 
@@ -145,9 +149,50 @@ def _p_value(results: list[dict[str, Any]], method: str, reference: str) -> str:
     return f"{'<' if apart.mean() < 0 else '>'} {float(ttest_1samp(apart, 0.0).pvalue):.3f}"
 
 
-def _risk_table(family: str, cells: Mapping[DataCell, dict[str, Any]]) -> str:
+def _recorded_table(cells: Mapping[Any, dict[str, Any]]) -> str:
+    """What plans cost on recorded days; no law is known, so nothing here is a regret of risk."""
+    results = list(cells.values())
+    head = [
+        "method",
+        "mean cost",
+        "over hindsight",
+        "less two-stage",
+        "within a seed",
+        "CVaR 0.1 over days",
+        "the same, planned for the mean",
+        "score at 0.1",
+    ]
+    rows = []
+    for name in sorted(results[0]["methods"], key=lambda name: _over(results, _figure(name, "mean")).value):
+        share = mean_estimate([100.0 * (r["methods"][name]["mean"] / r["hindsight"] - 1.0) for r in results])
+        within = 1.96 * float(np.mean([r["methods"][name]["error"] for r in results]))
+        scored = results[0]["methods"][name]["score"] is not None
+        is_reference = name == REFERENCE
+        rows.append(
+            [
+                LAW_NAMES.get(name, name),
+                number(_over(results, _figure(name, "mean")), decimals=1),
+                f"{number(share, decimals=2)} %",
+                "" if is_reference else number(_over(results, _figure(name, "difference")), "+", 1),
+                "" if is_reference else f"± {within:.1f}",
+                *(
+                    number(_over(results, _figure(name, key)), decimals=0)
+                    for key in ("cvar", "cvar of the mean's plan")
+                ),
+                number(_over(results, _figure(name, "score")), decimals=0) if scored else "",
+            ]
+        )
+    note = f"the last {results[0]['n_test']} days, in hindsight {results[0]['hindsight']:,.1f} EUR"
+    return f"{markdown(head, rows)}\n\n{len(results)} seeds of the networks, ± 95 % over them; {note}."
+
+
+def _figure(method: str, key: str) -> Callable[[dict[str, Any]], float]:
+    return lambda methods: float(methods[method][key])
+
+
+def _risk_table(family: str | None, cells: Mapping[Any, dict[str, Any]]) -> str:
     """Regret by law and risk."""
-    results, places = list(cells.values()), FAMILIES[family].decimals
+    results, places = list(cells.values()), 1 if family is None else FAMILIES[family].decimals
     risks = list(next(iter(results[0]["methods"].values()))["regret"])
     rows = [
         [LAW_NAMES.get(name, name), *(number(_over(results, _regret(name, risk)), decimals=places) for risk in risks)]
