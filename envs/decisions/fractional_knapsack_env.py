@@ -79,7 +79,8 @@ class FractionalKnapsackEnv(HasProblem, SingleEnv):
     Terminated after one step. `metrics` holds `cost`, `optimum` (the best sack in hindsight), `regret`, `repaired`; of
     the true law `true_mean`, `true_cvar_0.5`, `true_cvar_0.1` of the cost and `true_regret`, `true_regret_0.5`,
     `true_regret_0.1` against the sacks of least mean and CVaR, on 2,000 draws that all decisions of an instance meet
-    (the mean is exact); `risk_regret`, the same at `risk`.
+    (the mean is exact); `risk_regret`, the same at `risk`. Of whole items the mean regret is against the best whole
+    sack, those under risk against the best that may be cut, which is an upper bound.
 
     ## Arguments
     Args:

@@ -11,7 +11,8 @@ and never against a forecast. (The paper's text has the CVaR of a difference, wh
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -110,10 +111,11 @@ class LinearProblem(DecisionProblem):
         return self.true_risk(self.true_plans(cases, alpha), cases, alpha)
 
     def _remembered(self, what: str, make: Callable[[Cases, float], Floats], cases: Cases, alpha: float) -> Floats:
-        """make(cases, alpha) `[E, ...]`, for recorded cases made once each."""
+        """make(cases, alpha) `[E, ...]`, for recorded cases made once for all problems with this key."""
         if cases.number is None or not len(cases):
             return make(cases, alpha)
-        memory, names = self._memory(), [f"{what} at {alpha!r} of {mark}" for mark in _marks(cases)]
+        memory = _memory_of(type(self), self.key)
+        names = [f"{what} at {alpha!r} of {mark}" for mark in _marks(cases)]
         new = [i for i, name in enumerate(names) if name not in memory]
         if new:
             memory.update(zip((names[i] for i in new), make(cases.rows(new), alpha), strict=True))
@@ -129,6 +131,13 @@ class LinearProblem(DecisionProblem):
         for alpha in RISKS:
             named[f"true_regret_{alpha:g}" if alpha < 1.0 else "true_regret"] = risk[alpha] - least[alpha]
         return named | {"risk_regret": risk[self.risk] - least[self.risk]}
+
+
+@lru_cache(maxsize=16)
+def _memory_of(kind: type, key: Hashable) -> dict[str, Any]:
+    """What has been made for the recorded cases of a problem, by name: best decisions and their risk."""
+    del kind, key
+    return {}
 
 
 def _marks(cases: Cases) -> list[str]:

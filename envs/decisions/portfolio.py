@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from stormgym.envs.arrays import Floats
 from stormgym.envs.decisions.arguments import check_number, check_whole
@@ -135,7 +135,8 @@ class PortfolioProblem(SyntheticCosts):
 def tail_factor(alpha: float) -> float:
     """kappa: how many standard deviations CVaR_alpha of a normal cost lies above its mean; 0 at alpha = 1."""
     alpha = check_alpha(alpha)
-    return 0.0 if alpha == 1.0 else float(norm.pdf(norm.ppf(alpha)) / alpha)
+    density = np.exp(-0.5 * float(ndtri(alpha)) ** 2) / np.sqrt(2.0 * np.pi)
+    return 0.0 if alpha == 1.0 else float(density / alpha)
 
 
 def _safest(mean: Floats, quadratic: Floats, kappa: float) -> Floats:

@@ -3,7 +3,7 @@
 A folder holds one file of prices, or several of a user's own.
 
 - `*.dat` as the ICON energy challenge published them (`prices2013.dat`, half-hourly, Irish market). Fields have
-  blanks in them, so rows are read from the right: SMPEP2 (the price), SystemLoadEP2, ActualWindProduction, CO2Intensity,
+  blanks in them; rows are read from the right: SMPEP2 (the price), SystemLoadEP2, ActualWindProduction, CO2Intensity,
   ORKWindspeed, ORKTemperature, SMPEA, SystemLoadEA, ForecastWindProduction, PeriodOfDay, Year, Month, Day. Known on the
   eve are the forecasts of wind, load (EA) and price (EA); actual wind, load and price are not, nor is the weather
   measured on the day, and all of these are left out.

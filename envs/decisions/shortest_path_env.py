@@ -75,8 +75,9 @@ class ShortestPathEnv(HasProblem, SingleEnv):
     ## Episode end
     Terminated after one step. `metrics` holds `cost`, `optimum` (the best path in hindsight), `regret`, `repaired`; of
     the true law `true_mean`, `true_cvar_0.5`, `true_cvar_0.1` of the cost and `true_regret`, `true_regret_0.5`,
-    `true_regret_0.1` against the flows of least mean and CVaR (single paths with moves), on 2,000 draws that all
-    decisions of an instance meet (the mean is exact); `risk_regret`, the same at `risk`.
+    `true_regret_0.1` against the flows of least mean and CVaR (with moves the single paths, on grids of up to 7 x 7
+    nodes), on 2,000 draws that all decisions of an instance meet (the mean is exact); `risk_regret`, the same at
+    `risk`.
 
     ## Arguments
     Args:

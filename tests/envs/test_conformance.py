@@ -40,6 +40,10 @@ SMALL: dict[str, dict[str, Any]] = {
     "GeneratorDispatch-v0": {"profile": "B"},
     "Undergrounding-v0": {"profile": "synthetic:16:1", "budget": 4_000.0},
     "NetworkSecurity-v0": {"n_nodes": 12, "radius": 0.5},
+    "Portfolio-v0": {"n_assets": 6, "n_train": 12, "n_test": 12},
+    "FractionalKnapsack-v0": {"n_items": 6, "n_train": 12, "n_test": 12},
+    "ShortestPath-v0": {"grid": 3, "n_train": 12, "n_test": 12},
+    "EnergyScheduling-v0": {"n_days": 60},
 }
 DOORS = ("sync", "async", "native")
 MODES = (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP)
