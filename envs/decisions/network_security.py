@@ -173,9 +173,9 @@ class NetworkSecurityProblem(DecisionProblem):
         """The best covers `[B, E]` that a descent from many starts finds against known attackers `[B, N]`."""
         return self.best_mean(outcomes[None])
 
-    def best_mean(self, samples: Floats) -> Floats:
-        """The best covers `[B, E]` known for the mean over samples `[S, B, N]` of attackers."""
-        return self.game.minimise(samples, self.budget)
+    def best_mean(self, samples: Floats, alpha: float = 1.0) -> Floats:
+        """The best covers `[B, E]` known for the mean over samples `[S, B, N]` of attackers, or their worst share."""
+        return self.game.minimise(samples, self.budget, alpha)
 
     def picture(self, axes: Any, case: Cases, plan: Floats | None) -> None:
         """A map: edges as wide as they are covered, sources, targets, and nodes as dark as they attract."""

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 
 from stormgym.envs.arrays import Floats, Ints
 from stormgym.envs.decisions.problem import namespace
+from stormgym.envs.risk import cvar, tail_weights
 
 WALL = -1e9
 """Logit of a move that does not exist: its probability is exactly 0, and 0 times it is no NaN."""
@@ -132,8 +133,8 @@ class SecurityGame:
         slope: Floats = pick(by_move, self.sides[0]) + pick(by_move, self.sides[1])
         return (value * self.first).sum(axis=-1), slope
 
-    def minimise(self, samples: Floats, budget: float) -> Floats:
-        """Covers of least mean loss over samples, the best that projected gradient with momentum finds.
+    def minimise(self, samples: Floats, budget: float, alpha: float = 1.0) -> Floats:
+        """Covers of least mean loss over samples, or CVaR, the best that projected gradient with momentum finds.
 
         Many starts go a few steps, the best of them go on, and the best goes to the end. Deterministic, and a row's
         result does not depend on the others.
@@ -141,26 +142,31 @@ class SecurityGame:
         Args:
             samples: `[S, B, N]` attackers.
             budget: sum of a cover, at most.
+            alpha: share of worst samples whose mean is taken.
 
         Returns:
             `[B, E]`.
         """
         starts, by_row = self.starts(budget), np.swapaxes(samples, 0, 1)  # [K, E], [B, S, N]
         size = max(1, CHUNK // (len(starts) * len(samples)))
-        found = [self._descend(by_row[i : i + size], starts, budget) for i in range(0, len(by_row), size)]
+        found = [self._descend(by_row[i : i + size], starts, budget, alpha) for i in range(0, len(by_row), size)]
         return np.concatenate(found) if found else np.zeros((0, len(self.edges)))
 
-    def _descend(self, samples: Floats, starts: Floats, budget: float) -> Floats:
+    def _descend(self, samples: Floats, starts: Floats, budget: float, alpha: float) -> Floats:
         samples = np.ascontiguousarray(samples[:, None])  # [B, 1, S, N]
         plans = np.broadcast_to(starts, (len(samples), *starts.shape))  # [B, K, E]
         for stage, (n_steps, length, n_kept) in enumerate(STAGES):
             best, lowest, speed = plans, np.full(plans.shape[:-1], np.inf), np.zeros(plans.shape)
             for t in range(n_steps + 1):
                 cost, slope = self.cost_and_slope(plans[:, :, None], samples)  # [B, K, S], [B, K, S, E]
-                cost = cost.mean(axis=-1)
+                if alpha == 1.0:
+                    cost, slope = cost.mean(axis=-1), slope.mean(axis=2)
+                else:  # the slope of a CVaR is that of the samples in the tail
+                    slope = (tail_weights(cost, alpha)[..., None] * slope).sum(axis=2)
+                    cost = cvar(cost, alpha)
                 better = cost < lowest
                 lowest, best = np.where(better, cost, lowest), np.where(better[..., None], plans, best)
-                speed = MOMENTUM * speed + slope.mean(axis=2)
+                speed = MOMENTUM * speed + slope
                 # the last stage shortens its steps to nothing, by a cosine
                 step = length * (0.5 + 0.5 * np.cos(np.pi * t / n_steps) if stage == len(STAGES) - 1 else 1.0)
                 plans = to_capped_simplex(plans - step * speed, budget)
