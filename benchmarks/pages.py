@@ -17,10 +17,11 @@ import tyro
 from benchmarks.decisions.methods import command as decision_methods
 from benchmarks.dispatch import storms
 from benchmarks.dispatch.forecasts import command as dispatch_forecasts
+from benchmarks.dispatch.risk import command as dispatch_risk
 from benchmarks.kit.cells import RESULTS, Cells
 from benchmarks.restoration import lookahead, transfer
 from benchmarks.restoration.table import command as table
-from benchmarks.undergrounding import learners, trilevel_speed
+from benchmarks.undergrounding import learners, risk, trilevel_speed
 from benchmarks.undergrounding.forecasts import command as undergrounding_forecasts
 from benchmarks.undergrounding.plans import command as plans
 
@@ -29,10 +30,12 @@ BENCHMARKS: tuple[ModuleType, ...] = (
     transfer,
     lookahead,
     dispatch_forecasts,
+    dispatch_risk,
     storms,
     plans,
     undergrounding_forecasts,
     learners,
+    risk,
     trilevel_speed,
     decision_methods,
 )

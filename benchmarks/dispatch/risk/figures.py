@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _RC: Any = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
 COLOURS = {"mean": "#2b4c7e", "half": "#c2571a"}
-LABELS = {"mean": "least mean", "half": "half mean, half CVaR 0.1"}
+LABELS = {"mean": "plan of the least mean", "half": "half mean, half CVaR 0.1"}
 _TAIL = "#3f4a5a"
 N_DRAWN = 5_000
 """Waves whose costs are drawn."""
@@ -105,7 +105,7 @@ def draw_county(ax: Any, profile: StormProfile, waves: Floats, plans: dict[str, 
     ax.fill_between(days, low, high, color="#e3d7c3", linewidth=0, label="customers out, 5 to 95 %")
     ax.plot(days, waves[:, :, county].mean(axis=0), color="#222222", linewidth=1.0, label="their mean")
     for (name, stock), width in zip(plans.items(), (4.0, 1.8), strict=True):
-        label = f"served, {LABELS[name]}"
-        ax.step(days, served, where="mid", color=COLOURS[name], linewidth=width, label=label)
+        served = profile.customers_per_generator * stock[:, county]
+        ax.step(days, served, where="mid", color=COLOURS[name], linewidth=width)
     ax.set_ylim(bottom=0)
     ax.set_ylabel(f"county {profile.label[county]}")

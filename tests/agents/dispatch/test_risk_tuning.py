@@ -75,7 +75,7 @@ def test_loss__is_least_for_the_wave_that_came_and_pulls_towards_it(kind: Any, w
     gradient = far.grad
     assert gradient is not None
     assert bool(gradient.isfinite().all())
-    assert float((gradient * (truth - far[0])).sum()) < 0  # along the way to what came the loss falls
+    assert float((gradient * (truth - far.detach()[0])).sum()) < 0  # along the way to what came the loss falls
 
 
 def test_fine_tune__with_the_tail_s_loss_keeps_the_best_epoch(odes: dict[str, OutageODE]) -> None:
