@@ -1,7 +1,7 @@
 """Plans of least CVaR for many cases at a time, by a batched interior point.
 
-Where d is up to some hundreds, `cvar_plans` is several times faster than `stormgym.envs.risk.cvar_plan` case by case
-(portfolios, knapsacks, paths, generators: benchmarks/decisions/risk_speed.py).
+Up to a hundred parts `cvar_plans` is several times faster than `stormgym.envs.risk.cvar_plan` case by case, at 200 no
+longer by much (benchmarks/decisions/risk_speed.py).
 `stormgym.envs.risk.cvar_plan` solves one case exactly and has the last word where the iteration fails.
 """
 
@@ -61,7 +61,7 @@ def cvar_plans(
 
     min over w of (1 - mean_weight) CVaR_alpha(C_b w) + mean_weight mean(C_b w) + w' quadratic w + linear_b . w
 
-    The same as `cvar_plan` case by case, several times faster where d is up to some hundreds.
+    The same as `cvar_plan` case by case, several times faster where d is at most a hundred.
 
     Args:
         samples: C `[K, B, d]` costs of each part; gains have a minus.

@@ -8,22 +8,26 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 
-from stormgym.agents.decisions.general import N_STEPS, SampledDecision
+from stormgym.agents.decisions.general import SampledDecision
 from stormgym.agents.decisions.hospital_beds import HospitalBeds, plan_beds
+from stormgym.agents.decisions.methods import plans_of
 from stormgym.agents.decisions.network_security import NetworkSecurity
 from stormgym.agents.decisions.policies import ForecastPolicy, TrueDistribution, Usual, risk_of
 from stormgym.agents.decisions.power_scheduling import PowerScheduling
 from stormgym.agents.decisions.tail_plan import Misses, fixed_samples, tail_plans
+from stormgym.agents.decisions.tasks import task_of
 from stormgym.agents.dfl.decision import Gaussian
 from stormgym.agents.dfl.risk import cvar
 from stormgym.envs.arrays import Floats
 from stormgym.envs.decisions.hospital_beds import HospitalBedsProblem
 from stormgym.envs.decisions.load_data import synthetic_load
 from stormgym.envs.decisions.network_security import NetworkSecurityProblem
-from stormgym.envs.decisions.power_scheduling import PowerSchedulingProblem, best_schedules
+from stormgym.envs.decisions.power_scheduling import PowerSchedulingProblem
 
 BEDS = Misses(10.0, 1.0, 2.0, 0.5, np.zeros(4), np.full(4, 1e4))
 GENERATION = Misses(50.0, 0.5, 0.5, 0.5, np.zeros(4), np.full(4, 5.0), ramp=0.3)
@@ -224,7 +228,6 @@ def test_decide__scheduling_samples_a_normal_forecast(kinds: dict[str, tuple[Any
 
 def test_decide__sampled_comes_near_the_exact_plan(kinds: dict[str, tuple[Any, Floats]]) -> None:
     (sampled, samples), (exact, _) = kinds["sampled"], kinds["scheduling"]
-    assert N_STEPS > 0
     ours, least = (cvar(d.cost(d.decide(samples, 0.3), samples).T, 0.3) for d in (sampled, exact))
     assert (ours >= least * (1.0 - 1e-6)).all()
     assert (ours <= least * 1.03).all()
@@ -249,8 +252,15 @@ def test_risk_of__given_else_the_problems_else_the_mean() -> None:
         risk_of(problem, 50)
 
 
-def test_usual__plans_for_the_tail_of_the_training_cases(newsvendor: ModuleType) -> None:
-    problem = newsvendor.Newsvendor()
+@pytest.fixture
+def orders(newsvendor: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Three goods to order, with few recorded cases."""
+    monkeypatch.setattr(newsvendor, "N_CASES", {"train": 40, "validation": 5, "test": 5})
+    return newsvendor.Newsvendor()
+
+
+def test_usual__plans_for_the_tail_of_the_training_cases(orders: Any) -> None:
+    problem = orders
     outcomes = problem.cases("train").outcomes
     mean, tail = Usual(problem), Usual(problem, risk=0.1)
     risks = [float(cvar(problem.cost(policy.plan, outcomes), 0.1)) for policy in (mean, tail)]
@@ -258,44 +268,32 @@ def test_usual__plans_for_the_tail_of_the_training_cases(newsvendor: ModuleType)
     assert (Usual(problem, risk=1.0).plan == mean.plan).all()
 
 
-def test_forecast_policy__passes_its_risk_to_the_plan(newsvendor: ModuleType) -> None:
+def test_forecast_policy__passes_its_risk_to_the_plan(orders: Any) -> None:
     """With a forecast that is the same in both, the plan differs by the risk alone."""
-    from stormgym.agents.decisions.methods import plans_of
 
     class Known(ForecastPolicy):
         name = "known"
 
         def __init__(self, problem: Any, risk: float | None = None) -> None:
             self.problem, self.seed, self.risk = problem, 0, risk_of(problem, risk)
-            self.task = newsvendor.Task(problem) if hasattr(newsvendor, "Task") else Usual(problem).task
+            self.task = task_of(problem)
             self.model: Any = self
 
         def outcomes(self, data: Any, noise: Any) -> Any:
-            import torch
-
             del noise
             rng = np.random.default_rng(0)
             return torch.as_tensor(data.outcomes * np.exp(0.3 * rng.standard_normal((40, 1, 1))))
 
-    problem = newsvendor.Newsvendor()
-    cases = problem.cases("validation").rows(np.arange(3))
-    mean, tail = Known(problem).decide(cases), Known(problem, 0.1).decide(cases)
+    cases = orders.cases("validation").rows(np.arange(3))
+    mean, tail = Known(orders).decide(cases), Known(orders, 0.1).decide(cases)
     assert not np.allclose(mean, tail)
-    np.testing.assert_array_equal(tail, plans_of(Known(problem).task, Known(problem), cases, 0, 0.1))
+    np.testing.assert_array_equal(tail, plans_of(task_of(orders), Known(orders), cases, 0, 0.1))
 
 
 def test_true_distribution__plans_for_the_tail() -> None:
-    import gymnasium as gym
-
     env = gym.make("stormgym:PowerScheduling-v0", n_days=20)
     observation, _ = env.reset(seed=0)
     plans = {risk: TrueDistribution.for_env(env, risk=risk).predict(observation)[0] for risk in (1.0, 0.3)}
     problem: Any = env.unwrapped.core.problem  # type: ignore[attr-defined]
     assert np.abs(plans[1.0] - plans[0.3]).max() > 1e-3
     assert np.abs(np.diff(plans[0.3])).max() <= problem.ramp + 1e-6
-
-
-def test_best_schedules__are_where_scheduling_starts() -> None:
-    """The tail begins at the mean's plan, which the ramp holds."""
-    samples = needs(25, 2, 24, 1.0)
-    assert np.abs(np.diff(best_schedules(samples, 50.0, 0.5, 0.4), axis=1)).max() <= 0.4 + 1e-9
