@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -22,6 +22,8 @@ from scipy import sparse
 
 from stormgym.envs.arrays import Floats
 
+CONIC_TOLERANCES = (1e-10, 1e-8)
+"""At which Clarabel stops; the second where rounding keeps it from the first."""
 WHOLE = 1e-9
 """How far below a whole number alpha K may be and still count as it: 0.3 x 10 is 2.9999999999999996."""
 
@@ -329,7 +331,28 @@ def _mixed(
 def _conic(
     program: _Program, polytope: Polytope, square: Floats | None, norm_weight: float
 ) -> tuple[Floats, float, str]:
-    """The same with w' square w and the norm: Clarabel on (w, eta, v, t), t the norm."""
+    """The same with w' square w and the norm: Clarabel on (w, eta, v, t), t the norm, with costs scaled to about 1.
+
+    Raises:
+        RuntimeError: it finds no plan at either of its tolerances.
+    """
+    entries = program.costs.data if sparse.issparse(program.costs) else program.costs
+    scale = float(np.sqrt(np.mean(np.square(entries)))) or 1.0
+    scaled = replace(
+        program, costs=program.costs / scale, offsets=program.offsets / scale, linear=program.linear / scale
+    )
+    quadratic = None if square is None else square / scale
+    for tolerance in CONIC_TOLERANCES:
+        plan, bound, status = _clarabel(scaled, polytope, quadratic, norm_weight / scale, tolerance)
+        if status in ("Solved", "AlmostSolved"):
+            return plan, scale * bound, "optimal" if status == "Solved" else status
+    raise RuntimeError(f"no plan was found: Clarabel ends with {status}")
+
+
+def _clarabel(
+    program: _Program, polytope: Polytope, square: Floats | None, norm_weight: float, tolerance: float
+) -> tuple[Floats, float, str]:
+    """Plan, bound and status at a tolerance."""
     import clarabel
 
     n, d = program.costs.shape
@@ -366,12 +389,9 @@ def _conic(
         hessian[:d, :d] = square + square.T
     settings = clarabel.DefaultSettings()
     settings.verbose = False
-    settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-10
+    settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = tolerance
     upper: Any = sparse.triu(hessian).tocsc()
     rows: Any = sparse.vstack(blocks).tocsc()
     answer = clarabel.DefaultSolver(upper, prices, rows, np.concatenate(rights), cones, settings).solve()
-    status = str(answer.status)
-    if status not in ("Solved", "AlmostSolved"):
-        raise RuntimeError(f"no plan was found: Clarabel ends with {status}")
     plan = np.clip(np.array(answer.x)[:d], low, high)
-    return plan, float(answer.obj_val_dual) + constant, "optimal" if status == "Solved" else status
+    return plan, float(answer.obj_val_dual) + constant, str(answer.status)

@@ -323,3 +323,16 @@ def test_plan__nothing_is_possible(quadratic: Floats | None) -> None:
     polytope = Polytope(0.0, 1.0, -np.ones((1, 3)), np.array([-4.0]))
     with pytest.raises(RuntimeError, match="no plan was found"):
         cvar_plan(np.ones((2, 3)), polytope, alpha=0.5, quadratic=quadratic)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e5])
+@pytest.mark.parametrize("radius", [0.03, 30.0, 6e4])
+def test_cvar_plan__a_norm_is_solved_at_any_scale_of_costs(scale: float, radius: float) -> None:
+    """Prices of a day of some sixty with radii of a hundredth to a thousand times that: rounding must not stop it."""
+    hours = Polytope(0.5, 1.5, A_eq=np.ones((1, 24)), b_eq=np.array([24.0]))
+    costs = scale * (60.0 + np.random.default_rng(0).standard_normal((1, 24)).cumsum(axis=1) * 12.0)
+    found = cvar_plan(costs, hours, alpha=1.0, norm_weight=scale * radius)
+    assert found.value == pytest.approx(found.bound, rel=1e-6)
+    assert found.plan.sum() == pytest.approx(24.0)
+    flat = np.ones(24)
+    assert found.value <= float(costs[0] @ flat) + scale * radius * np.linalg.norm(flat) + 1e-6 * scale

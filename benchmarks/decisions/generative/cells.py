@@ -33,6 +33,7 @@ N_EPOCHS = 8
 PROXY_SEED = 1_000
 """Added to the seed of a proxy: another flow on the same data."""
 N_PROXY_SAMPLES = 200
+LARGER_STEPS = "likelihood alone, steps of 1e-3"
 N_SELECTING = 64
 """Samples of a law on which the plans are made that choose an epoch."""
 MORE_VALIDATION = (("n_validation", 164),)
@@ -147,7 +148,7 @@ class TunedCell(DataCell):
         start = d.task.new_generator(self.generator, seed)
         start.n_samples = N_SELECTING
         found.add("start", lambda: _after(start.fit(*_past(d)), start))
-        for name, (settings, proxy) in tunings(risk).items():
+        for name, (settings, proxy) in tunings(risk, LARGER_STEPS in self.kinds).items():
             if self.kinds and name not in self.kinds:
                 continue
             chosen = replace(settings, **_short(self.small))
@@ -209,8 +210,13 @@ class RiskCell(DataCell):
         return found.result()
 
 
-def tunings(risk: float) -> dict[str, tuple[FineTuning, str]]:
-    """Settings of every tuning at a risk, and the proxy that it needs ("" for none), the control first."""
+def tunings(risk: float, larger_steps: bool = False) -> dict[str, tuple[FineTuning, str]]:
+    """Settings of every tuning at a risk, and the proxy that it needs ("" for none), the control first.
+
+    Args:
+        risk: of the plans.
+        larger_steps: whether a control with the step size of the fit is among them.
+    """
     own = replace(GEN_DFL, risk=risk, n_epochs=N_EPOCHS, margin=0.0)
     paper = replace(CONTRASTIVE, risk=risk, n_epochs=N_EPOCHS, margin=0.0)
     found = {
@@ -220,6 +226,8 @@ def tunings(risk: float) -> dict[str, tuple[FineTuning, str]]:
         "proper loss": (replace(own, loss="proper"), ""),
     }
     found["SPO+ of the mean"] = (replace(own, loss="spo+"), "")
+    if larger_steps:
+        found[LARGER_STEPS] = (replace(own, loss="none", decision_weight=None, learning_rate=1e-3), "")
     if risk < 1.0:
         found["SPO+ of the tail"] = (replace(own, loss="tail-spo+"), "")
     return found

@@ -21,7 +21,15 @@ import tyro
 
 from benchmarks.decisions.generative import tables
 from benchmarks.decisions.generative.bench import FAMILIES
-from benchmarks.decisions.generative.cells import DataCell, LawCell, PointCell, RiskCell, SweepCell, TunedCell
+from benchmarks.decisions.generative.cells import (
+    LARGER_STEPS,
+    DataCell,
+    LawCell,
+    PointCell,
+    RiskCell,
+    SweepCell,
+    TunedCell,
+)
 from benchmarks.decisions.generative.others import BedsCell, RecordedCell, prices_of
 from benchmarks.decisions.generative.pictures import draw_sweeps
 from benchmarks.kit.cells import Cell, Cells, digest
@@ -33,8 +41,9 @@ from stormgym.agents.terminal import make_console
 BENCHMARK = "decisions/generative"
 PAGE = Page("decisions-generative", "Gen-DFL and every baseline of its tables", "decisions")
 SWEEPS_PICTURE = "decisions_generative_sweeps.png"
-KINDS = ("points", "laws", "tuned", "tuned at 0.5", "sweep", "risks", "beds", "recorded")
+KINDS = ("points", "laws", "tuned", "tuned at 0.5", "controls", "sweep", "risks", "beds", "recorded")
 GAUSSIAN_KINDS = ("likelihood alone", "SPO+ of the mean")
+CONTROL_KINDS = ("likelihood alone", "SPO+ of the mean", LARGER_STEPS)
 HALF_KINDS = ("likelihood alone", "contrastive, q = a flow", "SPO+ of the mean", "SPO+ of the tail")
 """What is tuned at risk 0.5, between two risks at which all is."""
 
@@ -68,6 +77,10 @@ def _tuned(**data: Any) -> list[DataCell]:
     ]
 
 
+def _control(**data: Any) -> list[DataCell]:
+    return [TunedCell(generator="flow", risk=1.0, kinds=CONTROL_KINDS, **data)]
+
+
 def _half(**data: Any) -> list[DataCell]:
     return [TunedCell(generator="flow", risk=0.5, kinds=HALF_KINDS, **data)]
 
@@ -82,6 +95,7 @@ MAKERS: Mapping[str, Callable[..., list[DataCell]]] = {
     "laws": lambda **data: [LawCell(**data)],
     "tuned": _tuned,
     "tuned at 0.5": _half,
+    "controls": _control,
     "sweep": _sweep,
     "risks": lambda **data: [RiskCell(**data)],
 }
@@ -110,7 +124,9 @@ def parts_of(settings: Settings) -> dict[str, list[Cell]]:
         for family in settings.families:
             record = FAMILIES[family]
             wanted = settings.sweep_seeds if kind in ("tuned at 0.5", "sweep", "risks") else settings.seeds
-            seeds = min(wanted, record.most_tuned if kind.startswith("tuned") else record.most_seeds)
+            seeds = min(
+                wanted, record.most_tuned if kind in ("tuned", "tuned at 0.5", "controls") else record.most_seeds
+            )
             cells = [MAKERS[kind](family=family, seed=seed, small=settings.small) for seed in range(seeds)]
             found[f"{kind}: {family}"] = [cell for each in cells for cell in each]
     return {name: cells for name, cells in found.items() if cells}

@@ -53,6 +53,8 @@ def texts_of(found: Found) -> dict[str, str]:
         tuned = {**own.get("tuned", {}), **own.get("tuned at 0.5", {})}
         if tuned:
             texts[f"{record.name}: laws tuned on their plans"] = _tuned_table(family, tuned)
+        if "controls" in own:
+            texts[f"{record.name}: a control with larger steps"] = _tuned_table(family, own["controls"])
         if "sweep" in own:
             texts[f"{record.name}: other degrees, noises and sizes"] = _sweep_table(family, own["sweep"])
         if "risks" in own:
