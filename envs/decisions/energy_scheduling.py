@@ -22,8 +22,8 @@ from stormgym.envs.decisions.projections import nearest_with_total
 from stormgym.envs.decisions.sampled_law import SampledLaw
 from stormgym.envs.risk import Polytope, check_alpha
 
-TRAIN, VALIDATION = 0.7, 0.1
-"""Shares of the days, in order of time, that train and validate; the rest tests."""
+LAST_TRAIN, LAST_VALIDATION = 70, 80
+"""Percent of the days, in order of time, after which training and validation end; the rest tests."""
 
 
 class EnergySchedulingProblem(SampledLaw):
@@ -69,7 +69,7 @@ class EnergySchedulingProblem(SampledLaw):
 
     def _cases(self, split: Split) -> Cases:
         n = len(self.days)
-        first, second = int(TRAIN * n), int((TRAIN + VALIDATION) * n)
+        first, second = LAST_TRAIN * n // 100, LAST_VALIDATION * n // 100
         rows = {"train": slice(0, first), "validation": slice(first, second), "test": slice(second, n)}[split]
         context = {name: getattr(self.days, name)[rows] for name in self.context_shapes}
         return Cases(context, self.days.price[rows], {}, np.arange(len(self.days.price[rows])))

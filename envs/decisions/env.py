@@ -1,6 +1,6 @@
 """What environments of decision problems share, and how a problem of your own becomes one.
 
-The three that come with the suite are in `power_scheduling_env`, `hospital_beds_env` and `network_security_env`.
+Those that come with the suite are in the modules named `*_env`.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ class LinearProblem(DecisionProblem):
         """make(cases, alpha) `[E, ...]`, for recorded cases made once for all problems with this key."""
         if cases.number is None or not len(cases):
             return make(cases, alpha)
-        memory = _memory_of(type(self), self.key)
+        memory = _memory_of(type(self).__module__, type(self).__qualname__, self.key)
         names = [f"{what} at {alpha!r} of {mark}" for mark in _marks(cases)]
         new = [i for i, name in enumerate(names) if name not in memory]
         if new:
@@ -134,9 +134,9 @@ class LinearProblem(DecisionProblem):
 
 
 @lru_cache(maxsize=16)
-def _memory_of(kind: type, key: Hashable) -> dict[str, Any]:
+def _memory_of(module: str, name: str, key: Hashable) -> dict[str, Any]:
     """What has been made for the recorded cases of a problem, by name: best decisions and their risk."""
-    del kind, key
+    del module, name, key
     return {}
 
 

@@ -128,6 +128,8 @@ def _read_csv(file: Path) -> pd.DataFrame:
             f"{file} lacks the column {missing[0]!r}; it has {', '.join(table.columns)} and needs "
             f"time, {', '.join(COLUMNS)}"
         )
+    if not len(table):
+        raise ValueError(f"{file} holds no row beside its header")
     text = table["time"].astype(str).str.strip()
     time = pd.to_datetime(text, errors="coerce", format="ISO8601", utc=False)
     if not pd.api.types.is_datetime64_dtype(time) or time.isna().any():
