@@ -8,8 +8,8 @@ single and a vector environment of one.
 Sources that docstrings cite: EPOPR is "Uncertainty-aware Predict-Then-Optimize Framework for Equitable Post-Disaster
 Power Restoration" (Jiang et al., IJCAI 2025); GDF is "Global-Decision-Focused Neural ODEs for Proactive Grid Resilience
 Management" (Chen et al.); SO-EBM is "End-to-end Stochastic Optimization with Energy-based Model" (Kong et al., NeurIPS
-2022); Gen-DFL is arXiv 2502.05468; tri-level is "Adaptive Robust Optimization with Data-Driven Uncertainty for Enhancing
-Distribution System Resilience" (Chen et al.). Equations are theirs, put right where they are misprinted.
+2022); Gen-DFL is arXiv 2502.05468; tri-level is "Adaptive Robust Optimization with Data-Driven Uncertainty for
+Enhancing Distribution System Resilience" (Chen et al.). Equations are theirs, put right where they are misprinted.
 """
 
 import pettingzoo
