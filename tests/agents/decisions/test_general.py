@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -93,11 +92,6 @@ def test_decide__for_a_normal_forecast_plans_for_samples_of_it(problem: Any, new
     plans = SampledDecision(problem).decide(forecast)
     np.testing.assert_allclose(plans, problem.best_known(problem.cases("test").rows(slice(5)).context), rtol=0.05)
     np.testing.assert_array_equal(SampledDecision(problem).decide(forecast), plans)
-
-
-def test_decide__takes_no_risk(problem: Any) -> None:
-    with pytest.raises(ValueError, match=re.escape("this decision plans for the mean of all outcomes; risk must be 1")):
-        SampledDecision(problem).decide(np.ones((2, 1, 3)), risk=0.3)
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (4, 2, 3)])

@@ -156,10 +156,9 @@ def test_plan__errors_say_what_is_wrong(
 # --------------------------------------------------------------------------------------------------- the decision
 
 
-def test_decide__clips_to_the_bounds_and_plans_for_the_mean_alone() -> None:
+def test_decide__clips_to_the_bounds() -> None:
     assert (DECISION.decide(np.full((4, 2, 7), 5_000.0)) == 2_000.0).all()
-    with pytest.raises(ValueError, match=re.escape("HospitalBeds plans for the mean of all outcomes; risk must be 1")):
-        DECISION.decide(samples_of(), risk=0.5)
+    np.testing.assert_allclose(DECISION.decide(np.full((4, 2, 7), 5_000.0), 0.5), 2_000.0, rtol=1e-6)
 
 
 def test_project__keeps_bounds() -> None:

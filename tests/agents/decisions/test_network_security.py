@@ -105,9 +105,7 @@ def test_decide__samples_are_better_than_their_mean(problem: NetworkSecurityProb
     assert decision.cost(on_samples, samples).mean() < decision.cost(on_mean, samples).mean()
 
 
-def test_decide__another_risk_or_shape_is_refused(problem: NetworkSecurityProblem, decision: NetworkSecurity) -> None:
-    with pytest.raises(ValueError, match=r"the cover plans for the mean of all outcomes; risk must be 1, got 0\.1"):
-        decision.decide(np.zeros((1, 1, 20)), risk=0.1)
+def test_decide__another_shape_is_refused(decision: NetworkSecurity) -> None:
     with pytest.raises(ValueError, match=r"forecast must be samples \[S, B, 20\]; got shape \(1, 20\)"):
         decision.decide(np.zeros((1, 20)))
 

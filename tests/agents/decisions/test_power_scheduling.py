@@ -234,11 +234,6 @@ def test_decide__for_samples_is_their_best_schedule_and_for_many_that_of_their_l
     np.testing.assert_allclose(plans, plan_schedule(mean, sd), atol=0.03)
 
 
-def test_decide__takes_no_risk() -> None:
-    with pytest.raises(ValueError, match="plans for the mean of all outcomes; risk must be 1, got"):
-        DECISION.decide(Gaussian(*random_days(1)), risk=0.2)
-
-
 def test_project__is_that_of_the_problem() -> None:
     wanted = np.random.default_rng(0).normal(1.5, 1.0, (3, 24))
     np.testing.assert_array_equal(DECISION.project(torch.as_tensor(wanted)), PROBLEM.project(wanted))
