@@ -69,6 +69,9 @@ class FineTuning:
     """Of Adam."""
     patience: int | None = None
     """Epochs without a better one after which training ends; None trains them all."""
+    keep: Literal["best", "last"] = "best"
+    """`best`: the epoch of the least validation regret, the start among them; `last`: the last one, whatever its
+    regret. Where validation cases are few and outcomes noisy, choosing loses more than it gains."""
     margin: float = 1.0
     """Standard errors of the paired difference by which an epoch must beat the start on the validation split."""
     n_epochs: int = 15
@@ -103,6 +106,8 @@ class FineTuning:
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0 or None; got {getattr(self, name)!r}")
         check_alpha(self.risk, "risk")
+        if self.keep not in ("best", "last"):
+            raise ValueError(f"keep must be best or last; got {self.keep!r}")
         self.prepared()  # the loss checks its own settings
 
     def prepared(self) -> PreparedLoss:
@@ -192,6 +197,8 @@ def fine_tune(
             best, best_epoch = weights_of(model), epoch
         if on_epoch:
             on_epoch(epoch, scores[-1])
+        if settings.keep == "last":
+            best, best_epoch = weights_of(model), epoch
         if settings.patience is not None and epoch - int(np.argmin(scores)) >= settings.patience:
             break
     with torch.no_grad():

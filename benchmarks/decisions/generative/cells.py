@@ -125,11 +125,13 @@ class LawCell(DataCell):
 class TunedCell(DataCell):
     """One law, tuned on its plans at one risk by every loss, from one start and for as many epochs.
 
-    The epoch of the least validation score is kept, the start among them. With the margin of a standard error that
-    policies ask for the start would be kept nearly always, and a table of starts says nothing of losses.
+    The last epoch is kept: on contexts with one noisy outcome each, choosing an epoch loses what a loss gains
+    (`ChosenCell`), and with the margin of a standard error that policies ask for the start is kept nearly always.
     """
 
-    FORMAT: ClassVar[int] = 2
+    FORMAT: ClassVar[int] = 3
+    KEEP: ClassVar[Any] = "last"
+    KIND: ClassVar[str] = "tuned"
     arguments: tuple[tuple[str, Any], ...] = MORE_VALIDATION
     generator: str
     risk: float
@@ -138,8 +140,8 @@ class TunedCell(DataCell):
 
     @property
     def title(self) -> str:
-        """TUNED-TASK-LAW-RISK-SEED."""
-        return f"tuned-{self.family}-{self.generator}-{self.risk:g}-{self.seed}"
+        """KIND-TASK-LAW-RISK-SEED."""
+        return f"{self.KIND}-{self.family}-{self.generator}-{self.risk:g}-{self.seed}"
 
     def measure(self) -> dict[str, Any]:
         """Regrets at the cell's risk, of the start and of every loss."""
@@ -151,11 +153,20 @@ class TunedCell(DataCell):
         for name, (settings, proxy) in tunings(risk, LARGER_STEPS in self.kinds).items():
             if self.kinds and name not in self.kinds:
                 continue
-            chosen = replace(settings, **_short(self.small))
+            chosen = replace(settings, keep=self.KEEP, **_short(self.small))
             found.add(
                 name, lambda s=chosen, p=proxy: tune(d.task, start, s, seed, _loss(d, s, p, seed, self.generator))
             )
         return found.result()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenCell(TunedCell):
+    """The same, with the epoch of the least validation score kept, the start among them."""
+
+    FORMAT: ClassVar[int] = 2
+    KEEP: ClassVar[Any] = "best"
+    KIND: ClassVar[str] = "chosen"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +192,7 @@ class SweepCell(DataCell):
         flow = d.task.new_generator("flow", seed)
         found.add("flow", lambda: _after(flow.fit(*_past(d)), flow))
         for name in ("likelihood alone", "SPO+ of the mean"):
-            settings = replace(tunings(1.0)[name][0], **_short(self.small))
+            settings = replace(tunings(1.0)[name][0], keep="last", **_short(self.small))
             found.add(f"flow, {name}", lambda s=settings: tune(d.task, flow, s, seed))
         return found.result()
 

@@ -23,12 +23,14 @@ from benchmarks.decisions.generative import tables
 from benchmarks.decisions.generative.bench import FAMILIES
 from benchmarks.decisions.generative.cells import (
     LARGER_STEPS,
+    ChosenCell,
     DataCell,
     LawCell,
     PointCell,
     RiskCell,
     SweepCell,
     TunedCell,
+    tunings,
 )
 from benchmarks.decisions.generative.others import BedsCell, RecordedCell, prices_of
 from benchmarks.decisions.generative.pictures import draw_sweeps
@@ -41,9 +43,11 @@ from stormgym.agents.terminal import make_console
 BENCHMARK = "decisions/generative"
 PAGE = Page("decisions-generative", "Gen-DFL and every baseline of its tables", "decisions")
 SWEEPS_PICTURE = "decisions_generative_sweeps.png"
-KINDS = ("points", "laws", "tuned", "tuned at 0.5", "controls", "sweep", "risks", "beds", "recorded")
+KINDS = ("points", "laws", "tuned", "tuned at 0.1", "tuned at 0.5", "chosen", "sweep", "risks", "beds", "recorded")
+FEW = ("tuned at 0.1", "tuned at 0.5", "chosen", "sweep", "risks")
+"""Tables of fewer data sets."""
 GAUSSIAN_KINDS = ("likelihood alone", "SPO+ of the mean")
-CONTROL_KINDS = ("likelihood alone", "SPO+ of the mean", LARGER_STEPS)
+FULL_KINDS = (*tunings(1.0), LARGER_STEPS)
 HALF_KINDS = ("likelihood alone", "contrastive, q = a flow", "SPO+ of the mean", "SPO+ of the tail")
 """What is tuned at risk 0.5, between two risks at which all is."""
 
@@ -57,7 +61,7 @@ class Settings(Keeping):
     seeds: int = 10
     """Data sets of each."""
     sweep_seeds: int = 5
-    """Data sets of each setting that is varied, and at risk 0.5."""
+    """Data sets of the tables in `FEW`."""
     kinds: tuple[str, ...] = KINDS
     """Which tables."""
     data: Path | None = None
@@ -72,17 +76,21 @@ class Settings(Keeping):
 
 def _tuned(**data: Any) -> list[DataCell]:
     return [
-        *(TunedCell(generator="flow", risk=risk, **data) for risk in (1.0, 0.1)),
-        *(TunedCell(generator="gaussian", risk=risk, kinds=GAUSSIAN_KINDS, **data) for risk in (1.0, 0.1)),
+        TunedCell(generator="flow", risk=1.0, kinds=FULL_KINDS, **data),
+        TunedCell(generator="gaussian", risk=1.0, kinds=GAUSSIAN_KINDS, **data),
     ]
 
 
-def _control(**data: Any) -> list[DataCell]:
-    return [TunedCell(generator="flow", risk=1.0, kinds=CONTROL_KINDS, **data)]
+def _tail(**data: Any) -> list[DataCell]:
+    return [TunedCell(generator="flow", risk=0.1, **data)]
 
 
 def _half(**data: Any) -> list[DataCell]:
     return [TunedCell(generator="flow", risk=0.5, kinds=HALF_KINDS, **data)]
+
+
+def _chosen(**data: Any) -> list[DataCell]:
+    return [ChosenCell(generator="flow", risk=1.0, **data)]
 
 
 def _sweep(**data: Any) -> list[DataCell]:
@@ -94,8 +102,9 @@ MAKERS: Mapping[str, Callable[..., list[DataCell]]] = {
     "points": lambda **data: [PointCell(**data)],
     "laws": lambda **data: [LawCell(**data)],
     "tuned": _tuned,
+    "tuned at 0.1": _tail,
     "tuned at 0.5": _half,
-    "controls": _control,
+    "chosen": _chosen,
     "sweep": _sweep,
     "risks": lambda **data: [RiskCell(**data)],
 }
@@ -123,10 +132,8 @@ def parts_of(settings: Settings) -> dict[str, list[Cell]]:
             continue
         for family in settings.families:
             record = FAMILIES[family]
-            wanted = settings.sweep_seeds if kind in ("tuned at 0.5", "sweep", "risks") else settings.seeds
-            seeds = min(
-                wanted, record.most_tuned if kind in ("tuned", "tuned at 0.5", "controls") else record.most_seeds
-            )
+            wanted = settings.sweep_seeds if kind in FEW else settings.seeds
+            seeds = min(wanted, record.most_tuned if kind.startswith(("tuned", "chosen")) else record.most_seeds)
             cells = [MAKERS[kind](family=family, seed=seed, small=settings.small) for seed in range(seeds)]
             found[f"{kind}: {family}"] = [cell for each in cells for cell in each]
     return {name: cells for name, cells in found.items() if cells}

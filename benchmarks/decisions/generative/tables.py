@@ -50,11 +50,11 @@ def texts_of(found: Found) -> dict[str, str]:
         own = {part.partition(": ")[0]: cells for part, cells in found.items() if _family(part) == family}
         if "points" in own and "laws" in own:
             texts[f"{record.name}: forecasts and laws"] = _base_table(family, own["points"], own["laws"])
-        tuned = {**own.get("tuned", {}), **own.get("tuned at 0.5", {})}
+        tuned = {**own.get("tuned", {}), **own.get("tuned at 0.1", {}), **own.get("tuned at 0.5", {})}
         if tuned:
             texts[f"{record.name}: laws tuned on their plans"] = _tuned_table(family, tuned)
-        if "controls" in own:
-            texts[f"{record.name}: a control with larger steps"] = _tuned_table(family, own["controls"])
+        if "chosen" in own:
+            texts[f"{record.name}: the same, an epoch chosen by validation"] = _tuned_table(family, own["chosen"])
         if "sweep" in own:
             texts[f"{record.name}: other degrees, noises and sizes"] = _sweep_table(family, own["sweep"])
         if "risks" in own:
@@ -108,11 +108,12 @@ def _tuned_table(family: str, cells: Mapping[TunedCell, dict[str, Any]]) -> str:
             epochs = [result["methods"][name].get("best_epoch") for result in results]
             moved = "" if epochs[0] is None else f"{sum(epoch > 0 for epoch in epochs)} of {len(epochs)}"
             seconds = float(np.mean([result["methods"][name]["seconds"] for result in results]))
-            first = f"{generator}, {key}" if name == "start" else ""
+            first = f"{generator}, {key} ({len(results)} sets)" if name == "start" else ""
             share = "" if name == CONTROL else f"{regret.value / control:.2f} x"
             rows.append([first, name, number(regret, decimals=places), apart, share, moved, f"{seconds:.0f}"])
-    n = max(len({cell.seed for cell in cells}), 1)
-    return f"{markdown(head, rows)}\n\n{_sets(n)}; *moved*: in how many an epoch other than the start was kept."
+    return (
+        f"{markdown(head, rows)}\n\n± 95 % over data sets; *moved*: in how many an epoch other than the start was kept."
+    )
 
 
 SWEPT = ("two-stage (MSE)", "MSE, then SPO+", "residuals", "gaussian", "flow", "flow, likelihood alone")

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.decisions.generative import bench, cells, command, tables
 from benchmarks.decisions.generative.bench import FAMILIES, DataSet
-from benchmarks.decisions.generative.cells import PointCell, SweepCell, TunedCell, tunings
+from benchmarks.decisions.generative.cells import ChosenCell, PointCell, SweepCell, TunedCell, tunings
 from benchmarks.decisions.generative.others import RecordedCell
 from stormgym.predictors.flows import ConditionalFlow
 from stormgym.predictors.gaussian import DiagonalGaussian
@@ -23,6 +23,7 @@ def test_cells__are_told_apart_by_all_that_decides_them() -> None:
         PointCell(family="knapsack", seed=0),
         TunedCell(family="path", seed=0, generator="flow", risk=1.0),
         TunedCell(family="path", seed=0, generator="flow", risk=0.1),
+        ChosenCell(family="path", seed=0, generator="flow", risk=0.1),
         TunedCell(family="path", seed=0, generator="gaussian", risk=0.1),
         TunedCell(family="path", seed=0, generator="flow", risk=0.1, kinds=("likelihood alone",)),
         SweepCell(family="path", seed=0, arguments=(("degree", 2),)),
