@@ -336,7 +336,8 @@ def _conic(
     Raises:
         RuntimeError: it finds no plan at either of its tolerances.
     """
-    entries = program.costs.data if sparse.issparse(program.costs) else program.costs
+    costs, is_sparse = program.costs, bool(sparse.issparse(program.costs))
+    entries = costs.data if is_sparse else costs
     scale = float(np.sqrt(np.mean(np.square(entries)))) or 1.0
     scaled = replace(
         program, costs=program.costs / scale, offsets=program.offsets / scale, linear=program.linear / scale

@@ -15,7 +15,8 @@ import numpy as np
 from stormgym.envs.arrays import Floats
 from stormgym.envs.decisions.linear import LinearProblem
 from stormgym.envs.decisions.problem import Cases
-from stormgym.envs.risk import check_alpha, cvar, cvar_plan
+from stormgym.envs.risk import check_alpha, cvar
+from stormgym.envs.risk_batch import cvar_plans
 
 N_EVALUATION, N_PLANNING = 2_000, 1_000
 """Draws on which decisions are judged, and others on which the best ones are planned."""
@@ -69,9 +70,10 @@ class SampledLaw(LinearProblem):
         if alpha == 1.0:
             return self.oracle(self.sense * self.true_mean(cases))
         noise, plans = self._planning_noise(), np.empty((len(cases), self.n))
-        for i in range(len(cases)):  # with so many draws faster than `cvar_plans`
-            prices = self.sense * self.outcomes_of(cases.rows(slice(i, i + 1)), noise)[:, 0]
-            plans[i] = cvar_plan(prices, self.polytope, alpha=alpha, quadratic=self.quadratic).plan
+        for start in range(0, len(cases), BLOCK):
+            rows = slice(start, start + BLOCK)
+            prices = self.sense * self.outcomes_of(cases.rows(rows), noise)  # [S, E, n]
+            plans[rows] = cvar_plans(prices, self.polytope, alpha=alpha, quadratic=self.quadratic).plan
         return plans
 
     def _planning_noise(self) -> Floats:
