@@ -207,9 +207,3 @@ def proper_score(decision: Decision, forecast: Forecast, outcomes: Floats, risk:
     eta = value_at_risk(expected.T, risk)
     score: Floats = eta + np.maximum(cost - eta, 0.0) / risk
     return score
-
-
-def check_risk(risk: float, what: str) -> None:
-    """Raise `ValueError` unless a planner is asked for the mean alone."""
-    if risk != 1.0:
-        raise ValueError(f"{what} plans for the mean of all outcomes; risk must be 1, got {risk!r}")

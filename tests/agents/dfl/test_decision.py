@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stormgym.agents.dfl.decision import Gaussian, as_arrays, planned_cost, regret
 from stormgym.agents.dfl.losses.energy import log_normaliser, posterior_energy
+from stormgym.agents.dfl.risk import cvar
 from stormgym.agents.dispatch.decision import DispatchProblem
 from stormgym.agents.undergrounding.decision import KnapsackProblem
 from stormgym.envs.dispatch.profiles import resolve_profile
@@ -123,8 +124,14 @@ def test_decide__is_the_best_of_all_plans_within_the_constraint_for_the_mean_cos
     got = kind.problem.energy(forecast, torch.as_tensor(plans))
     torch.testing.assert_close(got, energy.min(dim=0).values, rtol=1e-9, atol=1e-9)
     assert_array_equal(kind.problem.decide(forecast.numpy(), risk=1.0), plans)
-    with pytest.raises(ValueError, match=r"plans for the mean of all outcomes; risk must be 1, got 0\.5"):
-        kind.problem.decide(forecast.numpy(), risk=0.5)
+    averse = kind.problem.decide(forecast.numpy(), risk=0.5)
+    assert kind.feasible(averse).all()
+    cost = kind.problem.cost
+    tails = [cvar(np.asarray(cost(p.numpy(), forecast.numpy())).T, 0.5) for p in within[:, None, None]]  # [P][B]
+    own = cvar(np.asarray(cost(averse[None], forecast.numpy())).T, 0.5)
+    np.testing.assert_allclose(own, np.min(tails, axis=0), rtol=1e-6, atol=1e-6)
+    with pytest.raises(ValueError, match=r"must be in \(0, 1\]"):
+        kind.problem.decide(forecast.numpy(), risk=1.5)
     came = kind.outcomes(3, 4).numpy()
     assert (regret(kind.problem, forecast.numpy(), came) >= 0).all()
     np.testing.assert_allclose(planned_cost(kind.problem, forecast.numpy(), came), kind.problem.cost(plans, came))
