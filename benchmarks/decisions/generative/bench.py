@@ -54,20 +54,21 @@ FAMILIES: Mapping[str, Family] = {
     "path": Family(
         "Shortest path, 5 x 5 grid",
         ShortestPathProblem,
-        sweeps={"degree": (2, 8), "noise": (0.25, 1.0), "grid": (4, 6)},
+        most_tuned=8,
+        sweeps={"degree": (2, 8), "noise": (0.25, 1.0), "grid": (6,)},
     ),
     "knapsack": Family(
         "Fractional knapsack, 50 items",
         FractionalKnapsackProblem,
-        sweeps={"degree": (2, 8), "noise": (0.5,), "n_items": (25, 100)},
+        most_tuned=6,
+        sweeps={"degree": (2, 8), "n_items": (100,)},
     ),
     "portfolio": Family(
         "Portfolio, 50 assets, 1,000 samples a plan",
         PortfolioProblem,
         n_samples=1_000,
         decimals=1,
-        most_tuned=5,
-        sweeps={"degree": (2, 8)},
+        most_tuned=0,
     ),
     "energy": Family("Energy scheduling, a made-up market", _energy, most_seeds=5, most_tuned=0),
 }
