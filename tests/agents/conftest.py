@@ -15,7 +15,7 @@ from rich.console import Console
 
 import stormgym  # noqa: F401  (registers the ids)
 from stormgym.agents.attention_pg.settings import AttentionPGSettings
-from stormgym.agents.decisions import hospital_beds, methods
+from stormgym.agents.decisions import generative, hospital_beds, methods
 from stormgym.agents.dfl.learner import FineTuning
 from stormgym.agents.dfl.recall import forget
 from stormgym.agents.dispatch import forecasters
@@ -34,6 +34,7 @@ from stormgym.agents.training import command
 from stormgym.envs.adapters.sb3 import StormVecEnv, make_vec_env
 from stormgym.envs.adapters.sb3_mixed import MixedVecEnv, make_mixed_vec_env
 from stormgym.envs.dispatch.profiles import resolve_profile
+from stormgym.predictors.conditional import ConditionalNetwork
 from stormgym.predictors.outage_ode import OutageODE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -202,5 +203,13 @@ def quick_fits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("STORMGYM_CACHE", str(tmp_path_factory.mktemp("quick")))  # no other test may recall these
         patch.setattr(methods, "tuning_of", lambda task, method: replace(tuning_of(task, method), n_epochs=1))
         patch.setattr(hospital_beds, "MOST_EPOCHS", 2)
+        patch.setattr(generative, "RADII", (0.0, 0.3))
+        fit = ConditionalNetwork.fit
+
+        def fit_soon(self: ConditionalNetwork, *events: Any) -> ConditionalNetwork:
+            self.max_epochs = 2
+            return fit(self, *events)
+
+        patch.setattr(ConditionalNetwork, "fit", fit_soon)
         yield
     forget()
