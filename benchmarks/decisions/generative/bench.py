@@ -41,6 +41,8 @@ class Family:
     """Data sets, at most."""
     most_tuned: int = 10
     """Data sets on which laws are tuned, at most."""
+    most_tail: int = 0
+    """Of these, for risk 0.1, which takes longest."""
     sweeps: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """Values of arguments that are varied one at a time."""
 
@@ -55,6 +57,7 @@ FAMILIES: Mapping[str, Family] = {
         "Shortest path, 5 x 5 grid",
         ShortestPathProblem,
         most_tuned=8,
+        most_tail=5,
         sweeps={"degree": (2, 8), "noise": (0.25, 1.0), "grid": (6,)},
     ),
     "knapsack": Family(

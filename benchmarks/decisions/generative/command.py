@@ -135,7 +135,8 @@ def parts_of(settings: Settings) -> dict[str, list[Cell]]:
         for family in settings.families:
             record = FAMILIES[family]
             wanted = settings.sweep_seeds if kind in FEW else settings.seeds
-            seeds = min(wanted, record.most_tuned if kind.startswith(("tuned", "chosen")) else record.most_seeds)
+            most = record.most_tuned if kind.startswith(("tuned", "chosen")) else record.most_seeds
+            seeds = min(wanted, record.most_tail if kind == "tuned at 0.1" else most)
             cells = [MAKERS[kind](family=family, seed=seed, small=settings.small) for seed in range(seeds)]
             found[f"{kind}: {family}"] = [cell for each in cells for cell in each]
     return {name: cells for name, cells in found.items() if cells}
