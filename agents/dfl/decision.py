@@ -199,10 +199,10 @@ def proper_score(decision: Decision, forecast: Forecast, outcomes: Floats, risk:
     Its mean is least for the true law, whose CVaR at the best plan it then is; one outcome an event is enough. At
     risk = 1 it is the cost of the plan.
     """
+    if risk == 1.0:
+        return planned_cost(decision, forecast, outcomes)
     plans = decision.decide(forecast, risk)
     cost: Floats = np.asarray(decision.cost(plans, outcomes), dtype=np.float64)
-    if risk == 1.0:
-        return cost
     expected = np.asarray(decision.cost(plans, np.asarray(forecast)), dtype=np.float64)  # [S, E]
     eta = value_at_risk(expected.T, risk)
     score: Floats = eta + np.maximum(cost - eta, 0.0) / risk

@@ -136,7 +136,7 @@ def test_fine_tune__is_reproducible(odes: dict[str, OutageODE], kind: str) -> No
 
 
 def test_fine_tune__bad_settings_are_named() -> None:
-    with pytest.raises(ValueError, match=r"loss must be one of qp, spo\+, .*; got 'mse'"):
+    with pytest.raises(ValueError, match=r"loss must be one of none, qp, spo\+, .*; got 'mse'"):
         FineTuning("mse")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="rho must be above 0; got 0"):
         FineTuning(rho=0)
