@@ -43,6 +43,8 @@ class Family:
     """Data sets on which laws are tuned, at most."""
     most_tail: int = 0
     """Of these, for risk 0.1, which takes longest."""
+    most_risks: int = 0
+    """Data sets on which laws are planned on at many risks, at most."""
     sweeps: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """Values of arguments that are varied one at a time."""
 
@@ -58,6 +60,7 @@ FAMILIES: Mapping[str, Family] = {
         ShortestPathProblem,
         most_tuned=8,
         most_tail=5,
+        most_risks=5,
         sweeps={"degree": (2, 8), "noise": (0.25, 1.0), "grid": (6,)},
     ),
     "knapsack": Family(

@@ -136,7 +136,8 @@ def parts_of(settings: Settings) -> dict[str, list[Cell]]:
             record = FAMILIES[family]
             wanted = settings.sweep_seeds if kind in FEW else settings.seeds
             most = record.most_tuned if kind.startswith(("tuned", "chosen")) else record.most_seeds
-            seeds = min(wanted, record.most_tail if kind == "tuned at 0.1" else most)
+            most = {"tuned at 0.1": record.most_tail, "risks": record.most_risks}.get(kind, most)
+            seeds = min(wanted, most)
             cells = [MAKERS[kind](family=family, seed=seed, small=settings.small) for seed in range(seeds)]
             found[f"{kind}: {family}"] = [cell for each in cells for cell in each]
     return {name: cells for name, cells in found.items() if cells}
