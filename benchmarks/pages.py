@@ -14,6 +14,7 @@ from types import ModuleType
 
 import tyro
 
+from benchmarks.decisions.generative import command as decision_generative
 from benchmarks.decisions.methods import command as decision_methods
 from benchmarks.dispatch import storms
 from benchmarks.dispatch.forecasts import command as dispatch_forecasts
@@ -38,6 +39,7 @@ BENCHMARKS: tuple[ModuleType, ...] = (
     risk,
     trilevel_speed,
     decision_methods,
+    decision_generative,
 )
 """Benchmarks with pages. Each has `BENCHMARK`, the name of its cells, and `write_pages(cells, docs)`."""
 
