@@ -44,6 +44,17 @@ def check_alpha(alpha: Any, name: str = "alpha") -> float:
     return share
 
 
+def check_mean_weight(mean_weight: Any) -> float:
+    """The weight of the mean beside CVaR as a float.
+
+    Raises:
+        ValueError: not in [0, 1].
+    """
+    if not 0.0 <= mean_weight <= 1.0:
+        raise ValueError(f"mean_weight must be in [0, 1], the weight of the mean beside CVaR; got {mean_weight!r}")
+    return float(mean_weight)
+
+
 def _atoms(n: int, alpha: float) -> tuple[int, float]:
     """Whole atoms in the tail of n, and how much of the next one."""
     size = alpha * n
@@ -215,10 +226,9 @@ def cvar_plan(
     same = np.zeros(d) if linear is None else np.asarray(linear, dtype=np.float64)
     if flat.shape != (n,) or same.shape != (d,):
         raise ValueError(f"offsets must be [{n}] and linear [{d}]; got {flat.shape} and {same.shape}")
-    if not 0.0 <= mean_weight <= 1.0 or not 0.0 <= norm_weight < np.inf:
-        raise ValueError(
-            f"mean_weight must be in [0, 1] and norm_weight at least 0; got {mean_weight!r} and {norm_weight!r}"
-        )
+    check_mean_weight(mean_weight)
+    if not 0.0 <= norm_weight < np.inf:
+        raise ValueError(f"norm_weight must be at least 0 and finite; got {norm_weight!r}")
     entries = costs.data if is_sparse else costs
     if not (np.isfinite(entries).all() and np.isfinite(flat).all() and np.isfinite(same).all()):
         raise ValueError("samples, offsets and linear must be finite; some are NaN or infinite")

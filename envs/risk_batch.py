@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from stormgym.envs.arrays import Bools, Floats
-from stormgym.envs.risk import Polytope, check_alpha, cvar_plan, mean_cvar, tail_weights, value_at_risk
+from stormgym.envs.risk import (
+    Polytope,
+    check_alpha,
+    check_mean_weight,
+    cvar_plan,
+    mean_cvar,
+    tail_weights,
+    value_at_risk,
+)
 from stormgym.envs.risk_interior import Program, Walls, solve
 
 FEASIBLE = 1e-8
@@ -114,8 +122,7 @@ def _checked(
     square = None if quadratic is None else np.asarray(quadratic, dtype=np.float64)
     if square is not None and square.shape != (d, d):
         raise ValueError(f"quadratic must be [{d}, {d}]; got {square.shape}")
-    if not 0.0 <= mean_weight <= 1.0:
-        raise ValueError(f"mean_weight must be in [0, 1]; got {mean_weight!r}")
+    check_mean_weight(mean_weight)
     if not (np.isfinite(given).all() and np.isfinite(same).all()):
         raise ValueError("samples and linear must be finite; some are NaN or infinite")
     return np.ascontiguousarray(given.transpose(1, 0, 2)), np.broadcast_to(same, (n_cases, d)), square

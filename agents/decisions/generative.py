@@ -38,18 +38,14 @@ FROM_SCRATCH = FineTuning(
 
 
 def generator_of(task: LinearTask, name: str, seed: int = 0) -> GeneratorModel:
-    """A law fitted by its own loss: `point`, or one of `stormgym.agents.decisions.linear.GENERATORS`. It is shared."""
-
-    def blank() -> GeneratorModel:
-        return task.new_model(seed) if name == "point" else task.new_generator(name, seed)
+    """A law fitted by its own loss, of those that `LinearTask.new_generator` knows. It is shared."""
 
     def fit() -> GeneratorModel:
-        model = blank()
+        model = task.new_generator(name, seed)
         model.fit(task.problem.cases("train"), task.problem.cases("validation"))
         return model
 
-    blank()  # an unknown name is an error now
-    return recalled(task, ("generator", name, seed), fit, blank)
+    return recalled(task, ("generator", name, seed), fit, lambda: task.new_generator(name, seed))
 
 
 def tuned_generator(task: LinearTask, name: str, settings: FineTuning, seed: int = 0) -> GeneratorModel:
@@ -61,12 +57,11 @@ def tuned_generator(task: LinearTask, name: str, settings: FineTuning, seed: int
         settings: of the fine-tuning, risk and loss among them.
         seed: of weights, batches and noise.
     """
-    blank = (lambda: task.new_model(seed)) if name == "point" else (lambda: task.new_generator(name, seed))
     return recalled(
         task,
         ("tuned generator", name, seed, repr(settings)),
         lambda: tune(task, generator_of(task, name, seed), settings, seed)[0],
-        blank,
+        lambda: task.new_generator(name, seed),
     )
 
 

@@ -266,11 +266,13 @@ class LinearTask:
         return GeneratorModel(new_point(seed), self.features)
 
     def new_generator(self, name: str, seed: int) -> GeneratorModel:
-        """An unfitted generator.
+        """An unfitted generator: of `GENERATORS`, or `point`, which is `new_model`.
 
         Raises:
-            ValueError: another name than those of `GENERATORS`.
+            ValueError: another name.
         """
+        if name == "point":
+            return self.new_model(seed)
         known = GENERATORS if self.generators is None else self.generators
         if name not in known:
             raise ValueError(f"generator must be one of {', '.join(known)}; got {name!r}")

@@ -91,13 +91,6 @@ def risk_plan(
     )
 
 
-def check_mean_weight(mean_weight: float) -> float:
-    """The weight as a float; `ValueError` unless it is in [0, 1]."""
-    if not 0.0 <= mean_weight <= 1.0:
-        raise ValueError(f"mean_weight must be in [0, 1], the weight of the mean beside CVaR; got {mean_weight!r}")
-    return float(mean_weight)
-
-
 def day_of(observation: Observation) -> Ints:
     """Days that have passed, `[B]`.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from stormgym.agents.dfl.risk import check_alpha
+from stormgym.agents.dfl.risk import check_alpha, check_mean_weight
 from stormgym.agents.dispatch.forecasters import AdaptiveDispatch, Forecaster, SampledDispatch
-from stormgym.agents.dispatch.planners import DispatchPolicy, check_mean_weight, risk_plan
+from stormgym.agents.dispatch.planners import DispatchPolicy, risk_plan
 from stormgym.envs.arrays import Floats, Ints
 from stormgym.envs.dispatch.generators import StormProfile
 

@@ -18,7 +18,7 @@ from scipy import sparse
 
 from stormgym.agents.dispatch.costs import ReturnBy, checked_outages, checked_stock0, plan_cost
 from stormgym.envs.arrays import Floats, Ints
-from stormgym.envs.risk import CVaRPlan, Polytope, check_alpha, cvar, cvar_plan
+from stormgym.envs.risk import CVaRPlan, Polytope, check_alpha, check_mean_weight, cvar, cvar_plan
 
 _WIDER, _MORE = 1.5, 10
 """Samples of the first program: so many times the tail, and so many on top."""
@@ -93,8 +93,7 @@ def plan_dispatch_risk(
     if waves.ndim != 3:
         raise ValueError(f"outages must be samples [S, T, K]; got shape {waves.shape}. Add an axis to one wave")
     alpha, n_counties = check_alpha(alpha), waves.shape[2]
-    if not 0.0 <= mean_weight <= 1.0:
-        raise ValueError(f"mean_weight must be in [0, 1]; got {mean_weight!r}")
+    check_mean_weight(mean_weight)
     trip = np.asarray(transport_cost, dtype=np.float64)
     if trip.shape not in ((), (n_counties,)) or not (np.isfinite(trip) & (trip >= 0)).all():
         raise ValueError(f"transport_cost must be at least 0, a number or {(n_counties,)}; got {transport_cost!r}")

@@ -24,9 +24,9 @@ from stormgym.agents.dfl.learner import FineTuning
 from stormgym.agents.dfl.losses.contract import LossValue
 from stormgym.agents.dfl.losses.relaxed import PriceLoss, relaxed_cost
 from stormgym.agents.dfl.losses.spo_plus import spo_plus
-from stormgym.agents.dfl.risk import check_alpha, tail_weights, value_at_risk
+from stormgym.agents.dfl.risk import check_alpha, check_mean_weight, tail_weights, value_at_risk
 from stormgym.agents.dispatch.decision import DispatchProblem
-from stormgym.agents.dispatch.planners import check_mean_weight, risk_plan
+from stormgym.agents.dispatch.planners import risk_plan
 from stormgym.envs.arrays import Floats, Ints
 from stormgym.envs.dispatch.generators import StormProfile
 
@@ -39,7 +39,7 @@ N_EPOCHS, FIT_WEIGHT = 5, 1.0
 """Epochs of fine-tuning, and the weight of the forecaster's own loss in it (gamma = 1 of Gen-DFL eq. 7)."""
 
 
-class RiskPlans(NamedTuple):
+class ScoredPlans(NamedTuple):
     """Plans with what they were told of their tails."""
 
     stock: Ints  # [B, T, K]
@@ -64,7 +64,7 @@ class RiskProblem(DispatchProblem):
         self.alpha, self.mean_weight = check_alpha(alpha), check_mean_weight(mean_weight)
 
     def decide(self, outcomes: Floats, risk: float = 1.0) -> Any:
-        """Plans of least mean and CVaR for waves `[S, B, T, K]`, a `RiskPlans`; `risk` has no part in it."""
+        """Plans of least mean and CVaR for waves `[S, B, T, K]`, a `ScoredPlans`; `risk` has no part in it."""
         del risk
         stock = np.stack(
             [
@@ -77,11 +77,11 @@ class RiskProblem(DispatchProblem):
         costs = super().cost(stock, outcomes)  # [S, B]
         tail = tail_weights(costs.T, self.alpha).T
         weight = self.mean_weight / len(outcomes) + (1.0 - self.mean_weight) * tail
-        return RiskPlans(stock, value_at_risk(costs.T, self.alpha), weight)
+        return ScoredPlans(stock, value_at_risk(costs.T, self.alpha), weight)
 
     def cost(self, plans: Any, outcomes: Any) -> Any:
-        """The proper score `[B]` of `RiskPlans` in waves `[B, T, K]`; of stocks the cost, as in the base."""
-        if not isinstance(plans, RiskPlans):
+        """The proper score `[B]` of `ScoredPlans` in waves `[B, T, K]`; of stocks the cost, as in the base."""
+        if not isinstance(plans, ScoredPlans):
             return super().cost(plans, outcomes)
         cost = super().cost(plans.stock, outcomes)
         over = np.maximum(cost - plans.threshold, 0.0)
@@ -122,7 +122,7 @@ class TailLoss(PriceLoss):
         return LossValue(counts * regret)
 
     @staticmethod
-    def event_weight(decision: RiskProblem, plans: RiskPlans, outcomes: Floats) -> Floats:
+    def event_weight(decision: RiskProblem, plans: ScoredPlans, outcomes: Floats) -> Floats:
         """Derivative `[B]` of the score in the cost of what came: 1 in the mean where thresholds are right."""
         over = decision.cost(plans.stock, outcomes) > plans.threshold
         return decision.mean_weight + (1.0 - decision.mean_weight) * over / decision.alpha

@@ -269,10 +269,10 @@ class FairHardening(SampledHardening):
 def _gap_price(family: Family, margin: float) -> float:
     """Least price of the gap that keeps its mean below the limit on simulated seasons, by halving."""
     profile: UndergroundingProfile = family.profile
-    too_many = listed_plans(_bare_case(profile, np.zeros((profile.n_counties, len(COVARIATES)))), full=False) is None
+    too_many = listed_plans(bare_case(profile, np.zeros((profile.n_counties, len(COVARIATES)))), full=False) is None
     n = N_TUNING // 3 if too_many else N_TUNING
     seasons = profile.seasons([np.random.default_rng([_TUNING_STREAM, i]) for i in range(n)])
-    cases = [_bare_case(profile, covariates) for covariates in seasons.covariates]
+    cases = [bare_case(profile, covariates) for covariates in seasons.covariates]
     storms = [sampled_storms(profile, case.covariates)[: N_SAMPLES // 2 if too_many else None] for case in cases]
     # losses and gaps of enumerated plans do not depend on the price: computed once; where plans are too many to list,
     # the search starts from the plan of the last price
@@ -321,7 +321,7 @@ def _gap_price(family: Family, margin: float) -> float:
     return high
 
 
-def _bare_case(profile: UndergroundingProfile, covariates: Floats) -> Case:
+def bare_case(profile: UndergroundingProfile, covariates: Floats) -> Case:
     """A season of which only the weather is known: no forecast, no bounds, nothing buried."""
     nothing = np.zeros(profile.n_counties)
     return Case(

@@ -18,7 +18,7 @@ from stormgym.agents.undergrounding.case import Case, best_plan
 from stormgym.agents.undergrounding.planners import HardeningPolicy, sampled_storms
 from stormgym.agents.undergrounding.trilevel.problem import affordable
 from stormgym.envs.arrays import Bools, Floats
-from stormgym.envs.risk import Polytope, check_alpha, cvar_plan
+from stormgym.envs.risk import Polytope, check_alpha, check_mean_weight, cvar_plan
 from stormgym.envs.undergrounding.regions import UndergroundingProfile
 
 N_SAMPLES = 400
@@ -53,9 +53,11 @@ class RiskHardening(HardeningPolicy):
         n_samples: int = N_SAMPLES,
     ) -> None:
         super().__init__(profile)
-        self.alpha, self.mean_weight, self.n_samples = check_alpha(alpha), float(mean_weight), int(n_samples)
-        if not 0.0 <= self.mean_weight <= 1.0:
-            raise ValueError(f"mean_weight must be in [0, 1]; got {mean_weight!r}")
+        self.alpha, self.mean_weight, self.n_samples = (
+            check_alpha(alpha),
+            check_mean_weight(mean_weight),
+            int(n_samples),
+        )
         if self.n_samples < 1:
             raise ValueError(f"n_samples must be at least 1; got {n_samples!r}")
 

@@ -279,7 +279,7 @@ def test_plans__without_a_least() -> None:
         ({"alpha": 95}, "alpha must be in (0, 1], the share of worst outcomes; got 95. Did you mean 0.95?"),
         ({"linear": np.ones(2)}, "linear must be [3] or [2, 3]; got (2,)"),
         ({"quadratic": np.ones((2, 2))}, "quadratic must be [3, 3]; got (2, 2)"),
-        ({"mean_weight": 2.0}, "mean_weight must be in [0, 1]; got 2.0"),
+        ({"mean_weight": 2.0}, "mean_weight must be in [0, 1], the weight of the mean beside CVaR; got 2.0"),
         ({"polytope": Polytope(0.0, 1.0, np.ones((1, 2)), np.ones(1))}, "A_ub must be [1, 3]"),
         ({"polytope": Polytope(0.0, 1.0, np.ones((1, 3)))}, "A_ub and b_ub go together; one of them is None"),
     ],

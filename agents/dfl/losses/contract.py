@@ -19,6 +19,20 @@ class LossValue(NamedTuple):
     """`[B]` effective sample size of the estimate, where it rests on weighted samples."""
 
 
+class WithoutTargets:
+    """Of losses that need nothing of the outcomes beforehand, in units of their own."""
+
+    def targets(self, decision: Any, outcomes: Tensor) -> tuple[Tensor, ...]:
+        """Nothing."""
+        del decision, outcomes
+        return ()
+
+    def scale(self, targets: tuple[Tensor, ...]) -> float:
+        """1."""
+        del targets
+        return 1.0
+
+
 class PreparedLoss(Protocol):
     """A loss with its settings."""
 

@@ -8,21 +8,11 @@ import torch
 from torch import Tensor
 
 from stormgym.agents.dfl.decision import Forecast
-from stormgym.agents.dfl.losses.contract import LossValue
+from stormgym.agents.dfl.losses.contract import LossValue, WithoutTargets
 
 
-class NoLoss:
+class NoLoss(WithoutTargets):
     """0, whatever is decided."""
-
-    def targets(self, decision: Any, outcomes: Tensor) -> tuple[Tensor, ...]:
-        """Nothing."""
-        del decision, outcomes
-        return ()
-
-    def scale(self, targets: tuple[Tensor, ...]) -> float:
-        """1."""
-        del targets
-        return 1.0
 
     def __call__(
         self,

@@ -6,24 +6,14 @@ import torch
 from torch import Tensor
 
 from stormgym.agents.dfl.decision import DifferentiableDecision, Forecast
-from stormgym.agents.dfl.losses.contract import LossValue
+from stormgym.agents.dfl.losses.contract import LossValue, WithoutTargets
 
 
-class TaskLoss:
+class TaskLoss(WithoutTargets):
     """f(y, a(forecast)), with the derivative of the plan a in the forecast (`DifferentiableDecision.plan`).
 
     Source: Donti, Amos and Kolter (2017); SO-EBM's baseline DFL.
     """
-
-    def targets(self, decision: DifferentiableDecision, outcomes: Tensor) -> tuple[Tensor, ...]:
-        """Nothing."""
-        del decision, outcomes
-        return ()
-
-    def scale(self, targets: tuple[Tensor, ...]) -> float:
-        """1."""
-        del targets
-        return 1.0
 
     def __call__(
         self,
