@@ -54,6 +54,13 @@ def register_envs() -> None:
                 entry_point=f"stormgym.envs.decisions.{module}:{name}Env",
                 vector_entry_point=f"stormgym.envs.decisions.{module}:{name}VectorEnv",
             )
+    for side in ("planner", "nature", "crews"):
+        if f"DefenderAttacker{side.title()}-v0" not in registry:
+            register(
+                id=f"DefenderAttacker{side.title()}-v0",
+                entry_point="stormgym.envs.undergrounding.side:AgainstRulesEnv",
+                kwargs={"side": side},
+            )
     if "DefenderAttacker-v0" not in pettingzoo.aec_registry:
         pettingzoo.register(
             "aec", "DefenderAttacker-v0", entry_point="stormgym.envs.undergrounding.adversary:DefenderAttackerEnv"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
+from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -16,7 +17,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation
-from stormgym.envs.core import Core, Groups
+from stormgym.envs.core import Core, Groups, Step
 from stormgym.envs.moved import forward
 
 __getattr__ = forward(__name__, "stormgym.envs.core")
@@ -108,14 +109,50 @@ def core_signature(core_class: Callable[..., Core]) -> inspect.Signature:
     return inspect.Signature([p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in own if p.name != "batch"])
 
 
+class ObservationKeys:
+    """Other names for parts of an observation, where a library keeps a name for itself.
+
+    Args:
+        space: the observation space.
+        names: new names by the old ones; None renames nothing.
+
+    Raises:
+        TypeError: names that are not text.
+        ValueError: a part that does not exist, or a name that is taken.
+    """
+
+    def __init__(self, space: spaces.Dict, names: Mapping[str, str] | None) -> None:
+        self.names = dict(names or {})
+        if not all(isinstance(name, str) for pair in self.names.items() for name in pair):
+            raise TypeError(f"observation_keys must give names by names, all of them text; got {self.names!r}")
+        unknown = set(self.names) - set(space.spaces)
+        if unknown:
+            known = ", ".join(space.spaces)
+            raise ValueError(f"observation_keys names {sorted(unknown)}, which are no parts; known: {known}")
+        after = [self.names.get(key, key) for key in space.spaces]
+        if len(set(after)) < len(after):
+            twice = sorted({name for name in after if after.count(name) > 1})
+            raise ValueError(f"observation_keys gives {twice} to more than one part; take names that are free")
+        self.space = spaces.Dict(self.of(space.spaces)) if self.names else space
+
+    def of(self, parts: Mapping[str, Any]) -> dict[str, Any]:
+        """The parts of an observation, or of its space, under their new names."""
+        if not self.names:
+            return parts  # type: ignore[return-value]  # an observation is a dict, and fresh
+        return {self.names.get(key, key): value for key, value in parts.items()}
+
+
 class SingleEnv(CoreFacts, gym.Env[Observation, Any]):
     """One environment of a core with B = 1.
 
     Subclasses name their `core_class`, and their docstring documents its arguments; they need no `__init__`.
-    `inspect.signature` of a subclass lists the arguments with their defaults.
+    `inspect.signature` of a subclass lists the arguments with their defaults. Every info holds `cost`, of the step, and
+    `episode_cost`, of the episode so far.
 
     Args:
         *args, **kwargs: of the core; its `render_mode` is that of the frames that `render` gives.
+        observation_keys: other names for parts of the observation, e.g. `{"state": "storm"}` for a library that keeps
+            "state" for itself. Agents of this package read the names of the documentation.
 
     Raises:
         TypeError: the core has no such argument.
@@ -133,7 +170,7 @@ class SingleEnv(CoreFacts, gym.Env[Observation, Any]):
         elif "core_class" in vars(cls):
             cls.__signature__ = core_signature(cls.core_class)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, observation_keys: Mapping[str, str] | None = None, **kwargs: Any) -> None:
         core_class = type(self).core_class
         try:
             arguments = core_signature(core_class).bind(*args, **kwargs).arguments
@@ -141,11 +178,13 @@ class SingleEnv(CoreFacts, gym.Env[Observation, Any]):
             raise TypeError(f"{type(self).__name__}.__init__() {error}") from None
         core = core_class(1, **arguments)
         self.core = core
-        self.observation_space = core.observation_space  # type: ignore[assignment]  # a Dict gives a dict
+        self._keys = ObservationKeys(core.observation_space, observation_keys)
+        self.observation_space = self._keys.space  # type: ignore[assignment]  # a Dict gives a dict
         self.action_space = core.action_space
         self.render_mode = arguments.get("render_mode")
         self._running = False
         self._started = False
+        self._episode_cost = np.float64(0.0)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -162,7 +201,8 @@ class SingleEnv(CoreFacts, gym.Env[Observation, Any]):
             raise ValueError(f"unknown reset options {sorted(unknown)}; known: {known}")
         self.core.reset([self.np_random], None, self.core.parse_options(_without_none(options)))
         self._running = self._started = True
-        return self.core.observe(0), self._info(0.0)
+        self._episode_cost = np.float64(0.0)
+        return self._keys.of(self.core.observe(0)), self._info(np.float64(0.0))
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Act once.
@@ -173,12 +213,13 @@ class SingleEnv(CoreFacts, gym.Env[Observation, Any]):
         """
         if not self._running:
             raise ResetNeeded("the episode has not begun or has ended; call reset() before step()")
-        step = self.core.step(self._validate_action(action))
-        info = self._info(float(step.cost[0]))
+        step = _told(self.core, self.core.step(self._validate_action(action)))
+        info = self._info(np.float64(step.cost[0]))
         if step.any_ended:
             self._running = False
-            info["metrics"] = {k: float(v[0]) for k, v in self.core.metrics(slice(None)).items()}
-        return self.core.observe(0), float(step.reward[0]), bool(step.terminated[0]), bool(step.truncated[0]), info
+            info["metrics"] = {k: np.float64(v[0]) for k, v in self.core.metrics(slice(None)).items()}
+        observation = self._keys.of(self.core.observe(0))
+        return observation, float(step.reward[0]), bool(step.terminated[0]), bool(step.truncated[0]), info
 
     def action_masks(self) -> Bools:
         """Which choices are open now, `[A]` (the method that sb3-contrib calls)."""
@@ -199,24 +240,31 @@ class SingleEnv(CoreFacts, gym.Env[Observation, Any]):
         """The action as the core takes it, `[1, ...]`; raises `TypeError` or `ValueError` for a bad one."""
         return self.core.validate_actions(np.asarray(action)[None], None)
 
-    def _info(self, cost: float) -> dict[str, Any]:
+    def _info(self, cost: np.float64) -> dict[str, Any]:
+        """The info of a step. Scalars are `np.float64`: Python floats that have the `dtype` which TorchRL asks for."""
+        self._episode_cost = self._episode_cost + cost
+        return {"cost": cost, "episode_cost": self._episode_cost, **self._extra_info()}
+
+    def _extra_info(self) -> dict[str, Any]:
+        """What the info holds beside costs."""
         extra = {name: values[0] for name, values in self.core.extra_info().items()}
-        return {"cost": cost, **{k: float(v) if np.ndim(v) == 0 else v for k, v in extra.items()}}
+        return {name: np.float64(value) if np.ndim(value) == 0 else value for name, value in extra.items()}
 
 
 class BatchedVectorEnv(CoreFacts, VectorEnv[Observation, Ints, NDArray[Any]]):
     """B environments of one core in one process; equal, episode by episode, to B single ones with the same seeds.
 
     Observations, rewards, costs and infos are those of the single environment with a leading axis B, in the layout of
-    Gymnasium's `SyncVectorEnv`, and are fresh copies. `infos["cost"]` `[B]` is the step's cost. Under `SAME_STEP` the
-    cost of an episode's last step is in `infos["final_info"]["cost"]`; `stormgym.envs.wrappers.VectorEpisodeCost`
-    adds up either way.
+    Gymnasium's `SyncVectorEnv`, and are fresh copies. `infos["cost"]` `[B]` is the step's cost, `infos["episode_cost"]`
+    that of the episode so far. Under `SAME_STEP` both are of the new episode where one began, and those of an episode's
+    last step are in `infos["final_info"]`; `stormgym.envs.wrappers.VectorEpisodeCost` gives totals either way.
 
     Subclasses name their `core_class`.
 
     Args:
         num_envs: B.
         autoreset_mode: `NEXT_STEP`, `SAME_STEP` or `DISABLED` (then `reset(options={"reset_mask": ...})`).
+        observation_keys: other names for parts of the observation, as for the single environment.
         **kwargs: of the core, as for the single environment; `render_mode` is that of the frames that `render` gives.
     """
 
@@ -225,7 +273,12 @@ class BatchedVectorEnv(CoreFacts, VectorEnv[Observation, Ints, NDArray[Any]]):
     """Options of `reset` beside `reset_mask`."""
 
     def __init__(
-        self, num_envs: int = 1, *, autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP, **kwargs: Any
+        self,
+        num_envs: int = 1,
+        *,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        observation_keys: Mapping[str, str] | None = None,
+        **kwargs: Any,
     ) -> None:
         if num_envs < 1:
             raise ValueError(f"num_envs must be at least 1; got {num_envs}")
@@ -235,13 +288,15 @@ class BatchedVectorEnv(CoreFacts, VectorEnv[Observation, Ints, NDArray[Any]]):
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.render_mode = kwargs.get("render_mode")
         self.core = core
-        self.single_observation_space = core.observation_space
+        self._keys = ObservationKeys(core.observation_space, observation_keys)
+        self.single_observation_space = self._keys.space
         self.single_action_space = core.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._rngs: list[np.random.Generator] | None = None
         self._ended = np.zeros(num_envs, dtype=bool)
         self._any_ended = False  # whether an ended environment waits for its reset
+        self._episode_cost = np.zeros(num_envs)
 
     def reset(
         self,
@@ -263,7 +318,8 @@ class BatchedVectorEnv(CoreFacts, VectorEnv[Observation, Ints, NDArray[Any]]):
             self.core.reset([rngs[i] for i in rows], rows, parsed)
         self._ended = self._ended & ~mask
         self._any_ended = bool(self._ended.any())
-        return self.core.observe(), self._infos(np.zeros(self.num_envs), mask)
+        self._episode_cost[mask] = 0.0
+        return self._observe(), self._infos(np.zeros(self.num_envs), mask)
 
     def step(self, actions: Any) -> tuple[Observation, Floats, Bools, Bools, dict[str, Any]]:
         """Act once in every environment; those that ended in the last step are reset as the autoreset mode says.
@@ -282,34 +338,36 @@ class BatchedVectorEnv(CoreFacts, VectorEnv[Observation, Ints, NDArray[Any]]):
             )
         chosen = self.core.validate_actions(actions, waiting)
         if waiting is None:
-            reward, cost, terminated, truncated, any_ended = self.core.step(chosen)
+            reward, cost, terminated, truncated, any_ended = _told(self.core, self.core.step(chosen))
             ended = terminated | truncated
         else:  # NEXT_STEP: this step of an ended environment is its reset
-            reward, cost, terminated, truncated, _ = self.core.step(chosen, ~waiting)
+            reward, cost, terminated, truncated, _ = _told(self.core, self.core.step(chosen, ~waiting))
             self._reset_rows(np.flatnonzero(waiting))
-            reward[waiting], cost[waiting] = 0.0, 0.0
+            reward[waiting], cost[waiting], self._episode_cost[waiting] = 0.0, 0.0, 0.0
             terminated[waiting], truncated[waiting] = False, False
             ended = terminated | truncated
             any_ended = bool(ended.any())
         self._ended, self._any_ended = ended, any_ended
+        self._episode_cost += cost
         if not any_ended:
-            return self.core.observe(), reward, terminated, truncated, self._infos(cost)
+            return self._observe(), reward, terminated, truncated, self._infos(cost)
         metrics = self._metrics(ended)
         if self.autoreset_mode != AutoresetMode.SAME_STEP:
             infos = self._infos(cost)
             infos["metrics"], infos["_metrics"] = metrics, ended.copy()
-            return self.core.observe(), reward, terminated, truncated, infos
+            return self._observe(), reward, terminated, truncated, infos
         final_info = self._infos(np.where(ended, cost, 0.0), ended)
         final_info["metrics"], final_info["_metrics"] = metrics, ended.copy()
         final = np.full(self.num_envs, None, dtype=object)
         for row in np.flatnonzero(ended).tolist():
-            final[row] = self.core.observe(row)
+            final[row] = self._observe(row)
         self._reset_rows(np.flatnonzero(ended))
+        self._episode_cost[ended] = 0.0
         self._ended, self._any_ended = np.zeros(self.num_envs, dtype=bool), False
         infos = self._infos(np.where(ended, 0.0, cost))
         infos["final_obs"], infos["_final_obs"] = final, ended.copy()
         infos["final_info"], infos["_final_info"] = final_info, ended.copy()
-        return self.core.observe(), reward, terminated, truncated, infos
+        return self._observe(), reward, terminated, truncated, infos
 
     def action_masks(self) -> Bools:
         """Which choices are open now, `[B, A]` bool."""
@@ -322,6 +380,10 @@ class BatchedVectorEnv(CoreFacts, VectorEnv[Observation, Ints, NDArray[Any]]):
         if self._rngs is None:
             raise ResetNeeded("nothing to render before reset()")
         return tuple(self.core.render_row(row, self.render_mode) for row in range(self.num_envs))
+
+    def _observe(self, row: int | None = None) -> Observation:
+        """Fresh copies of what agents see, under the names that were asked for."""
+        return self._keys.of(self.core.observe(row))
 
     def _reset_rows(self, rows: Ints) -> None:
         assert self._rngs is not None
@@ -363,7 +425,9 @@ class BatchedVectorEnv(CoreFacts, VectorEnv[Observation, Ints, NDArray[Any]]):
     def _infos(self, cost: Floats, present: Bools | None = None) -> dict[str, Any]:
         if present is None:
             present = np.ones(self.num_envs, dtype=bool)
+        total = np.where(present, self._episode_cost, 0.0)
         infos: dict[str, Any] = {"cost": cost, "_cost": present.copy()}
+        infos["episode_cost"], infos["_episode_cost"] = total, present.copy()
         all_present = present.all()
         for name, values in self.core.extra_info().items():
             if not all_present:
@@ -379,6 +443,16 @@ class BatchedVectorEnv(CoreFacts, VectorEnv[Observation, Ints, NDArray[Any]]):
             full[rows] = value
             result[name], result[f"_{name}"] = full, ended.copy()
         return result
+
+
+def _told(core: Core, step: Step) -> Step:
+    """The step as libraries are told of it: where a cut episode settles all that was to come, it is terminated too.
+
+    Libraries bootstrap the value of what is left where an episode is truncated and not terminated; nothing is left.
+    """
+    if core.settles_when_truncated and step.any_ended:
+        return step._replace(terminated=step.terminated | step.truncated)
+    return step
 
 
 def _without_none(options: dict[str, Any] | None, *names: str) -> dict[str, Any]:

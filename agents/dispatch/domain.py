@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from stormgym.agents.domain import AgentSpec, Column, Domain, Headline
-from stormgym.agents.general import MASKABLE_PPO, PPO
+from stormgym.agents.general import DQN, MASKABLE_DQN, MASKABLE_PPO, PPO
 
 _HERE = "stormgym.agents.dispatch"
 
 AGENTS = (
     PPO,
     MASKABLE_PPO,
+    DQN,
+    MASKABLE_DQN,
     AgentSpec("do-nothing", f"{_HERE}.planners:DoNothing", "no generator moves"),
     AgentSpec("online-greedy", f"{_HERE}.planners:OnlineGreedy", "follows yesterday's outages"),
     AgentSpec("static-dispatch", f"{_HERE}.planners:StaticDispatch", "plan for the mean wave"),

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from stormgym.agents.binding import base_envs, truth_of
@@ -27,8 +28,19 @@ _DAY = STATE.index("day")
 
 
 def profile_of(env: Any) -> StormProfile:
-    """Return the profile of a dispatch environment (single, batched or wrapped)."""
-    profile: StormProfile = base_envs(env, "profile", StormProfile, ENV_ID)[0].announced.profile
+    """Return the profile of a dispatch environment (single, batched or wrapped) that takes whole allocations.
+
+    Raises:
+        TypeError: another environment.
+        ValueError: it takes an allocation block by block.
+    """
+    base = base_envs(env, "profile", StormProfile, ENV_ID)[0]
+    if isinstance(getattr(base, "single_action_space", base.action_space), spaces.Discrete):
+        raise ValueError(
+            "planners say how many generators each county shall have, and this environment takes one block of them at "
+            'a time; make it with action="units" or "box"'
+        )
+    profile: StormProfile = base.announced.profile
     return profile
 
 

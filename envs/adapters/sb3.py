@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices,
 from stormgym.envs.making import spec_of
 from stormgym.envs.wrappers import vector_costs
 
-_RESERVED = frozenset({"cost", "cost_limit", "action_mask", "final_obs", "final_info"})
+_RESERVED = frozenset({"cost", "episode_cost", "cost_limit", "action_mask", "final_obs", "final_info"})
 
 
 def make_vec_env(env_id: str, num_envs: int = 1, seed: int | None = None, **env_kwargs: Any) -> StormVecEnv:
@@ -59,9 +59,9 @@ class StormVecEnv(VecEnv):
 
     Step for step equal to a `DummyVecEnv` of `Monitor`-wrapped single environments with the same seeds,
     without its loops and deep copies. Each info holds `TimeLimit.truncated`, `cost` (of the transition just
-    made, also where it ended the episode) and, when the environment gives them, `cost_limit` (of the episode),
-    `action_mask` and whatever else it reports; an ended row also `terminal_observation`, `metrics` and `episode`
-    (return `r`, length `l`, seconds `t`, cost `c`).
+    made, also where it ended the episode), `episode_cost` (of the episode up to it) and, when the environment
+    gives them, `cost_limit` (of the episode), `action_mask` and whatever else it reports; an ended row also
+    `terminal_observation`, `metrics` and `episode` (return `r`, length `l`, seconds `t`, cost `c`).
 
     Args:
         env: a vector environment whose `metadata["autoreset_mode"]` is SAME_STEP and whose infos hold `cost`.
@@ -115,7 +115,10 @@ class StormVecEnv(VecEnv):
         self._return += reward
         self._cost += cost
         self._length += 1
-        rows: list[dict[str, Any]] = [{"cost": c, "TimeLimit.truncated": False} for c in cost.tolist()]
+        rows: list[dict[str, Any]] = [
+            {"cost": c, "episode_cost": total, "TimeLimit.truncated": False}
+            for c, total in zip(cost.tolist(), self._cost.tolist(), strict=True)
+        ]
         if "cost_limit" in infos:
             present = infos.get("_cost_limit", np.ones(self.num_envs, dtype=bool))
             for row, limit, given in zip(rows, infos["cost_limit"].tolist(), present, strict=True):
@@ -141,6 +144,7 @@ class StormVecEnv(VecEnv):
             rows[i] = {
                 **_row(infos["final_info"], i),
                 "cost": rows[i]["cost"],
+                "episode_cost": rows[i]["episode_cost"],
                 "TimeLimit.truncated": bool(cut[i]),
                 "terminal_observation": infos["final_obs"][i],
                 "episode": {

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
 from stormgym.envs.core import Core, Payment, Step, Timing, check_choice
+from stormgym.envs.dispatch.blocks import BlockPlan
 from stormgym.envs.dispatch.forecasts import LearntWave, WaveForecast, typical_wave
 from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.dispatch.knowledge import DispatchAnnounced, DispatchTruth
@@ -21,7 +22,7 @@ from stormgym.envs.dispatch.profiles import DEFAULT_PROFILE, resolve_profile
 from stormgym.envs.storms import COVARIATES
 
 RENDER_MODES = ("ansi", "rgb_array")
-ACTIONS = ("units", "box")
+ACTIONS = ("units", "box", "blocks")
 FORECASTS = ("typical", "none")
 STORMS = ("drawn", "simulated")
 STATE = (
@@ -58,6 +59,7 @@ class DispatchCore(Core):
         operating_cost: float | None = None,
         cost_limit: float | None = None,
         action: str = "units",
+        blocks: int = 10,
         forecast: str = "typical",
         storms: str = "drawn",
         reward: Timing = "dense",
@@ -98,11 +100,14 @@ class DispatchCore(Core):
         if forecast == "typical":
             self._expect(typical_wave(self.profile), slice(None))
         self.most = self.profile.most_useful  # [K]
-        self.action_space: spaces.MultiDiscrete | spaces.Box = (
-            spaces.MultiDiscrete(self.most + 1)
-            if action == "units"
-            else spaces.Box(0.0, self.most.astype(np.float32), dtype=np.float32)
-        )
+        self._blocks = BlockPlan(self.profile, batch, blocks) if action == "blocks" else None
+        self.action_space: spaces.Discrete | spaces.MultiDiscrete | spaces.Box
+        if self._blocks is not None:
+            self.action_space = spaces.Discrete(k + 1)
+        elif action == "units":
+            self.action_space = spaces.MultiDiscrete(self.most + 1)
+        else:
+            self.action_space = spaces.Box(0.0, self.most.astype(np.float32), dtype=np.float32)
         self.observation_space = self._space()
 
     def _space(self) -> spaces.Dict:
@@ -110,12 +115,19 @@ class DispatchCore(Core):
         shapes = dict.fromkeys(("stock", "out", "population", "group", "unserved", *COVARIATES), (k,))
         shapes |= {"state": (len(STATE),), "forecast": (t * k,), "lower": (t * k,), "upper": (t * k,)}
         shapes |= {"total_lower": (t,), "total_upper": (t,)}
+        if self._blocks is not None:
+            shapes["planned"] = (k,)
         low = dict.fromkeys(("temperature_c", "humidity", "wind_ms"), -_LARGE)
         parts: dict[str, spaces.Space[Any]] = {
             name: spaces.Box(low.get(name, 0.0), _LARGE, shape=shape, dtype=np.float32)
             for name, shape in shapes.items()
         }
-        return spaces.Dict({"action_mask": spaces.MultiBinary(int((self.most + 1).sum())), **parts})
+        return spaces.Dict({"action_mask": spaces.MultiBinary(self.n_choices), **parts})
+
+    @property
+    def n_choices(self) -> int:
+        """Length of the mask: choices of all parts of an action together."""
+        return self.profile.n_counties + 1 if self._blocks is not None else int((self.most + 1).sum())
 
     def _expect(self, wave: WaveForecast, rows: Ints | slice) -> None:
         """Keep the forecast of some rows."""
@@ -146,21 +158,29 @@ class DispatchCore(Core):
         self.covariates[at] = storms.covariates
         if self._learnt is not None:
             self._expect(self._learnt(storms.covariates), at)
+        if self._blocks is not None:
+            self._blocks.begin(at)
         self._payment.begin(rows)
 
     def step(self, actions: Ints, live: Bools | None = None) -> Step:
-        """Play a day in all episodes."""
+        """Play a day in all episodes; with blocks, in those whose allocation of today is complete."""
         del live
-        return self._payment.pay(self.process.step(actions), self.process.gap)
+        if self._blocks is None:
+            return self._payment.pay(self.process.step(actions), self.process.gap)
+        complete = self._blocks.choose(actions)
+        step = self.process.step(self._blocks.planned, complete)
+        self._blocks.begin(np.flatnonzero(complete))
+        return self._payment.pay(step, self.process.gap)
 
     def validate_actions(self, actions: Any, waiting: Bools | None) -> Ints:
-        """Targets `[B, K]` as whole generators in range; shares of a `Box` are rounded, halves up.
+        """Targets `[B, K]` as whole generators in range; shares of a `Box` are rounded, halves up. Blocks: `[B]`.
 
         Raises:
             TypeError: another shape or kind of number.
             ValueError: one is out of range or not finite.
         """
-        del waiting  # their targets are looked at like the others: their episodes are over and do not move
+        if self._blocks is not None:
+            return self._choices(actions, waiting)
         shape = (self.batch, self.profile.n_counties)
         targets = np.asarray(actions)
         units = isinstance(self.action_space, spaces.MultiDiscrete)
@@ -176,6 +196,19 @@ class DispatchCore(Core):
                 f"action must be from 0 to {self.most[county]} generators in county {county}; got {targets[bad][0]}"
             )
         return targets.astype(np.int64) if units else np.floor(targets + 0.5).astype(np.int64)
+
+    def _choices(self, actions: Any, waiting: Bools | None) -> Ints:
+        """Choices of a county, or K for the end of the day, `[B]`."""
+        choices, k = np.asarray(actions), self.profile.n_counties
+        if choices.shape != (self.batch,) or choices.dtype.kind not in "iu":
+            raise TypeError(
+                f"actions must be integers of shape {(self.batch,)}; got shape {choices.shape}, dtype {choices.dtype}"
+            )
+        choices = np.where(np.zeros(self.batch, dtype=bool) if waiting is None else waiting, 0, choices)
+        bad = (choices < 0) | (choices > k)
+        if bad.any():
+            raise ValueError(f"action must be a county 0 to {k - 1}, or {k} to end the day; got {choices[bad][0]}")
+        return choices.astype(np.int64)
 
     def observe(self, row: int | None = None) -> Observation:
         """Fresh copies of what agents see, with a leading axis B, or of one row without it."""
@@ -196,7 +229,7 @@ class DispatchCore(Core):
         state[:, 2] = p.generators - process.stock[rows].sum(axis=1)
         state[:, 3:9], state[:, 9] = constants, process.gap[rows]
         observation: dict[str, NDArray[Any]] = {
-            "action_mask": np.ones((b, int((self.most + 1).sum())), dtype=np.int8),
+            "action_mask": self.action_masks()[rows].astype(np.int8),
             "stock": process.stock[rows],
             "out": process.observed[rows],
             "population": np.broadcast_to(p.population, (b, k)),
@@ -205,6 +238,8 @@ class DispatchCore(Core):
             **{name: self.covariates[rows, :, i] for i, name in enumerate(COVARIATES)},
             "state": state,
         }
+        if self._blocks is not None:
+            observation["planned"] = self._blocks.planned[rows]
         window = day[:, None] + np.arange(t)
         observation |= {name: values[rows[:, None], window].reshape(b, -1) for name, values in self._forecast.items()}
         observation = {
@@ -217,7 +252,7 @@ class DispatchCore(Core):
         """What every info holds beside the cost: limits `[B]` and masks."""
         return {
             "cost_limit": np.full(self.batch, self.cost_limit),
-            "action_mask": np.ones((self.batch, int((self.most + 1).sum())), dtype=np.int8),
+            "action_mask": self.action_masks().astype(np.int8),
         }
 
     def metrics(self, rows: Any) -> dict[str, Floats]:
@@ -225,8 +260,13 @@ class DispatchCore(Core):
         return self.process.metrics(rows)
 
     def action_masks(self) -> Bools:
-        """All ones: numbers of generators that are of no use are not among the choices, `[B, sum of choices]`."""
-        return np.ones((self.batch, int((self.most + 1).sum())), dtype=bool)
+        """All ones: numbers of generators that are of no use are not among the choices, `[B, sum of choices]`.
+
+        With blocks, `[B, K + 1]`: counties that can use more generators today, and the end of the day.
+        """
+        if self._blocks is None:
+            return np.ones((self.batch, self.n_choices), dtype=bool)
+        return self._blocks.open() | (self.process.day >= self.profile.n_periods)[:, None]
 
     def render_row(self, row: int, mode: str) -> Any:
         """Text or picture of one row."""

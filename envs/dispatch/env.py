@@ -34,6 +34,11 @@ class GeneratorDispatchEnv(HasProfile, SingleEnv):
     county gets floor(target * Q / sum), and what is left goes to the largest remainders, of equal ones to the lower
     index. `metrics["scaled_days"]` counts such days. Every choice is open, so `action_mask` is all ones.
 
+    `action="blocks"`: `Discrete(K + 1)`, for learners of one choice such as DQN. A day begins with all generators at
+    hand; each step puts a block of ceil(Q / blocks) of them into a county, until the agent chooses K, none is left, or
+    no county can use more. Then the day is played; the steps before cost and bring nothing. Counties that can use no
+    more are masked; choosing one ends the day's choices like K does.
+
     ## Observation space
     A `Dict` of K counties and T days.
 
@@ -48,7 +53,8 @@ class GeneratorDispatchEnv(HasProfile, SingleEnv):
     | `forecast`, `lower`, `upper` | `[T K]` float32 | customers | out today and later, day by day; 0 behind the end |
     | `total_lower`, `total_upper` | `[T]` float32 | customers | interval of all counties together |
     | `state` | `[10]` float32 | | `stormgym.envs.dispatch.core.STATE`: day, days left, generators at home, costs, gap |
-    | `action_mask` | `[sum of choices]` int8 | | all ones |
+    | `planned` | `[K]` float32 | | with blocks: generators for today so far |
+    | `action_mask` | `[sum of choices]` int8 | | all ones; with blocks `[K + 1]`, 1 = open |
 
     ## Rewards
     Minus the day's cost: transport, both ways, operation of generators in counties and interruption of customers
@@ -68,7 +74,8 @@ class GeneratorDispatchEnv(HasProfile, SingleEnv):
         profile: counties, storms and costs: `"A"`, `"B"` (three cities), `"ten"`, `"synthetic:K:SEED"`, or the path of
             a folder of recorded storms (`stormgym.envs.dispatch.folder`).
         generators, transport_cost, interruption_cost, operating_cost, cost_limit: in place of the profile's own.
-        action: `"units"` or `"box"`.
+        action: `"units"`, `"box"` or `"blocks"`.
+        blocks: parts of the generators that `action="blocks"` places one by one, at most one for each generator.
         forecast: `"typical"` (mean and 5 to 95 % of 200 simulated storms), `"none"` (zeros), or the .npz file of an
             `OutageODE`, which forecasts each storm from its covariates, with conformal intervals.
         storms: `"drawn"`, those of the profile, or `"simulated"`: also where the profile has recorded ones, so that a

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stormgym.envs.arrays import Floats, Ints
+from stormgym.envs.arrays import Bools, Floats, Ints
 from stormgym.envs.core import Step
 from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.dispatch.profiles import unserved_gap
@@ -70,14 +70,17 @@ class DispatchProcess:
         """Customers out on the day before `[B, K]`: the newest count that anyone has."""
         return self.out[np.arange(self.batch), np.minimum(self.day, self.profile.n_periods)]
 
-    def step(self, target: Ints) -> Step:
+    def step(self, target: Ints, moving: Bools | None = None) -> Step:
         """Play a day in every episode that goes on; those that are over stay as they are.
 
         Args:
             target: `[B, K]` generators wanted in each county, at least 0 (see `fit_to_stock`).
+            moving: `[B]` False for episodes whose day is not played yet; None: all are.
         """
         p = self.profile
         live = self.day < p.n_periods
+        if moving is not None:
+            live &= moving
         fitted = np.where(live[:, None], fit_to_stock(target, p.generators), self.stock)
         self.scaled += live & (target.sum(axis=1) > p.generators)
         trips = np.abs(fitted - self.stock).sum(axis=1)

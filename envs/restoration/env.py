@@ -80,7 +80,8 @@ class RestorationEnv(HasCity, SingleEnv):
 
     ## Episode end
     Terminated when every region is restored. Truncated after 4 N steps; the regions then left are restored
-    nearest-first inside the last step's reward and cost, and `metrics["completed"]` is 0.0. The last `info` holds
+    nearest-first inside the last step's reward and cost, and `metrics["completed"]` is 0.0. Nothing is then left to
+    come, so such an episode is terminated as well, and no library bootstraps beyond it. The last `info` holds
     `metrics`.
 
     ## Arguments
@@ -116,13 +117,9 @@ class RestorationEnv(HasCity, SingleEnv):
     options = ("jobs", "cost_limit")
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012 - as Gymnasium declares it
 
-    def _info(self, cost: float) -> dict[str, Any]:
+    def _extra_info(self) -> dict[str, Any]:
         process = self.core.process
-        return {
-            "cost": cost,
-            "cost_limit": float(process.cost_limit_h[0]),
-            "action_mask": process.action_mask[0].copy(),
-        }
+        return {"cost_limit": np.float64(process.cost_limit_h[0]), "action_mask": process.action_mask[0].copy()}
 
     def _validate_action(self, action: Any) -> Ints:
         try:

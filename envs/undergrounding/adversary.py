@@ -81,7 +81,8 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
     At the end: planner and crews get minus the hours without power of a mean customer, nature gets plus.
 
     ## Costs
-    `infos[agent]["cost"]`, at the end the largest W1 distance between income groups (h), the same for all.
+    `infos[agent]["cost"]`, at the end the largest W1 distance between income groups (h), the same for all;
+    `episode_cost` is its sum so far.
 
     ## Episode end
     All terminate when the crews are out, or stay; `infos[agent]["metrics"]` then holds what `Undergrounding-v0` gives.
@@ -90,6 +91,9 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
     Args:
         profile, budget, n_crews, noise, cost_limit, forecast, calibration, confidence_level, total_confidence_level,
         render_mode: as of `Undergrounding-v0`.
+
+    `DefenderAttackerPlanner-v0`, `DefenderAttackerNature-v0` and `DefenderAttackerCrews-v0` are its sides for
+    Gymnasium, each against rules (`stormgym.envs.undergrounding.side`).
     """
 
     metadata: ClassVar[dict[str, Any]] = {
@@ -222,7 +226,7 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
         if region == self.n_regions:
             self.crews_left = 0
             return
-        if self._needed()[region]:
+        if self.needed()[region]:
             self.sent[region] = 1.0
         self.crews_left -= 1
         self._record()
@@ -232,14 +236,14 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
         assert self.storm is not None, "nothing to show before the storm"
         self.process.end(self.storm[None], self.sent[None], slice(None))
 
-    def _needed(self) -> Bools:
+    def needed(self) -> Bools:
         """Regions where a crew could do something `[K]`."""
         return np.asarray(~self.process.protected[0] & (self.sent == 0))
 
     def best_crew(self) -> int:
         """Where the next crew best goes: the region that loses most, or K to stay where nothing is lost."""
         assert self.storm is not None, "crews go after the storm"
-        loss = self.profile.population * self.storm * self._needed()
+        loss = self.profile.population * self.storm * self.needed()
         return int(loss.argmax()) if loss.max() > 0 else self.n_regions
 
     def _end(self) -> None:
@@ -251,17 +255,19 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
     def _mask(self, agent: str) -> NDArray[np.int8]:
         if self.terminations.get(agent, True) or agent != self.agent_selection:
             return np.ones(self.n_regions + 1, dtype=np.int8)
-        open_ = self.process.affordable()[0] if agent == PLANNER else self._needed()
+        open_ = self.process.affordable()[0] if agent == PLANNER else self.needed()
         return np.append(open_, True).astype(np.int8)
 
     def _inform(self) -> None:
         over = any(self.terminations.values())
         figures = {}
         if over:
-            figures = {name: float(values[0]) for name, values in self.process.metrics(slice(None)).items()}
+            figures = {name: np.float64(values[0]) for name, values in self.process.metrics(slice(None)).items()}
         self.infos = {}
         for agent in self.agents:
-            info: dict[str, Any] = {"cost": figures.get("gap_h", 0.0), "cost_limit": float(self.profile.cost_limit)}
+            cost = np.float64(figures.get("gap_h", 0.0))
+            info: dict[str, Any] = {"cost": cost, "episode_cost": cost}  # all of it is charged at the end
+            info["cost_limit"] = np.float64(self.profile.cost_limit)
             if agent != NATURE:
                 info["action_mask"] = self._mask(agent)
             if over:

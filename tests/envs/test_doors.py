@@ -285,3 +285,67 @@ def test_third_party_core__in_a_batch_equals_single_ones(mode):
     assert terminated.all()
     final = infos["final_info"] if mode is AutoresetMode.SAME_STEP else infos
     assert set(final["metrics"]) == {"heads", "_heads"}
+
+
+# ------------------------------------------------------------------------------ other names for parts of observations
+
+
+def test_observation_keys__rename_parts_in_both_doors_and_change_nothing_else():
+    keys = {"state": "storm", "action_mask": "mask"}
+    plain, renamed = single("GeneratorDispatch-v0"), GeneratorDispatchEnv(profile="B", observation_keys=keys)
+    check_env(renamed, skip_render_check=True)
+    batch = gym.make_vec(
+        "GeneratorDispatch-v0",
+        2,
+        vectorization_mode="vector_entry_point",
+        autoreset_mode="SameStep",
+        observation_keys=keys,
+        **SMALL["GeneratorDispatch-v0"],
+    )
+    obs, (other, _), (rows, _) = plain.reset(seed=0)[0], renamed.reset(seed=0), batch.reset(seed=0)
+    ended = False
+    while not ended:
+        assert set(other) == {keys.get(name, name) for name in obs} == set(batch.single_observation_space.spaces)
+        for name, values in obs.items():
+            np.testing.assert_array_equal(other[keys.get(name, name)], values)
+            np.testing.assert_array_equal(rows[keys.get(name, name)][0], values)
+        action = plain.action_space.sample()
+        obs, _, ended, _, _ = plain.step(action)
+        other, *_ = renamed.step(action)
+        rows, _, _, _, infos = batch.step(np.array([action, action]))
+        if ended:
+            rows = {name: values[None] for name, values in infos["final_obs"][0].items()}
+    assert set(rows) == set(other)
+
+
+@pytest.mark.parametrize(
+    ("keys", "error", "message"),
+    [
+        ({"stat": "storm"}, ValueError, r"observation_keys names \['stat'\], which are no parts; known: action_mask, "),
+        ({"state": "out"}, ValueError, r"observation_keys gives \['out'\] to more than one part"),
+        ({"state": 3}, TypeError, "observation_keys must give names by names"),
+    ],
+)
+def test_observation_keys__bad_names(keys, error, message):
+    with pytest.raises(error, match=message):
+        GeneratorDispatchEnv(profile="B", observation_keys=keys)
+
+
+# ------------------------------------------------------------------------------- episodes that settle what is cut off
+
+
+def test_settled__an_episode_out_of_steps_is_terminated_as_well_and_nothing_bootstraps():
+    from stable_baselines3.common.env_util import make_vec_env as make_dummy
+
+    env, batch = single("Restoration-v0"), vector("Restoration-v0", 2, autoreset_mode="SameStep")
+    dummy = make_dummy("Restoration-v0", 1, env_kwargs=SMALL["Restoration-v0"])
+    env.reset(seed=0), batch.reset(seed=0), dummy.reset()
+    for step in range(4 * env.core.n_regions):
+        *_, terminated, truncated, info = env.step(0)
+        _, _, rows_terminated, rows_truncated, _ = batch.step(np.zeros(2, dtype=int))
+        _, _, done, infos = dummy.step(np.zeros(1, dtype=int))
+        last = step == 4 * env.core.n_regions - 1
+        assert (terminated, truncated, bool(done[0])) == (last, last, last)
+        assert rows_terminated.tolist() == rows_truncated.tolist() == [last, last]
+    assert info["metrics"]["completed"] == 0.0
+    assert infos[0]["TimeLimit.truncated"] is False
