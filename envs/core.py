@@ -109,6 +109,15 @@ class Core:
         """
         raise NotImplementedError(f"{type(self).__name__} must write reset()")
 
+    def side_generators(self, rngs: list[np.random.Generator], rows: Ints | None = None) -> list[np.random.Generator]:
+        """Further generators that a reset with these would draw from, one a row, which outlive episodes; [] for none.
+
+        Args:
+            rngs, rows: as for `reset`.
+        """
+        del rngs, rows
+        return []
+
     def step(self, actions: NDArray[Any], live: Bools | None = None) -> Step:
         """Advance all episodes by one action each.
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation
 from stormgym.envs.core import Core, Groups, Step
 from stormgym.envs.moved import forward
+from stormgym.envs.replay import EpisodeLog, begin, replay
 
 __getattr__ = forward(__name__, "stormgym.envs.core")
 
@@ -297,6 +298,7 @@ class BatchedVectorEnv(CoreFacts, VectorEnv[Observation, Ints, NDArray[Any]]):
         self._ended = np.zeros(num_envs, dtype=bool)
         self._any_ended = False  # whether an ended environment waits for its reset
         self._episode_cost = np.zeros(num_envs)
+        self._log: EpisodeLog | None = None
 
     def reset(
         self,
@@ -312,6 +314,8 @@ class BatchedVectorEnv(CoreFacts, VectorEnv[Observation, Ints, NDArray[Any]]):
         parsed = self.core.parse_options(_without_none(options, "reset_mask"))
         rngs = self._seeded(seed, mask)
         rows = np.flatnonzero(mask)
+        if self._log is not None:
+            self._log.begin(self.core, rows, [rngs[i] for i in rows], known=not _without_none(options, "reset_mask"))
         if rows.size == self.num_envs:
             self.core.reset(rngs, None, parsed)
         else:
@@ -337,6 +341,8 @@ class BatchedVectorEnv(CoreFacts, VectorEnv[Observation, Ints, NDArray[Any]]):
                 'reset them with reset(options={"reset_mask": mask})'
             )
         chosen = self.core.validate_actions(actions, waiting)
+        if self._log is not None:
+            self._log.add(actions)
         if waiting is None:
             reward, cost, terminated, truncated, any_ended = _told(self.core, self.core.step(chosen))
             ended = terminated | truncated
@@ -373,6 +379,30 @@ class BatchedVectorEnv(CoreFacts, VectorEnv[Observation, Ints, NDArray[Any]]):
         """Which choices are open now, `[B, A]` bool."""
         return self.core.action_masks()
 
+    def keep_log(self) -> None:
+        """From the next reset on, log what `state_dict` tells; it costs a copy of the actions a step."""
+        self._log = EpisodeLog(self.num_envs)
+
+    def state_dict(self) -> dict[str, Any] | None:
+        """The episodes under way as plain data (see `stormgym.envs.replay`); None without a log of all of them."""
+        log = None if self._log is None or self._rngs is None else self._log.state_dict()
+        return None if log is None else {**log, "ended": self._ended.copy(), "episode_cost": self._episode_cost.copy()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> Observation:
+        """Go on from the `state_dict()` of environments with the same arguments; return the observations.
+
+        Raises:
+            LookupError, TypeError, ValueError, OverflowError: the state does not fit.
+        """
+        ended, cost = np.array(state["ended"]), np.array(state["episode_cost"])
+        if ended.dtype != np.bool_ or cost.dtype != np.float64 or not ended.shape == cost.shape == (self.num_envs,):
+            raise ValueError(f"a state of {ended.shape} ended and {cost.shape} costs does not fit {self.num_envs} rows")
+        self.keep_log()
+        assert self._log is not None
+        self._rngs = replay(self.core, state, self._log)
+        self._ended, self._any_ended, self._episode_cost = ended, bool(ended.any()), cost
+        return self._observe()
+
     def render(self) -> tuple[Any, ...] | None:
         """One frame per environment."""
         if self.render_mode is None:
@@ -387,7 +417,7 @@ class BatchedVectorEnv(CoreFacts, VectorEnv[Observation, Ints, NDArray[Any]]):
 
     def _reset_rows(self, rows: Ints) -> None:
         assert self._rngs is not None
-        self.core.reset([self._rngs[i] for i in rows], None if rows.size == self.num_envs else rows)
+        begin(self.core, rows, self._rngs, self._log)
 
     def _reset_mask(self, options: dict[str, Any] | None) -> Bools:
         unknown = set(options or {}) - {"reset_mask", *self.options}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
+from stormgym.envs.doors import BatchedVectorEnv
 from stormgym.envs.making import spec_of
 from stormgym.envs.wrappers import vector_costs
 
@@ -86,6 +87,8 @@ class StormVecEnv(VecEnv):
         self._cost = np.zeros(env.num_envs)
         self._length = np.zeros(env.num_envs, dtype=np.int64)
         self._t_start = time.time()
+        if isinstance(self.env, BatchedVectorEnv):
+            self.env.keep_log()
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
         self.metadata = {**env.metadata, "render_modes": env.metadata.get("render_modes", [])}
 
@@ -205,6 +208,31 @@ class StormVecEnv(VecEnv):
         """One picture per environment, when made with `render_mode="rgb_array"`."""
         frames: Any = self.env.render()
         return [None] * self.num_envs if frames is None else list(frames)
+
+    def state_dict(self) -> dict[str, Any] | None:
+        """The episodes under way as plain data; None for environments that do not tell (those without a core)."""
+        log = self.env.state_dict() if isinstance(self.env, BatchedVectorEnv) else None
+        sums = {"return": self._return.copy(), "cost": self._cost.copy(), "length": self._length.copy()}
+        return None if log is None else {"env": log, **sums}
+
+    def load_state_dict(self, state: dict[str, Any]) -> VecEnvObs:
+        """Go on from the `state_dict()` of environments with the same arguments; return the observations.
+
+        Clocks (`episode["t"]`) begin anew, and `reset_infos` are empty until the next reset.
+
+        Raises:
+            LookupError, TypeError, ValueError, OverflowError: the state does not fit.
+        """
+        if not isinstance(self.env, BatchedVectorEnv):
+            raise ValueError("environments without a core cannot take up episodes; reset() them")
+        for name, kept in (("return", self._return), ("cost", self._cost), ("length", self._length)):
+            given = np.asarray(state[name])
+            if given.shape != kept.shape or given.dtype != kept.dtype:
+                raise ValueError(f"{name} of episodes: {given.dtype} {given.shape}, not {kept.dtype} {kept.shape}")
+            kept[:] = given
+        observation: VecEnvObs = self.env.load_state_dict(state["env"])
+        self._masked = "action_mask" in self.env.core.extra_info()
+        return observation
 
     def close(self) -> None:
         """Close the environments."""

@@ -224,6 +224,16 @@ class MixedVecEnv(VecEnv):
         """One picture per environment, when made with `render_mode="rgb_array"`."""
         return [image for venv in self.venvs for image in venv.get_images()]
 
+    def state_dict(self) -> dict[str, Any] | None:
+        """As `StormVecEnv`, city by city."""
+        parts = [venv.state_dict() for venv in self.venvs]
+        return None if any(part is None for part in parts) else {"parts": parts}
+
+    def load_state_dict(self, state: dict[str, Any]) -> VecEnvObs:
+        """As `StormVecEnv`, city by city."""
+        observations = [venv.load_state_dict(part) for venv, part in zip(self.venvs, state["parts"], strict=True)]
+        return self._joined(observations)
+
     def close(self) -> None:
         """Close the environments."""
         for venv in self.venvs:

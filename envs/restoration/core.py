@@ -165,6 +165,10 @@ class RestorationCore(Core):
         self.process.reset(jobs, rows, limit_h)
         self._payment.begin(rows)
 
+    def side_generators(self, rngs: list[np.random.Generator], rows: Ints | None = None) -> list[np.random.Generator]:
+        """Those of the limits, where each episode draws its own."""
+        return self.limits.generators(rngs, rows)
+
     def step(self, actions: Ints, live: Bools | None = None) -> Step:
         """Advance all episodes; rows that are not `live` may choose what is masked also under `on_invalid="raise"`."""
         if self.raise_on_invalid:

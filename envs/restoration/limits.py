@@ -50,14 +50,20 @@ class EpisodeLimits:
         """
         if self.range_h is None:
             return self.middle_h
-        limit_h = np.empty(len(rngs))
-        for i, (row, rng) in enumerate(zip(range(len(rngs)) if rows is None else rows.tolist(), rngs, strict=True)):
-            if self._scenario_rngs[row] is not rng:  # the row was seeded anew
-                self._scenario_rngs[row], self._rngs[row] = rng, rng.spawn(1)[0]
-            own = self._rngs[row]
-            assert own is not None
-            limit_h[i] = own.uniform(*self.range_h)
-        return limit_h
+        return np.array([own.uniform(*self.range_h) for own in self.generators(rngs, rows)])
+
+    def generators(self, rngs: Sequence[np.random.Generator], rows: Ints | None = None) -> list[np.random.Generator]:
+        """The generators of the limits of these rows, arguments as of `draw`; none where the limit is a number."""
+        if self.range_h is None:
+            return []
+        own: list[np.random.Generator] = []
+        for row, rng in zip(range(len(rngs)) if rows is None else rows.tolist(), rngs, strict=True):
+            child = self._rngs[row]
+            if child is None or self._scenario_rngs[row] is not rng:  # the row was seeded anew
+                child = rng.spawn(1)[0]
+                self._scenario_rngs[row], self._rngs[row] = rng, child
+            own.append(child)
+        return own
 
 
 def fixed_limits(value: Any, batch: int) -> Floats:
