@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,13 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from stormgym.predictors.arrays import Bools, Floats, Ints
 from stormgym.predictors.checks import check_confidence_level, check_features, check_groups, check_target
+from stormgym.predictors.sources import FOLDER, digest_of
 
 PREDICTORS = ("ecqr", "cqr", "cp", "ncp", "point", "none")
 """Names that `cross_fit` knows."""
 
 N_LEVELS = 20
 CALIBRATION_SHARE = 0.4
-SOURCES = ("arrays", "checks", "conformal", "cross_fit", "quantile_models")
+SOURCES = ("arrays", "checks", "conformal", "cross_fit", "quantile_models", "sources")
 """Modules of this package on which the forecasts depend: this one, and all that it imports, directly or not."""
 
 
@@ -168,13 +168,13 @@ def cross_fit(
     )
 
 
-def source_digest(folder: Path = Path(__file__).parent) -> str:
+def source_digest(folder: Path = FOLDER) -> str:
     """Hash (64 hex digits) of the source behind `cross_fit`: caches keep no forecasts of another version.
 
     Args:
         folder: where the modules are.
     """
-    return hashlib.sha256(b"\0".join((folder / f"{name}.py").read_bytes() for name in SOURCES)).hexdigest()
+    return digest_of(SOURCES, folder)
 
 
 def _deal(labels: NDArray[Any], n_hands: int, rng: np.random.Generator) -> Ints:

@@ -12,22 +12,28 @@ on the largest of a storm's normalised scores, makes the WHOLE set hold in a sha
 from __future__ import annotations
 
 import math
-import warnings
-from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
 
 from stormgym.predictors.arrays import Floats
-from stormgym.predictors.checks import check_confidence_level, check_features
-from stormgym.predictors.conformal import conformal_quantile, records_needed
-from stormgym.predictors.coverage import binomial_interval
+from stormgym.predictors.checks import check_confidence_level
+from stormgym.predictors.conformal import conformal_quantile
+from stormgym.predictors.polytope import (
+    NUMBERS,
+    SETTINGS,
+    FrozenPolytope,
+    SetCoverage,
+    SetForecaster,
+    frozen_network,
+    rows_of,
+)
 from stormgym.predictors.quantile_models import predict_mean, prepare
-from stormgym.predictors.uncertainty_set import UncertaintySet
+
+__all__ = ["Calibration", "ConformalPolytope", "Method", "SetCoverage", "default_network"]
 
 Method = Literal["ncp", "cp", "empirical"]
 Calibration = Literal["marginal", "joint"]
@@ -56,30 +62,7 @@ def default_network(random_state: int | None = None, hidden: tuple[int, ...] = (
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class SetCoverage:
-    """How often sets hold the storms that came, each share with its exact 95 % interval."""
-
-    n_storms: int
-    region: Floats
-    """`[K]` share of storms in which each region keeps its bounds."""
-    marginal: float
-    """Mean of `region`: what a local level promises."""
-    box: float
-    """Share of storms in which ALL regions keep their bounds."""
-    box_interval: tuple[float, float]
-    total: float
-    """Share of storms whose sum keeps its bounds."""
-    total_interval: tuple[float, float]
-    joint: float
-    """Share of storms in the set: box and sum."""
-    joint_interval: tuple[float, float]
-    mean_width: float
-    """Mean of T_i - L_i; infinite where a bound is."""
-    mean_total_width: float
-
-
-class ConformalPolytope(BaseEstimator):
+class ConformalPolytope(SetForecaster, BaseEstimator):
     """Set of storms from covariates of each storm and region (tri-level Algorithm 1, with a learnt scale).
 
     One model serves all regions: its records are pairs of storm and region. The scale of `ncp` is a second model of the
@@ -166,7 +149,7 @@ class ConformalPolytope(BaseEstimator):
         return self
 
     def _fit_models(self, features: Floats, outages: Floats) -> None:
-        rows, target = _rows(features), outages.ravel()
+        rows, target = rows_of(features), outages.ravel()
         if self.method == "ncp":
             from sklearn.model_selection import KFold
 
@@ -176,8 +159,10 @@ class ConformalPolytope(BaseEstimator):
                 raise ValueError(f"scale_floor must be positive, since scores divide by it; got {self.scale_floor}")
             error = np.empty_like(outages)
             for inside, outside in KFold(self.n_folds, shuffle=True, random_state=self.random_state).split(features):
-                model = prepare(self._model(), self.random_state).fit(_rows(features[inside]), outages[inside].ravel())
-                forecast = predict_mean(model, _rows(features[outside])).reshape(len(outside), -1)
+                model = prepare(self._model(), self.random_state).fit(
+                    rows_of(features[inside]), outages[inside].ravel()
+                )
+                forecast = predict_mean(model, rows_of(features[outside])).reshape(len(outside), -1)
                 error[outside] = outages[outside] - forecast
             residual = np.abs(error)
             scale = self._model() if self.scale_estimator is None else self.scale_estimator
@@ -226,66 +211,24 @@ class ConformalPolytope(BaseEstimator):
         else:
             self.widths_ = np.array([conformal_quantile(own, level) for own in scores.T])
             self.total_width_ = conformal_quantile(totals, total_level)
-        for what, finite, aimed in (
-            ("regions'", np.isfinite(self.widths_).all(), level),
-            ("sum's", math.isfinite(self.total_width_), total_level if self.calibration == "marginal" else level),
-        ):
-            if not finite:
-                warnings.warn(
-                    f"the {what} bounds are infinite: {len(features)} calibration storms, and a confidence level of "
-                    f"{aimed:g} needs at least {records_needed(aimed)}. Add storms or lower the level.",
-                    UserWarning,
-                    stacklevel=2,
-                )
+        self.warn_infinite(stacklevel=3)
         return self
 
-    def predict(self, X: ArrayLike) -> Floats:
-        """Forecast outages `[E, K]`, at least `lower_bound`."""
-        self._need_fit()
-        return self._forecast(self._checked(X, None, (self.n_regions_in_, self.n_features_in_))[0])[0]
-
-    def predict_set(self, X: ArrayLike) -> UncertaintySet:
-        """The set of each storm: L, T `[E, K]` and L_0, T_0 `[E]`; the forecast is in it.
+    def frozen(self) -> FrozenPolytope:
+        """What predicts, without the models that were fitted: plain arrays (`FrozenPolytope.arrays`), same sets.
 
         Raises:
-            NotFittedError: before `fit` or `conformalize`.
-            ValueError: wrong shapes or NaN.
+            NotFittedError: before `conformalize`.
+            TypeError: a model that is not `default_network`.
         """
-        self._need_fit()
-        if not hasattr(self, "widths_"):
-            raise NotFittedError(
-                "this ConformalPolytope is fitted but not conformalized; call conformalize(X, y) first"
-            )
-        features = self._checked(X, None, (self.n_regions_in_, self.n_features_in_))[0]
-        centre, scale, total_scale = self._forecast(features)
-        total, floor = centre.sum(axis=1), self.lower_bound
-        half, total_half = self.widths_ * scale, self.total_width_ * total_scale
-        return UncertaintySet(
-            lower=np.maximum(centre - half, floor),
-            upper=centre + half,
-            total_lower=np.maximum(total - total_half, floor * self.n_regions_in_),
-            total_upper=total + total_half,
-        )
-
-    def coverage(self, X: ArrayLike, y: ArrayLike) -> SetCoverage:
-        """How often the sets hold storms `y` `[E, K]` that neither `fit` nor `conformalize` has seen."""
-        sets = self.predict_set(X)
-        outages = self._checked(X, y, (self.n_regions_in_, self.n_features_in_))[1]
-        local, total = sets.in_box(outages), sets.in_total(outages)
-        box, n = local.all(axis=1), len(outages)
-        both = box & total
-        return SetCoverage(
-            n_storms=n,
-            region=local.mean(axis=0),
-            marginal=float(local.mean()),
-            box=float(box.mean()),
-            box_interval=binomial_interval(int(box.sum()), n),
-            total=float(total.mean()),
-            total_interval=binomial_interval(int(total.sum()), n),
-            joint=float(both.mean()),
-            joint_interval=binomial_interval(int(both.sum()), n),
-            mean_width=float((sets.upper - sets.lower).mean()),
-            mean_total_width=float((sets.total_upper - sets.total_lower).mean()),
+        self._need_widths()
+        networks = {"centre": getattr(self, "estimator_", None), "scale": getattr(self, "scale_estimator_", None)}
+        numbers = {name: getattr(self, name) for name in NUMBERS if hasattr(self, name)}
+        settings = {name: getattr(self, name) for name in SETTINGS}
+        return FrozenPolytope(
+            **settings,
+            numbers=numbers,
+            networks={name: frozen_network(model) for name, model in networks.items() if model is not None},
         )
 
     def _model(self) -> Any:
@@ -305,44 +248,8 @@ class ConformalPolytope(BaseEstimator):
         size = np.append(self.sd_, self.total_sd_)
         return np.maximum(size, 1e-9 * max(float(size.max()), 1e-300))
 
-    def _forecast(self, features: Floats) -> tuple[Floats, Floats, Floats]:
-        """Centre and scale `[E, K]`, and the scale of the sum `[E]`."""
-        shape = features.shape[:2]
-        if self.method == "empirical":
-            centre = np.maximum(np.broadcast_to(self.mean_, shape), self.lower_bound)
-            return centre, np.broadcast_to(self.sd_, shape), np.full(len(features), self.total_sd_)
-        rows = _rows(features)
-        # Raised before scoring too: the score of a storm is that of the forecast which users get.
-        centre = np.maximum(predict_mean(self.estimator_, rows).reshape(shape), self.lower_bound)
-        if self.method == "cp":
-            return centre, np.ones(shape), np.ones(len(features))
-        scale = np.maximum(predict_mean(self.scale_estimator_, rows).reshape(shape), self.scale_floor_)
-        return centre, scale, self.total_share_ * scale.sum(axis=1)
+    def _centre_of(self, rows: Floats) -> Floats:
+        return predict_mean(self.estimator_, rows)
 
-    def _checked(self, X: ArrayLike, y: ArrayLike | None, size: tuple[int, int] | None) -> tuple[Floats, Floats]:
-        features = np.asarray(X, dtype=np.float64)
-        if features.ndim != 3 or not features.size:
-            raise ValueError(f"X must be [E storms, K regions, F features], not empty; got shape {features.shape}")
-        if size is not None and features.shape[1:] != size:
-            raise ValueError(
-                f"X must have the {size[0]} regions and {size[1]} features of fit; got {features.shape[1:]}"
-            )
-        check_features(_rows(features))
-        if y is None:
-            return features, np.empty(0)
-        outages = np.asarray(y, dtype=np.float64)
-        if outages.shape != features.shape[:2]:
-            raise ValueError(f"y must be [E, K] = {features.shape[:2]}; got shape {outages.shape}")
-        if not np.isfinite(outages).all():
-            at = np.argwhere(~np.isfinite(outages))[0].tolist()
-            raise ValueError(f"y must be finite; storm {at[0]}, region {at[1]} is {outages[tuple(at)]}")
-        return features, outages
-
-    def _need_fit(self) -> None:
-        if not hasattr(self, "n_regions_in_"):
-            raise NotFittedError("this ConformalPolytope is not fitted; call fit(X, y) first")
-
-
-def _rows(features: Floats) -> Floats:
-    """Pairs of storm and region as records, `[E * K, F]`."""
-    return features.reshape(-1, features.shape[-1])
+    def _scale_of(self, rows: Floats) -> Floats:
+        return predict_mean(self.scale_estimator_, rows)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import fields
-from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from stormgym.envs.cache import cache_folder, load_arrays, store_arrays
+from stormgym.envs.cache import Costly, cache_folder, recall_arrays
 from stormgym.envs.data import City
 
 if TYPE_CHECKING:
@@ -30,39 +28,13 @@ def check_predictor(predictor: str, confidence_level: float) -> None:
         raise ValueError(f"confidence_level must be in (0, 1); got {confidence_level!r}.{hint}")
 
 
-def _key(city: City, predictor: str, confidence_level: float) -> str:
-    from stormgym.predictors.cross_fit import source_digest
+def costly_forecasts(city: City, predictor: str, confidence_level: float) -> Costly:
+    """What decides the forecasts of a city, and how they are made."""
+    from stormgym.predictors.cross_fit import CrossFit, cross_fit, source_digest
 
-    parts = (
-        city.fingerprint(),
-        predictor,
-        repr(float(confidence_level)),
-        source_digest(),  # forecasts of an older predictor are never taken for today's
-        version("scikit-learn"),
-        version("quantile-forest"),
-        version("numpy"),
-    )
-    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:24]
-
-
-def city_forecasts(city: City, predictor: str = "ecqr", confidence_level: float = 0.9) -> CrossFit:
-    """Return the cross-fit of the city's log; the forest and the conformal step of a record never saw its fold.
-
-    The first call for a (city, predictor, level) fits for about ten seconds; later ones, and other processes, read the
-    cache (`cache_folder`). A cache that cannot be written or read costs time, never the result.
-    """
-    from stormgym.predictors.cross_fit import CrossFit, cross_fit
-
-    check_predictor(predictor, confidence_level)
-    key = _key(city, predictor, confidence_level)
-    if key in _memory:
-        return _memory[key]
-    file = cache_folder() / f"forecast-{key}.npz"
     names = [f.name for f in fields(CrossFit)]
-    stored = load_arrays(file)
-    if stored is not None and set(names) <= set(stored):
-        result = CrossFit(**{name: stored[name] for name in names})
-    else:
+
+    def fit() -> dict[str, Any]:
         log = city.log
         result = cross_fit(
             log.features,
@@ -72,6 +44,25 @@ def city_forecasts(city: City, predictor: str = "ecqr", confidence_level: float 
             confidence_level=confidence_level,
             random_state=FOREST_SEED,
         )
-        store_arrays(file, {name: getattr(result, name) for name in names})
-    _memory[key] = result
-    return result
+        return {name: getattr(result, name) for name in names}
+
+    # with the source: forecasts of an older predictor are never taken for today's
+    key = "|".join((city.fingerprint(), predictor, repr(float(confidence_level)), source_digest()))
+    return Costly("forecast", key, names, fit)
+
+
+def city_forecasts(city: City, predictor: str = "ecqr", confidence_level: float = 0.9) -> CrossFit:
+    """Return the cross-fit of the city's log; the forest and the conformal step of a record never saw its fold.
+
+    Those of the default city come with the package (`stormgym.envs.shipped`). Else the first call for a (city,
+    predictor, level) fits for about ten seconds; later ones, and other processes, read the cache (`cache_folder`). A
+    cache that cannot be written or read costs time, never the result.
+    """
+    from stormgym.predictors.cross_fit import CrossFit
+
+    check_predictor(predictor, confidence_level)
+    costly = costly_forecasts(city, predictor, confidence_level)
+    if costly.key not in _memory:
+        stored = recall_arrays(costly)
+        _memory[costly.key] = CrossFit(**{name: stored[name] for name in costly.names})
+    return _memory[costly.key]

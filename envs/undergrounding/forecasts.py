@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from stormgym.envs.arrays import Floats
+from stormgym.envs.cache import Costly, recall_arrays
 from stormgym.envs.storms import Family
 from stormgym.envs.undergrounding.regions import Seasons, UndergroundingProfile
-from stormgym.predictors.uncertainty import ConformalPolytope
+from stormgym.predictors.polytope import SETTINGS, SOURCES, FrozenPolytope, SetForecaster
+from stormgym.predictors.sources import digest_of
 from stormgym.predictors.uncertainty_set import UncertaintySet
 
 Forecast = Literal["ncp", "cp", "empirical"]
@@ -37,21 +42,41 @@ def forecaster(
     calibration: Calibration = "marginal",
     confidence_level: float = 0.99,
     total_confidence_level: float = 0.5,
-) -> ConformalPolytope:
-    """A forecaster fitted and calibrated on the known seasons of a profile; once a profile (about a second), then kept.
+) -> FrozenPolytope:
+    """A forecaster fitted and calibrated on the known seasons of a profile, and kept.
+
+    That of the default profile comes with the package (`stormgym.envs.shipped`); else the first one of a profile is
+    fitted, which takes some seconds, and later ones, also of other processes, come from the cache.
 
     Args:
         profile: regions and storms.
         method, calibration, confidence_level, total_confidence_level: see `ConformalPolytope`.
+
+    Warns:
+        UserWarning: the known storms are too few for a level.
     """
     return _fitted(Family(profile), method, calibration, confidence_level, total_confidence_level)
 
 
 @lru_cache(maxsize=32)
-def _fitted(
-    family: Family, method: Forecast, calibration: Calibration, level: float, total_level: float
-) -> ConformalPolytope:
-    profile: UndergroundingProfile = family.profile
+def _fitted(family: Family, *settings: Any) -> FrozenPolytope:
+    model = FrozenPolytope.from_arrays(recall_arrays(costly_forecaster(family.profile, *settings)))
+    model.warn_infinite()
+    return model
+
+
+def costly_forecaster(
+    profile: UndergroundingProfile,
+    method: Forecast = "ncp",
+    calibration: Calibration = "marginal",
+    confidence_level: float = 0.99,
+    total_confidence_level: float = 0.5,
+) -> Costly:
+    """What decides the forecaster of a profile, and how it is made; arguments as of `forecaster`.
+
+    Raises:
+        ValueError: a profile with too few known storms for the method.
+    """
     first, second = profile.learning_seasons()
     n, k = first.outage_h.shape
     least = n - -(-n // 3) if method == "ncp" else n  # storms of the smallest fit: NCP leaves out a third at a time
@@ -60,18 +85,33 @@ def _fitted(
             f"forecast {method!r} cannot be fitted on {n} storms of {k} regions. Add storms, raise n_known, or take "
             "forecast='empirical'"
         )
-    model = ConformalPolytope(
-        method=method,
-        calibration=calibration,
-        confidence_level=level,
-        total_confidence_level=total_level,
-        random_state=0,
-    )
-    model.fit(profile.known_before(first.covariates), first.outage_h)
-    return model.conformalize(profile.known_before(second.covariates), second.outage_h)
+    data = (profile.known_before(first.covariates), first.outage_h)
+    held_out = (profile.known_before(second.covariates), second.outage_h)
+    settings = {
+        "method": method,
+        "calibration": calibration,
+        "confidence_level": confidence_level,
+        "total_confidence_level": total_confidence_level,
+        "random_state": 0,
+    }
+
+    def fit() -> Mapping[str, Any]:
+        from stormgym.predictors.uncertainty import ConformalPolytope
+
+        model = ConformalPolytope(**settings).fit(*data)  # type: ignore[arg-type]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # told of every model, also of one from a file
+            return model.conformalize(*held_out).frozen().arrays()
+
+    digest = hashlib.sha256()
+    for array in (*data, *held_out):
+        digest.update(repr((array.shape, array.dtype.str)).encode())
+        digest.update(array.tobytes())
+    key = "|".join((digest.hexdigest(), repr(sorted(settings.items())), digest_of(SOURCES)))
+    return Costly("seasons", key, (*SETTINGS, "widths_"), fit)
 
 
-def forecast_seasons(model: ConformalPolytope, profile: UndergroundingProfile, seasons: Seasons) -> SeasonForecast:
+def forecast_seasons(model: SetForecaster, profile: UndergroundingProfile, seasons: Seasons) -> SeasonForecast:
     """Forecasts of B seasons from what is known before them; their storms go unread."""
     X = profile.known_before(seasons.covariates)
     sets = model.predict_set(X)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pickle
 import re
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 from stormgym.envs import cache
-from stormgym.envs.cache import cache_folder, load_arrays, store_arrays
+from stormgym.envs.cache import Costly, cache_folder, load_arrays, recall_arrays, store_arrays
 
 ARRAYS: dict[str, Any] = {
     "doubles": np.random.default_rng(0).normal(size=(3, 2)),
@@ -153,3 +155,83 @@ def test_store__of_objects_is_an_error_and_leaves_no_file(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="Object arrays cannot be saved when allow_pickle=False"):
         store_arrays(tmp_path / "arrays.npz", {"thing": np.array([Harm()])})
     assert not any(tmp_path.iterdir())
+
+
+def costly(made: list[str], key: str = "key", names: tuple[str, ...] = ("doubles",)) -> Costly:
+    def make() -> dict[str, Any]:
+        made.append(key)
+        return ARRAYS
+
+    return Costly("thing", key, names, make)
+
+
+def test_recall__makes_once_and_keeps_one_file_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORMGYM_CACHE", str(tmp_path / "cache"))
+    made: list[str] = []
+    for key in ("a", "b", "a"):
+        np.testing.assert_array_equal(recall_arrays(costly(made, key))["doubles"], ARRAYS["doubles"])
+    assert made == ["a", "b"]
+    files = sorted(file.name for file in cache_folder().iterdir())  # and no lock is left
+    assert files == sorted(costly(made, key).file.name for key in "ab")
+
+
+def test_recall__keys_on_versions_of_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORMGYM_CACHE", str(tmp_path))
+    made: list[str] = []
+    recall_arrays(costly(made))
+    monkeypatch.setattr(cache, "version", lambda name: "0.0")
+    recall_arrays(costly(made))
+    assert len(made) == 2
+
+
+def test_recall__a_file_that_lacks_a_part_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORMGYM_CACHE", str(tmp_path))
+    made: list[str] = []
+    store_arrays(costly(made).file, {"other": np.ones(2)})
+    assert "doubles" in recall_arrays(costly(made))
+    assert len(made) == 1
+
+
+def test_recall__without_a_folder_costs_time_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("STORMGYM_CACHE", str(tmp_path / "file"))
+    made: list[str] = []
+    assert "doubles" in recall_arrays(costly(made))
+    assert made == ["key"]
+
+
+def slow_and_counted(folder: Path) -> Costly:
+    def make() -> dict[str, Any]:
+        time.sleep(1.0)
+        (folder / f"made-{time.time_ns()}").touch()
+        return {"doubles": np.ones(3)}
+
+    return Costly("thing", "slow", ("doubles",), make)
+
+
+def recall_in_process(folder: Path) -> None:
+    assert recall_arrays(slow_and_counted(folder))["doubles"].sum() == 3.0
+
+
+def test_recall__of_four_processes_at_once_makes_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fcntl", reason="without file locks each process makes its own")
+    monkeypatch.setenv("STORMGYM_CACHE", str(tmp_path / "cache"))
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=recall_in_process, args=(tmp_path,)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert len(list(tmp_path.glob("made-*"))) == 1
+
+
+def test_recall__a_lock_that_is_never_freed_costs_a_wait_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="without file locks nothing waits")
+    monkeypatch.setenv("STORMGYM_CACHE", str(tmp_path))
+    monkeypatch.setattr(cache, "LONGEST_WAIT_S", 0.2)
+    made: list[str] = []
+    with costly(made).file.with_suffix(".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert "doubles" in recall_arrays(costly(made))
+    assert made == ["key"]
