@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -30,12 +31,14 @@ SCORE = "score.json"
 
 @dataclass
 class StopRequest:
-    """Whether a signal has asked the training to stop, and which."""
+    """Whether the training has been asked to stop, and by which signal if by one."""
 
     signum: int | None = None
+    asked: bool = False
+    """Asked by who called it: true for what a thread or an actor sets while another one trains."""
 
     def __bool__(self) -> bool:
-        return self.signum is not None
+        return self.asked or self.signum is not None
 
 
 class EpisodeCosts(BaseCallback):
@@ -190,13 +193,22 @@ class Checkpoints(BaseCallback):
 
 
 @contextmanager
-def stop_on_signals(on_request: Callable[[], None] | None = None) -> Iterator[StopRequest]:
+def stop_on_signals(
+    on_request: Callable[[], None] | None = None, stop: StopRequest | None = None
+) -> Iterator[StopRequest]:
     """Turn the first Ctrl-C (SIGINT) or SIGTERM into a request to stop; a second one interrupts at once.
+
+    Only the main thread of a process can take signals: in any other they do what they did before, and whoever shall
+    stop the training sets `asked`.
 
     Args:
         on_request: called at the first signal, e.g. to say that the run is being saved.
+        stop: the request; None makes one.
     """
-    stop = StopRequest()
+    stop = StopRequest() if stop is None else stop
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
 
     def handle(signum: int, frame: FrameType | None) -> None:
         del frame

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,16 @@ from stormgym.agents.policy import Entrant
 from stormgym.agents.registry import AGENTS, agent_spec, domain_of, has_domain, known_agents
 from stormgym.agents.runs import Run, RunRequest, RunSettings, create_run, open_run
 from stormgym.agents.terminal import status_console
-from stormgym.agents.training.callbacks import Checkpoints, EpisodeCosts, EvaluationCallback, stop_on_signals
+from stormgym.agents.training.callbacks import (
+    Checkpoints,
+    EpisodeCosts,
+    EvaluationCallback,
+    StopRequest,
+    stop_on_signals,
+)
 from stormgym.agents.training.checkpoints import load_checkpoint
 from stormgym.agents.training.logs import make_logger
-from stormgym.agents.training.play import make_training_env
+from stormgym.agents.training.play import Score, make_training_env
 from stormgym.agents.training.progress import ProgressBar
 from stormgym.agents.usage import usage_errors
 
@@ -230,8 +236,22 @@ def resume(
     return Training(run, learner, settings, model, venv, state)
 
 
-def train(training: Training, console: Console, *, progress: bool = True) -> None:
-    """Learn to the run's budget; `progress` shows a bar where `console` is a terminal.
+def train(
+    training: Training,
+    console: Console,
+    *,
+    progress: bool = True,
+    on_result: Callable[[int, Score, bool], None] | None = None,
+    stop: StopRequest | None = None,
+) -> None:
+    """Learn to the run's budget, in any thread; `stormgym.agents.training.api` is for callers from Python.
+
+    Args:
+        training: the run.
+        console: for evaluations; with `progress` also for a bar, where it is a terminal.
+        progress: see there.
+        on_result: called after each evaluation with the step, the score, and whether the model is the best so far.
+        stop: a request to stop, which others may set; the run is then saved, and this returns.
 
     Raises:
         Stopped: Ctrl-C or SIGTERM; the run is saved.
@@ -248,11 +268,17 @@ def train(training: Training, console: Console, *, progress: bool = True) -> Non
     chosen_on = {**s.env_kwargs, **domain_of(s.env_id).chosen_on}
     eval_venv = make_training_env(s.env_id, min(EVAL_ENVS, s.eval_episodes), chosen_on)
     try:
-        with stop_on_signals(lambda: bar.say("stopping after this rollout; once more to stop at once")) as stop:
-            evaluation = EvaluationCallback(run, eval_venv, learner, stop, bar.show_score)
+
+        def show(step: int, score: Score, best: bool) -> None:
+            bar.show_score(step, score, best)
+            if on_result is not None:
+                on_result(step, score, best)
+
+        with stop_on_signals(lambda: bar.say("stopping after this rollout; once more to stop at once"), stop) as asked:
+            evaluation = EvaluationCallback(run, eval_venv, learner, asked, show)
             if training.progress is not None:
                 evaluation.load_state_dict(training.progress["evaluation"])
-            checkpoints = Checkpoints(run, evaluation, stop)
+            checkpoints = Checkpoints(run, evaluation, asked)
             costs = [] if domain_of(s.env_id).headline.constraint is None else [EpisodeCosts()]
             callbacks = [
                 *learner.callbacks(venv, training.settings),
@@ -266,9 +292,8 @@ def train(training: Training, console: Console, *, progress: bool = True) -> Non
                 callback=CallbackList(callbacks),
                 reset_num_timesteps=not resumed,
             )
-        if checkpoints.stopped:
-            assert stop.signum is not None
-            raise Stopped(checkpoints.last_step, resume_command(run.folder), stop.signum)
+        if checkpoints.stopped and asked.signum is not None:
+            raise Stopped(checkpoints.last_step, resume_command(run.folder), asked.signum)
     finally:
         bar.close()
         logger.close()
