@@ -9,15 +9,25 @@ after and before them on the same day; of an hour that is there twice, when cloc
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from datetime import time as time_of_day
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from stormgym.envs.arrays import Floats
+from stormgym.envs.arrays import Bools, Floats
+from stormgym.envs.decisions.dates import (
+    SATURDAY,
+    Dates,
+    day_of_week,
+    day_of_year,
+    is_federal_holiday,
+    is_us_daylight_saving,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +37,7 @@ CALENDAR = ("weekend", "holiday", "daylight_saving", "cos_day_of_year", "sin_day
 """What is known of a date."""
 HAS_ZONE = r"[T ]\d{2}.*(?:Z|[+-]\d{2}:?(?:\d{2})?)$"
 """What a time as text ends in: local times of one zone have two offsets a year."""
+NOON = time_of_day(12)
 NOISE_CORRELATION = 0.8
 """Of the synthetic load's noise from hour to hour."""
 
@@ -84,9 +95,10 @@ def read_load(folder: str | Path, timezone: str = "America/New_York") -> LoadDay
         tables[name] = table.bfill(axis=1).ffill(axis=1)
     known = tables["load"].notna().all(axis=1) & tables["temperature"].notna().all(axis=1)
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
-    dates = pd.DatetimeIndex(pd.to_datetime(tables["load"].index[known]))
+    days = tables["load"].index[known]
+    saving = [bool(datetime.combine(day, NOON, zone).dst()) for day in days]
     load, temperature = (tables[name][known].to_numpy(np.float64) for name in ("load", "temperature"))
-    return _days(dates, load, temperature, timezone, ("load", digest, timezone))
+    return _days(np.array(days, dtype="datetime64[D]"), saving, load, temperature, ("load", digest, timezone))
 
 
 def _is_table(file: Path) -> bool:
@@ -133,9 +145,9 @@ def _read(file: Path) -> pd.DataFrame:
     return pd.DataFrame({"time": table["time"], "load": numbers["load"], "temperature": numbers["temperature"]})
 
 
-def _days(dates: pd.DatetimeIndex, load: Floats, temperature: Floats, timezone: str, key: Hashable) -> LoadDays:
-    """Days whose day before is there."""
-    follows = np.flatnonzero(np.diff(dates.to_numpy()) == np.timedelta64(1, "D")) + 1
+def _days(dates: Dates, saving: Sequence[bool] | Bools, load: Floats, temperature: Floats, key: Hashable) -> LoadDays:
+    """Days whose day before is there; `saving` tells on which dates clocks are forward."""
+    follows = np.flatnonzero(np.diff(dates) == np.timedelta64(1, "D")) + 1
     if not len(follows):
         raise ValueError(f"at least two days in a row are needed, with load and temperature; got {len(dates)} days")
     return LoadDays(
@@ -143,21 +155,15 @@ def _days(dates: pd.DatetimeIndex, load: Floats, temperature: Floats, timezone: 
         load[follows - 1],
         temperature[follows],
         temperature[follows - 1],
-        _calendar(dates[follows], timezone),
+        _calendar(dates, saving)[follows],
         key,
     )
 
 
-def _calendar(dates: pd.DatetimeIndex, timezone: str) -> Floats:
+def _calendar(dates: Dates, saving: Sequence[bool] | Bools) -> Floats:
     """See CALENDAR; holidays are the federal ones of the United States."""
-    import pandas as pd
-    from pandas.tseries.holiday import USFederalHolidayCalendar
-
-    holidays = USFederalHolidayCalendar().holidays(dates.min(), dates.max())
-    noon = (dates + pd.Timedelta(hours=12)).tz_localize(timezone)
-    saving = [bool(time.dst()) for time in noon]
-    angle = 2.0 * np.pi * dates.dayofyear.to_numpy() / 365.0
-    parts = (dates.dayofweek >= 5, dates.isin(holidays), saving, np.cos(angle), np.sin(angle))
+    angle = 2.0 * np.pi * day_of_year(dates) / 365.0
+    parts = (day_of_week(dates) >= SATURDAY, is_federal_holiday(dates), saving, np.cos(angle), np.sin(angle))
     return np.stack([np.asarray(part, dtype=np.float64) for part in parts], axis=1)
 
 
@@ -181,18 +187,17 @@ def synthetic_load(n_days: int = 1_461, instance: int = 0) -> LoadDays:
         n_days: from 2012-01-01 on; with two fewer in the record.
         instance: seed.
     """
-    import pandas as pd
-
     rng = np.random.default_rng([9_015, instance])
-    dates = pd.date_range("2012-01-01", periods=n_days, freq="D")
-    season = np.cos(2.0 * np.pi * (dates.dayofyear.to_numpy() - 20) / 365.25)
+    dates = np.datetime64("2012-01-01") + np.arange(n_days)
+    season = np.cos(2.0 * np.pi * (day_of_year(dates) - 20) / 365.25)
     weather = np.zeros(n_days)
     for day in range(1, n_days):
         weather[day] = 0.75 * weather[day - 1] + rng.normal(0.0, 5.0)
     hour = np.arange(HOURS)
     swing = 8.0 * np.cos(2.0 * np.pi * (hour - 15) / HOURS)
     temperature = 54.0 - 22.0 * season[:, None] + weather[:, None] + swing + rng.normal(0.0, 1.0, (n_days, HOURS))
-    calendar = _calendar(dates, "America/New_York")
+    saving = is_us_daylight_saving(dates)
+    calendar = _calendar(dates, saving)
     load = np.empty((n_days, HOURS))
     load[0] = 1.7
     noise = rng.standard_normal((n_days, HOURS))
@@ -203,7 +208,7 @@ def synthetic_load(n_days: int = 1_461, instance: int = 0) -> LoadDays:
         mean, sd = synthetic_law(load[day - 1 : day], temperature[day - 1 : day], temperature[row], calendar[row])
         load[day] = np.maximum(mean + sd * noise[row], 0.2)[0]
     # the first day begins from a made-up one before it
-    return _days(dates[1:], load[1:], temperature[1:], "America/New_York", ("synthetic load", n_days, instance))
+    return _days(dates[1:], saving[1:], load[1:], temperature[1:], ("synthetic load", n_days, instance))
 
 
 def synthetic_law(
