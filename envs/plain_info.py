@@ -43,7 +43,7 @@ def metric_names(core: Core) -> tuple[str, ...]:
         return tuple(core.metrics(np.zeros(1, dtype=np.int64)))
 
 
-class PlainInfo(gym.Wrapper[Any, Any, Any, Any]):
+class PlainInfo(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
     """Every info holds the same scalars, as `np.float64`, and nothing else unless it is asked for.
 
     Args:
@@ -57,6 +57,7 @@ class PlainInfo(gym.Wrapper[Any, Any, Any, Any]):
     """
 
     def __init__(self, env: gym.Env[Any, Any], *, metrics: bool = False, masks: bool = False) -> None:
+        gym.utils.RecordConstructorArgs.__init__(self, metrics=metrics, masks=masks)
         super().__init__(env)
         self._core = core_of(env) if metrics else None
         self._names: tuple[str, ...] | None = None  # of metrics; a core knows them once it has been reset
@@ -101,6 +102,7 @@ class VectorPlainInfo(VectorWrapper[Any, Any, Any, Any, Any]):
 
     def __init__(self, env: VectorEnv[Any, Any, Any], *, metrics: bool = False, masks: bool = False) -> None:
         super().__init__(env)
+        self.autoreset_mode = env.metadata.get("autoreset_mode")  # libraries ask the outermost layer for it
         self._core = core_of(env) if metrics else None
         self._names: tuple[str, ...] | None = None
         self._masks = masks
