@@ -95,7 +95,7 @@ def resume(
     stop: StopRequest | None = None,
     console: Console | None = None,
 ) -> Trained:
-    """Go on with a run from its last checkpoint, to its budget or to another one; arguments and errors as of `train`."""
+    """Go on with a run from its last checkpoint, to its budget or another; arguments and errors as of `train`."""
     shown = console or Console(quiet=True)
     return _learn(command.resume(Path(folder), timesteps, console=shown), shown, on_eval, stop)
 

@@ -18,7 +18,9 @@ Five seeds of one agent, two at a time:
     outcome = train_all(jobs, n_workers=2, console=Console(stderr=True))
     sys.exit(outcome.exit_code)
 
-- **Killed, stopped or crashed, the same call continues.** A job whose run has reached its budget is not trained again;
+- **On a Ray cluster** `trainer_for(parse_workers("ray"))` trains in its actors, and all else is the same.
+- **Killed, stopped or crashed, the same call continues.** A run whose process alone was killed is taken up again at
+  once. A job whose run has reached its budget is not trained again;
   one whose run has a checkpoint is resumed from it (`train.py --resume`); any other is begun. `TrainingJob.is_own` says
   which run folders are a job's own.
 - **One thread a run.** Workers share the processor by running side by side, not by each taking all of it.
@@ -51,6 +53,7 @@ from typing import Any, Generic, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from stormgym.agents.cluster import THREAD_CAPS, Workers
 from stormgym.agents.files import write_atomically
 from stormgym.agents.runs import SETTINGS, Run, RunSettings, open_run
 
@@ -62,7 +65,8 @@ except ImportError:  # no such locks on Windows: there, start one pool at a time
 TRAIN = Path(__file__).resolve().parents[2] / "train.py"
 """The command line of this source tree."""
 ATTEMPTS, DONE, LOCK, LOG = "attempts.json", "done.json", "lock", "train.log"
-THREAD_CAPS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+RETRIES = 3
+"""How often a run is taken up again whose process was killed."""
 _POLL_S = 1.0
 _TAIL = 1_500
 """Characters of a log that an error message ends with."""
@@ -77,6 +81,10 @@ class Stopping(Exception):
     def __init__(self, cpu_s: float | None = None) -> None:
         super().__init__("stopped; the same command goes on")
         self.cpu_s = cpu_s
+
+
+class Killed(RuntimeError):
+    """The process of a run was killed, or its machine is gone: not by what the run did, so it is worth another try."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +186,7 @@ class Trainer:
         Raises:
             Stopping: the pool is being stopped.
             FileNotFoundError: there is no such script.
+            Killed: its process was killed.
             RuntimeError: train.py failed; the message ends as its log does.
         """
         if self.stopping:
@@ -186,9 +195,11 @@ class Trainer:
             raise FileNotFoundError(
                 f"no train.py at {self.script}: a wheel does not hold command lines. Give the script of a source tree"
             )
-        code, seconds = self._here(words, log) if self.in_process else self._apart(words, log, keep_open)
+        code, seconds = self.run_here(words, log) if self.in_process else self._apart(words, log, keep_open)
         if code and (self.stopping or (self.in_process and code in (130, 143))):
             raise Stopping(seconds)
+        if code < 0:
+            raise Killed(f"train.py {shlex.join(words)} was killed by {signal.Signals(-code).name}")
         if code:
             tail = log.read_text(encoding="utf-8", errors="replace")[-_TAIL:]
             raise RuntimeError(f"train.py {shlex.join(words)} ended with code {code}:\n{tail}")
@@ -223,11 +234,36 @@ class Trainer:
                 with self._guard:
                     self._live.discard(child.pid)
 
-    def _here(self, words: Sequence[str], log: Path) -> tuple[int, float | None]:
+    def run_here(self, words: Sequence[str], log: Path) -> tuple[int, float | None]:
+        """Run train.py in this process; return its exit code and processor seconds."""
         start = time.process_time()
         with log.open("a", encoding="utf-8") as out, redirect_stdout(out), redirect_stderr(out):
-            code = train_module(self.script).main(list(words))
+            try:
+                code = train_module(self.script).main(list(words))
+            except SystemExit as error:  # a wrong option
+                code = error.code if isinstance(error.code, int) else int(error.code is not None)
         return code, time.process_time() - start
+
+
+def trainer_for(
+    workers: Workers, device: str = "cpu", threads: int = 1, script: Path | None = None
+) -> tuple[Trainer, int]:
+    """The trainer of these workers, and how many there are: processes of this machine, or actors of a Ray cluster.
+
+    Args:
+        workers: 0 trains in this process.
+        device, threads, script: as for `Trainer`.
+
+    Raises:
+        MissingExtraError: Ray is asked for and not installed.
+    """
+    if not workers.on_ray:
+        n_workers = workers.count()
+        return Trainer(n_workers == 0, device, threads, script), n_workers
+    from stormgym.agents.training.ray_trainer import RayTrainer
+
+    trainer = RayTrainer(device, threads, script)
+    return trainer, workers.count(threads)
 
 
 def train_module(script: Path = TRAIN) -> Any:
@@ -268,13 +304,23 @@ def locked(folder: Path) -> Iterator[int | None]:
 def train_to_end(trainer: Trainer, job: TrainingJob) -> tuple[Run, TrainingTime]:
     """Begin, resume or find a job's run; return it once it has reached its budget, and the time it took.
 
+    A run whose process is killed is taken up again from its last checkpoint, `RETRIES` times: what it had logged since
+    then is dropped, and written anew.
+
     Raises:
         Stopping, RuntimeError: as `Trainer.run`; also a RuntimeError when train.py ends and the budget is not reached.
     """
     job.folder.mkdir(parents=True, exist_ok=True)
     with locked(job.folder) as descriptor:
-        if job.ended_run() is None:
-            _attempt(trainer, _words(trainer, job), job.folder, descriptor)
+        for left in range(RETRIES, -1, -1):
+            if job.ended_run() is not None:
+                break
+            try:
+                _attempt(trainer, _words(trainer, job), job.folder, descriptor)
+                break
+            except Killed:
+                if not left:
+                    raise
         run = job.ended_run()
         if run is None:
             raise RuntimeError(f"train.py ended, but its run has not reached {job.timesteps:,} steps: {job.folder}")
