@@ -12,7 +12,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
 from stormgym.agents.files import write_atomically, write_folder
@@ -186,10 +188,19 @@ class Checkpoints(BaseCallback):
         if not self.stopped:
             self.save()
 
+    def state_dict(self) -> dict[str, Any]:
+        """State of the callbacks: of the evaluation, and what the next row of the log will hold of the last update."""
+        return {"evaluation": self.evaluation.state_dict(), "log": pending(self.logger)}
+
     def save(self) -> None:
         """Write a checkpoint now."""
-        save_checkpoint(self.run, self.model, {"evaluation": self.evaluation.state_dict()})
+        save_checkpoint(self.run, self.model, self.state_dict())
         self.last_step = self.num_timesteps
+
+
+def pending(logger: Logger) -> dict[str, float]:
+    """Numbers that have been recorded and not written yet, by name."""
+    return {name: float(value) for name, value in logger.name_to_value.items() if np.isscalar(value)}
 
 
 @contextmanager

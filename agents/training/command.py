@@ -264,6 +264,8 @@ def train(
     quiet = Console(stderr=True, force_terminal=False, emoji=False)
     bar = ProgressBar(s.timesteps, console if progress else quiet, domain_of(s.env_id).headline)
     logger = make_logger(run.folder, model.num_timesteps if resumed else None)
+    for name, value in ({} if training.progress is None else training.progress.get("log", {})).items():
+        logger.record(name, float(value))
     model.set_logger(logger)
     chosen_on = {**s.env_kwargs, **domain_of(s.env_id).chosen_on}
     eval_venv = make_training_env(s.env_id, min(EVAL_ENVS, s.eval_episodes), chosen_on)
