@@ -63,7 +63,7 @@ class _StormCMDP(CMDP):
         self._time_limit = None
         self._metadata = dict(env.metadata)
         self._action_space = env.action_space
-        self._observation_space = self._env.observation_space["observation"]
+        self._observation_space = self._env.form.space["observation"]
 
     @property
     def max_episode_steps(self) -> None:

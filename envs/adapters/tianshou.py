@@ -39,6 +39,6 @@ def make_envs(env_id: str, num_envs: int, *, workers: bool = False, **kwargs: An
 
 def episode_costs(buffer: ReplayBuffer) -> Floats:
     """Costs `[E]` of the episodes that ended in a buffer which a collector filled, in the order of its rows."""
-    batch = buffer[buffer.sample_indices(0)]  # all, in order
+    batch: Any = buffer[buffer.sample_indices(0)]  # all, in order
     costs: Floats = np.asarray(batch.info["episode_cost"], dtype=np.float64)[np.asarray(batch.done, dtype=bool)]
     return costs

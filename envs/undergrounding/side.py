@@ -8,7 +8,7 @@ PPO("MultiInputPolicy", env).learn(20_000)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -53,7 +53,7 @@ class SideEnv(gym.Env[Observation, Any]):
         ValueError: an unknown side, one that has nothing to do, or players that are not the other sides.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": 2}
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 2}  # noqa: RUF012 - as Gymnasium declares it
 
     def __init__(self, game: DefenderAttackerEnv, side: str, players: Mapping[str, Player | Opponent]) -> None:
         if not isinstance(getattr(game, "unwrapped", None), DefenderAttackerEnv):

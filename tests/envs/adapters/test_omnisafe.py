@@ -1,5 +1,8 @@
-"""OmniSafe's form of our environments. Its pins exclude our dependencies, so where it cannot be imported a stand-in of
-the interface that it documents (`omnisafe.envs.core`) is used; docs/libraries.md says how the library itself was run."""
+"""OmniSafe's form of our environments.
+
+Its pins exclude our dependencies, so where it cannot be imported a stand-in of the interface that it documents
+(`omnisafe.envs.core`) is used; docs/libraries.md says how the library itself was run.
+"""
 
 import importlib
 import sys
