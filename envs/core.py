@@ -16,6 +16,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation
+from stormgym.predictors.extras import require
 
 Timing = Literal["dense", "terminal"]
 """When rewards or costs are paid: with each step, or all with the last one."""
@@ -210,3 +211,17 @@ def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Raise `ValueError` unless an argument is one of a few names."""
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+
+
+def check_render_mode(render_mode: str | None, modes: tuple[str, ...]) -> None:
+    """Raise unless a mode is known and its packages are installed; None renders nothing.
+
+    Raises:
+        ValueError: an unknown mode.
+        MissingExtraError: pictures, without Matplotlib.
+    """
+    if render_mode is None:
+        return
+    check_choice("render_mode", render_mode, modes)
+    if render_mode == "rgb_array":
+        require('render_mode="rgb_array"', "matplotlib", "render")

@@ -48,6 +48,9 @@ _HOME = {
     "UncertaintySet": "uncertainty_set",
 }
 
+_NETWORKS = ("flows", "gaussian", "heavy_tails", "point", "resampling", "outage_ode")
+"""Modules that need torch."""
+
 __all__ = [
     "CQR",
     "ECQR",
@@ -80,6 +83,10 @@ def __getattr__(name: str) -> Any:
     """
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it offers {', '.join(__all__)}")
+    if _HOME[name] in _NETWORKS:
+        from stormgym.predictors.extras import require
+
+        require(f"{__name__}.{name}", "torch", "agents")
     module = import_module(f"{__name__}.{_HOME[name]}")
     globals().update({other: getattr(module, other) for other, home in _HOME.items() if home == _HOME[name]})
     return globals()[name]

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from stormgym.predictors.arrays import Bools, Floats
 from stormgym.predictors.checks import check_confidence_level, check_groups, check_target
+from stormgym.predictors.extras import require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,12 +64,14 @@ class CoverageReport:
 
     def to_frame(self) -> pd.DataFrame:
         """Return a pandas DataFrame, one row a group, then the row "all"; indexed by group."""
+        require("CoverageReport.to_frame", "pandas", "parquet")
         import pandas as pd
 
         return pd.DataFrame([asdict(row) for row in (*self.groups, self.overall)]).set_index("group")
 
     def to_table(self) -> Table:
         """Return a rich table, for `rich.print`."""
+        require("CoverageReport.to_table", "rich", "agents")
         from rich.table import Table
 
         table = Table(title=f"coverage at {self.confidence_level:.0%}, gap between groups {100 * self.gap:.1f} points")

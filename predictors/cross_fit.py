@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from stormgym.predictors.arrays import Bools, Floats, Ints
 from stormgym.predictors.checks import check_confidence_level, check_features, check_groups, check_target
+from stormgym.predictors.extras import require
 from stormgym.predictors.sources import FOLDER, digest_of
 
 PREDICTORS = ("ecqr", "cqr", "cp", "ncp", "point", "none")
@@ -20,7 +21,7 @@ PREDICTORS = ("ecqr", "cqr", "cp", "ncp", "point", "none")
 
 N_LEVELS = 20
 CALIBRATION_SHARE = 0.4
-SOURCES = ("arrays", "checks", "conformal", "cross_fit", "quantile_models", "sources")
+SOURCES = ("arrays", "checks", "conformal", "cross_fit", "extras", "quantile_models", "sources")
 """Modules of this package on which the forecasts depend: this one, and all that it imports, directly or not."""
 
 
@@ -221,6 +222,7 @@ def _interval_model(predictor: str, level: float, seed: int) -> Any:
 def _bar(steps: Iterable[int], progress: bool) -> Iterable[int]:
     if not progress:
         return steps
+    require("a progress bar of cross_fit", "tqdm", "agents")
     from tqdm import tqdm
 
     return tqdm(steps, desc="cross-fitting forecasts", unit="fold", leave=False)

@@ -39,6 +39,7 @@ SOURCES = (
     "checks",
     "conformal",
     "coverage",
+    "extras",
     "polytope",
     "quantile_models",
     "sources",

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from stormgym.envs.arrays import Bools, Floats
 from stormgym.envs.data.tables import DataError, set_frozen
 from stormgym.envs.data.times import zone
+from stormgym.predictors.extras import is_installed, require
 
 ABOVE_CUSTOMERS, DROP_OUT, LATE_START, DOUBLE = 1, 2, 4, 8
 FAULTS: dict[int, str] = {
@@ -243,6 +244,7 @@ def _frame(
     until: str | None = None,
 ) -> tuple[Any, str]:
     """Rows of the files with the count in `customers_out` and times in UTC without a zone, and what to call them."""
+    require("a record of customers out", "pandas", "parquet")
     import pandas as pd
 
     paths = [Path(f) for f in ([files] if isinstance(files, str | os.PathLike) else files)]
@@ -291,12 +293,9 @@ def _pieces(path: Path) -> Any:
     if not path.is_file():
         raise DataError(f"{path}: no such file. Give the path of an existing file.")
     if path.suffix == ".parquet":
-        try:
-            return [pd.read_parquet(path)]
-        except ImportError as error:
-            raise DataError(
-                f'{path}: parquet needs pyarrow; pip install "stormgym[parquet]", or export CSV.'
-            ) from error
+        if not is_installed("pyarrow"):
+            raise DataError(f'{path}: parquet needs pyarrow; pip install "stormgym[parquet]", or export CSV.')
+        return [pd.read_parquet(path)]
     return pd.read_csv(path, dtype={"fips_code": str}, encoding="utf-8-sig", chunksize=_CHUNK)
 
 
@@ -386,6 +385,7 @@ def _on_grid(
 
 def _customers(file: str | os.PathLike[str], record: OutageRecord) -> Floats:
     """Customers of each county from a table `County_FIPS, Customers`; those that the record has itself stay."""
+    require("a table of customers", "pandas", "parquet")
     import pandas as pd
 
     path = Path(file)

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
-from stormgym.envs.core import Core, Step, check_choice
+from stormgym.envs.core import Core, Step, check_choice, check_render_mode
 from stormgym.envs.decisions.knowledge import DecisionAnnounced, DecisionTruth
 from stormgym.envs.decisions.problem import SPLITS, Cases, DecisionProblem, Split
 
@@ -36,8 +36,7 @@ class DecisionCore(Core):
         self, batch: int, problem: DecisionProblem, split: Split = "test", render_mode: str | None = None
     ) -> None:
         check_choice("split", split, SPLITS)
-        if render_mode is not None:
-            check_choice("render_mode", render_mode, RENDER_MODES)
+        check_render_mode(render_mode, RENDER_MODES)
         self.batch, self.problem, self.split = batch, problem, split
         self.plans = np.zeros((batch, problem.n))  # [B, n] as carried out
         self.repaired = np.zeros(batch)  # [B] 1 where the decision had to be changed

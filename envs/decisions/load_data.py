@@ -28,6 +28,7 @@ from stormgym.envs.decisions.dates import (
     is_federal_holiday,
     is_us_daylight_saving,
 )
+from stormgym.predictors.extras import require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,6 +71,7 @@ def read_load(folder: str | Path, timezone: str = "America/New_York") -> LoadDay
         FileNotFoundError: no such folder, or no file in it.
         ValueError: a file, a column or a number that cannot be read, an unknown zone, or fewer than two days.
     """
+    require("a folder of loads", "pandas", "parquet")
     import pandas as pd
 
     path = Path(folder).expanduser()

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stormgym.envs.arrays import Floats, Ints
+from stormgym.predictors.extras import require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,6 +69,7 @@ def read_prices(folder: str | Path) -> PriceDays:
         FileNotFoundError: no such folder, or no file of prices in it.
         ValueError: a file, a column or a number that cannot be read, an hour that is there twice, or too few days.
     """
+    require("a folder of prices", "pandas", "parquet")
     import pandas as pd
 
     path = Path(folder).expanduser()

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
-from stormgym.envs.core import Core, Payment, Step, Timing, check_choice
+from stormgym.envs.core import Core, Payment, Step, Timing, check_choice, check_render_mode
 from stormgym.envs.dispatch.blocks import BlockPlan
 from stormgym.envs.dispatch.forecasts import LearntWave, WaveForecast, typical_wave
 from stormgym.envs.dispatch.generators import StormProfile
@@ -71,8 +71,7 @@ class DispatchCore(Core):
             raise ValueError(f"forecast must be {', '.join(FORECASTS)} or a forecaster's .npz file; got {forecast!r}")
         check_choice("storms", storms, STORMS)
         self._payment = Payment(batch, reward, cost)
-        if render_mode is not None:
-            check_choice("render_mode", render_mode, RENDER_MODES)
+        check_render_mode(render_mode, RENDER_MODES)
         if not isinstance(profile, str):
             raise TypeError(f"profile must be a name or the path of a folder, as text; got {profile!r}")
         changes = {

@@ -12,6 +12,7 @@ from stormgym.envs.arrays import Floats
 from stormgym.envs.dispatch.generators import StormProfile
 from stormgym.envs.dispatch.profiles import resolve_profile
 from stormgym.envs.storms import COVARIATES, Family, features
+from stormgym.predictors.extras import require
 
 if TYPE_CHECKING:
     from stormgym.predictors.outage_ode import OutageODE
@@ -60,6 +61,7 @@ class LearntWave:
     """
 
     def __init__(self, forecaster: OutageODE | str | os.PathLike[str], profile: StormProfile) -> None:
+        require("a learnt forecaster of waves", "torch", "agents")
         from stormgym.predictors.outage_ode import OutageODE
 
         self.ode = forecaster if isinstance(forecaster, OutageODE) else OutageODE.load(forecaster)

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
-from stormgym.envs.core import Core, Groups, Payment, Step, Timing, check_choice
+from stormgym.envs.core import Core, Groups, Payment, Step, Timing, check_choice, check_render_mode
 from stormgym.envs.data import City, resolve_city
 from stormgym.envs.restoration.forecasts import check_predictor
 from stormgym.envs.restoration.knowledge import (
@@ -72,8 +72,7 @@ class RestorationCore(Core):
         check_choice("shock", shock, SHOCKS)
         check_choice("split", split, SPLITS)
         check_choice("on_invalid", on_invalid, ("waste", "raise"))
-        if render_mode is not None:
-            check_choice("render_mode", render_mode, RENDER_MODES)
+        check_render_mode(render_mode, RENDER_MODES)
         for name, value in {
             "confidence_level": confidence_level,
             "shock_log_sd": shock_log_sd,

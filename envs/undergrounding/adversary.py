@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pettingzoo import AECEnv
 
 from stormgym.envs.arrays import Bools, Floats, Observation
+from stormgym.envs.core import check_render_mode
 from stormgym.envs.storms import COVARIATES
 from stormgym.envs.undergrounding.core import (
     RENDER_MODES,
@@ -117,8 +118,7 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
         render_mode: str | None = None,
     ) -> None:
         super().__init__()
-        if render_mode is not None and render_mode not in RENDER_MODES:
-            raise ValueError(f"render_mode must be one of {', '.join(RENDER_MODES)}; got {render_mode!r}")
+        check_render_mode(render_mode, RENDER_MODES)
         self.render_mode = render_mode
         self.profile: UndergroundingProfile = profile_from(profile, budget, n_crews, noise, cost_limit)
         self.source = SeasonSource(self.profile, forecast, calibration, confidence_level, total_confidence_level)

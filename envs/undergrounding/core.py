@@ -13,7 +13,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
-from stormgym.envs.core import Core, Payment, Step, Timing, check_choice
+from stormgym.envs.core import Core, Payment, Step, Timing, check_choice, check_render_mode
 from stormgym.envs.storms import COVARIATES
 from stormgym.envs.undergrounding.forecasts import SeasonForecast, forecast_seasons, forecaster
 from stormgym.envs.undergrounding.knowledge import UndergroundingAnnounced, UndergroundingTruth
@@ -179,8 +179,7 @@ class UndergroundingCore(Core):
         check_choice("storm", storm, STORMS)
         self._payment = Payment(batch, reward, cost)
         check_choice("on_invalid", on_invalid, ("waste", "raise"))
-        if render_mode is not None:
-            check_choice("render_mode", render_mode, RENDER_MODES)
+        check_render_mode(render_mode, RENDER_MODES)
         self.profile = profile_from(profile, budget, n_crews, noise, cost_limit)
         cheapest, money = self.profile.protect_cost.min(), self.profile.budget
         if not cheapest <= money:
