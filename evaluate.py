@@ -52,12 +52,14 @@ class Settings:
     """With --plan: write the plan to this file."""
     start: Annotated[str | None, shown_as("TIME")] = None
     """With --plan: when the crew leaves, e.g. "2026-09-27 06:00"; the plan then shows times of day."""
+    trust_pickle: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
+    """Open runs that an earlier version wrote, whose files can run any code: only if you trust their maker."""
     environment: tyro.conf.OmitArgPrefixes[EnvOptions] = field(default_factory=EnvOptions)
 
 
 ONLY_PLAN = ("jobs", "csv", "start")
 ONLY_SCORING = ("episodes", "batch_size", "json", "html", "sort")
-NOT_LISTING = ("agents", "seed", "plan", *ONLY_PLAN, *ONLY_SCORING)
+NOT_LISTING = ("agents", "seed", "plan", "trust_pickle", *ONLY_PLAN, *ONLY_SCORING)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     env_kwargs=kwargs, seed=settings.seed, jobs_file=settings.jobs, start=settings.start
                 ),
                 csv_file=settings.csv,
+                trust_pickle=settings.trust_pickle,
             )
         else:
             run_evaluation(
@@ -89,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 json_file=settings.json,
                 html_file=settings.html,
                 sort=settings.sort,
+                trust_pickle=settings.trust_pickle,
             )
     except (UsageError, ValueError, KeyError) as error:
         print(f"evaluate.py: {error.args[0] if error.args else error}", file=sys.stderr)

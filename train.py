@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from stormgym.agents.cluster import parse_workers
 from stormgym.agents.evaluation.options import EnvOptions, shown_as
 from stormgym.agents.runs import RunRequest
 from stormgym.agents.training.options import settings_asked, with_learners
@@ -39,10 +40,11 @@ class Settings:
     """Decides networks, exploration and training scenarios."""
     seeds: Annotated[int | None, shown_as("N")] = None
     """Train N seeds, from --seed on, each a run of its own; the same command goes on with those that were stopped."""
-    jobs: int = 1
-    """With --seeds: runs side by side, one process each."""
+    jobs: Annotated[int | str, shown_as("N")] = 1
+    """With --seeds: runs side by side, one process each; ray, or ray:N, in a Ray cluster (docs/ray.md)."""
     resume: Annotated[Path | None, shown_as("RUN")] = None
-    """Run folder to go on with, with its own settings; --timesteps may name a larger total."""
+    """Run folder to go on with, with its own settings; --timesteps may name a larger total, and --env a module to be
+    imported (module:Name-v0)."""
     num_envs: Annotated[int | None, shown_as("N")] = None
     """Environments that collect side by side. Left out: the agent's own number."""
     eval_freq: Annotated[int | None, shown_as("STEPS")] = None
@@ -55,6 +57,8 @@ class Settings:
     """Held-out scenarios of the table at the end; 0 for no table."""
     compare: Annotated[str | None, shown_as("A,B")] = None
     """Agents beside the trained one in that table, or none. Left out: all that need no training."""
+    trust_pickle: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
+    """Open runs that an earlier version wrote, whose files can run any code: only if you trust their maker."""
     runs_dir: Path = Path("runs")
     """Where run folders are made."""
     device: str = "cpu"
@@ -66,7 +70,7 @@ class Settings:
     environment: tyro.conf.OmitArgPrefixes[EnvOptions] = field(default_factory=EnvOptions)
 
 
-FREE_ON_RESUME = ("resume", "timesteps", "final_episodes", "compare", "progress")
+FREE_ON_RESUME = ("resume", "env", "timesteps", "final_episodes", "compare", "trust_pickle", "progress")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -107,7 +111,7 @@ def _run(settings: Any) -> int:
             out.print(f"Note: the first {warm_up:,} steps are random ({option}), so this run may learn nothing")
         out.print(f"Run folder: {run.folder}", soft_wrap=True)
         command.train(training, err, progress=settings.progress)
-        command.show_result(run, out, command.FinalTable(settings.final_episodes, settings.compare))
+        command.show_result(run, out, _table(settings))
     except command.Stopped as stopped:
         print(f"train.py: {stopped}", file=sys.stderr)
         return 128 + stopped.signum
@@ -122,20 +126,19 @@ def _run_seeds(settings: Any, words: Sequence[str]) -> int:
     from stormgym.agents.training import seeds
     from stormgym.agents.usage import UsageError, usage_errors
 
-    out, table = make_console(), seeds.FinalTable(settings.final_episodes, settings.compare)
+    out, table = make_console(), _table(settings)
     try:
         if settings.resume is not None:
             raise UsageError("--resume goes on with one run; to go on with seeds, give their command again")
         with usage_errors():
-            if settings.jobs < 1:
-                raise ValueError(f"--jobs must be at least 1; got {settings.jobs}")
+            workers = parse_workers(settings.jobs)
             jobs = seeds.jobs_of(_request(settings), settings.seeds, words, settings.runs_dir, table)
         job = jobs[0]
         out.print(f"Training {len(jobs)} seeds of {job.agent} on {job.env_id}: {job.timesteps:,} steps each")
         out.print(f"Logs: {job.folder.parent}/SEED/train.log", soft_wrap=True)
         outcome = seeds.train_seeds(
             jobs,
-            n_jobs=settings.jobs,
+            workers=workers,
             device=settings.device,
             threads=settings.torch_threads,
             script=Path(__file__).resolve(),
@@ -157,7 +160,7 @@ def _prepare(settings: Any, console: Any) -> Any:
     from stormgym.agents.training import command
     from stormgym.agents.usage import UsageError, usage_errors
 
-    table = command.FinalTable(settings.final_episodes, settings.compare)
+    table = _table(settings)
     if settings.resume is not None:
         default = type(settings)()
         names = [f.name for f in fields(settings) if f.name not in FREE_ON_RESUME]
@@ -165,10 +168,18 @@ def _prepare(settings: Any, console: Any) -> Any:
         if changed:
             options = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
             raise UsageError(f"--resume goes on with the run's own settings; leave out {options}")
-        return command.resume(settings.resume, settings.timesteps, console=console, table=table)
+        env_id = settings.env if settings.env != default.env else None
+        return command.resume(settings.resume, settings.timesteps, env_id=env_id, console=console, table=table)
     with usage_errors():
         request = _request(settings)
     return command.start_run(request, runs_dir=settings.runs_dir, console=console, table=table)
+
+
+def _table(settings: Any) -> Any:
+    """The table at the end that is asked for."""
+    from stormgym.agents.training.command import FinalTable
+
+    return FinalTable(settings.final_episodes, settings.compare, settings.trust_pickle)
 
 
 def _request(settings: Any) -> RunRequest:

@@ -87,7 +87,7 @@ def make_policy(name: str, env: Any, **kwargs: Any) -> Policy:
     return factory(env, **kwargs)
 
 
-def resolve_agents(items: Sequence[str] | str | None, env_id: str) -> dict[str, Entrant]:
+def resolve_agents(items: Sequence[str] | str | None, env_id: str, *, trust_pickle: bool = False) -> dict[str, Entrant]:
     """Turn names and run folders into entrants, in the order given.
 
     Args:
@@ -96,6 +96,7 @@ def resolve_agents(items: Sequence[str] | str | None, env_id: str) -> dict[str, 
             three as `LABEL=ITEM`. `@K` behind a pretrained agent or a run folder makes it look ahead with K orders.
             None or an empty string takes every agent of `env_id` that needs no training.
         env_id: a registered environment id.
+        trust_pickle: open models of runs that an earlier version wrote (see `load_policy`).
 
     Returns:
         Name -> entrant; a pretrained agent is named by its label, else `AGENT:NAME`; a run folder by its label, else
@@ -118,14 +119,14 @@ def resolve_agents(items: Sequence[str] | str | None, env_id: str) -> dict[str, 
         items = tuple(name for name in known_agents(env_id, trainable=False) if AGENTS[name].usual)
     entrants: dict[str, Entrant] = {}
     for item in items:
-        name, entrant = _resolve(item, env_id)
+        name, entrant = _resolve(item, env_id, trust_pickle)
         if name in entrants:
             raise ValueError(f"two agents are named {name!r}; give a run folder a label of its own: LABEL=RUN_DIR")
         entrants[name] = entrant
     return entrants
 
 
-def _resolve(item: str, env_id: str) -> tuple[str, Entrant]:
+def _resolve(item: str, env_id: str, trust_pickle: bool) -> tuple[str, Entrant]:
     label, _, path = item.rpartition("=")
     if not label and item in AGENTS:
         return item, _from_registry(item, env_id)
@@ -140,7 +141,7 @@ def _resolve(item: str, env_id: str) -> tuple[str, Entrant]:
         return label or folder.stem, _from_file(folder, maker)
     if folder.is_dir():
         ahead = f"@{n_orders}" if n_orders else ""
-        return label or _run_name(folder) + ahead, _from_run(folder, n_orders)
+        return label or _run_name(folder) + ahead, _from_run(folder, n_orders, trust_pickle)
     if n_orders and plain in AGENTS:
         raise _cannot_look_ahead(item)
     if label or _looks_like_path(item):
@@ -210,9 +211,9 @@ def _from_file(file: Path, maker: str) -> Entrant:
     return Entrant(make, learned=True, summary=f"plans on the forecaster {file}")
 
 
-def _from_run(folder: Path, n_orders: int) -> Entrant:
+def _from_run(folder: Path, n_orders: int, trust_pickle: bool) -> Entrant:
     def make(env: Any) -> Policy:
-        policy: Policy = load_policy(folder, env)
+        policy: Policy = load_policy(folder, env, trust_pickle=trust_pickle)
         return look_ahead(policy, env, open_run(folder).settings.agent, n_orders) if n_orders else policy
 
     ahead = f", looks ahead with {n_orders} orders" if n_orders else ""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import time
+import warnings
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from stormgym.agents.files import write_atomically
 from stormgym.agents.registry import agent_spec, plain_id
+from stormgym.agents.storage.container import UnreadableFile, read_json
+from stormgym.agents.storage.records import record_of
 from stormgym.agents.versions import run_versions
 
 SETTINGS, VERSIONS, BEST, CHECKPOINTS, MODEL = (
@@ -18,8 +21,14 @@ SETTINGS, VERSIONS, BEST, CHECKPOINTS, MODEL = (
     "versions.json",
     "best",
     "checkpoints",
-    "model.zip",
+    "model.safetensors",
 )
+PICKLED_MODEL = "model.zip"
+"""Model of a run of before, in the format of Stable-Baselines3: it holds pickles."""
+
+
+class UntrustedPickle(ValueError):
+    """A file of an earlier version that can run any code when it is opened, and was not said to be trusted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +76,11 @@ class Run:
     settings: RunSettings
 
     @property
+    def env_id(self) -> str:
+        """Registered id of its environments; a module that settings name before it is never imported."""
+        return plain_id(self.settings.env_id)
+
+    @property
     def best(self) -> Path:
         """Folder of the best model."""
         return self.folder / BEST
@@ -78,7 +92,8 @@ class Run:
 
     def last_checkpoint(self) -> Path | None:
         """The newest complete checkpoint."""
-        return _last_checkpoint(self.folder)
+        complete = [p for p in checkpoint_folders(self.folder) if _model_in(p) is not None]
+        return complete[-1] if complete else None
 
     def extended(self, timesteps: int) -> Run:
         """The same run with another budget, which is written to the folder."""
@@ -108,11 +123,11 @@ def create_run(runs_dir: str | os.PathLike[str], settings: RunSettings) -> Run:
 
 
 def open_run(folder: str | os.PathLike[str]) -> Run:
-    """Read a run folder.
+    """Read a run folder. Its settings are data: nothing that they name is imported.
 
     Raises:
         FileNotFoundError: no such folder, or no settings.json in it.
-        ValueError: settings.json cannot be read.
+        UnreadableFile: settings.json cannot be read, or a part of the folder is a link.
     """
     path = Path(folder)
     if not path.is_dir():
@@ -122,32 +137,35 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
         raise FileNotFoundError(
             f"{str(path)!r} holds no {SETTINGS}: not a run folder of train.py (runs/<env id>/<agent>/<run>)"
         )
-    try:
-        return Run(path, RunSettings(**json.loads(file.read_text(encoding="utf-8"))))
-    except (json.JSONDecodeError, TypeError) as error:
-        raise ValueError(f"{file} cannot be read as the settings of a run: {error}") from error
+    for part in (path / BEST, path / CHECKPOINTS):
+        if part.is_symlink():
+            raise UnreadableFile(f"{part} is a link, and a run folder holds folders of its own; copy what it leads to")
+    what = "the settings of a run"
+    return Run(path, record_of(RunSettings, read_json(file, what), file, what))
 
 
 def find_model(folder: str | os.PathLike[str]) -> Path:
-    """Return the model of a run: the best one, else the last.
+    """Return the file of a run's model: the best one, else the last.
 
     Raises:
         FileNotFoundError: no such run, or no model in it yet.
     """
     run = open_run(folder)
-    best = run.best / MODEL
-    if best.is_file():
+    best = _model_in(run.best)
+    if best is not None:
         return best
     last = run.last_checkpoint()
     if last is not None:
-        return last / MODEL
+        return _model_in(last) or last / MODEL
     raise FileNotFoundError(
         f"run {str(run.folder)!r} holds no model: its training ended before the first checkpoint. "
         f"Train again with python train.py --env {run.settings.env_id} --agent {run.settings.agent}"
     )
 
 
-def load_policy(folder: str | os.PathLike[str], env: Any = None, *, device: str = "cpu") -> Any:
+def load_policy(
+    folder: str | os.PathLike[str], env: Any = None, *, device: str = "cpu", trust_pickle: bool = False
+) -> Any:
     """Return the trained policy of a run: an object with `predict` that observes masks.
 
     Args:
@@ -155,15 +173,17 @@ def load_policy(folder: str | os.PathLike[str], env: Any = None, *, device: str 
         env: the environment (Env, VectorEnv or VecEnv) that it will act in; its spaces must be those of the
             training, but for the number of regions where the learner's network takes any (`Learner.fits`).
         device: torch device.
+        trust_pickle: open a model of an earlier version, whose file can run any code: only where you trust who made it.
 
     Raises:
         FileNotFoundError: no such run, or no model in it.
+        UnreadableFile: a file of it is not what a run's should be.
+        UntrustedPickle: the run is of an earlier version, and `trust_pickle` is left out.
         ValueError: the environment's spaces differ from those of the training.
     """
     run = open_run(folder)
-    file = find_model(folder)
-    learner = agent_spec(run.settings.agent).load()
-    model = learner.load(file, device=device)
+    learner = learner_of(run)
+    model = load_model(run, device=device, trust_pickle=trust_pickle)
     if env is not None:
         for kind in ("observation_space", "action_space"):
             space = getattr(env, f"single_{kind}", None) or getattr(env, kind)
@@ -177,13 +197,49 @@ def load_policy(folder: str | os.PathLike[str], env: Any = None, *, device: str 
     return learner.policy(model)
 
 
+def load_model(run: Run, *, device: str = "cpu", trust_pickle: bool = False) -> Any:
+    """Return the model of a run that acts, the best or else the last one; errors as of `load_policy`."""
+    file, learner = find_model(run.folder), learner_of(run)
+    if file.name == MODEL:
+        return learner.load(file, device=device, env_id=run.env_id)
+    check_trusted(file, trust_pickle)
+    return learner.load_pickled(file, device=device)
+
+
+def learner_of(run: Run) -> Any:
+    """The learner of a run (`stormgym.agents.learners.base.Learner`), by its name in the registry.
+
+    Raises:
+        KeyError: an unknown name.
+        ValueError: an agent that does not learn.
+    """
+    spec = agent_spec(run.settings.agent)
+    if not spec.trainable:
+        raise ValueError(f"{run.folder / SETTINGS} names the agent {spec.name!r}, which does not learn: no run of it")
+    return spec.load()
+
+
+def checkpoint_folders(folder: Path) -> list[Path]:
+    """Checkpoints of a run folder, the oldest first: folders named by their step, and no links."""
+    found = [p for p in (folder / CHECKPOINTS).glob("*") if p.name.isdecimal() and p.name.isascii() and p.is_dir()]
+    return sorted((p for p in found if not p.is_symlink()), key=lambda p: int(p.name))
+
+
+def check_trusted(file: Path, trust_pickle: bool) -> None:
+    """Raise `UntrustedPickle` for a file of an earlier version, or warn where it is said to be trusted."""
+    why = "an earlier version of stormgym wrote it as pickles, which can run any code when they are opened"
+    if not trust_pickle:
+        raise UntrustedPickle(f"{file} is not opened: {why}; if you trust who made it, add --trust-pickle")
+    warnings.warn(f"{file} is opened because of --trust-pickle: {why}", UserWarning, stacklevel=2)
+
+
+def _model_in(folder: Path) -> Path | None:
+    """The file of a model in a folder, one without pickles if there is any."""
+    return next((folder / name for name in (MODEL, PICKLED_MODEL) if os.path.lexists(folder / name)), None)
+
+
 def _write_settings(run: Run) -> None:
     write_atomically(run.folder / SETTINGS, json.dumps(asdict(run.settings), indent=1) + "\n")
-
-
-def _last_checkpoint(folder: Path) -> Path | None:
-    found = [p for p in (folder / CHECKPOINTS).glob("[0-9]*") if (p / MODEL).is_file()]
-    return max(found, key=lambda p: int(p.name), default=None)
 
 
 def _short(space: Any) -> str:

@@ -249,6 +249,14 @@ class AttentionPG(OnPolicyAlgorithm):
         super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
         return self
 
+    def environment_facts(self) -> dict[str, Any]:
+        """What it asked its environments."""
+        return {"cost_limit": self.cost_limit}
+
+    def set_environment_facts(self, facts: dict[str, Any]) -> None:
+        """Take the answers in the place of environments, before `_setup_model`."""
+        self.cost_limit = float(facts["cost_limit"])
+
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "multiplier", "_batch", "rows", "storms"]
 

@@ -34,6 +34,7 @@ def run_evaluation(
     json_file: Path | None = None,
     html_file: Path | None = None,
     sort: str | None = None,
+    trust_pickle: bool = False,
     console: Console | None = None,
 ) -> dict[str, Any]:
     """Evaluate agents on common scenarios, print the tables, write the files; return the summary.
@@ -45,7 +46,7 @@ def run_evaluation(
     out = console or make_console()
     with usage_errors():
         env_id = check_env_id(env_id)
-        entrants = resolve_agents(agents, env_id)
+        entrants = resolve_agents(agents, env_id, trust_pickle=trust_pickle)
         check_env_kwargs(env_id, env_kwargs)
         if episodes < 1 or batch_size < 1:
             raise ValueError(f"--episodes and --batch-size must be at least 1; got {episodes} and {batch_size}")
@@ -88,6 +89,7 @@ def run_plan(
     agents: str | None,
     request: PlanRequest,
     csv_file: Path | None = None,
+    trust_pickle: bool = False,
     console: Console | None = None,
 ) -> None:
     """Print one agent's plan, as the environment's domain makes it, and write it as CSV.
@@ -102,7 +104,7 @@ def run_plan(
         if domain.plan is None:
             able = [known.env_id for known in DOMAINS.values() if known.plan is not None]
             raise ValueError(f"--plan is for {' and '.join(able)}; got {env_id}")
-        entrants = resolve_agents(agents or domain.plan_agent, env_id)
+        entrants = resolve_agents(agents or domain.plan_agent, env_id, trust_pickle=trust_pickle)
         if len(entrants) != 1:
             raise ValueError(f"--plan takes one agent; got {', '.join(entrants)}")
         ((name, entrant),) = entrants.items()

@@ -1,7 +1,8 @@
-"""`Learner`, the interface of trainable agents: it builds, wraps and loads a Stable-Baselines3 model."""
+"""`Learner`, the interface of trainable agents: it builds, wraps, saves and loads a Stable-Baselines3 model."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +19,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from stormgym.agents.attention.networks import EpisodeNet, PaperNet
 from stormgym.agents.domain import load_entry
+from stormgym.agents.learners.saved import check_size, read_to_act, read_to_continue, write_model
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Learner:
     """One learner of the registry.
 
     `wrap` prepares environments (the Lagrangian reward for learners without constraints), `build` makes a new model on
-    them, `load` reads a saved one, and `policy` returns the policy that acts, within action masks.
+    them, `save` writes it, `load` reads it to act and `restore` to go on learning, and `policy` returns the policy that
+    acts, within action masks.
     """
 
     name: str
@@ -44,6 +47,9 @@ class Learner:
     """Whether it learns where every episode has a cost limit of its own."""
     must_match: ClassVar[str] = "size"
     """What an environment must share with that of the training for a trained one to act in it; words of an error."""
+
+    remembers: ClassVar[tuple[str, ...]] = ("usual_action",)
+    """Attributes of the environments that `arguments` reads: a saved model keeps them (numbers, lists and words)."""
 
     def check(self, venv: VecEnv) -> None:
         """Raise `ValueError` when the learner does not fit the environments' spaces."""
@@ -81,8 +87,41 @@ class Learner:
         model: BaseAlgorithm = algorithm(policy, venv, seed=seed, device=device, verbose=0, **arguments)
         return model
 
-    def load(self, path: Path, venv: VecEnv | None = None, *, device: str = "cpu", **kwargs: Any) -> BaseAlgorithm:
-        """Read a saved model; with environments it can continue learning."""
+    def save(self, model: BaseAlgorithm, file: Path, settings: Mapping[str, Any], env_id: str) -> Path:
+        """Write a model with its optimisers: arrays and JSON, without pickles.
+
+        Args:
+            model: with the environments that it learns on.
+            file: where it goes (`.safetensors`).
+            settings: of the class `self.settings`, by name.
+            env_id: of the environments.
+        """
+        return write_model(self, model, file, settings, env_id)
+
+    def load(self, file: Path, *, device: str = "cpu", env_id: str | None = None) -> BaseAlgorithm:
+        """Read what `save` wrote: a model that acts, without environments.
+
+        Raises:
+            UnreadableFile: another file, one of another learner, or (where it is given) of another environment.
+        """
+        return read_to_act(self, file, device, env_id)
+
+    def check_size(self, file: Path, settings: Any, env_id: str) -> None:
+        """Raise `UnreadableFile` unless a model of these settings is of the size that a file holds; makes no model."""
+        check_size(self, file, settings, env_id)
+
+    def restore(self, model: BaseAlgorithm, file: Path, env_id: str) -> None:
+        """Give a model that `build` made what a file holds, optimisers and lambda included, to go on learning.
+
+        Raises:
+            UnreadableFile: as `load`; also where spaces or number of environments differ.
+        """
+        read_to_continue(self, model, file, env_id)
+
+    def load_pickled(
+        self, path: Path, venv: VecEnv | None = None, *, device: str = "cpu", **kwargs: Any
+    ) -> BaseAlgorithm:
+        """Read a zip file of Stable-Baselines3, in which anything may be run: only where it is trusted."""
         return self.algorithm.load(path, env=venv, device=device, **kwargs)
 
     def fits(self, model: BaseAlgorithm, env: Any) -> bool:

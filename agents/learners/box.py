@@ -133,6 +133,11 @@ class BoxSAC(SAC):
     Arguments are those of `stable_baselines3.SAC`.
     """
 
+    def _setup_model(self) -> None:
+        if self.target_entropy == "auto":  # SAC's own rule, which asks the environments: a saved model has none
+            self.target_entropy = -float(np.prod(self.action_space.shape))  # type: ignore[arg-type]
+        super()._setup_model()
+
     def _sample_action(
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
     ) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from stormgym.agents.attention.multiplier import LagrangeMultiplier
+from stormgym.agents.storage.buffers import load_ring_state, ring_state
 from stormgym.envs.wrappers import cost_of
 
 
@@ -88,13 +89,13 @@ class VecLagrangianReward(VecEnvWrapper):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict()`."""
         self._cost[:], self._penalised[:] = state["cost"], state["penalised"]
-        self.finished_costs = list(state["finished_costs"])
+        self.finished_costs = [float(cost) for cost in state["finished_costs"]]
 
 
 class LagrangianCallback(BaseCallback):
     """Do the dual step at the end of a rollout, on the mean cost of the episodes finished since the last one.
 
-    Lambda is attached to the model (`model.multiplier_state`), so that the model's zip file holds it and its
+    Lambda is attached to the model (`model.multiplier_state`), so that its file holds it and its
     optimiser; a loaded model's lambda is put back when training starts.
 
     Args:
@@ -182,6 +183,15 @@ class PricedReplayBuffer(DictReplayBuffer):
         self.unpriced[at] = reward + self.price * cost
         super().add(obs, next_obs, action, reward, done, infos)
         self.rewards[at] = self.unpriced[at] - self.price * self.costs[at]  # to the last bit as `reprice` does
+
+    def state_dict(self) -> dict[str, Any]:
+        """All transitions, and the price of their costs."""
+        return {**ring_state(self, ("costs", "unpriced")), "price": self.price}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict()`."""
+        load_ring_state(self, state, ("costs", "unpriced"))
+        self.price = float(state["price"])
 
     def reprice(self, price: float) -> None:
         """Set lambda / limit, the price of one unit of cost, in all transitions that are held."""

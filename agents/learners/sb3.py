@@ -22,6 +22,7 @@ from stormgym.agents.learners.base import Learner
 from stormgym.agents.learners.box import BoxSAC, ScaledActorCriticPolicy, ScaledSACPolicy
 from stormgym.agents.learners.lagrangian import LagrangianCallback, PricedReplayBuffer, VecLagrangianReward
 from stormgym.agents.learners.maskable_dqn import MaskableDQN
+from stormgym.agents.learners.saved import arguments_of
 from stormgym.agents.learners.scaled_reward import VecScaledReward
 from stormgym.agents.learners.settings import (
     DQNSettings,
@@ -161,7 +162,10 @@ class DQNLearner(ReplayLearner):
     def check(self, venv: VecEnv) -> None:
         """Require a discrete action space."""
         if not isinstance(venv.action_space, spaces.Discrete):
-            raise ValueError(f"dqn needs a Discrete action space; this environment has {venv.action_space}. Take ppo")
+            raise ValueError(
+                f"{self.name} needs a Discrete action space; this environment has {venv.action_space}. Take ppo, or "
+                "an argument of the environment that gives it choices (--option action=...), if it has one"
+            )
 
     def policy_over_choices(self) -> Any:
         """DQN's policy over regions."""
@@ -195,15 +199,6 @@ class SACLearner(ReplayLearner):
     def scaled_policy(self) -> Any:
         """SAC's squashed Gaussian in units of good actions."""
         return ScaledSACPolicy
-
-
-def arguments_of(extractor: type[Any] | None, venv: VecEnv) -> dict[str, Any]:
-    """What an extractor asks of the environments before it is made (a classmethod `arguments_for(venv)`), if it does.
-
-    They are numbers, lists and words, which a saved model keeps.
-    """
-    ask = getattr(extractor, "arguments_for", None)
-    return {} if ask is None else dict(ask(venv))
 
 
 def usual_action(venv: VecEnv) -> list[list[float]] | None:

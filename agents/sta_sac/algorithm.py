@@ -371,9 +371,38 @@ class STASAC(OffPolicyAlgorithm):
         super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
         return self
 
+    def environment_facts(self) -> dict[str, Any]:
+        """What it asked its environments."""
+        return {"cost_limit": self.cost_limit, "tightness": self.tightness, "shock": self.shock}
+
+    def set_environment_facts(self, facts: dict[str, Any]) -> None:
+        """Take the answers in the place of environments, before `_setup_model`."""
+        self.cost_limit, self.shock = float(facts["cost_limit"]), bool(facts["shock"])
+        pair = facts["tightness"]
+        self.tightness = None if pair is None else (float(pair[0]), float(pair[1]))
+        self.policy_kwargs["update"] = self.shock
+
+    def state_dict(self) -> dict[str, Any]:
+        """What else a resumed training needs, beside networks, optimisers and counters: of teacher and collector."""
+        return {"teacher": self.teacher.state_dict(), "collector": self.collector.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict()`; raises `ValueError` for what is not one."""
+        until, cooled, begun = state["teacher"]["until"], state["teacher"]["cooled"], state["collector"]["storms_begun"]
+        if not (until is None or type(until) is int) or type(cooled) is not bool or type(begun) is not bool:
+            raise ValueError(f"a teacher until step {until!r} (cooled: {cooled!r}, storms begun: {begun!r})")
+        self.teacher.load_state_dict(state["teacher"])
+        self.collector.load_state_dict(state["collector"])
+        if self.teacher.has_left(self.num_timesteps):
+            self.teacher.policy = None
+
+    def drop_unfinished(self) -> None:
+        """Forget the costs of episodes under way (their environments begin new ones)."""
+        self.collector.drop_unfinished()
+
     def save(self, *args: Any, **kwargs: Any) -> None:
         """As Stable-Baselines3."""
-        self.checkpoint_state = {"teacher": self.teacher.state_dict(), "collector": self.collector.state_dict()}
+        self.checkpoint_state = self.state_dict()
         super().save(*args, **kwargs)
 
     def _excluded_save_params(self) -> list[str]:

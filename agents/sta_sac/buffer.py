@@ -12,6 +12,7 @@ from stable_baselines3.common.buffers import BaseBuffer, DictReplayBuffer
 from stable_baselines3.common.vec_env import VecNormalize
 
 from stormgym.agents.restoration.network.features import check_observation_space
+from stormgym.agents.storage.buffers import GROWTH, check_range, fill, ring_place
 from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, regions_of
 
 
@@ -65,6 +66,29 @@ class _Store:
         self.pos += 1
         if self.pos == self.capacity:
             self.pos, self.full = 0, True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Episodes held, and where the next one goes."""
+        rows = {name: array[: self.size()] for name, array in self._rings().items()}
+        return {"pos": self.pos, "full": self.full, "steps": self.steps["actions"].shape[1], "rows": rows}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict()`; raises `ValueError` where it does not fit."""
+        steps = int(state["steps"])
+        if steps > GROWTH * self.regions.shape[1]:
+            raise ValueError(f"episodes of {steps} steps in a city of {self.regions.shape[1]} regions")
+        while self.steps["actions"].shape[1] < steps:
+            self.grow()
+        pos, full, size = ring_place(state, self.capacity)
+        fill(self._rings(), state["rows"], size)
+        n = self.regions.shape[1]
+        check_range("lengths", self.lengths[:size], 1, steps)
+        check_range("n_regions", self.n_regions[:size], 1, n)
+        check_range("actions", self.steps["actions"][:size], 0, n - 1)
+        self.pos, self.full = pos, full
+
+    def _rings(self) -> dict[str, NDArray[Any]]:
+        return {**self.steps, "regions": self.regions, "lengths": self.lengths, "n_regions": self.n_regions}
 
     def grow(self) -> None:
         """Make room for longer episodes (wasted trips lengthen them)."""
@@ -245,6 +269,33 @@ class EpisodeReplayBuffer(DictReplayBuffer):
         self.add_step(
             obs, np.asarray(action).reshape(self.n_envs), reward, cost, behaviour, np.asarray(done, dtype=bool), taught
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Finished episodes, demonstrations, and the steps of episodes under way."""
+        under_way = {**self._stage, "regions": self._stage_regions, "at": self._at}
+        stores = {"episodes": self._store.state_dict(), "demonstrations": self._demonstrations.state_dict()}
+        return {**stores, "under_way": under_way, "round": self.round}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict()`.
+
+        Raises:
+            ValueError: a buffer of another size, or of another number of environments.
+        """
+        self._store.load_state_dict(state["episodes"])
+        self._demonstrations.load_state_dict(state["demonstrations"])
+        self.pos, self.full = self._store.pos, self._store.full
+        under_way = dict(state["under_way"])
+        steps, n = under_way["actions"].shape[1], self._stage_regions.shape[1]
+        while self._stage["actions"].shape[1] < min(steps, GROWTH * n):
+            self._grow()
+        fill({**self._stage, "regions": self._stage_regions, "at": self._at}, under_way, self.n_envs)
+        check_range("at", self._at, 0, steps)
+        check_range("actions", self._stage["actions"], 0, n - 1)
+        if state["round"] is not None:
+            self.round = np.full(self.n_envs, -1, dtype=np.int64)
+            fill({"round": self.round}, {"round": state["round"]}, self.n_envs)
+            check_range("round", self.round, -1, self.capacity - 1)
 
     def _keep(self, row: int) -> None:
         steps = {key: values[row] for key, values in self._stage.items()}

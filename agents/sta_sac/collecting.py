@@ -174,6 +174,10 @@ class Collector:
         self._exploring = self._acting = None
         self.teacher.forget_plan()
 
+    def drop_unfinished(self) -> None:
+        """Forget the costs of episodes under way (their environments begin new ones)."""
+        self._cost[:] = 0.0
+
     # ---------------------------------------------------------------- checkpoints
 
     def state_dict(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from stormgym.agents.learners.lagrangian import record_episode_costs
 from stormgym.agents.moved import forward
 from stormgym.agents.registry import domain_of
 from stormgym.agents.runs import BEST, MODEL, Run
+from stormgym.agents.storage.container import UnreadableFile, read_json, readable
 from stormgym.agents.training.checkpoints import save_checkpoint
 from stormgym.agents.training.play import SPARED_FOR_NEW_RECORDS, Score, play
 
@@ -96,12 +98,15 @@ class EvaluationCallback(BaseCallback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict()`; the best rank is that of the model in `best/`, which may be newer."""
-        self.last_step = state["last_step"]
+        self.last_step = int(state["last_step"])
         rank = state["best_rank"]
         file = self.run.best / SCORE
-        if file.is_file():
-            rank = json.loads(file.read_text(encoding="utf-8"))["rank"]
-        self.best_rank = None if rank is None else tuple(rank)
+        if os.path.lexists(file):
+            rank = read_json(file, "the score of a model").get("rank")
+            if rank is None:
+                raise UnreadableFile(f"{file} cannot be read as the score of a model: it has no rank")
+        with readable(file, "the score of a model"):
+            self.best_rank = None if rank is None else (float(rank[0]), float(rank[1]))
 
     def _on_step(self) -> bool:
         return True
@@ -145,7 +150,7 @@ class EvaluationCallback(BaseCallback):
         }
 
         def fill(folder: Path) -> None:
-            self.model.save(folder / MODEL)
+            self.learner.save(self.model, folder / MODEL, self.run.settings.learner, self.run.settings.env_id)
             write_atomically(folder / SCORE, json.dumps(what, indent=1) + "\n")
 
         write_folder(self.run.folder / BEST, fill)
@@ -194,7 +199,7 @@ class Checkpoints(BaseCallback):
 
     def save(self) -> None:
         """Write a checkpoint now."""
-        save_checkpoint(self.run, self.model, self.state_dict())
+        save_checkpoint(self.run, self.model, self.evaluation.learner, self.state_dict())
         self.last_step = self.num_timesteps
 
 

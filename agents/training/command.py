@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import torch
 from rich.console import Console
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -22,10 +24,12 @@ from stormgym.agents.evaluation.report import render_report
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.evaluation.summary import summarise, write_json
 from stormgym.agents.learners.base import Learner
+from stormgym.agents.learners.saved import MOST_ENVS
 from stormgym.agents.lineup import resolve_agents
 from stormgym.agents.policy import Entrant
-from stormgym.agents.registry import AGENTS, agent_spec, domain_of, has_domain, known_agents
-from stormgym.agents.runs import Run, RunRequest, RunSettings, create_run, open_run
+from stormgym.agents.registry import AGENTS, agent_spec, domain_of, has_domain, known_agents, plain_id
+from stormgym.agents.runs import MODEL, SETTINGS, Run, RunRequest, RunSettings, check_trusted, create_run, open_run
+from stormgym.agents.storage.records import record_of
 from stormgym.agents.terminal import status_console
 from stormgym.agents.training.callbacks import (
     Checkpoints,
@@ -34,8 +38,9 @@ from stormgym.agents.training.callbacks import (
     StopRequest,
     stop_on_signals,
 )
-from stormgym.agents.training.checkpoints import load_checkpoint
+from stormgym.agents.training.checkpoints import NEW_EPISODES, load_checkpoint
 from stormgym.agents.training.logs import make_logger
+from stormgym.agents.training.old_checkpoints import load_pickled_checkpoint
 from stormgym.agents.training.play import Score, make_training_env
 from stormgym.agents.training.progress import ProgressBar
 from stormgym.agents.usage import usage_errors
@@ -77,6 +82,8 @@ class FinalTable:
     """Held-out scenarios; 0 for no table."""
     compare: str | None = None
     """Agents beside the trained one, or "none"; None: all that need no training."""
+    trust_pickle: bool = False
+    """Open models of runs that an earlier version wrote."""
 
 
 def choose_agent(env_id: str, agent: str | None) -> AgentSpec:
@@ -123,26 +130,10 @@ def complete(request: RunRequest, table: FinalTable = FinalTable()) -> tuple[Lea
     check_env_kwargs(env_id, env_kwargs)
     if takes(env_id, "split"):
         env_kwargs = {**env_kwargs, "split": env_kwargs.get("split", "train")}
-    numbers = {
-        "--timesteps": request.timesteps,
-        "--num-envs": request.num_envs,
-        "--eval-freq": request.eval_freq,
-        "--eval-episodes": request.eval_episodes,
-        "--checkpoint-freq": request.checkpoint_freq,
-        "--torch-threads": request.torch_threads,
-    }
-    for option, value in numbers.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{option} must be at least 1; got {value}")
-    if request.seed < 0:
-        raise ValueError(f"--seed must be at least 0; got {request.seed}")
-    _check_device(request.device)
+    _check_numbers(request)
     learner: Learner = spec.load()
     chosen = learner.settings(**request.learner)
-    for name in SIZES:
-        size = getattr(chosen, name, None)
-        if size is not None and size < 1:
-            raise ValueError(f"--{spec.name}.{name.replace('_', '-')} must be at least 1; got {size}")
+    _check_sizes(learner, chosen)
     _check_one(learner, env_id, env_kwargs)
     _check_limit(learner, env_id, chosen, env_kwargs)
     _check_table(env_id, env_kwargs, table)
@@ -200,6 +191,7 @@ def resume(
     folder: Path,
     timesteps: int | None = None,
     *,
+    env_id: str | None = None,
     console: Console | None = None,
     table: FinalTable = FinalTable(),
 ) -> Training:
@@ -208,17 +200,23 @@ def resume(
     Args:
         folder: of the run.
         timesteps: the new budget; None keeps the run's own.
-        console, table: as for `start_run`.
+        env_id: the run's environment, where a module `module:Id` is to be imported first: what the run's settings name
+            is not imported.
+        console, table: as for `start_run`; `table.trust_pickle` is for the checkpoint too.
 
     Raises:
-        UsageError: not a run, no checkpoint, nothing left to do, or a table at the end that cannot be made.
+        UsageError: not a run, no checkpoint, nothing left to do, a file that is not what it should be, or a table at
+            the end that cannot be made.
     """
     with usage_errors():
         run = open_run(folder)
+        _check_registered(run, env_id)
+        _check_numbers(run.settings)
+        check_env_kwargs(run.env_id, run.settings.env_kwargs)
         checkpoint = run.last_checkpoint()
         if checkpoint is None:
             raise ValueError(f"run {str(folder)!r} has no checkpoint to resume from; start it again without --resume")
-        _check_table(run.settings.env_id, run.settings.env_kwargs, table)
+        _check_table(run.env_id, run.settings.env_kwargs, table)
         done = int(checkpoint.name)
         if timesteps is not None and timesteps != run.settings.timesteps:
             if timesteps < 1:
@@ -230,10 +228,17 @@ def resume(
                 f"name a larger total with --timesteps, e.g. {2 * done}"
             )
         learner, settings = _learner_of(run)
-        s = run.settings
-        fresh = _prepared(s.env_id, s.num_envs, s.env_kwargs, console or status_console())
-        model, venv, state = load_checkpoint(checkpoint, learner, settings, fresh, device=s.device)
-    return Training(run, learner, settings, model, venv, state)
+        s, status = run.settings, console or status_console()
+        pickled = not os.path.lexists(checkpoint / MODEL)
+        if pickled:
+            check_trusted(checkpoint, table.trust_pickle)  # before the work, not after it
+        fresh = _prepared(run.env_id, s.num_envs, s.env_kwargs, status)
+        learner.check(fresh)
+        load = load_pickled_checkpoint if pickled else load_checkpoint
+        resumed = load(checkpoint, run, learner, settings, fresh)
+        if not resumed.exact:
+            status.print(f"Note: {NEW_EPISODES}", highlight=False)
+    return Training(run, learner, settings, resumed.model, resumed.venv, resumed.progress)
 
 
 def train(
@@ -263,12 +268,13 @@ def train(
     resumed = training.progress is not None
     quiet = Console(stderr=True, force_terminal=False, emoji=False)
     bar = ProgressBar(s.timesteps, console if progress else quiet, domain_of(s.env_id).headline)
-    logger = make_logger(run.folder, model.num_timesteps if resumed else None)
+    with usage_errors():
+        logger = make_logger(run.folder, model.num_timesteps if resumed else None)
     for name, value in ({} if training.progress is None else training.progress.get("log", {})).items():
         logger.record(name, float(value))
     model.set_logger(logger)
     chosen_on = {**s.env_kwargs, **domain_of(s.env_id).chosen_on}
-    eval_venv = make_training_env(s.env_id, min(EVAL_ENVS, s.eval_episodes), chosen_on)
+    eval_venv = make_training_env(run.env_id, min(EVAL_ENVS, s.eval_episodes), chosen_on)
     try:
 
         def show(step: int, score: Score, best: bool) -> None:
@@ -279,7 +285,8 @@ def train(
         with stop_on_signals(lambda: bar.say("stopping after this rollout; once more to stop at once"), stop) as asked:
             evaluation = EvaluationCallback(run, eval_venv, learner, asked, show)
             if training.progress is not None:
-                evaluation.load_state_dict(training.progress["evaluation"])
+                with usage_errors():
+                    evaluation.load_state_dict(training.progress["evaluation"])
             checkpoints = Checkpoints(run, evaluation, asked)
             costs = [] if domain_of(s.env_id).headline.constraint is None else [EpisodeCosts()]
             callbacks = [
@@ -295,7 +302,7 @@ def train(
                 reset_num_timesteps=not resumed,
             )
         if checkpoints.stopped and asked.signum is not None:
-            raise Stopped(checkpoints.last_step, resume_command(run.folder), asked.signum)
+            raise Stopped(checkpoints.last_step, resume_command(run), asked.signum)
     finally:
         bar.close()
         logger.close()
@@ -303,9 +310,11 @@ def train(
         venv.close()
 
 
-def resume_command(folder: Path) -> str:
-    """The command that resumes a run."""
-    return f"python train.py --resume {shlex.quote(str(folder))}"
+def resume_command(run: Run) -> str:
+    """The command that resumes a run; a module that its environment comes from is named anew, by who gives it."""
+    module = run.settings.env_id != run.env_id
+    named = f" --env {shlex.quote(run.settings.env_id)}" if module else ""
+    return f"python train.py --resume {shlex.quote(str(run.folder))}{named}"
 
 
 def env_options(env_kwargs: Mapping[str, Any]) -> str:
@@ -328,11 +337,12 @@ def show_result(run: Run, console: Console, table: FinalTable) -> None:
     costs, many = has_domain(s.env_id), names_many(s.env_id, s.env_kwargs)
     if table.episodes and costs and many is None:
         with usage_errors():
-            others = _others(table.compare, s.env_id)
-            entrants = {**resolve_agents([f"{s.agent}={run.folder}"], s.env_id), **others}
+            others = _others(table, run.env_id)
+            own = resolve_agents([f"{s.agent}={run.folder}"], run.env_id, trust_pickle=table.trust_pickle)
+            entrants = {**own, **others}
         with status_console().status("playing held-out scenarios") as status:
             evaluation = evaluate(
-                s.env_id,
+                run.env_id,
                 entrants,
                 episodes=table.episodes,
                 seed=HELD_OUT_SEED,
@@ -352,7 +362,7 @@ def show_result(run: Run, console: Console, table: FinalTable) -> None:
         console.print(f"Score it:   {command}", soft_wrap=True, highlight=False)
     console.print(f"Curves:     tensorboard --logdir {quoted}", soft_wrap=True, highlight=False)
     console.print(
-        f"Go on:      {resume_command(run.folder)} --timesteps {2 * s.timesteps}",
+        f"Go on:      {resume_command(run)} --timesteps {2 * s.timesteps}",
         soft_wrap=True,
         highlight=False,
     )
@@ -364,15 +374,17 @@ def names_many(env_id: str, env_kwargs: Mapping[str, Any]) -> str | None:
     return None if many is None or many.of(env_kwargs) is None else many.argument
 
 
-def _others(compare: str | None, env_id: str) -> dict[str, Entrant]:
-    return {} if compare == "none" else resolve_agents(compare, env_id)
+def _others(table: FinalTable, env_id: str) -> dict[str, Entrant]:
+    if table.compare == "none":
+        return {}
+    return resolve_agents(table.compare, env_id, trust_pickle=table.trust_pickle)
 
 
 def _check_table(env_id: str, env_kwargs: Mapping[str, Any], table: FinalTable) -> None:
     if table.episodes < 0:
         raise ValueError(f"--final-episodes must be at least 0 (no table); got {table.episodes}")
     if table.episodes and has_domain(env_id) and names_many(env_id, env_kwargs) is None:
-        others = _others(table.compare, env_id)
+        others = _others(table, env_id)
         if any(entrant.learned for entrant in others.values()):
             check_runs(others, env_id, env_kwargs)
 
@@ -411,9 +423,50 @@ def _prepared(env_id: str, num_envs: int, env_kwargs: Mapping[str, Any], console
 
 
 def _learner_of(run: Run) -> tuple[Learner, Any]:
-    learner: Learner = agent_spec(run.settings.agent).load()
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in run.settings.learner.items()}
-    return learner, learner.settings(**values)
+    """The learner of a run to be resumed, and its settings, checked as those of a new one."""
+    learner: Learner = choose_agent(run.env_id, run.settings.agent).load()
+    file = run.folder / SETTINGS
+    settings = record_of(learner.settings, run.settings.learner, file, f"the settings of a run of {learner.name}")
+    _check_sizes(learner, settings)
+    _check_one(learner, run.env_id, run.settings.env_kwargs)
+    return learner, settings
+
+
+def _check_registered(run: Run, env_id: str | None) -> None:
+    """Raise `ValueError` unless the run's environment is known already: what its settings name is not imported."""
+    if env_id is not None and plain_id(check_env_id(env_id)) != run.env_id:
+        raise ValueError(f"run {str(run.folder)!r} was trained on {run.settings.env_id}, not {env_id}; leave out --env")
+    if run.env_id not in gym.registry:
+        raise ValueError(
+            f"run {str(run.folder)!r} was trained on {run.settings.env_id}, which is not registered, and a module that "
+            f"a file names is not imported; if you trust it, name it yourself: --env {shlex.quote(run.settings.env_id)}"
+        )
+
+
+def _check_numbers(request: RunRequest) -> None:
+    numbers = {
+        "--timesteps": request.timesteps,
+        "--num-envs": request.num_envs,
+        "--eval-freq": request.eval_freq,
+        "--eval-episodes": request.eval_episodes,
+        "--checkpoint-freq": request.checkpoint_freq,
+        "--torch-threads": request.torch_threads,
+    }
+    for option, value in numbers.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{option} must be at least 1; got {value}")
+    if (request.num_envs or 1) > MOST_ENVS:
+        raise ValueError(f"--num-envs must be at most {MOST_ENVS:,}; got {request.num_envs}")
+    if request.seed < 0:
+        raise ValueError(f"--seed must be at least 0; got {request.seed}")
+    _check_device(request.device)
+
+
+def _check_sizes(learner: Learner, settings: Any) -> None:
+    for name in SIZES:
+        size = getattr(settings, name, None)
+        if size is not None and size < 1:
+            raise ValueError(f"--{learner.name}.{name.replace('_', '-')} must be at least 1; got {size}")
 
 
 def _check_device(device: str) -> None:

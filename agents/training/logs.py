@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from stable_baselines3.common.logger import (
 from torch.utils.tensorboard import SummaryWriter
 
 from stormgym.agents.files import write_atomically
+from stormgym.agents.storage.container import check_file, readable
 
+LARGEST = 256 * 2**20
+"""Bytes that a log may have which is continued."""
 STEP = "time/total_timesteps"
 """Column that says when a row was written; always the first."""
 
@@ -27,17 +31,26 @@ class CsvLog(KVWriter):
 
     An existing file is continued: rows later than `from_step` (written after the checkpoint from which a run
     resumes) are dropped.
+
+    Raises:
+        UnreadableFile: the existing file is not such a log.
     """
 
     def __init__(self, file: Path, from_step: int | None = None) -> None:
         self.file = file
         self.columns: list[str] = [STEP]
         self.rows: list[dict[str, str]] = []
-        if from_step is not None and file.exists():
-            with file.open(newline="", encoding="utf-8") as lines:
+        if from_step is not None and os.path.lexists(file):
+            check_file(file, LARGEST)
+            with readable(file, "the log of a run"), file.open(newline="", encoding="utf-8") as lines:
                 reader = csv.DictReader(lines)
-                self.columns = list(reader.fieldnames or [STEP])
-                self.rows = [row for row in reader if int(row[STEP]) <= from_step]
+                self.columns = list(reader.fieldnames or ())
+                if self.columns[:1] != [STEP]:
+                    raise ValueError(f"its first column is not {STEP}")
+                rows = list(reader)
+                if any(None in row for row in rows):
+                    raise ValueError("a row is longer than the header")
+                self.rows = [row for row in rows if int(row[STEP]) <= from_step]
         self._rewrite()
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:

@@ -58,7 +58,7 @@ def make_training_env(
     the B rows shared among them, at least one each; `on_city` is called with the index of the instance that is prepared
     next and their number.
     """
-    spec_of(env_id)  # imports the module of a prefix, which registers environment and domain
+    env_id = spec_of(env_id).id  # imports the module of a prefix, which registers environment and domain
     many = domain_of(env_id).many
     instances = None if many is None else many.of(env_kwargs)
     if many is not None and instances is not None:

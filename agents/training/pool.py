@@ -47,6 +47,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -338,10 +339,17 @@ def _words(trainer: Trainer, job: TrainingJob) -> list[str]:
     quiet = ["--final-episodes", "0", "--no-progress"]
     run = job.newest_run()
     if run is not None and run.last_checkpoint() is not None:
-        return [*quiet, "--resume", str(run.folder)]
+        return [*quiet, "--resume", str(run.folder), *_module(job.options)]
     write_atomically(job.folder / ATTEMPTS, "[]\n")
     where = ["--runs-dir", str(job.runs_dir), "--torch-threads", str(trainer.threads), "--device", trainer.device]
     return [*quiet, *job.options, *where]
+
+
+def _module(options: Sequence[str]) -> list[str]:
+    """The option that imports the module of an environment, where there is one: a run's own settings import nothing."""
+    words = [part for word in options for part in (word.split("=", 1) if word.startswith("--env=") else (word,))]
+    named = next((value for option, value in pairwise(words) if option == "--env"), "")
+    return ["--env", named] if ":" in named else []
 
 
 def _attempt(trainer: Trainer, words: list[str], folder: Path, descriptor: int | None) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from stormgym.agents.cluster import Workers
 from stormgym.agents.evaluation.options import held_out
 from stormgym.agents.evaluation.report import render_report
 from stormgym.agents.evaluation.rollouts import evaluate
@@ -22,8 +23,8 @@ from stormgym.agents.statistics import mean_estimate
 from stormgym.agents.terminal import status_console
 from stormgym.agents.training.command import HELD_OUT_SEED, FinalTable, complete, names_many
 from stormgym.agents.training.play import make_training_env
-from stormgym.agents.training.pool import Outcome, Trainer, TrainingJob, TrainingTime, train_all
-from stormgym.agents.usage import usage_errors
+from stormgym.agents.training.pool import Outcome, TrainingJob, TrainingTime, train_all, trainer_for
+from stormgym.agents.usage import WRONG_USE, usage_errors
 
 OF_THE_POOL = ("--seeds", "--jobs", "--seed", "--runs-dir", "--final-episodes", "--compare", "--device")
 """Options with a value that the pool sets for each seed, or that a single seed does not take."""
@@ -95,18 +96,16 @@ def comparable(settings: RunSettings) -> dict[str, object]:
 
 
 def train_seeds(
-    jobs: Sequence[TrainingJob], *, n_jobs: int, device: str, threads: int, script: Path, console: Console
+    jobs: Sequence[TrainingJob], *, workers: Workers, device: str, threads: int, script: Path, console: Console
 ) -> Outcome[TrainingJob, tuple[Run, TrainingTime]]:
-    """Bring every seed to its budget, `n_jobs` side by side; earlier runs with the same settings are found or resumed.
+    """Bring every seed to its budget, side by side; earlier runs with the same settings are found or resumed.
 
     Raises:
-        UsageError: fewer than one at a time.
+        UsageError: a Ray cluster is asked for, and Ray is not installed or the cluster not found.
     """
-    with usage_errors():
-        if n_jobs < 1:
-            raise ValueError(f"--jobs must be at least 1; got {n_jobs}")
-    trainer = Trainer(device=device, threads=threads, script=script)
-    return train_all(jobs, n_workers=n_jobs, console=console, trainer=trainer)
+    with usage_errors((*WRONG_USE, ImportError)):
+        trainer, n_workers = trainer_for(workers, device, threads, script)
+    return train_all(jobs, n_workers=n_workers, console=console, trainer=trainer)
 
 
 def show_seeds(runs: Sequence[Run], console: Console, table: FinalTable, folder: Path) -> None:
@@ -122,7 +121,8 @@ def show_seeds(runs: Sequence[Run], console: Console, table: FinalTable, folder:
     if table.episodes and has_domain(s.env_id) and names_many(s.env_id, s.env_kwargs) is None:
         with usage_errors():
             names = [f"{s.agent}-{run.settings.seed}={run.folder}" for run in runs]
-            others = {} if table.compare == "none" else resolve_agents(table.compare, s.env_id)
+            trust = table.trust_pickle
+            others = {} if table.compare == "none" else resolve_agents(table.compare, s.env_id, trust_pickle=trust)
             entrants = {**resolve_agents(names, s.env_id), **others}
         with status_console().status("playing held-out scenarios") as status:
             evaluation = evaluate(

@@ -23,7 +23,6 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 from rich.console import Console
-from stable_baselines3.common.save_util import load_from_zip_file
 
 import stormgym
 from stormgym.agents.evaluation.options import held_out, limit_of
@@ -33,14 +32,11 @@ from stormgym.agents.pretrained.cards import FOLDER, Card, CardScore, TrainedOn,
 from stormgym.agents.pretrained.loading import load_pretrained
 from stormgym.agents.pretrained.sta_sac import NETWORK, write_weights
 from stormgym.agents.registry import agent_spec
-from stormgym.agents.runs import MODEL, Run, RunSettings, open_run
+from stormgym.agents.runs import MODEL, PICKLED_MODEL, Run, RunSettings, load_model, open_run
+from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.training.command import env_options
 from stormgym.envs.data.resolve import many_cities
 from stormgym.envs.making import make_batch
-from stormgym.envs.restoration.layout import n_groups_of
-
-ACTOR = "actor_average."
-"""What the names of the acting network's weights begin with, in a saved `STASACPolicy`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +63,8 @@ class Settings:
     """Decides the scenarios; 0 are those that evaluate.py plays by default, and that no training sees."""
     folder: Path = FOLDER
     """Where the files go."""
+    trust_pickle: bool = False
+    """Open a run that an earlier version wrote, whose files can run any code."""
 
 
 def train_command(settings: RunSettings) -> str:
@@ -124,30 +122,22 @@ class Actor:
     """Name -> tensor."""
 
 
-def best_actor(run: Run) -> Actor:
-    """What acts in a run's best model; the rest of the model is not looked at.
+def best_actor(run: Run, *, trust_pickle: bool = False) -> Actor:
+    """What acts in a run's best model; a run of an earlier version is opened only where it is trusted.
 
     Raises:
         FileNotFoundError: the run holds no best model.
         ValueError: the run's agent is not STA-SAC.
     """
-    file = run.best / MODEL
-    if not file.is_file():
+    if not any((run.best / name).is_file() for name in (MODEL, PICKLED_MODEL)):
         raise FileNotFoundError(f"run {str(run.folder)!r} holds no best model yet; train it further")
     if run.settings.agent not in ("sta-sac", "sta-sac-paper"):
         raise ValueError(f"only runs of sta-sac and sta-sac-paper can be exported; this one is of {run.settings.agent}")
-    data, parameters, _ = load_from_zip_file(file, device="cpu")
-    assert data is not None
+    model: STASAC = load_model(run, trust_pickle=trust_pickle)
     sizes = {key: run.settings.learner[key] for key in NETWORK}
-    if data["policy_kwargs"].get("update"):  # trained under a shock
+    if model.shock:
         sizes["update"] = True
-    return Actor(
-        sizes=sizes,
-        n_groups=n_groups_of(data["observation_space"]["crew"].shape[0]),
-        weights={
-            key.removeprefix(ACTOR): value for key, value in parameters["policy"].items() if key.startswith(ACTOR)
-        },
-    )
+    return Actor(sizes=sizes, n_groups=model.policy.n_groups, weights=model.policy.actor_average.state_dict())
 
 
 def trained_on(settings: RunSettings) -> TrainedOn:
@@ -215,7 +205,7 @@ def export(settings: Settings, console: Console) -> Card:
         raise ValueError(f"--episodes and --checked must be at least 1; got {settings.episodes}, {settings.checked}")
     run = open_run(settings.run)
     s = run.settings
-    actor = best_actor(run)
+    actor = best_actor(run, trust_pickle=settings.trust_pickle)
     where = trained_on(s)
     card = Card(
         agent=s.agent,

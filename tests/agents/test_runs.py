@@ -47,8 +47,8 @@ def test_run__folder_holds_all_that_is_promised(
         "eval/violation_rate",
     }
     assert promised <= set(header)
-    assert {p.name for p in run.last_checkpoint().iterdir()} == {"model.zip", "state.pkl"}  # type: ignore[union-attr]
-    assert find_model(run.folder) == run.folder / "best" / "model.zip"
+    assert {p.name for p in run.last_checkpoint().iterdir()} == {"model.safetensors", "state.safetensors"}  # type: ignore[union-attr]
+    assert find_model(run.folder) == run.folder / "best" / "model.safetensors"
     assert open_run(run.folder) == run
     assert not [p for p in run.folder.rglob(".*") if p.is_dir()]  # nothing temporary is left
 

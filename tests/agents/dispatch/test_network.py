@@ -75,5 +75,5 @@ def test_training__from_the_command_line_to_a_score(
     assert "do-nothing" in out
     assert "--env GeneratorDispatch-v0 --profile A --agents" in out
     (folder,) = (tmp_path / ENV_ID / "ppo").iterdir()
-    assert (folder / "best" / "model.zip").is_file()
+    assert (folder / "best" / "model.safetensors").is_file()
     assert (folder / "evaluation.json").is_file()

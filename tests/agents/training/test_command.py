@@ -63,7 +63,9 @@ def test_training__ends_with_table_run_folder_and_next_command_and_resumes(
     assert train_main(("--resume", str(folder), "--timesteps", "900", "--compare", "nearset")) == 2
     assert "unknown agent 'nearset'" in capsys.readouterr().err
     assert train_main(("--resume", str(folder), "--seed", "4", "--env", "X")) == 2
-    assert "leave out --env, --seed" in capsys.readouterr().err
+    assert "leave out --seed" in capsys.readouterr().err
+    assert train_main(("--resume", str(folder), "--timesteps", "900", "--env", "Undergrounding-v0")) == 2
+    assert "was trained on Restoration-v0, not Undergrounding-v0; leave out --env" in capsys.readouterr().err
 
 
 def test_training__default_agent_is_sta_sac(train_main: Callable[..., int], tmp_path: Path) -> None:
@@ -215,7 +217,7 @@ def test_training__stopping_saves_and_names_the_command_that_resumes(signum: sig
     assert "Traceback" not in text
     saved = list((folder / "checkpoints").iterdir())
     assert len(saved) == 1
-    assert (saved[0] / "state.pkl").is_file()
+    assert (saved[0] / "state.safetensors").is_file()
 
 
 def test_env_options__are_those_that_evaluate_takes() -> None:

@@ -52,8 +52,8 @@ while step < settings["timesteps"]:
         os._exit(3)
     folder = run / "checkpoints" / str(step)
     folder.mkdir()
-    (folder / "model.zip").write_text("")
-    (folder / "replay_buffer.pkl").write_text("")
+    (folder / "model.safetensors").write_text("")
+    (folder / "replay_buffer.safetensors").write_text("")
     with (run / "progress.csv").open("a") as log:
         log.write(("" if log.tell() else "time/total_timesteps,time/time_elapsed\\n") + f"{step},{step}\\n")
     if stopped:
@@ -119,13 +119,13 @@ def test_all__are_trained_two_at_a_time_on_one_thread_each_and_logged(tmp_path: 
         assert spent.wall_s == 40.0
         assert spent.cpu_s is not None
         assert job.steps_done() == 40
-        assert list(run.folder.rglob("replay_buffer.pkl"))  # its budget can still be raised
+        assert list(run.folder.rglob("replay_buffer.safetensors"))  # its budget can still be raised
 
 
 def test_ended__is_found_and_not_trained_again(tmp_path: Path, script: Path) -> None:
     job = job_of(tmp_path, 3, drop_buffers=True)
     run, spent = train_to_end(Trainer(script=script), job)
-    assert not list(run.folder.rglob("replay_buffer.pkl"))
+    assert not list(run.folder.rglob("replay_buffer.safetensors"))
     again, spent_again = train_to_end(Trainer(script=tmp_path / "nowhere.py"), job)
     assert (again.folder, spent_again) == (run.folder, spent)
     more = job_of(tmp_path, 3, timesteps=80)
@@ -195,7 +195,7 @@ CALLER = textwrap.dedent(
 def test_stop__saves_every_run_and_the_same_call_goes_on(tmp_path: Path, script: Path, signum: signal.Signals) -> None:
     command = [sys.executable, "-c", CALLER, str(tmp_path), "100"]
     first = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    wait_for(lambda: len(list(tmp_path.glob("runs/*/*/*/checkpoints/*/model.zip"))) >= 2)
+    wait_for(lambda: len(list(tmp_path.glob("runs/*/*/*/checkpoints/*/model.safetensors"))) >= 2)
     first.send_signal(signum)
     assert first.wait(60) == 130
     runs = list(tmp_path.glob("runs/*/*/*"))
@@ -212,7 +212,7 @@ def test_stop__saves_every_run_and_the_same_call_goes_on(tmp_path: Path, script:
 def test_killed_caller__leaves_runs_that_the_next_call_waits_for(tmp_path: Path, script: Path) -> None:
     command = [sys.executable, "-c", CALLER, str(tmp_path), "60"]
     first = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    wait_for(lambda: len(list(tmp_path.glob("runs/*/*/*/checkpoints/*/model.zip"))) >= 2)
+    wait_for(lambda: len(list(tmp_path.glob("runs/*/*/*/checkpoints/*/model.safetensors"))) >= 2)
     first.kill()
     first.wait(60)
     assert (tmp_path / "jobs" / "0" / LOCK).is_file()
