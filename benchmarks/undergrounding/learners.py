@@ -25,11 +25,12 @@ from benchmarks.kit.pages import Page
 from benchmarks.kit.seeds import Training
 from benchmarks.kit.settings import Keeping, command_of
 from benchmarks.kit.tables import markdown, number
+from stormgym.agents.cluster import Workers, parse_workers
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.lineup import resolve_agents
 from stormgym.agents.statistics import mean_estimate
 from stormgym.agents.terminal import make_console
-from stormgym.agents.training.pool import Trainer, TrainingJob, train_to_end, work
+from stormgym.agents.training.pool import TrainingJob, train_to_end, trainer_for, work
 from stormgym.envs.undergrounding.profiles import resolve_profile
 
 ENV_ID = "Undergrounding-v0"
@@ -81,8 +82,8 @@ class Settings(Keeping):
     """Of the held-out seasons."""
     runs_dir: Path = Path("runs/undergrounding_learners")
     """Where runs are kept."""
-    jobs: int = 1
-    """Runs side by side, one thread each; 0 trains in this process, one after the other."""
+    jobs: int | str = 1
+    """Runs side by side, one thread each; 0 trains in this process, one after the other; ray or ray:N in a cluster."""
     table_only: bool = False
     """Train and score nothing: the table of what is kept."""
 
@@ -160,9 +161,10 @@ def main(args: list[str] | None = None) -> int:
     if unknown:
         console.print(f"error: unknown {unknown[0]!r}; tasks: {', '.join(known)}; agents: {', '.join(AGENTS)}")
         return 2
+    workers = parse_workers(settings.jobs, least=0)
     cells, jobs, code = settings.kept(BENCHMARK), jobs_of(settings), 0
     if not settings.table_only:
-        code = train_and_score(cells, [job for job in jobs if cells.find(job.key) is None], settings.jobs)
+        code = train_and_score(cells, [job for job in jobs if cells.find(job.key) is None], workers)
         if code == 130:
             return code
     cells.collect(job.key for job in jobs)
@@ -173,9 +175,10 @@ def main(args: list[str] | None = None) -> int:
     return code
 
 
-def train_and_score(cells: Cells, jobs: list[Job], n_workers: int) -> int:
+def train_and_score(cells: Cells, jobs: list[Job], workers: Workers) -> int:
     """Do all jobs and keep their scores; return 0, 1 when one failed, 130 when stopped."""
-    trainer, alone = Trainer(in_process=n_workers == 0), threading.Lock()
+    alone = threading.Lock()
+    trainer, n_workers = trainer_for(workers)
 
     def do(job: Job) -> None:
         run = None if (training := job.training()) is None else train_to_end(trainer, training)[0].folder

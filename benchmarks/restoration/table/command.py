@@ -37,10 +37,11 @@ from benchmarks.restoration.table.scores import (
     load_score,
     play,
 )
+from stormgym.agents.cluster import parse_workers
 from stormgym.agents.evaluation.summary import plain
 from stormgym.agents.files import write_atomically
 from stormgym.agents.terminal import make_console
-from stormgym.agents.training.pool import Stopping, Trainer, TrainingJob, train_to_end, work
+from stormgym.agents.training.pool import Stopping, TrainingJob, train_to_end, trainer_for, work
 
 BENCHMARK = "restoration/table"
 PAGE = Page("restoration-table", "The main paper's table", "restoration")
@@ -59,8 +60,8 @@ class Settings(Keeping):
     """Training seeds of each learner, 0, 1, ...; left out, the row's own number, and all on disk in the table."""
     timesteps: int | None = None
     """Steps of each seed; left out, the row's own number."""
-    jobs: int = 1
-    """Runs side by side, one thread each; 0 trains in this process, one after the other."""
+    jobs: int | str = 1
+    """Runs side by side, one thread each; 0 trains in this process, one after the other; ray or ray:N in a cluster."""
     device: str = "cpu"
     """Torch device that new runs train on, shared by those side by side; all are scored on the CPU."""
     episodes: int = 1_000
@@ -142,10 +143,10 @@ def _run(settings: Settings) -> int:
         ("--episodes", settings.episodes, 2),
         ("--seeds", settings.seeds, 1),
         ("--timesteps", settings.timesteps, 1),
-        ("--jobs", settings.jobs, 0),
     ):
         if value is not None and value < least:
             raise ValueError(f"{name} must be at least {least}; got {value}")
+    parse_workers(settings.jobs, least=0)
     out, err = make_console(), Console(stderr=True, highlight=False, emoji=False)
     rows = rows_of(settings, err)
     with err.status("reading the cities"):
@@ -216,7 +217,8 @@ def train_and_score(settings: Settings, cells: Cells, jobs: Sequence[Job], err: 
     if not jobs:
         return 0
     torch.set_num_threads(1)
-    trainer, alone = Trainer(in_process=settings.jobs == 0, device=settings.device), threading.Lock()
+    alone = threading.Lock()
+    trainer, n_workers = trainer_for(parse_workers(settings.jobs, least=0), settings.device)
 
     def do(job: Job) -> None:
         run = spent = None
@@ -228,7 +230,7 @@ def train_and_score(settings: Settings, cells: Cells, jobs: Sequence[Job], err: 
             keep_score(cells, job.key, *play(job.row, job.place, job.held, job.seed, run, spent))
 
     unit = "seeds and policies"
-    outcome = work(jobs, do, trainer=trainer, n_workers=settings.jobs, console=err, training=Job.training, unit=unit)
+    outcome = work(jobs, do, trainer=trainer, n_workers=n_workers, console=err, training=Job.training, unit=unit)
     if outcome.stopped:
         err.print("restoration.table: stopped; what is done is kept, and the same command goes on", soft_wrap=True)
     return outcome.exit_code
