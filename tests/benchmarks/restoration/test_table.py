@@ -506,7 +506,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_kill__the_same_command_goes_on_to_the_same_numbers(how: str, whole: Path, tmp_path: Path) -> None:
     killed = tmp_path
     first = subprocess.Popen(command_of(killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
-    wait_for(lambda: list(killed.glob("runs/**/checkpoints/*/model.zip")), first)
+    wait_for(lambda: list(killed.glob("runs/**/checkpoints/*/model.safetensors")), first)
     (folder,) = {path.parents[3] for path in killed.glob("runs/**/checkpoints")}
     if how == "stopped":
         first.send_signal(signal.SIGTERM)
