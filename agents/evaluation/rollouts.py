@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +11,12 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from stormgym.agents.binding import PrivilegeError, truth_reads
+from stormgym.agents.evaluation.playing import Floats, Played, attribute, closing, play
 from stormgym.agents.moved import forward
 from stormgym.agents.policy import Entrant, Maker, Policy
 from stormgym.envs.making import episode_seeds, make_batch, spec_of
 
 __getattr__ = forward(__name__)
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -131,13 +129,13 @@ def evaluate(
     n_batches = -(-episodes // min(batch_size, episodes))
     rows = -(-episodes // n_batches)  # batches of equal size: the last one repeats few scenarios
     kwargs = dict(env_kwargs or {})
-    with _closing(make_batch(env_id, rows, kwargs)) as env, _closing(make_batch(env_id, 1, kwargs)) as alone:
+    with closing(make_batch(env_id, rows, kwargs)) as env, closing(make_batch(env_id, 1, kwargs)) as alone:
         records = {
             name: _record(name, _entrant(agent), env, alone, seeds, latency_episodes, on_progress)
             for name, agent in agents.items()
         }
-        limit, groups = _attribute(env, "cost_limit"), _attribute(env, "groups")
-        limit_range = _attribute(env, "cost_limit_range")
+        limit, groups = attribute(env, "cost_limit"), attribute(env, "groups")
+        limit_range = attribute(env, "cost_limit_range")
         return Evaluation(
             env_id=spec_of(env_id).id,
             seeds=seeds,
@@ -148,26 +146,6 @@ def evaluate(
             group_names=() if groups is None else tuple(groups.names),
             cost_limit_range=limit_range,
         )
-
-
-class _closing:
-    """Close an environment at the end of a block."""
-
-    def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
-        self.env = env
-
-    def __enter__(self) -> VectorEnv[Any, Any, Any]:
-        return self.env
-
-    def __exit__(self, *exc: object) -> None:
-        self.env.close()
-
-
-def _attribute(env: VectorEnv[Any, Any, Any], name: str) -> Any:
-    """An attribute of a native vector environment, or of a `SyncVectorEnv`'s first environment; else None."""
-    inner = env.unwrapped
-    envs = getattr(inner, "envs", None)
-    return getattr(envs[0].unwrapped if envs else inner, name, None)
 
 
 def _entrant(agent: Entrant | Maker | Policy) -> Entrant:
@@ -194,12 +172,12 @@ def _record(
 ) -> AgentRecord:
     before = truth_reads(env)
     policy = entrant.make(env)
-    own_cost = _attribute(env, "cost_limit") is None
+    own_cost = attribute(env, "cost_limit") is None
     allowed = entrant.privileged or bool(getattr(policy, "privileged", False))
-    batches: list[_Played] = []
+    batches: list[Played] = []
     for first in range(0, len(seeds), env.num_envs):
         batch = list(seeds[first : first + env.num_envs])
-        batches.append(_play(env, policy, batch, own_cost))
+        batches.append(play(env, policy, batch, own_cost))
         if not allowed and truth_reads(env) != before:
             raise PrivilegeError(
                 f"agent {name!r} read what nobody can know (env.truth, or env.process, which holds it) and does not "
@@ -208,7 +186,7 @@ def _record(
         if on_progress is not None:
             on_progress(name, len(batch))
     solo = entrant.make(alone)
-    single = [_play(alone, solo, [s]).decision_s for s in seeds[:latency_episodes]]
+    single = [play(alone, solo, [s]).decision_s for s in seeds[:latency_episodes]]
     single_s = np.concatenate(single)
     decisions = sum(int(b.decisions.sum()) for b in batches)
     latency = Latency(
@@ -230,89 +208,3 @@ def _record(
         times=np.concatenate(times) if len(times) == len(batches) else None,
         limits=np.concatenate(limits) if len(limits) == len(batches) else None,
     )
-
-
-@dataclass
-class _Played:
-    """One batch, without the rows that only fill it."""
-
-    metrics: dict[str, Floats]
-    decisions: NDArray[np.int64]
-    """Decisions taken in each row of the batch, also in those that only fill it: they cost time too."""
-    decision_s: Floats
-    times: Floats | None = None
-    limits: Floats | None = None
-
-
-def _play(env: VectorEnv[Any, Any, Any], policy: Policy, seeds: list[int], own_cost: bool = False) -> _Played:
-    """Play one episode a row; rows that ended are reset by the environment and ignored from then on.
-
-    With `own_cost` a metric `cost` of the environment takes the place of the sum of the steps' costs.
-    """
-    n, wanted = env.num_envs, len(seeds)
-    filled = seeds + [seeds[-1]] * (n - wanted)  # a short last batch repeats its last scenario
-    observation, _ = env.reset(seed=filled)  # type: ignore[arg-type]  # vector forms take one seed a row
-    state: Any = None
-    start, just_ended, running = np.ones(n, dtype=bool), np.zeros(n, dtype=bool), np.ones(n, dtype=bool)
-    total: dict[str, Floats] = {"return": np.zeros(n), "cost": np.zeros(n), "steps": np.zeros(n)}
-    metrics: dict[str, Floats] = {}
-    times: Floats | None = None
-    limits: Floats | None = None
-    seconds: list[float] = []
-    while running.any():
-        begin = time.perf_counter()
-        action, state = policy.predict(observation, state=state, episode_start=start, deterministic=True)
-        seconds.append(time.perf_counter() - begin)
-        observation, reward, terminated, truncated, infos = env.step(action)
-        total["return"] += np.where(running, reward, 0.0)
-        total["cost"] += np.where(running, _costs(infos, running), 0.0)
-        total["steps"] += running
-        ended = np.asarray(terminated) | np.asarray(truncated)
-        last = running & ended
-        if last.any():
-            for key, values in _final_metrics(infos, last).items():
-                metrics.setdefault(key, np.full(n, np.nan))[last] = values[last]
-            rows = np.flatnonzero(last)
-            hours = _times_h(env, rows)
-            if hours is not None:
-                times = np.full((n, hours.shape[1]), np.nan) if times is None else times
-                times[rows] = hours
-            if "cost_limit" in infos:
-                limits = np.full(n, np.nan) if limits is None else limits
-                limits[rows] = np.asarray(infos["cost_limit"], dtype=np.float64)[rows]
-        start = just_ended  # NEXT_STEP: a row that ended one step ago was reset in this one
-        just_ended = ended
-        running &= ~ended
-    steps = total["steps"].astype(np.int64)
-    if own_cost and "cost" in metrics:
-        del total["cost"]
-    kept = {key: values[:wanted] for key, values in {**metrics, **total}.items()}
-    return _Played(
-        metrics=kept,
-        decisions=steps,
-        decision_s=np.asarray(seconds),
-        times=None if times is None else times[:wanted],
-        limits=None if limits is None else limits[:wanted],
-    )
-
-
-def _times_h(env: VectorEnv[Any, Any, Any], rows: NDArray[np.int64]) -> Floats | None:
-    """Hours until each region had power `[len(rows), N]` of rows that have just ended, where the environment tells."""
-    read = getattr(env.unwrapped, "times_h", None)
-    return None if read is None else read(rows)
-
-
-def _costs(infos: Mapping[str, Any], running: NDArray[np.bool_]) -> Floats:
-    given = np.asarray(infos.get("_cost", "cost" in infos)) & np.ones_like(running)
-    if not given[running].all():
-        raise KeyError(f"the environment must put 'cost' into info at every step; found {sorted(infos)}")
-    return np.asarray(infos["cost"], dtype=np.float64)
-
-
-def _final_metrics(infos: Mapping[str, Any], last: NDArray[np.bool_]) -> dict[str, Floats]:
-    given = np.asarray(infos.get("_metrics", np.zeros_like(last)))
-    if not given[last].all():
-        raise KeyError(f"the environment must put 'metrics' into info when an episode ends; found {sorted(infos)}")
-    return {
-        key: np.asarray(values, dtype=np.float64) for key, values in infos["metrics"].items() if not key.startswith("_")
-    }
