@@ -76,7 +76,7 @@ def test_lock__holds_a_version_of_every_package_that_pyproject_names() -> None:
 
 
 def test_core__plays_every_environment_without_any_extra(tmp_path: Path) -> None:
-    script = str(ROOT / "benchmarks" / "core_play.py")
+    script = str(ROOT / "benchmarks" / "installs" / "core_play.py")
     played = run(f"import runpy; runpy.run_path({script!r}, run_name='__main__')", tmp_path)
     assert played.returncode == 0, played.stderr
     for name in ("Restoration-v0", "ShortestPath-v0", "DefenderAttacker-v0", "a city folder"):

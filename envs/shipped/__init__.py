@@ -1,6 +1,6 @@
 """Forecasts of the default environments, which come with the package: nobody who plays them has to fit anything.
 
-`python -m benchmarks.shipped_forecasts` makes the files, and a test makes them again and compares. They are taken only
+`python -m benchmarks.installs.shipped_forecasts` makes the files, and a test makes them again and compares. They are taken only
 for the very data, settings and source that they were made of; else forecasts are fitted as for any other city. So the
 defaults are the same with every version of the libraries.
 """

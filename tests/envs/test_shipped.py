@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 import stormgym  # noqa: F401  (registers the ids)
-from benchmarks.shipped_forecasts import defaults, made_with, read, same
+from benchmarks.installs.shipped_forecasts import defaults, made_with, read, same
 from stormgym.envs.cache import Costly
 from stormgym.envs.data import resolve_city
 from stormgym.envs.restoration.forecasts import costly_forecasts
 from stormgym.envs.shipped import FOLDER, INDEX, shipped_arrays
 
-REMAKE = "run python -m benchmarks.shipped_forecasts and commit envs/shipped"
+REMAKE = "run python -m benchmarks.installs.shipped_forecasts and commit envs/shipped"
 INDEXED = json.loads((FOLDER / INDEX).read_text(encoding="utf-8"))
 
 

@@ -1,6 +1,6 @@
 """Play every environment with what the core of the package brings, and say how long it took.
 
-    python -m benchmarks.core_play
+    python -m benchmarks.installs.core_play
 
 One episode of every id as a single environment, some steps of its native vector environment, its text, a city from a
 folder, and the games of PettingZoo. It needs no extra, so that it can run where only `pip install stormgym` was done;

@@ -1,6 +1,6 @@
 """Make the forecasts that come with the package (`envs/shipped`): those of every environment's default arguments.
 
-    python -m benchmarks.shipped_forecasts
+    python -m benchmarks.installs.shipped_forecasts
 
 fits them anew in about fifteen seconds and writes a file for each and `index.json`. Do so after a change of a
 predictor, of the default city or of the default regions; a test says when it is due. Files of the same arrays stay as

@@ -1,0 +1,75 @@
+"""Fresh virtual environments, and what is in them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCK = ROOT / "constraints.txt"
+
+
+def project() -> dict[str, Any]:
+    """The table `project` of pyproject.toml."""
+    return dict(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"])
+
+
+class Venv:
+    """A virtual environment in a folder.
+
+    Args:
+        folder: where it is made.
+        interpreter: path of the Python that makes it.
+    """
+
+    def __init__(self, folder: Path, interpreter: str = sys.executable) -> None:
+        self.folder = folder
+        subprocess.run([interpreter, "-m", "venv", str(folder)], check=True)
+        self.bin = folder / ("Scripts" if os.name == "nt" else "bin")
+        self.python = str(self.bin / "python")
+
+    def install(self, *what: str, constraints: Path | None = LOCK) -> float:
+        """Install with pip; returns the seconds that it took.
+
+        Raises:
+            RuntimeError: pip fails; with the end of what it said.
+        """
+        lock = () if constraints is None else ("-c", str(constraints))
+        start = time.perf_counter()
+        done = self.run("-m", "pip", "install", "-q", *lock, *what)
+        if done.returncode:
+            raise RuntimeError(f"pip cannot install {' '.join(what)}: {done.stderr.strip()[-2_000:]}")
+        return time.perf_counter() - start
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run this environment's Python, away from the repository."""
+        return subprocess.run(
+            [self.python, *arguments],
+            check=False,
+            text=True,
+            capture_output=True,
+            cwd=self.folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        )
+
+    def packages(self) -> dict[str, str]:
+        """Versions of what is installed beside pip and setuptools, by name."""
+        lines = self.run("-m", "pip", "list", "--format=freeze", "--disable-pip-version-check").stdout.split()
+        found = dict(line.split("==", 1) for line in lines if "==" in line)
+        return {name: version for name, version in found.items() if name not in ("pip", "setuptools")}
+
+    def megabytes(self) -> float:
+        """Size of the files, without pip and setuptools."""
+        left_out = ("pip", "setuptools", "_distutils_hack", "pkg_resources")
+        (site,) = self.folder.glob("lib*/python*/site-packages") if os.name != "nt" else [self.folder / "Lib"]
+        files = (
+            file
+            for file in site.rglob("*")
+            if file.is_file() and file.relative_to(site).parts[0].split("-")[0] not in left_out
+        )
+        return sum(file.stat().st_size for file in files) / 1e6
