@@ -36,6 +36,8 @@ class Settings:
     """Decides the scenarios."""
     batch_size: int = 64
     """Episodes played side by side."""
+    workers: Annotated[str | None, shown_as("ray[:N]")] = None
+    """Play batches side by side in a Ray cluster (docs/ray.md); the numbers are the same."""
     json: Annotated[Path | None, shown_as("FILE")] = None
     """Write every figure and every episode to this file."""
     html: Annotated[Path | None, shown_as("FILE")] = None
@@ -58,7 +60,7 @@ class Settings:
 
 
 ONLY_PLAN = ("jobs", "csv", "start")
-ONLY_SCORING = ("episodes", "batch_size", "json", "html", "sort")
+ONLY_SCORING = ("episodes", "batch_size", "workers", "json", "html", "sort")
 NOT_LISTING = ("agents", "seed", "plan", "trust_pickle", *ONLY_PLAN, *ONLY_SCORING)
 
 
@@ -93,6 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 html_file=settings.html,
                 sort=settings.sort,
                 trust_pickle=settings.trust_pickle,
+                workers=settings.workers,
             )
     except (UsageError, ValueError, KeyError) as error:
         print(f"evaluate.py: {error.args[0] if error.args else error}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,17 @@ class RandomPolicy(RulePolicy):
     name = "random"
 
     def __init__(self, *, seed: int = 0) -> None:
+        self.seed = seed
         self._rng = np.random.default_rng(seed)
+        self._rows: list[np.random.Generator] = []
+
+    def seed_episodes(self, seeds: Sequence[int]) -> None:
+        """Let the draws of each row be those of its scenario, whatever other rows there are: one seed a row."""
+        self._rows = [np.random.default_rng([self.seed, seed]) for seed in seeds]
 
     def key(self, observation: Observation) -> NDArray[Any]:
         """Random numbers."""
-        return self._rng.random(observation["action_mask"].shape)
+        shape = np.shape(observation["action_mask"])
+        if len(self._rows) == shape[0]:
+            return np.stack([rng.random(shape[1:]) for rng in self._rows])
+        return self._rng.random(shape)

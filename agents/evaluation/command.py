@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from stormgym.agents.binding import PrivilegeError
+from stormgym.agents.cluster import parse_workers
 from stormgym.agents.domain import PlanReport, PlanRequest, load_entry
 from stormgym.agents.evaluation.options import check_env_id, check_env_kwargs
 from stormgym.agents.evaluation.report import render_report, sorted_agents
@@ -21,6 +22,7 @@ from stormgym.agents.registry import DOMAINS, domain_of
 from stormgym.agents.terminal import episode_progress, make_console, status_console
 from stormgym.agents.usage import check_writable, usage_errors
 from stormgym.envs.making import make_batch
+from stormgym.predictors.extras import MissingExtraError
 
 
 def run_evaluation(
@@ -35,6 +37,7 @@ def run_evaluation(
     html_file: Path | None = None,
     sort: str | None = None,
     trust_pickle: bool = False,
+    workers: str | None = None,
     console: Console | None = None,
 ) -> dict[str, Any]:
     """Evaluate agents on common scenarios, print the tables, write the files; return the summary.
@@ -50,13 +53,16 @@ def run_evaluation(
         check_env_kwargs(env_id, env_kwargs)
         if episodes < 1 or batch_size < 1:
             raise ValueError(f"--episodes and --batch-size must be at least 1; got {episodes} and {batch_size}")
+        crew = None if workers is None else parse_workers(workers, "--workers")
+        if crew is not None and not crew.on_ray:
+            raise ValueError(f"--workers must be ray or ray:NUMBER; got {workers}. One process plays a batch at a time")
         if seed < 0:
             raise ValueError(f"--seed must be at least 0; got {seed}")
         for file in (json_file, html_file):
             check_writable(file)
         with status_console().status("preparing the environment (the first time, forecasts are fitted)"):
             check_runs(entrants, env_id, env_kwargs)
-    with usage_errors((PrivilegeError,)), episode_progress(list(entrants), episodes) as on_progress:
+    with usage_errors((PrivilegeError, MissingExtraError)), episode_progress(list(entrants), episodes) as on_progress:
         evaluation = evaluate(
             env_id,
             entrants,
@@ -65,6 +71,7 @@ def run_evaluation(
             env_kwargs=env_kwargs,
             batch_size=batch_size,
             on_progress=on_progress,
+            workers=crew,
         )
     with usage_errors():
         summary = summarise(evaluation)

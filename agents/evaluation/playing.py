@@ -1,32 +1,75 @@
-"""Play one agent on one batch of scenarios, in a vector environment; keep what its episodes came to."""
+"""Play agents on batches of scenarios, in a vector environment; keep what their episodes came to."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
-from stormgym.agents.policy import Policy
+from stormgym.agents.binding import PrivilegeError, truth_reads
+from stormgym.agents.policy import Entrant, Policy
+from stormgym.envs.making import make_batch
 
 Floats = NDArray[np.float64]
 
 
-class closing:
-    """Close an environment at the end of a block."""
+@dataclass(frozen=True)
+class Task:
+    """What an evaluation plays: the same in every process that has a part in it."""
 
-    def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
-        self.env = env
+    env_id: str
+    env_kwargs: dict[str, Any]
+    rows: int
+    """Episodes of a batch; a batch of fewer scenarios is filled up."""
+    entrants: Mapping[str, Entrant]
 
-    def __enter__(self) -> VectorEnv[Any, Any, Any]:
-        return self.env
 
-    def __exit__(self, *exc: object) -> None:
+class Player:
+    """Plays agents of a task batch by batch, with environments and policies of its own.
+
+    Args:
+        task: what is played.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.env = make_batch(task.env_id, task.rows, task.env_kwargs)
+        self.alone = make_batch(task.env_id, 1, task.env_kwargs)
+        self._policies: dict[str, Policy] = {}
+
+    def play(self, name: str, seeds: Sequence[int]) -> Played:
+        """Play an agent on at most `rows` scenarios.
+
+        Raises:
+            PrivilegeError: it read what nobody can know, and does not say so.
+        """
+        if name not in self._policies:
+            self._policies = {name: self.task.entrants[name].make(self.env)}  # one at a time: some are large
+        policy = self._policies[name]
+        privileged = self.task.entrants[name].privileged or bool(getattr(policy, "privileged", False))
+        before = truth_reads(self.env)
+        played = play(self.env, policy, list(seeds), own_cost=attribute(self.env, "cost_limit") is None)
+        if not privileged and truth_reads(self.env) != before:
+            raise PrivilegeError(
+                f"agent {name!r} read what nobody can know (env.truth, or env.process, which holds it) and does not "
+                "say so. Give its class `privileged = True`, so that tables mark it, or plan on env.announced"
+            )
+        return replace(played, privileged=privileged)
+
+    def time_alone(self, name: str, seeds: Sequence[int]) -> Floats:
+        """Seconds of each decision of an agent that plays these scenarios one by one."""
+        policy = self.task.entrants[name].make(self.alone)
+        return np.concatenate([play(self.alone, policy, [seed]).decision_s for seed in seeds])
+
+    def close(self) -> None:
+        """Close the environments."""
         self.env.close()
+        self.alone.close()
 
 
 def attribute(env: VectorEnv[Any, Any, Any], name: str) -> Any:
@@ -46,15 +89,20 @@ class Played:
     decision_s: Floats
     times: Floats | None = None
     limits: Floats | None = None
+    privileged: bool = False
 
 
 def play(env: VectorEnv[Any, Any, Any], policy: Policy, seeds: list[int], own_cost: bool = False) -> Played:
     """Play one episode a row; rows that ended are reset by the environment and ignored from then on.
 
-    With `own_cost` a metric `cost` of the environment takes the place of the sum of the steps' costs.
+    A policy that draws random numbers is given the seed of every row first (`seed_episodes`), so that its draws are
+    those of the scenario, in whatever batch and process it is played. With `own_cost` a metric `cost` of the
+    environment takes the place of the sum of the steps' costs.
     """
     n, wanted = env.num_envs, len(seeds)
     filled = seeds + [seeds[-1]] * (n - wanted)  # a short last batch repeats its last scenario
+    if hasattr(policy, "seed_episodes"):
+        policy.seed_episodes(filled)
     observation, _ = env.reset(seed=filled)  # type: ignore[arg-type]  # vector forms take one seed a row
     state: Any = None
     start, just_ended, running = np.ones(n, dtype=bool), np.zeros(n, dtype=bool), np.ones(n, dtype=bool)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
-from stormgym.agents.binding import PrivilegeError, truth_reads
-from stormgym.agents.evaluation.playing import Floats, Played, attribute, closing, play
+from stormgym.agents.cluster import Workers
+from stormgym.agents.evaluation.playing import Floats, Played, Player, Task, attribute
 from stormgym.agents.moved import forward
 from stormgym.agents.policy import Entrant, Maker, Policy
-from stormgym.envs.making import episode_seeds, make_batch, spec_of
+from stormgym.envs.making import episode_seeds, spec_of
 
 __getattr__ = forward(__name__)
 
@@ -94,12 +93,13 @@ def evaluate(
     batch_size: int = 64,
     latency_episodes: int = 2,
     on_progress: Callable[[str, int], None] | None = None,
+    workers: Workers | None = None,
 ) -> Evaluation:
     """Play every agent on the same `episodes` scenarios.
 
     Scenario i is drawn from a seed that depends on `seed` and i alone, so that differences between agents are
-    paired and no batch size changes them. An agent that draws random numbers of its own may still act
-    differently in another batch.
+    paired and no batch size changes them. An agent that draws random numbers of its own has `seed_episodes(seeds)`,
+    which is called with the seed of each row before they begin; without it, it may act differently in another batch.
 
     Args:
         env_id: a registered id.
@@ -110,6 +110,9 @@ def evaluate(
         batch_size: episodes played side by side, at most.
         latency_episodes: further episodes an agent plays alone (batch one) to time its decisions.
         on_progress: called with an agent's name and the number of episodes it has just finished.
+        workers: actors of a Ray cluster that play the batches side by side; None plays them here. All numbers but the
+            times of decisions are the same to the bit, on processors of one kind: batches are the same, and what an
+            agent remembers is for the steps of one (`predict`'s state).
 
     Raises:
         ValueError: fewer than one episode, batch row or agent.
@@ -128,24 +131,35 @@ def evaluate(
     seeds = episode_seeds(seed, episodes)
     n_batches = -(-episodes // min(batch_size, episodes))
     rows = -(-episodes // n_batches)  # batches of equal size: the last one repeats few scenarios
-    kwargs = dict(env_kwargs or {})
-    with closing(make_batch(env_id, rows, kwargs)) as env, closing(make_batch(env_id, 1, kwargs)) as alone:
+    task = Task(env_id, dict(env_kwargs or {}), rows, {name: _entrant(agent) for name, agent in agents.items()})
+    batches = [seeds[first : first + rows] for first in range(0, episodes, rows)]
+    timed = seeds[:latency_episodes]
+    if workers is not None:
+        from stormgym.agents.evaluation.ray_rollouts import play_on_cluster
+
         records = {
-            name: _record(name, _entrant(agent), env, alone, seeds, latency_episodes, on_progress)
-            for name, agent in agents.items()
+            name: _record(name, task, played, seconds)
+            for name, (played, seconds) in play_on_cluster(task, batches, timed, workers, on_progress).items()
         }
+    player = Player(task if workers is None else replace(task, rows=1))
+    try:
+        if workers is None:
+            records = {name: _played_here(player, name, batches, timed, on_progress) for name in task.entrants}
+        env = player.env
         limit, groups = attribute(env, "cost_limit"), attribute(env, "groups")
         limit_range = attribute(env, "cost_limit_range")
         return Evaluation(
             env_id=spec_of(env_id).id,
             seeds=seeds,
-            settings={"seed": seed, "episodes": episodes, "env_kwargs": kwargs, "batch_size": rows},
+            settings={"seed": seed, "episodes": episodes, "env_kwargs": task.env_kwargs, "batch_size": rows},
             cost_limit=None if limit is None else float(limit),
             agents=records,
             group=None if groups is None else np.asarray(groups.ids),
             group_names=() if groups is None else tuple(groups.names),
             cost_limit_range=limit_range,
         )
+    finally:
+        player.close()
 
 
 def _entrant(agent: Entrant | Maker | Policy) -> Entrant:
@@ -161,39 +175,30 @@ def _entrant(agent: Entrant | Maker | Policy) -> Entrant:
     raise TypeError(f"an agent must be a policy (with predict) or make one from an environment; got {agent!r}")
 
 
-def _record(
+def _played_here(
+    player: Player,
     name: str,
-    entrant: Entrant,
-    env: VectorEnv[Any, Any, Any],
-    alone: VectorEnv[Any, Any, Any],
-    seeds: Sequence[int],
-    latency_episodes: int,
+    batches: Sequence[Sequence[int]],
+    timed: Sequence[int],
     on_progress: Callable[[str, int], None] | None,
 ) -> AgentRecord:
-    before = truth_reads(env)
-    policy = entrant.make(env)
-    own_cost = attribute(env, "cost_limit") is None
-    allowed = entrant.privileged or bool(getattr(policy, "privileged", False))
-    batches: list[Played] = []
-    for first in range(0, len(seeds), env.num_envs):
-        batch = list(seeds[first : first + env.num_envs])
-        batches.append(play(env, policy, batch, own_cost))
-        if not allowed and truth_reads(env) != before:
-            raise PrivilegeError(
-                f"agent {name!r} read what nobody can know (env.truth, or env.process, which holds it) and does not "
-                "say so. Give its class `privileged = True`, so that tables mark it, or plan on env.announced"
-            )
+    played = []
+    for batch in batches:
+        played.append(player.play(name, batch))
         if on_progress is not None:
             on_progress(name, len(batch))
-    solo = entrant.make(alone)
-    single = [play(alone, solo, [s]).decision_s for s in seeds[:latency_episodes]]
-    single_s = np.concatenate(single)
+    return _record(name, player.task, played, player.time_alone(name, timed))
+
+
+def _record(name: str, task: Task, batches: Sequence[Played], single_s: Floats) -> AgentRecord:
+    """What an agent's batches, in the order of the scenarios, and its decisions one by one come to."""
+    entrant = task.entrants[name]
     decisions = sum(int(b.decisions.sum()) for b in batches)
     latency = Latency(
         mean_ms=1e3 * float(single_s.mean()),
         worst_ms=1e3 * float(single_s.max()),
         batched_ms=1e3 * float(sum(b.decision_s.sum() for b in batches)) / decisions,
-        batch_size=env.num_envs,
+        batch_size=task.rows,
     )
     keys = batches[0].metrics.keys()
     times = [b.times for b in batches if b.times is not None]
@@ -203,7 +208,7 @@ def _record(
         metrics={key: np.concatenate([b.metrics[key] for b in batches]) for key in keys},
         latency=latency,
         learned=entrant.learned,
-        privileged=allowed,
+        privileged=batches[0].privileged,
         summary=entrant.summary,
         times=np.concatenate(times) if len(times) == len(batches) else None,
         limits=np.concatenate(limits) if len(limits) == len(batches) else None,

@@ -205,7 +205,8 @@ class Checkpoints(BaseCallback):
 
 def pending(logger: Logger) -> dict[str, float]:
     """Numbers that have been recorded and not written yet, by name."""
-    return {name: float(value) for name, value in logger.name_to_value.items() if np.isscalar(value)}
+    kinds = (int, float, np.integer, np.floating)
+    return {name: float(value) for name, value in logger.name_to_value.items() if isinstance(value, kinds)}
 
 
 @contextmanager
