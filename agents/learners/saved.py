@@ -38,7 +38,6 @@ COUNTERS: dict[type[Any], tuple[str, ...]] = {
     BaseAlgorithm: (
         "num_timesteps",
         "_total_timesteps",
-        "_num_timesteps_at_start",
         "_episode_num",
         "_n_updates",
         "_current_progress_remaining",

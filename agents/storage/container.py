@@ -152,10 +152,13 @@ def write_file(
         arrays: further ones by name.
 
     Raises:
-        TypeError: something else is in the head.
+        TypeError: something else is in it.
     """
     named = {name: np.asarray(array, order="C") for name, array in (arrays or {}).items()}
     plain = {key: _packed(value, key, named) for key, value in head.items()}
+    for name, array in named.items():
+        if str(array.dtype) not in DTYPES.values():
+            raise TypeError(f"{name} of a file must be an array of numbers; got {array.dtype}")
     text = json.dumps({"kind": kind, "version": VERSION, **plain})
     save_file(named, file, metadata={HEAD: text})
     return file

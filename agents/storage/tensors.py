@@ -108,7 +108,7 @@ def _lay_in_optimizer(optimizer: torch.optim.Optimizer, arrays: Mapping[str, NDA
         if kind != "lr":
             state["state"].setdefault(int(index), {})[kind] = _tensor(value)
     for group, rate in zip(state["param_groups"], arrays["lr"].tolist(), strict=True):
-        if not (math.isfinite(rate) and rate >= 0):
+        if not math.isfinite(rate):
             raise ValueError(f"a step size of {rate}")
         group["lr"] = rate
     optimizer.load_state_dict(state)

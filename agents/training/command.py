@@ -28,7 +28,17 @@ from stormgym.agents.learners.saved import MOST_ENVS
 from stormgym.agents.lineup import resolve_agents
 from stormgym.agents.policy import Entrant
 from stormgym.agents.registry import AGENTS, agent_spec, domain_of, has_domain, known_agents, plain_id
-from stormgym.agents.runs import MODEL, SETTINGS, Run, RunRequest, RunSettings, check_trusted, create_run, open_run
+from stormgym.agents.runs import (
+    MODEL,
+    PICKLED_MODEL,
+    SETTINGS,
+    Run,
+    RunRequest,
+    RunSettings,
+    check_trusted,
+    create_run,
+    open_run,
+)
 from stormgym.agents.storage.records import record_of
 from stormgym.agents.terminal import status_console
 from stormgym.agents.training.callbacks import (
@@ -231,7 +241,7 @@ def resume(
         s, status = run.settings, console or status_console()
         pickled = not os.path.lexists(checkpoint / MODEL)
         if pickled:
-            check_trusted(checkpoint, table.trust_pickle)  # before the work, not after it
+            check_trusted(checkpoint / PICKLED_MODEL, table.trust_pickle)  # before the work, not after it
         fresh = _prepared(run.env_id, s.num_envs, s.env_kwargs, status)
         learner.check(fresh)
         load = load_pickled_checkpoint if pickled else load_checkpoint

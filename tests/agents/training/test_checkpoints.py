@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
 import shutil
+import sys
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import gymnasium as gym
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
@@ -24,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[3]
 ENV_KWARGS: dict[str, Any] = {"city": "synthetic:7:1", "predictor": "none"}
 OWN_LIMITS: dict[str, Any] = {**ENV_KWARGS, "cost_limit": [2.0, 20.0]}
 MANY_CITIES: dict[str, Any] = {**OWN_LIMITS, "city": "synthetic:5-8:1:3"}
+CLOCKS = ("start_time", "_num_timesteps_at_start")
 LEARNERS = sorted({*known_agents("Restoration-v0", trainable=True)} - {"sta-sac-paper"})  # which is sta-sac
 
 
@@ -62,6 +68,8 @@ def resumes_exactly(training: Training, copy: Path, console: Console) -> None:
     for key, value in through.policy.state_dict().items():
         assert torch.equal(value, resumed.policy.state_dict()[key]), key
     assert multiplier_of(resumed) == multiplier_of(through)
+    for key, value in plain_parts(through).items():
+        assert_same(value, plain_parts(resumed)[key], key)
     for name in ("best/score.json", "settings.json"):
         assert (copy / name).read_text() == (run.folder / name).read_text()
     rows, more = (list(csv.DictReader((f / "progress.csv").open())) for f in (run.folder, copy))
@@ -73,6 +81,39 @@ def resumes_exactly(training: Training, copy: Path, console: Console) -> None:
     for column in rows[0]:
         group, name = column.split("/")
         assert f"`{name}`" in groups[group], f"docs/metrics.md lacks {column}"
+
+
+def plain_parts(model: Any) -> dict[str, Any]:
+    """All numbers, words and arrays of a model and its buffer, so that no part of its state is forgotten."""
+    parts = {key: value for key, value in vars(model).items() if key not in CLOCKS}
+    buffer = getattr(model, "replay_buffer", None)
+    for name, store in (("buffer", buffer), ("store", getattr(buffer, "_store", None))):
+        parts |= {} if store is None else {f"{name}.{key}": value for key, value in vars(store).items()}
+    if buffer is not None and model.action_space.np_random is not None:
+        parts["drawn"] = model.action_space.np_random.bit_generator.state
+    plain = (int, float, str, bool, np.ndarray, dict, list, tuple, deque, type(None))
+    return {key: value for key, value in parts.items() if isinstance(value, plain)}
+
+
+def assert_same(first: Any, second: Any, what: str) -> None:
+    assert type(first) is type(second), what
+    if isinstance(first, dict):
+        assert set(first) == set(second), what
+        for key in first:
+            if not what.endswith("ep_info_buffer") or key != "t":  # a clock
+                assert_same(first[key], second[key], f"{what}/{key}")
+    elif isinstance(first, list | tuple | deque):
+        assert len(first) == len(second), what
+        for one, two in zip(first, second, strict=True):
+            assert_same(one, two, what)
+    elif isinstance(first, np.ndarray | torch.Tensor):
+        np.testing.assert_array_equal(
+            np.asarray(first.detach() if torch.is_tensor(first) else first),
+            second.detach() if torch.is_tensor(second) else second,
+            what,
+        )
+    elif isinstance(first, int | float | str | type(None)):
+        assert first == second, what
 
 
 def multiplier_of(model: Any) -> float | None:
@@ -98,3 +139,57 @@ def test_resume__without_checkpoint_or_with_nothing_left_is_an_error(
     command.train(longer, console, progress=False)
     assert longer.model.num_timesteps >= 1300
     assert open_run(run.folder).settings.timesteps == longer.run.settings.timesteps == 1300
+
+
+def test_run__of_environments_without_a_core_goes_on_with_new_episodes_and_says_so(
+    tmp_path: Path, console: Console, begin: Callable[..., Training]
+) -> None:
+    training = begin(tmp_path, console, "ppo", env_id="CartPole-v1", env_kwargs={}, timesteps=256, eval_freq=512)
+    first = training.venv.reset()
+    command.train(training, console, progress=False)
+    told = Console(file=io.StringIO(), width=400)
+    again = command.resume(training.run.folder, 400, console=told)
+    assert "Note: the environments begin new episodes" in told.file.getvalue()  # type: ignore[attr-defined]
+    assert again.model.num_timesteps == training.model.num_timesteps
+    assert not np.array_equal(again.venv.reset(), first)
+    again.venv.seed(1)
+    command.train(again, console, progress=False)
+    assert again.model.num_timesteps >= 400
+
+
+def test_run__of_another_package_is_resumed_where_its_module_is_named(
+    newsvendor: ModuleType,
+    tmp_path: Path,
+    console: Console,
+    begin: Callable[..., Training],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    env_id = f"newsvendor:{newsvendor.ENV_ID}"
+    training = begin(tmp_path, console, "ppo", env_id=env_id, env_kwargs={}, timesteps=128, eval_freq=512)
+    command.train(training, console, progress=False)
+    folder = training.run.folder
+    assert command.resume_command(training.run) == f"python train.py --resume {folder} --env {env_id}"
+    monkeypatch.delitem(gym.registry, newsvendor.ENV_ID)
+    monkeypatch.delitem(sys.modules, "newsvendor")
+    with pytest.raises(UsageError, match=f"is not registered, .* if you trust it, name it yourself: --env {env_id}"):
+        command.resume(folder, 200, console=console)
+    assert "newsvendor" not in sys.modules
+    with pytest.raises(UsageError, match=f"was trained on {env_id}, not CartPole-v1; leave out --env"):
+        command.resume(folder, 200, env_id="CartPole-v1", console=console)
+    again = command.resume(folder, 200, env_id=env_id, console=console)
+    command.train(again, console, progress=False)
+    assert again.model.num_timesteps >= 200
+
+
+@pytest.mark.parametrize("name", ["model", "state", "replay_buffer"])
+def test_checkpoint__that_lacks_a_file_says_so(
+    name: str, tmp_path: Path, console: Console, begin: Callable[..., Training]
+) -> None:
+    training = begin(tmp_path, console, "dqn", timesteps=256)
+    command.train(training, console, progress=False)
+    folder = training.run.last_checkpoint()
+    assert folder is not None
+    (folder / f"{name}.safetensors").unlink()
+    reason = f"lacks {name}.safetensors" if name != "model" else "has no checkpoint to resume from"
+    with pytest.raises(UsageError, match=reason):
+        command.resume(training.run.folder, 300, console=console)
