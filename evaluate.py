@@ -3,120 +3,21 @@
 python evaluate.py --env Restoration-v0 --agents nearest,equity-planner,RUN_DIR --json evaluation.json
 python evaluate.py --plan --city FOLDER --agents equity-planner --csv plan.csv
 python evaluate.py --list
+
+An installed package has the same command as `stormgym evaluate`.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated
 
-import tyro
-
-from stormgym.agents.domain import PlanRequest
-from stormgym.agents.evaluation.command import run_evaluation, run_list, run_plan
-from stormgym.agents.evaluation.options import EnvOptions, shown_as, with_options
-from stormgym.agents.usage import UsageError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Score agents on common scenarios, (--plan) print one agent's plan for today, or (--list) list the agents."""
-
-    env: str = "Restoration-v0"
-    """Environment id."""
-    agents: Annotated[str | None, shown_as("A,B,RUN_DIR")] = None
-    """Names (--list shows them), run folders or LABEL=RUN_DIR. Left out: all that need no training (--plan: the
-    environment's planner)."""
-    episodes: int = 500
-    """Number of scenarios; all agents meet the same ones."""
-    seed: int = 0
-    """Decides the scenarios."""
-    batch_size: int = 64
-    """Episodes played side by side."""
-    workers: Annotated[str | None, shown_as("ray[:N]")] = None
-    """Play batches side by side in a Ray cluster (docs/ray.md); the numbers are the same."""
-    json: Annotated[Path | None, shown_as("FILE")] = None
-    """Write every figure and every episode to this file."""
-    html: Annotated[Path | None, shown_as("FILE")] = None
-    """Write a page with tables and figures to this file."""
-    sort: Annotated[str | None, shown_as("KEY")] = None
-    """Order of the table: a figure such as gap_h, "name" or "given". Left out: the objective."""
-    list: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
-    """List the agents that fit the environment, pretrained ones among them, and stop."""
-    plan: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
-    """Plan instead of scoring: the order of today's open jobs, or what to bury before the season."""
-    jobs: Annotated[Path | None, shown_as("FILE")] = None
-    """With --plan: CSV of open jobs. Left out: the city's jobs.csv, else the last record of every region."""
-    csv: Annotated[Path | None, shown_as("FILE")] = None
-    """With --plan: write the plan to this file."""
-    start: Annotated[str | None, shown_as("TIME")] = None
-    """With --plan: when the crew leaves, e.g. "2026-09-27 06:00"; the plan then shows times of day."""
-    trust_pickle: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
-    """Open runs that an earlier version wrote, whose files can run any code: only if you trust their maker."""
-    environment: tyro.conf.OmitArgPrefixes[EnvOptions] = field(default_factory=EnvOptions)
-
-
-ONLY_PLAN = ("jobs", "csv", "start")
-ONLY_SCORING = ("episodes", "batch_size", "workers", "json", "html", "sort")
-NOT_LISTING = ("agents", "seed", "plan", "trust_pickle", *ONLY_PLAN, *ONLY_SCORING)
+from stormgym.__main__ import run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code (2 for a wrong name, path or option)."""
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    try:
-        settings = tyro.cli(with_options(Settings, words), args=words)
-        kwargs = settings.environment.env_kwargs()
-        _refuse_idle_options(settings)
-        if settings.list:
-            run_list(env_id=settings.env)
-        elif settings.plan:
-            run_plan(
-                env_id=settings.env,
-                agents=settings.agents,
-                request=PlanRequest(
-                    env_kwargs=kwargs, seed=settings.seed, jobs_file=settings.jobs, start=settings.start
-                ),
-                csv_file=settings.csv,
-                trust_pickle=settings.trust_pickle,
-            )
-        else:
-            run_evaluation(
-                env_id=settings.env,
-                agents=settings.agents,
-                episodes=settings.episodes,
-                seed=settings.seed,
-                env_kwargs=kwargs,
-                batch_size=settings.batch_size,
-                json_file=settings.json,
-                html_file=settings.html,
-                sort=settings.sort,
-                trust_pickle=settings.trust_pickle,
-                workers=settings.workers,
-            )
-    except (UsageError, ValueError, KeyError) as error:
-        print(f"evaluate.py: {error.args[0] if error.args else error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("evaluate.py: stopped", file=sys.stderr)
-        return 130
-    return 0
-
-
-def _refuse_idle_options(settings: Settings) -> None:
-    """Raise `UsageError` for an option that only another mode reads: a file left unwritten is no surprise then."""
-    idle = NOT_LISTING if settings.list else ONLY_SCORING if settings.plan else ONLY_PLAN
-    default = type(settings)()
-    given = [name for name in idle if getattr(settings, name) != getattr(default, name)]
-    given += settings.environment.env_kwargs() if settings.list else {}
-    if given:
-        cure = "leave out --plan to score agents" if settings.plan else "add --plan for a plan"
-        cure = "leave out --list" if settings.list else cure
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise UsageError(f"no use here for {options}; leave it out, or {cure}")
+    return run("evaluate", sys.argv[1:] if arguments is None else arguments, prog="evaluate.py")
 
 
 if __name__ == "__main__":

@@ -128,3 +128,16 @@ def test_missing_extra__is_one_sentence_with_the_command(tmp_path: Path, what: s
     last = asked.stderr.strip().splitlines()[-1]
     assert last.startswith(f"stormgym.predictors.extras.MissingExtraError: {sentence}"), asked.stderr
     assert last.count("pip install") == 1
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+@pytest.mark.parametrize("script", [True, False])
+def test_commands__without_their_extra_say_one_sentence(tmp_path: Path, command: str, script: bool) -> None:
+    path = str(ROOT / f"{command}.py")
+    as_script = f"import runpy; sys.argv = [{path!r}]; runpy.run_path({path!r}, run_name='__main__')"
+    as_command = f"from stormgym.__main__ import main; sys.exit(main([{command!r}]))"
+    asked = run(as_script if script else as_command, tmp_path)
+    assert asked.returncode == 2
+    (line,) = asked.stderr.strip().splitlines()
+    assert line.startswith(f"{command}.py: " if script else f"stormgym {command}: ")
+    assert line.endswith('which the extra "agents" brings: pip install "stormgym[agents]"')
