@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import os
@@ -9,9 +10,11 @@ import pickle
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -20,10 +23,13 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 import stormgym  # noqa: F401  (registers the ids)
+from stormgym.agents.domain import load_entry
+from stormgym.agents.registry import DOMAINS
 from stormgym.agents.runs import load_policy
 from stormgym.agents.storage.container import HEAD, UnreadableFile
 from stormgym.agents.training import command
 from stormgym.agents.training.command import Training
+from stormgym.agents.training.play import make_training_env
 from stormgym.agents.usage import UsageError
 
 CITY = ("--city", "synthetic:7:1", "--option", "predictor=none")
@@ -75,7 +81,7 @@ def bomb(marker: Path) -> bytes:
     del marker
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("weights.npy", bytes(64 * 2**20))
+        file.writestr("weights.npy", bytes(8 * 2**20))
     return stream.getvalue()
 
 
@@ -389,6 +395,22 @@ def test_settings__import_no_module(
         with pytest.raises(UsageError, match=r"a module that a file names is not imported.*--env evil_module:Evil-v0"):
             resumed(run)
         assert "holds a model for 'Restoration-v0', and the run is of 'Evil-v0'" in said
+
+
+@pytest.mark.parametrize("env_id", sorted(DOMAINS))
+def test_settings__whose_arguments_name_files_reach_no_code(env_id: str, tmp_path: Path, marker: Path) -> None:
+    files = ("regions.csv", "log.csv", "city.json", "jobs.csv", "profile.json", "counties.csv", "loads.csv", "a.dat")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in (*files, "storms.npz", "forecaster.npz", "model.pkl"):
+        (folder / name).write_bytes(pickled(marker))
+    (tmp_path / "forecaster.npz").write_bytes(object_array(marker))
+    parameters = inspect.signature(load_entry(str(gym.spec(env_id).entry_point))).parameters.values()
+    named = [p.name for p in parameters if isinstance(p.default, str | type(None)) and p.name != "render_mode"]
+    for name in named:
+        for value in (str(folder), str(folder / "model.pkl"), str(tmp_path / "forecaster.npz"), "os:system"):
+            with suppress(ValueError, TypeError, KeyError, OSError):  # one that is not read here changes nothing
+                make_training_env(env_id, 1, {**DOMAINS[env_id].small, name: value}).close()
 
 
 @pytest.mark.parametrize("kind", ["pickle", "promise of terabytes"])
