@@ -208,6 +208,8 @@ class Domain:
     chosen_on: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the environment, over those of a run, on which the run chooses its best model: cases that it does
     not learn from, where there are such beside those of the test."""
+    demonstrators: Mapping[str, str] = field(default_factory=dict)
+    """Agents whose episodes offline learners learn from, by kind: `status-quo`, `planner` and `expert`."""
     small: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of a small instance, with which tests take seconds."""
 

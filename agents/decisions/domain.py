@@ -91,6 +91,7 @@ def decision_domain(
         small: arguments of a small instance, for tests.
         truth: whether tables show regret against the true law.
     """
+    expert = SAMPLED_PLAN if SAMPLED_PLAN in agents else DFL
     return Domain(
         env_id=env_id,
         agents=(USUAL, *LEARNERS, *agents),
@@ -100,6 +101,7 @@ def decision_domain(
         clairvoyant=f"{_POLICIES}:Clairvoyant",
         options=options,
         chosen_on={"split": "validation"},
+        demonstrators={"status-quo": USUAL.name, "planner": TWO_STAGE.name, "expert": expert.name},
         small=dict(small or {}),
     )
 

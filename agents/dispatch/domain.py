@@ -102,5 +102,10 @@ DOMAIN = Domain(
     extractor=f"{_HERE}.network:DispatchFeatures",
     options=("profile", "cost_limit"),
     agent_files={".npz": f"{_HERE}.forecasters:policy_of"},
+    demonstrators={
+        "status-quo": "online-greedy",
+        "planner": "static-dispatch",
+        "expert": "fair-adaptive-dispatch",
+    },
     small={"profile": "synthetic:3:0"},
 )

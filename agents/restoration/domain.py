@@ -111,5 +111,6 @@ DOMAIN = Domain(
         "split",
     ),
     many=Many("city", "stormgym.envs.data.resolve:many_cities"),
+    demonstrators={"status-quo": "request-volume", "planner": "tsp", "expert": "equity-planner"},
     small={"city": "synthetic:6:1", "predictor": "none"},
 )

@@ -76,7 +76,7 @@ def _masked(env: EnvBase) -> TransformedEnv:
     return TransformedEnv(env, ActionMask() if one_choice else None)
 
 
-def make_game(env_id: str = "DefenderAttacker-v0", **kwargs: Any) -> EnvBase:
+def make_game(env_id: str, **kwargs: Any) -> EnvBase:
     """A game of PettingZoo, one group of data a player: `planner/observation/...`, `planner/action`, ...
 
     Args:

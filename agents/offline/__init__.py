@@ -1,0 +1,1 @@
+"""Offline learning: datasets of what policies played, and learners that see nothing else."""
