@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.mark.parametrize("words", [["--help"], ["-h"]])
 def test_help__names_the_commands(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 0
-    assert all(name in capsys.readouterr().out for name in COMMANDS)
+    said = capsys.readouterr().out
+    assert all(name in said for name in COMMANDS)
 
 
 @pytest.mark.parametrize(("words", "first"), [([], "usage: stormgym COMMAND"), (["tran"], "unknown command 'tran'")])

@@ -66,7 +66,8 @@ class Venv:
     def megabytes(self) -> float:
         """Size of the files, without pip and setuptools."""
         left_out = ("pip", "setuptools", "_distutils_hack", "pkg_resources")
-        (site,) = self.folder.glob("lib*/python*/site-packages") if os.name != "nt" else [self.folder / "Lib"]
+        asked = self.run("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout
+        site = Path(asked.strip())
         files = (
             file
             for file in site.rglob("*")
