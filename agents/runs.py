@@ -201,7 +201,9 @@ def load_model(run: Run, *, device: str = "cpu", trust_pickle: bool = False) -> 
     """Return the model of a run that acts, the best or else the last one; errors as of `load_policy`."""
     file, learner = find_model(run.folder), learner_of(run)
     if file.name == MODEL:
-        return learner.load(file, device=device, env_id=run.env_id)
+        from stormgym.agents.model_files import read_to_act  # here, since it loads torch
+
+        return read_to_act(learner, file, device=device, env_id=run.env_id)
     check_trusted(file, trust_pickle)
     return learner.load_pickled(file, device=device)
 

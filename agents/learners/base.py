@@ -1,8 +1,7 @@
-"""`Learner`, the interface of trainable agents: it builds, wraps, saves and loads a Stable-Baselines3 model."""
+"""`Learner`, the interface of trainable agents: it builds and wraps a Stable-Baselines3 model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,7 +18,6 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from stormgym.agents.attention.networks import EpisodeNet, PaperNet
 from stormgym.agents.domain import load_entry
-from stormgym.agents.learners.saved import check_size, read_to_act, read_to_continue, write_model
 
 
 @dataclass(frozen=True)
@@ -86,37 +84,6 @@ class Learner:
         algorithm: Any = self.algorithm
         model: BaseAlgorithm = algorithm(policy, venv, seed=seed, device=device, verbose=0, **arguments)
         return model
-
-    def save(self, model: BaseAlgorithm, file: Path, settings: Mapping[str, Any], env_id: str) -> Path:
-        """Write a model with its optimisers: arrays and JSON, without pickles.
-
-        Args:
-            model: with the environments that it learns on.
-            file: where it goes (`.safetensors`).
-            settings: of the class `self.settings`, by name.
-            env_id: of the environments.
-        """
-        return write_model(self, model, file, settings, env_id)
-
-    def load(self, file: Path, *, device: str = "cpu", env_id: str | None = None) -> BaseAlgorithm:
-        """Read what `save` wrote: a model that acts, without environments.
-
-        Raises:
-            UnreadableFile: another file, one of another learner, or (where it is given) of another environment.
-        """
-        return read_to_act(self, file, device, env_id)
-
-    def check_size(self, file: Path, settings: Any, env_id: str) -> None:
-        """Raise `UnreadableFile` unless a model of these settings is of the size that a file holds; makes no model."""
-        check_size(self, file, settings, env_id)
-
-    def restore(self, model: BaseAlgorithm, file: Path, env_id: str) -> None:
-        """Give a model that `build` made what a file holds, optimisers and lambda included, to go on learning.
-
-        Raises:
-            UnreadableFile: as `load`; also where spaces or number of environments differ.
-        """
-        read_to_continue(self, model, file, env_id)
 
     def load_pickled(
         self, path: Path, venv: VecEnv | None = None, *, device: str = "cpu", **kwargs: Any

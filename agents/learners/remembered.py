@@ -15,7 +15,7 @@ class RememberedEnvs(VecEnv):
     Args:
         observation_space, action_space: of one environment.
         attributes: what `get_attr` gives of each environment, by name.
-        extractor_arguments: what the extractor asked of them (`learners.sb3.arguments_of`).
+        extractor_arguments: what the extractor asked of them (`arguments_of`).
     """
 
     def __init__(
@@ -46,3 +46,14 @@ class RememberedEnvs(VecEnv):
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def arguments_of(extractor: type[Any] | None, venv: VecEnv) -> dict[str, Any]:
+    """What an extractor asks of the environments before it is made (a classmethod `arguments_for(venv)`), if it does.
+
+    They are numbers, lists and words, which a saved model keeps.
+    """
+    ask = getattr(extractor, "arguments_for", None)
+    if ask is None:
+        return {}
+    return dict(venv.extractor_arguments) if isinstance(venv, RememberedEnvs) else dict(ask(venv))

@@ -22,7 +22,7 @@ from stormgym.agents.learners.base import Learner
 from stormgym.agents.learners.box import BoxSAC, ScaledActorCriticPolicy, ScaledSACPolicy
 from stormgym.agents.learners.lagrangian import LagrangianCallback, PricedReplayBuffer, VecLagrangianReward
 from stormgym.agents.learners.maskable_dqn import MaskableDQN
-from stormgym.agents.learners.saved import arguments_of
+from stormgym.agents.learners.remembered import arguments_of
 from stormgym.agents.learners.scaled_reward import VecScaledReward
 from stormgym.agents.learners.settings import (
     DQNSettings,

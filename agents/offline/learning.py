@@ -21,6 +21,7 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from stormgym.agents.learners.base import Learner
+from stormgym.agents.model_files import write_model
 from stormgym.agents.offline.datasets import DatasetSpec
 from stormgym.agents.registry import agent_spec, domain_of
 from stormgym.agents.runs import MODEL, Run, RunSettings, create_run
@@ -176,7 +177,7 @@ def fit(
             ),
         )
         run.best.mkdir()
-        learner.save(model, run.best / MODEL, asdict(chosen), spec.env_id)
+        write_model(learner, model, run.best / MODEL, asdict(chosen), spec.env_id)
     finally:
         venv.close()
     return run

@@ -24,6 +24,9 @@ from stormgym.agents.storage.container import Stored, UnreadableFile, check_arra
 MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "square_avg", "grad_avg", "momentum_buffer")
 """What optimisers keep of a parameter, in its shape; beside it they count its steps."""
 
+OF_PARAMETERS = "state"
+"""Where an optimiser's `state_dict()` has what it keeps of each parameter."""
+
 Parts = Mapping[str, Any]
 """Modules, optimisers and tensors by name."""
 
@@ -40,7 +43,7 @@ def arrays_of(parts: Parts) -> dict[str, NDArray[Any]]:
     for name, part in parts.items():
         if isinstance(part, torch.optim.Optimizer):
             state = part.state_dict()
-            for index, kept in state["state"].items():
+            for index, kept in state[OF_PARAMETERS].items():
                 arrays |= {f"{name}/{index}.{key}": _array(value) for key, value in kept.items() if value is not None}
             arrays[f"{name}/lr"] = np.array([float(group["lr"]) for group in state["param_groups"]])
         elif isinstance(part, torch.nn.Module):
@@ -102,11 +105,11 @@ def _moments(file: Path, name: str, optimizer: torch.optim.Optimizer, found: Map
 
 def _lay_in_optimizer(optimizer: torch.optim.Optimizer, arrays: Mapping[str, NDArray[Any]]) -> None:
     state = optimizer.state_dict()
-    state["state"] = {}
+    state[OF_PARAMETERS] = {}
     for key, value in arrays.items():
         index, _, kind = key.rpartition(".")
         if kind != "lr":
-            state["state"].setdefault(int(index), {})[kind] = _tensor(value)
+            state[OF_PARAMETERS].setdefault(int(index), {})[kind] = _tensor(value)
     for group, rate in zip(state["param_groups"], arrays["lr"].tolist(), strict=True):
         if not math.isfinite(rate):
             raise ValueError(f"a step size of {rate}")

@@ -21,6 +21,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stormgym.agents.files import write_atomically, write_folder
 from stormgym.agents.learners.base import Learner
 from stormgym.agents.learners.lagrangian import record_episode_costs
+from stormgym.agents.model_files import write_model
 from stormgym.agents.moved import forward
 from stormgym.agents.registry import domain_of
 from stormgym.agents.runs import BEST, MODEL, Run
@@ -150,7 +151,8 @@ class EvaluationCallback(BaseCallback):
         }
 
         def fill(folder: Path) -> None:
-            self.learner.save(self.model, folder / MODEL, self.run.settings.learner, self.run.settings.env_id)
+            settings = self.run.settings
+            write_model(self.learner, self.model, folder / MODEL, settings.learner, settings.env_id)
             write_atomically(folder / SCORE, json.dumps(what, indent=1) + "\n")
 
         write_folder(self.run.folder / BEST, fill)

@@ -24,6 +24,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stormgym.agents.files import write_folder
 from stormgym.agents.learners.base import Learner
 from stormgym.agents.learners.lagrangian import VecLagrangianReward
+from stormgym.agents.model_files import check_size, read_to_continue, write_model
 from stormgym.agents.registry import domain_of
 from stormgym.agents.runs import MODEL, SETTINGS, Run, checkpoint_folders
 from stormgym.agents.storage.buffers import read_buffer, write_buffer
@@ -80,7 +81,7 @@ def save_checkpoint(run: Run, model: BaseAlgorithm, learner: Learner, progress: 
     }
 
     def fill(folder: Path) -> None:
-        learner.save(model, folder / MODEL, settings.learner, settings.env_id)
+        write_model(learner, model, folder / MODEL, settings.learner, settings.env_id)
         if isinstance(model, OffPolicyAlgorithm) and model.replay_buffer is not None:
             write_buffer(model.replay_buffer, folder / BUFFER)
         write_file(folder / STATE, KIND, state)
@@ -110,11 +111,11 @@ def load_checkpoint(folder: Path, run: Run, learner: Learner, settings: Any, ven
             raise FileNotFoundError(f"checkpoint {folder} lacks {name}; delete the folder to resume from an older one")
     file, s = folder / STATE, run.settings
     contents = open_file(file, KIND)
-    learner.check_size(folder / MODEL, settings, s.env_id)
+    check_size(learner, folder / MODEL, settings, s.env_id)
     with readable(run.folder / SETTINGS, "the settings of this checkpoint"):
         wrapped = learner.wrap(venv, settings)
         model = learner.build(wrapped, settings, seed=s.seed, device=s.device, extractor=domain_of(s.env_id).extractor)
-    learner.restore(model, folder / MODEL, s.env_id)
+    read_to_continue(learner, model, folder / MODEL, s.env_id)
     if isinstance(model, OffPolicyAlgorithm) and model.replay_buffer is not None:
         read_buffer(model.replay_buffer, folder / BUFFER)
     with readable(file, f"the {KIND}"):

@@ -24,8 +24,8 @@ from stormgym.agents.evaluation.report import render_report
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.evaluation.summary import summarise, write_json
 from stormgym.agents.learners.base import Learner
-from stormgym.agents.learners.saved import MOST_ENVS
 from stormgym.agents.lineup import resolve_agents
+from stormgym.agents.model_files import MOST_ENVS
 from stormgym.agents.policy import Entrant
 from stormgym.agents.registry import AGENTS, agent_spec, domain_of, has_domain, known_agents, plain_id
 from stormgym.agents.runs import (

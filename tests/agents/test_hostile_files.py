@@ -24,6 +24,7 @@ from safetensors.numpy import save_file
 
 import stormgym  # noqa: F401  (registers the ids)
 from stormgym.agents.domain import load_entry
+from stormgym.agents.model_files import write_model
 from stormgym.agents.registry import DOMAINS
 from stormgym.agents.runs import load_policy
 from stormgym.agents.storage.container import HEAD, UnreadableFile
@@ -224,7 +225,7 @@ def test_model__of_another_agent_or_environment_is_one_sentence(
 ) -> None:
     other = begin(tmp_path, Console(quiet=True), "dqn")
     learner, settings = other.learner, other.run.settings
-    learner.save(other.model, run / BEST, settings.learner, settings.env_id)
+    write_model(learner, other.model, run / BEST, settings.learner, settings.env_id)
     assert f"{run / BEST} holds a model of 'dqn', and the run is of 'maskable-dqn'" in both_ways(run)
     rewrite(run / BEST, lambda head, arrays: head.update(agent="maskable-dqn", env_id="Undergrounding-v0"))
     assert f"{run / BEST} holds a model for 'Undergrounding-v0'" in both_ways(run)

@@ -13,6 +13,7 @@ import torch
 
 from stormgym.agents.learners.base import Learner
 from stormgym.agents.learners.remembered import RememberedEnvs
+from stormgym.agents.model_files import read_to_act, read_to_continue, write_model
 from stormgym.agents.registry import DOMAINS, agent_spec, domain_of
 from stormgym.agents.storage.container import UnreadableFile, open_file
 from stormgym.agents.storage.tensors import arrays_of, parts_of
@@ -58,9 +59,9 @@ def test_model__comes_back_without_environments_and_acts_as_it_did(
     agent: str, env_id: str, changes: dict[str, Any], tmp_path: Path
 ) -> None:
     learner, settings, model = made(agent, env_id, changes)
-    file = learner.save(model, tmp_path / "model.safetensors", asdict(settings), f"stormgym:{env_id}")
+    file = write_model(learner, model, tmp_path / "model.safetensors", asdict(settings), f"stormgym:{env_id}")
     before = torch.get_rng_state(), np.random.get_state()[2]
-    again: Any = learner.load(file, env_id=env_id)
+    again: Any = read_to_act(learner, file, env_id=env_id)
     assert torch.equal(before[0], torch.get_rng_state())  # reading draws nothing
     assert before[1] == np.random.get_state()[2]
     one, two = arrays_of(parts_of(model)), arrays_of(parts_of(again))
@@ -79,7 +80,7 @@ def test_model__comes_back_without_environments_and_acts_as_it_did(
             np.random.seed(3)
             actions.append(learner.policy(each).predict(observation, deterministic=deterministic)[0])
         np.testing.assert_array_equal(*actions)
-    again_file = learner.save(model, tmp_path / "again.safetensors", asdict(settings), env_id)
+    again_file = write_model(learner, model, tmp_path / "again.safetensors", asdict(settings), env_id)
     assert again_file.read_bytes() == file.read_bytes()
     if hasattr(model, "multiplier_state"):
         assert again.multiplier_state["lambda"]["raw"] == model.multiplier_state["lambda"]["raw"]
@@ -87,7 +88,7 @@ def test_model__comes_back_without_environments_and_acts_as_it_did(
 
 def test_model__is_continued_only_on_environments_like_its_own(tmp_path: Path) -> None:
     learner, settings, model = made("ppo", "Restoration-v0", {})
-    file = learner.save(model, tmp_path / "model.safetensors", asdict(settings), "Restoration-v0")
+    file = write_model(learner, model, tmp_path / "model.safetensors", asdict(settings), "Restoration-v0")
     for n, kwargs, message in (
         (6, {"city": "synthetic:9:1", "predictor": "none"}, "another observation_space"),
         (7, dict(DOMAINS["Restoration-v0"].small), "learns on 6 environments, not 7"),
@@ -96,19 +97,19 @@ def test_model__is_continued_only_on_environments_like_its_own(tmp_path: Path) -
         venv = learner.wrap(make_training_env("Restoration-v0", n, kwargs), settings)
         fresh = learner.build(venv, settings, seed=0, extractor=domain_of("Restoration-v0").extractor)
         with pytest.raises(UnreadableFile, match=message):
-            learner.restore(fresh, file, "Restoration-v0")
+            read_to_continue(learner, fresh, file, "Restoration-v0")
 
 
 def test_model__without_environments_is_not_saved(tmp_path: Path) -> None:
     learner, settings, model = made("ppo", "Restoration-v0", {})
-    file = learner.save(model, tmp_path / "model.safetensors", asdict(settings), "Restoration-v0")
+    file = write_model(learner, model, tmp_path / "model.safetensors", asdict(settings), "Restoration-v0")
     with pytest.raises(ValueError, match="a model without environments cannot be saved"):
-        learner.save(learner.load(file), file, asdict(settings), "Restoration-v0")
+        write_model(learner, read_to_act(learner, file), file, asdict(settings), "Restoration-v0")
 
 
 def test_head__is_json_that_a_reader_understands(tmp_path: Path) -> None:
     learner, settings, model = made("sac", "ShortestPath-v0", {})
-    head = open_file(learner.save(model, tmp_path / "m", asdict(settings), "ShortestPath-v0"), "model").head
+    head = open_file(write_model(learner, model, tmp_path / "m", asdict(settings), "ShortestPath-v0"), "model").head
     assert (head["agent"], head["env_id"], head["n_envs"]) == ("sac", "ShortestPath-v0", 6)
     assert head["settings"]["buffer_size"] == 400
     assert set(head["extractor_arguments"]) == {"mean", "sd"}

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,16 +22,14 @@ from torch.overrides import TorchFunctionMode
 
 from stormgym.agents.attention.multiplier import LagrangeMultiplier
 from stormgym.agents.domain import load_entry
+from stormgym.agents.learners.base import Learner
 from stormgym.agents.learners.lagrangian import VecLagrangianReward, multiplier_state
-from stormgym.agents.learners.remembered import RememberedEnvs
+from stormgym.agents.learners.remembered import RememberedEnvs, arguments_of
 from stormgym.agents.registry import domain_of, plain_id
 from stormgym.agents.storage import spaces
 from stormgym.agents.storage.container import Contents, UnreadableFile, open_file, readable, write_file
 from stormgym.agents.storage.records import record_of
 from stormgym.agents.storage.tensors import arrays_of, check_parts, lay_in, parts_of
-
-if TYPE_CHECKING:
-    from stormgym.agents.learners.base import Learner
 
 KIND = "model"
 COUNTERS: dict[type[Any], tuple[str, ...]] = {
@@ -77,7 +75,15 @@ class ModelHead:
 
 
 def write_model(learner: Learner, model: BaseAlgorithm, file: Path, settings: Mapping[str, Any], env_id: str) -> Path:
-    """Write a model with its optimisers; see `Learner.save`."""
+    """Write a model with its optimisers: arrays and JSON, without pickles.
+
+    Args:
+        learner: what made it.
+        model: with the environments that it learns on.
+        file: where it goes (`.safetensors`).
+        settings: of the class `learner.settings`, by name.
+        env_id: of the environments.
+    """
     venv = model.get_env()
     if venv is None:
         raise ValueError("a model without environments cannot be saved: they say what it was made of")
@@ -102,8 +108,12 @@ def write_model(learner: Learner, model: BaseAlgorithm, file: Path, settings: Ma
     return write_file(file, KIND, {field.name: getattr(head, field.name) for field in fields(head)}, arrays)
 
 
-def read_to_act(learner: Learner, file: Path, device: str, env_id: str | None = None) -> BaseAlgorithm:
-    """A model that acts, without environments; see `Learner.load`."""
+def read_to_act(learner: Learner, file: Path, *, device: str = "cpu", env_id: str | None = None) -> BaseAlgorithm:
+    """A model that acts, without environments.
+
+    Raises:
+        UnreadableFile: a file of anything but a model of this learner and (where it is given) of this environment.
+    """
     contents = open_file(file, KIND)
     head = _head(contents, learner, env_id)
     settings = record_of(learner.settings, head.settings, file, f"a model of {learner.name}")
@@ -137,7 +147,11 @@ def check_size(learner: Learner, file: Path, settings: Any, env_id: str | None =
 
 
 def read_to_continue(learner: Learner, model: BaseAlgorithm, file: Path, env_id: str) -> None:
-    """Give a model, just built on environments like those of the training, what the file holds."""
+    """Give a model, just built on environments like those of the training, what a file holds, lambda included.
+
+    Raises:
+        UnreadableFile: as `read_to_act`; also where spaces, number of environments or the limit differ.
+    """
     contents = open_file(file, KIND)
     head = _head(contents, learner, env_id)
     venv = model.get_env()
@@ -163,17 +177,6 @@ def read_to_continue(learner: Learner, model: BaseAlgorithm, file: Path, env_id:
             model.load_state_dict(contents.tree("state"))
     if multiplier is not None:
         model.multiplier_state = multiplier_state(multiplier)  # type: ignore[attr-defined]
-
-
-def arguments_of(extractor: type[Any] | None, venv: Any) -> dict[str, Any]:
-    """What an extractor asks of the environments before it is made (a classmethod `arguments_for(venv)`), if it does.
-
-    They are numbers, lists and words, which a saved model keeps.
-    """
-    ask = getattr(extractor, "arguments_for", None)
-    if ask is None:
-        return {}
-    return dict(venv.extractor_arguments) if isinstance(venv, RememberedEnvs) else dict(ask(venv))
 
 
 def _head(contents: Contents, learner: Learner, env_id: str | None) -> ModelHead:
