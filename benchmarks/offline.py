@@ -13,13 +13,16 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tyro
+from minari import MinariDataset
 
 from benchmarks.kit.cells import Cell, Cells
 from benchmarks.kit.measure import kept_parts, measure_parts
@@ -44,6 +47,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "Undergrounding-v0": {"profile": "ten"},
 }
 """Environments, and arguments with which their episodes are drawn."""
+DATASETS = "MINARI_DATASETS_PATH"
 MAKER = "maker"
 """In place of a method: a policy that made data, scored by itself."""
 
@@ -115,18 +119,37 @@ def measure(cell: OfflineCell) -> dict[str, Any]:
         (name,) = spec.makers
         agents = {name: Entrant(RandomActions)} if name == RANDOM else resolve_agents([name], cell.env_id)
         return _scores(cell, agents)
-    with tempfile.TemporaryDirectory() as folder:
-        before = os.environ.get("MINARI_DATASETS_PATH")
-        os.environ["MINARI_DATASETS_PATH"] = folder
-        try:
-            settings = OfflineSettings(method=cell.method, steps=cell.steps, seed=cell.seed)
-            run = fit(make_dataset(spec), spec, settings, runs_dir=Path(folder) / "runs")
-            return _scores(cell, resolve_agents([f"fitted={run.folder}"], cell.env_id))
-        finally:
-            if before is None:
-                del os.environ["MINARI_DATASETS_PATH"]
-            else:
-                os.environ["MINARI_DATASETS_PATH"] = before
+    settings = OfflineSettings(method=cell.method, steps=cell.steps, seed=cell.seed)
+    with _own_folder():
+        dataset = _dataset(cell.env_id, cell.kind, cell.seed, cell.episodes)
+        run = fit(dataset, spec, settings, runs_dir=Path(os.environ[DATASETS]) / "runs")
+    return _scores(cell, resolve_agents([f"fitted={run.folder}"], cell.env_id))
+
+
+@lru_cache(maxsize=1)
+def _dataset(env_id: str, kind: str, seed: int, episodes: int) -> MinariDataset:
+    """The dataset of a cell; the methods that learn from it are measured in a row."""
+    return make_dataset(DatasetSpec(env_id, kind, episodes, seed, TASKS[env_id]))
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """Where datasets and runs of this process are; it is gone with it."""
+    return tempfile.TemporaryDirectory()
+
+
+@contextmanager
+def _own_folder() -> Iterator[None]:
+    """Minari keeps datasets in a folder of this process."""
+    before = os.environ.get(DATASETS)
+    os.environ[DATASETS] = _folder().name
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[DATASETS]
+        else:
+            os.environ[DATASETS] = before
 
 
 def _scores(cell: OfflineCell, agents: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,7 +206,7 @@ def texts_of(found: Mapping[str, Mapping[OfflineCell, dict[str, Any]]]) -> str:
         first = next(cell for cell in cells if cell.method != MAKER)
         limit = cells[first]["limit"]
         note = (
-            f"{first.episodes} episodes a dataset, {first.steps:,} gradient steps a fit; {first.held_out} storms held out"
+            f"{first.episodes} episodes a dataset, {first.steps:,} steps a fit; {first.held_out} storms held out"
             f"{'' if limit is None else f'; limit {limit:g}'}. ± 95 %: of a maker over storms, of a method over seeds "
             "(each with a dataset of its own); against bc paired by seed, in the objective."
         )
