@@ -231,7 +231,12 @@ def _rllib(name: str, kwargs: dict[str, Any], adapted: Callable[[Any], Any] = la
     from ray.rllib.algorithms.ppo import PPOConfig
 
     ray.init(
-        num_cpus=2, include_dashboard=False, object_store_memory=100_000_000, logging_level=40, log_to_driver=False
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        object_store_memory=100_000_000,
+        logging_level=40,
+        log_to_driver=False,
     )
     config = PPOConfig().environment(name, env_config=kwargs).env_runners(num_env_runners=1)
     config = config.training(train_batch_size=2 * STEPS, minibatch_size=STEPS, num_epochs=1)

@@ -18,7 +18,7 @@ FILE = Path(__file__).resolve().parents[2] / "examples" / "ray_tune.py"
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     # one trial after the other, so that which of them are ended early is the same each time
-    ray.init(num_cpus=1, include_dashboard=False, object_store_memory=100_000_000, log_to_driver=False)
+    ray.init(address="local", num_cpus=1, include_dashboard=False, object_store_memory=100_000_000, log_to_driver=False)
     yield
     ray.shutdown()
 

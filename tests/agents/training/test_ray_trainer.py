@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+from ray.cluster_utils import Cluster
 from rich.console import Console
 from safetensors.numpy import load_file
 
@@ -55,10 +56,15 @@ STAND_IN = textwrap.dedent(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=100_000_000, log_to_driver=False)
+def two_machines() -> Iterator[None]:
+    """A local cluster of two nodes, one processor each."""
+    memory = {"object_store_memory": 100_000_000}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, **memory})
+    cluster.add_node(num_cpus=1, **memory)
+    ray.init(address=cluster.address, log_to_driver=False)
     yield
     ray.shutdown()
+    cluster.shutdown()
 
 
 def quiet() -> Console:
@@ -144,9 +150,11 @@ def test_stop__asks_runs_to_save_and_gives_up_those_that_wait_for_a_machine(
     for thread in threads:
         thread.start()
     wait_for(lambda: len(list(tmp_path.glob("*/begun"))) == 2)
+    nodes = {place[0] for place in trainer._actors.values() if place is not None}
     trainer.stop()
     for thread in threads:
         thread.join(60)
+    assert len(nodes) == 2
     assert len(ends) == 3
     assert len(list(tmp_path.glob("*/saved"))) == 2
     begun = next(tmp_path.glob("*/begun")).parent.name
