@@ -1,11 +1,11 @@
-"""What the core and every extra weigh: packages, megabytes, seconds to install and to import.
+"""What the core and every extra weigh: packages, megabytes, CPU seconds to install and to import.
 
     python -m benchmarks.installs.sizes                      the core, and each extra on its own
     python -m benchmarks.installs.sizes --extras agents dev  only these, and the core
     python -m benchmarks.installs.sizes --docs docs          writes the table into docs/install.md too
 
-Each is installed from a wheel with the lock, in a virtual environment of its own, one at a time. Seconds of an install
-depend on the network and on pip's cache; the CPU seconds of an import are the least of three fresh processes.
+Each is installed from a wheel with the lock, in a virtual environment of its own, one at a time. Downloads come on top
+of pip's CPU seconds; those of an import are the least of three fresh processes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Size(NamedTuple):
     extra: str
     n_packages: int
     megabytes: float
-    install_s: float
+    install_cpu_s: float
     import_cpu_s: float | None
 
 
@@ -69,14 +69,14 @@ def import_seconds(venv: Venv, module: str) -> float:
 def as_table(sizes: Sequence[Size]) -> str:
     """The table of docs/install.md."""
     lines = [
-        "| `pip install` | packages | MB | seconds | imports | CPU s |",
+        "| `pip install` | packages | MB | CPU s of pip | imports | CPU s |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for size in sizes:
         name = f"`stormgym[{size.extra}]`" if size.extra else "`stormgym`"
         cpu = "" if size.import_cpu_s is None else f"{size.import_cpu_s:.1f}"
         module = f"`{IMPORTS[size.extra]}`" if size.extra in IMPORTS else ""
-        line = f"| {name} | {size.n_packages} | {size.megabytes:,.0f} | {size.install_s:.0f} | {module} | {cpu} |"
+        line = f"| {name} | {size.n_packages} | {size.megabytes:,.0f} | {size.install_cpu_s:.0f} | {module} | {cpu} |"
         lines.append(line)
     return "\n".join(lines) + "\n"
 

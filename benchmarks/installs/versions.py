@@ -73,22 +73,29 @@ def _imported(file: Path) -> set[str]:
     return found
 
 
+def find_python(name: str) -> str | None:
+    """The Python of a version ("3.12"), or of a path; None if it does not run (pyenv has names of what it does not)."""
+    found = shutil.which(f"python{name}") or shutil.which(name)
+    runs = found is not None and not subprocess.run([found, "-c", ""], check=False, capture_output=True).returncode
+    return found if runs else None
+
+
 def attempt(each: Try, wheel: Path, extras: str, folder: Path, quick: bool) -> str:
     """Install and try; returns what to print.
 
     Raises:
         RuntimeError: something failed; with the end of what it said.
     """
-    interpreter = shutil.which(f"python{each.python}")
+    interpreter = find_python(each.python)
     if interpreter is None:
         return "no such Python here"
-    venv = Venv(folder / f"{each.python}-{each.versions}", interpreter)
+    venv = Venv(folder / f"{Path(each.python).name}-{each.versions}", interpreter)
     constraints = LOCK
     if each.versions == "lowest":
         constraints = folder / "lowest.txt"
         constraints.write_text(lowest_versions(), encoding="utf-8")
     seconds = venv.install(f"{wheel}[{extras}]" if extras else str(wheel), constraints=constraints)
-    said = f"installed in {seconds:.0f} s"
+    said = f"installed in {seconds:.0f} s CPU"
     cache = {"STORMGYM_CACHE": str(venv.folder / "cache")}
     # with -P the folder of the script, where names of other modules stand, is not searched
     played = venv.run("-P", str(ROOT / "benchmarks" / "installs" / "core_play.py"), **cache)
@@ -119,7 +126,7 @@ def attempt(each: Try, wheel: Path, extras: str, folder: Path, quick: bool) -> s
 def main() -> int:
     """Try all; returns how many failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--python", nargs="+", default=list(PYTHONS), metavar="X.Y", help="Pythons to try")
+    parser.add_argument("--python", nargs="+", default=list(PYTHONS), metavar="X.Y", help="Pythons to try, or paths")
     parser.add_argument("--versions", nargs="+", default=["locked", "lowest"], choices=["locked", "lowest"])
     parser.add_argument("--extras", default=",".join(TESTED_WITH), help="extras to install")
     parser.add_argument("--quick", action="store_true", help="play every environment, and run no tests")

@@ -33,6 +33,15 @@ def test_versions__a_python_that_is_not_here_is_said(tmp_path: Path) -> None:
     assert versions.attempt(versions.Try("9.9", "locked"), tmp_path, "", tmp_path, quick=True) == "no such Python here"
 
 
+def test_versions__a_name_that_does_not_run_is_no_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shim = tmp_path / "python3.99"
+    shim.write_text("#!/bin/sh\nexit 127\n")
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert versions.find_python("3.99") is None
+    assert versions.find_python(sys.executable) == sys.executable
+
+
 def test_table__has_a_row_an_extra_and_stands_between_its_marks(tmp_path: Path) -> None:
     table = sizes.as_table([sizes.Size("", 13, 324.4, 21.2, 0.13), sizes.Size("peers", 90, 2_100.0, 99.0, None)])
     assert "| `stormgym` | 13 | 324 | 21 | `stormgym` | 0.1 |\n| `stormgym[peers]` | 90 | 2,100 | 99 |  |  |\n" in table
