@@ -1,0 +1,408 @@
+"""The core of CrewDispatch-v0: arguments, spaces, the draw of storms, observations, infos and facts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
+from stormgym.envs.core import Core, Groups, Payment, Step, Timing, check_choice
+from stormgym.envs.crews.knowledge import CrewAnnounced, CrewTruth
+from stormgym.envs.crews.layout import observation_space, observe
+from stormgym.envs.crews.metrics import crew_metrics
+from stormgym.envs.crews.process import CrewProcess, StormJobs
+from stormgym.envs.crews.roster import Roster
+from stormgym.envs.crews.tables import (
+    FEEDERS,
+    WEIGHTS,
+    WIDE,
+    Arrivals,
+    JobSource,
+    default_roster,
+    depots_of,
+    distances_of,
+    radial_feeder,
+)
+from stormgym.envs.data import City, resolve_city
+from stormgym.envs.restoration.forecasts import check_predictor
+from stormgym.envs.restoration.limits import CostLimit, EpisodeLimits, fixed_limits
+from stormgym.envs.restoration.tables import SHOCKS, SPLITS, city_tables
+
+RENDER_MODES = ("ansi", "rgb_array")
+GIVEN = ("duration_h", "point_h", "lower_h", "upper_h")
+OPTIONAL = ("arrival_h", "need", "parent", "weight", "assessed")
+
+
+class ResetOptions(NamedTuple):
+    """What `reset(options=...)` fixes; None is drawn."""
+
+    cost_limit_h: Floats | None
+    jobs: StormJobs | None
+
+
+class CrewCore(Core):
+    """B storms of CrewDispatch-v0; arguments as on `CrewDispatchEnv`."""
+
+    process: CrewProcess
+    settles_when_truncated = True
+    """The jobs that are left are served by the nearest rule inside the last step."""
+
+    def __init__(
+        self,
+        batch: int,
+        *,
+        city: str | os.PathLike[str] | City = "default",
+        n_crews: int = 4,
+        n_depots: int = 2,
+        crews: Sequence[Mapping[str, Any]] | None = None,
+        n_skills: int = 2,
+        special_share: float = 0.25,
+        special_crews: float = 0.5,
+        start_h: float = 0.0,
+        on_h: float = 16.0,
+        off_h: float = 8.0,
+        known_share: float = 0.6,
+        arrival_end_h: float = 24.0,
+        arrival_tau_h: float = 12.0,
+        feeder: str = "radial",
+        assessed_share: float = 1.0,
+        n_assessors: int = 0,
+        assess_h: float = 0.25,
+        wide: str = "all",
+        weights: str = "regions",
+        overtime_price: float = 0.05,
+        predictor: str = "ecqr",
+        confidence_level: float = 0.9,
+        cost_limit: CostLimit = None,
+        reward: Timing = "dense",
+        cost: Timing = "dense",
+        shock: str = "none",
+        shock_log_sd: float = 0.35,
+        income_effect: float = 1.0,
+        split: str = "all",
+        on_invalid: str = "waste",
+        render_mode: str | None = None,
+    ) -> None:
+        self._payment = Payment(batch, reward, cost)
+        for name, value, choices in (
+            ("feeder", feeder, FEEDERS),
+            ("wide", wide, WIDE),
+            ("weights", weights, WEIGHTS),
+            ("shock", shock, SHOCKS),
+            ("split", split, SPLITS),
+            ("on_invalid", on_invalid, ("waste", "raise")),
+        ):
+            check_choice(name, value, choices)
+        if render_mode is not None:
+            check_choice("render_mode", render_mode, RENDER_MODES)
+        for name, value, low in (
+            ("n_crews", n_crews, 1),
+            ("n_depots", n_depots, 1),
+            ("n_skills", n_skills, 1),
+            ("n_assessors", n_assessors, 0),
+        ):
+            _whole(name, value, low)
+        if n_skills > 2:
+            raise ValueError(f"n_skills must be 1 or 2; got {n_skills}: jobs need skill 0 or 1")
+        for name, value in (
+            ("special_share", special_share),
+            ("special_crews", special_crews),
+            ("known_share", known_share),
+            ("assessed_share", assessed_share),
+        ):
+            _number(name, value, 0.0, 1.0)
+        for name, value in (
+            ("start_h", start_h),
+            ("off_h", off_h),
+            ("assess_h", assess_h),
+            ("arrival_end_h", arrival_end_h),
+        ):
+            _number(name, value, 0.0, 1e4)
+        for name, value in (("on_h", on_h), ("arrival_tau_h", arrival_tau_h)):
+            _number(name, value, 1e-6, 1e6)
+        _number("overtime_price", overtime_price, 0.0, 1e6)
+        _number("shock_log_sd", shock_log_sd, 0.0, 2.0)
+        _number("confidence_level", confidence_level, 0.0, 1.0)
+        _number("income_effect", income_effect, -1e6, 1e6)
+        check_predictor(predictor, confidence_level)
+        self.city = resolve_city(city, income_effect=income_effect)
+        self.depots_km = depots_of(self.city, int(n_depots))
+        self.places_km = np.vstack([self.city.xy_km, self.depots_km])
+        self.roster = (
+            Roster.of([{**crew, "depot": self.city.n_regions + crew["depot"]} for crew in crews], int(n_skills))
+            if crews is not None
+            else default_roster(
+                self.city,
+                n_crews=int(n_crews),
+                n_depots=int(n_depots),
+                n_skills=int(n_skills),
+                special_crews=special_crews,
+                n_assessors=int(n_assessors),
+                start_h=start_h,
+                on_h=on_h,
+                off_h=off_h,
+            )
+        )
+        far = self.roster.depot >= len(self.places_km)
+        if far.any():
+            raise ValueError(f"depot of crew {int(far.argmax())} must be 0 to {n_depots - 1}, as n_depots says")
+        n_repair = int((~self.roster.assessor).sum())
+        self.limits = EpisodeLimits(batch, cost_limit, self.city.cost_limit_h / max(n_repair, 1))
+        self.cost_limit = self.limits.middle_h
+        self.cost_limit_range = self.limits.range_h
+        self._limit_h = np.full(batch, float(self.cost_limit))
+        self.tables = city_tables(self.city, predictor, float(confidence_level), split)
+        self.arrivals = Arrivals(
+            float(known_share), float(arrival_end_h), float(arrival_tau_h), float(special_share), float(assessed_share)
+        )
+        none = np.full(self.city.n_regions, -1)
+        self.source = JobSource(
+            self.tables,
+            self.arrivals,
+            self.roster.n_skills,
+            radial_feeder(self.city, self.depots_km) if feeder == "radial" else none,
+            weights=weights,
+            wide=wide,
+            shock=shock,
+            shock_log_sd=float(shock_log_sd),
+        )
+        if n_skills > 1 and special_share > 0:
+            self.roster.check_needs(np.arange(2))
+        self.shock, self.shock_log_sd = shock, float(shock_log_sd)
+        self.raise_on_invalid = on_invalid == "raise"
+        self.batch = batch
+        n, k = self.city.n_regions, self.roster.n_crews
+        self.n_jobs = n
+        self.process = CrewProcess(
+            distances_of(self.city, self.depots_km),
+            self.roster,
+            batch,
+            n,
+            self.city.n_groups,
+            arrival_end_h=self.arrivals.end_h if self.arrivals.known_share < 1 else 0.0,
+            assess_h=float(assess_h),
+            overtime_price=float(overtime_price),
+        )
+        self.groups = Groups(self.city.group, self.city.group_names)
+        self.observation_space = observation_space(n, k, self.roster.n_skills, self.city.n_groups)
+        self.action_space: spaces.Discrete = spaces.Discrete(n + 1)
+
+    @cached_property
+    def return_unit(self) -> float:
+        """Mean repair hours times N / (20 K) (h)."""
+        return float(self.city.log.repair_h.mean()) * self.city.n_regions / (20.0 * self.roster.n_crews)
+
+    def times_h(self, rows: Any = slice(None)) -> Floats:
+        """Hours that each job was without power, `[len(rows), N]`, in episodes that have ended."""
+        outage: Floats = self.process.power_h[rows] - self.process.jobs.arrival_h[rows]
+        return outage
+
+    @property
+    def announced(self) -> CrewAnnounced:
+        """What any planner may know now."""
+        p, now = self.process, self.process.t[:, None]
+        known = p.jobs.arrival_h <= now
+        return CrewAnnounced(
+            city=self.city,
+            roster=self.roster,
+            places_km=read_only(self.places_km),
+            distance_km=read_only(p.distance_km),
+            arrivals=self.arrivals,
+            assess_h=p.assess_h,
+            overtime_price=p.overtime_price,
+            shock=self.shock,
+            shock_log_sd=self.shock_log_sd,
+            cost_limit_h=self.limits.middle_h,
+            cost_limit_range_h=self.limits.range_h,
+            loc=read_only(p.loc),
+            begin_h=read_only(p.begin_h),
+            busy=read_only(p.finish_h > now),
+            arrival_h=read_only(np.where(known, p.jobs.arrival_h, np.inf)),
+            power_h=read_only(np.where(p.power_h <= now, p.power_h, np.inf)),
+            repaired_h=read_only(np.where(p.repaired_h <= now, p.repaired_h, np.inf)),
+            quantile_levels=read_only(self.tables.quantile_levels),
+            quantile_h=read_only(self._quantiles(known)),
+        )
+
+    def _quantiles(self, known: Bools) -> Floats:
+        """Predictive quantiles of known jobs `[B, N, Q]`."""
+        p, levels = self.process, self.tables.quantile_levels
+        mean, low, high = np.moveaxis(p.jobs.wide_h, -1, 0)[..., None]
+        below = low + (mean - low) * np.clip(levels / 0.5, 0.0, 1.0)
+        wide = np.where(levels <= 0.5, below, mean + (high - mean) * np.clip((levels - 0.5) / 0.45, 0.0, 1.0))
+        narrow = p.jobs.quantile_h if p.jobs.quantile_h is not None else wide
+        seen = p.seen_h <= p.t[:, None]
+        return np.where(known[..., None], np.where(seen[..., None], narrow, wide), 0.0)
+
+    @property
+    def truth(self) -> CrewTruth:
+        """The true durations, arrivals and needs."""
+        jobs = self.process.jobs
+        return CrewTruth(read_only(jobs.duration_h), read_only(jobs.arrival_h), read_only(jobs.need))
+
+    def parse_options(self, options: Mapping[str, Any]) -> ResetOptions:
+        """`cost_limit`, a number of hours or B of them, and `jobs`, arrays of one storm."""
+        limit, jobs = options.get("cost_limit"), options.get("jobs")
+        return ResetOptions(
+            None if limit is None else fixed_limits(limit, self.batch),
+            None if jobs is None else self._given(jobs),
+        )
+
+    def _given(self, given: Mapping[str, Any]) -> StormJobs:
+        """One storm's jobs from arrays `[N]`; those left out are known, assessed, of skill 0 and hang on nothing."""
+        n = self.n_jobs
+        unknown, missing = set(given) - {*GIVEN, *OPTIONAL}, set(GIVEN) - set(given)
+        if unknown or missing:
+            raise ValueError(
+                f"jobs must hold {', '.join(GIVEN)} and may hold {', '.join(OPTIONAL)}; missing {sorted(missing)}, "
+                f"unknown {sorted(unknown)}"
+            )
+        default = {
+            "arrival_h": np.zeros(n),
+            "need": np.zeros(n, dtype=np.int64),
+            "parent": np.full(n, -1),
+            "weight": np.full(n, 1.0 / n),
+            "assessed": np.ones(n, dtype=bool),
+        }
+        arrays = {name: np.asarray(value) for name, value in {**default, **given}.items()}
+        for name, value in arrays.items():
+            if value.shape != (n,) or value.dtype.kind not in "biuf":
+                raise ValueError(f"jobs[{name!r}] must be {n} numbers; got shape {value.shape}, dtype {value.dtype}")
+            if name != "arrival_h" and not np.isfinite(value).all():
+                raise ValueError(f"jobs[{name!r}] must be finite; got {value[~np.isfinite(value)][0]}")
+        if not (arrays["duration_h"] > 0).all() or not (arrays["point_h"] > 0).all():
+            raise ValueError("jobs['duration_h'] and jobs['point_h'] must be above 0 hours")
+        if not (arrays["arrival_h"] >= 0).all():  # NaN is not
+            raise ValueError("jobs['arrival_h'] must be at least 0 hours, inf for an empty slot")
+        late = np.isfinite(arrays["arrival_h"]) & (arrays["arrival_h"] > self.process.arrival_end_h)
+        if late.any():
+            raise ValueError(
+                f"jobs['arrival_h'] must not be after arrival_end_h ({self.process.arrival_end_h:g} h); "
+                f"got {arrays['arrival_h'][late][0]:g}"
+            )
+        one = {name: arrays[name].astype(kind)[None] for name, kind in _KINDS.items()}
+        city = self.source
+        return StormJobs(
+            site=np.arange(n)[None],
+            group=np.asarray(self.city.group)[None],
+            customers=city.customers[None],
+            wide_h=city.wide_h[None],
+            **one,
+        )
+
+    def reset(
+        self, rngs: list[np.random.Generator], rows: Ints | None = None, options: ResetOptions | None = None
+    ) -> None:
+        """Draw new storms for `rows` (all when None), one generator a row; what options fix is drawn all the same."""
+        at: Ints | slice = slice(None) if rows is None else rows
+        limit: float | Floats = self.limits.draw(rngs, rows)
+        jobs = self.source.draw(rngs)
+        if options is not None:
+            if options.cost_limit_h is not None:
+                limit = options.cost_limit_h[at]
+            jobs = jobs if options.jobs is None else options.jobs
+        self._limit_h[at] = limit
+        self.process.reset(jobs, rows)
+        self._payment.begin(rows)
+
+    def step(self, actions: Ints, live: Bools | None = None) -> Step:
+        """Carry out one choice in every storm."""
+        if self.raise_on_invalid:
+            self._check_masks(actions, live)
+        step = self.process.step(actions)
+        return self._payment.pay(step, self.process.gap_h)
+
+    def _check_masks(self, actions: Ints, live: Bools | None) -> None:
+        masked = ~self.process.mask[np.arange(self.batch), actions]
+        if live is not None:
+            masked &= live
+        if masked.any():
+            row = int(masked.argmax())
+            raise ValueError(
+                f"action {int(actions[row])} is masked for crew {int(self.process.asked[row])}"
+                f"{f' in environment {row}' if self.batch > 1 else ''}; choose where action_mask is 1, "
+                'or make the environment with on_invalid="waste"'
+            )
+
+    def validate_actions(self, actions: Any, waiting: Bools | None) -> Ints:
+        """Choices `[B]` in 0..N.
+
+        Raises:
+            TypeError: not B integers.
+            ValueError: one is out of range.
+        """
+        chosen = np.asarray(actions)
+        if chosen.shape != (self.batch,) or chosen.dtype.kind not in "iu":
+            raise TypeError(
+                f"actions must be {self.batch} integers, shape ({self.batch},); "
+                f"got shape {chosen.shape}, dtype {chosen.dtype}"
+            )
+        chosen = chosen.astype(np.int64, copy=False)
+        if waiting is not None:
+            chosen = np.where(waiting, 0, chosen)
+        outside = (chosen < 0) | (chosen > self.n_jobs)
+        if outside.any():
+            raise ValueError(
+                f"action must be a job 0 to {self.n_jobs - 1}, or {self.n_jobs} to wait; got {chosen[outside][0]}"
+            )
+        return chosen
+
+    def observe(self, row: int | None = None) -> Observation:
+        """Fresh copies of what agents see, with a leading axis B, or of one row without it."""
+        return observe(self.process, self.places_km, self._limit_h, row)
+
+    def extra_info(self) -> dict[str, NDArray[Any]]:
+        """What every info holds beside the cost: limits and asked crews `[B]`, masks `[B, N + 1]`."""
+        return {
+            "cost_limit": self._limit_h.copy(),
+            "asked": self.process.asked.astype(np.float64),
+            "action_mask": self.process.mask.astype(np.int8),
+        }
+
+    def metrics(self, rows: Any) -> dict[str, Floats]:
+        """Figures of finished storms, name to `[len(rows)]`."""
+        return crew_metrics(self.process, rows, self._limit_h, float(self.source.customers.sum()))
+
+    def action_masks(self) -> Bools:
+        """Which choices are open now, `[B, N + 1]`."""
+        return self.process.mask.copy()
+
+    def render_row(self, row: int, mode: str) -> Any:
+        """Text or picture of one row."""
+        from stormgym.envs.crews.render import render
+
+        return render(self, row, mode)
+
+
+_KINDS: dict[str, type[Any]] = {
+    "duration_h": np.float64,
+    "point_h": np.float64,
+    "lower_h": np.float64,
+    "upper_h": np.float64,
+    "arrival_h": np.float64,
+    "need": np.int64,
+    "parent": np.int64,
+    "weight": np.float64,
+    "assessed": np.bool_,
+}
+
+
+def _whole(name: str, value: Any, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be a whole number; got {value!r}")
+    if value < low:
+        raise ValueError(f"{name} must be at least {low}; got {value}")
+
+
+def _number(name: str, value: Any, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number; got {value!r}")
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be from {low:g} to {high:g}; got {value!r}")
