@@ -25,7 +25,8 @@ from stormgym.agents.cluster import Workers, connect
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.lineup import resolve_agents
 from stormgym.agents.terminal import make_console
-from stormgym.agents.training.pool import TrainingJob, train_all, trainer_for
+from stormgym.agents.training.pool import TrainingJob, train_all
+from stormgym.agents.training.workers import trainer_for
 
 ENV_ID = "Restoration-v0"
 

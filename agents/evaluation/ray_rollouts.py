@@ -62,7 +62,7 @@ def play_on_cluster(
     except ray.exceptions.RayTaskError as error:
         raise error.cause from error
     except ray.exceptions.RayActorError as error:
-        raise RuntimeError(f"workers of the evaluation died {1 + RETRIES} times: {error}") from error
+        raise RuntimeError(f"a worker of the evaluation died, and again when it was tried anew: {error}") from error
     finally:
         for actor in actors:
             ray.kill(actor)

@@ -18,7 +18,7 @@ Five seeds of one agent, two at a time:
     outcome = train_all(jobs, n_workers=2, console=Console(stderr=True))
     sys.exit(outcome.exit_code)
 
-- **On a Ray cluster** `trainer_for(parse_workers("ray"))` trains in its actors, and all else is the same.
+- **On a Ray cluster** the trainer is another (`stormgym.agents.training.workers.trainer_for`), and all else is the same.
 - **Killed, stopped or crashed, the same call continues.** A run whose process alone was killed is taken up again at
   once. A job whose run has reached its budget is not trained again;
   one whose run has a checkpoint is resumed from it (`train.py --resume`); any other is begun. `TrainingJob.is_own` says
@@ -54,7 +54,7 @@ from typing import Any, Generic, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from stormgym.agents.cluster import THREAD_CAPS, Workers
+from stormgym.agents.cluster import THREAD_CAPS
 from stormgym.agents.files import write_atomically
 from stormgym.agents.runs import SETTINGS, Run, RunSettings, open_run
 
@@ -244,27 +244,6 @@ class Trainer:
             except SystemExit as error:  # a wrong option
                 code = error.code if isinstance(error.code, int) else int(error.code is not None)
         return code, time.process_time() - start
-
-
-def trainer_for(
-    workers: Workers, device: str = "cpu", threads: int = 1, script: Path | None = None
-) -> tuple[Trainer, int]:
-    """The trainer of these workers, and how many there are: processes of this machine, or actors of a Ray cluster.
-
-    Args:
-        workers: 0 trains in this process.
-        device, threads, script: as for `Trainer`.
-
-    Raises:
-        MissingExtraError: Ray is asked for and not installed.
-    """
-    if not workers.on_ray:
-        n_workers = workers.count()
-        return Trainer(n_workers == 0, device, threads, script), n_workers
-    from stormgym.agents.training.ray_trainer import RayTrainer
-
-    trainer = RayTrainer(device, threads, script)
-    return trainer, workers.count(threads)
 
 
 def train_module(script: Path = TRAIN) -> Any:

@@ -23,7 +23,8 @@ from stormgym.agents.statistics import mean_estimate
 from stormgym.agents.terminal import status_console
 from stormgym.agents.training.command import HELD_OUT_SEED, FinalTable, complete, names_many
 from stormgym.agents.training.play import make_training_env
-from stormgym.agents.training.pool import Outcome, TrainingJob, TrainingTime, train_all, trainer_for
+from stormgym.agents.training.pool import Outcome, TrainingJob, TrainingTime, train_all
+from stormgym.agents.training.workers import trainer_for
 from stormgym.agents.usage import WRONG_USE, usage_errors
 
 OF_THE_POOL = ("--seeds", "--jobs", "--seed", "--runs-dir", "--final-episodes", "--compare", "--device")

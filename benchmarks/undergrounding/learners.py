@@ -30,7 +30,8 @@ from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.lineup import resolve_agents
 from stormgym.agents.statistics import mean_estimate
 from stormgym.agents.terminal import make_console
-from stormgym.agents.training.pool import TrainingJob, train_to_end, trainer_for, work
+from stormgym.agents.training.pool import TrainingJob, train_to_end, work
+from stormgym.agents.training.workers import trainer_for
 from stormgym.envs.undergrounding.profiles import resolve_profile
 
 ENV_ID = "Undergrounding-v0"

@@ -26,7 +26,7 @@ from stormgym.envs.adapters.masked import MASK, MaskedForm
 from stormgym.envs.adapters.rllib import FORM, masked_module
 from stormgym.envs.undergrounding.adversary import NATURE, PLAYERS, DefenderAttackerEnv
 
-GAME = "DefenderAttacker-v0"
+GAME = str(DefenderAttackerEnv.metadata["name"])
 
 
 class FlatGame(BaseWrapper[str, Any, Any]):

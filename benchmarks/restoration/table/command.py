@@ -41,7 +41,8 @@ from stormgym.agents.cluster import parse_workers
 from stormgym.agents.evaluation.summary import plain
 from stormgym.agents.files import write_atomically
 from stormgym.agents.terminal import make_console
-from stormgym.agents.training.pool import Stopping, TrainingJob, train_to_end, trainer_for, work
+from stormgym.agents.training.pool import Stopping, TrainingJob, train_to_end, work
+from stormgym.agents.training.workers import trainer_for
 
 BENCHMARK = "restoration/table"
 PAGE = Page("restoration-table", "The main paper's table", "restoration")

@@ -24,8 +24,9 @@ from safetensors.numpy import load_file
 from stormgym.agents.cluster import Workers, parse_workers
 from stormgym.agents.runs import MODEL
 from stormgym.agents.training import pool
-from stormgym.agents.training.pool import ATTEMPTS, Trainer, TrainingJob, train_all, train_to_end, trainer_for
+from stormgym.agents.training.pool import ATTEMPTS, Trainer, TrainingJob, train_all, train_to_end
 from stormgym.agents.training.ray_trainer import RayTrainer
+from stormgym.agents.training.workers import trainer_for
 from stormgym.predictors.extras import MissingExtraError
 
 PPO = "--agent maskable-ppo --maskable-ppo.n-steps 16 --maskable-ppo.batch-size 64 --maskable-ppo.n-epochs 1"
