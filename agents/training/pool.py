@@ -18,10 +18,9 @@ Five seeds of one agent, two at a time:
     outcome = train_all(jobs, n_workers=2, console=Console(stderr=True))
     sys.exit(outcome.exit_code)
 
-- **On a Ray cluster** the trainer is another (`stormgym.agents.training.workers.trainer_for`), and all else is the same.
+- **On a Ray cluster** the trainer is another (`stormgym.agents.training.workers.trainer_for`); all else is the same.
 - **Killed, stopped or crashed, the same call continues.** A run whose process alone was killed is taken up again at
-  once. A job whose run has reached its budget is not trained again;
-  one whose run has a checkpoint is resumed from it (`train.py --resume`); any other is begun. `TrainingJob.is_own` says
+  once. A job whose run has reached its budget is not trained again; one whose run has a checkpoint is resumed from it (`train.py --resume`); any other is begun. `TrainingJob.is_own` says
   which run folders are a job's own.
 - **One thread a run.** Workers share the processor by running side by side, not by each taking all of it.
 - **Ctrl-C is clean.** Runs are in sessions of their own, so the signal reaches the caller alone, which asks every run
