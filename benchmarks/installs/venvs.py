@@ -42,7 +42,8 @@ class Venv:
         before = os.times()
         done = self.run("-m", "pip", "install", "-q", *lock, *what)
         if done.returncode:
-            raise RuntimeError(f"pip cannot install {' '.join(what)}: {done.stderr.strip()[-2_000:]}")
+            said = (line for line in (done.stdout + done.stderr).splitlines() if not line.startswith("WARNING"))
+            raise RuntimeError("\n".join((f"pip cannot install {' '.join(what)}:", *said))[-3_000:])
         after = os.times()
         return after.children_user + after.children_system - before.children_user - before.children_system
 
