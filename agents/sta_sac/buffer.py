@@ -292,6 +292,7 @@ class EpisodeReplayBuffer(DictReplayBuffer):
         fill({**self._stage, "regions": self._stage_regions, "at": self._at}, under_way, self.n_envs)
         check_range("at", self._at, 0, steps)
         check_range("actions", self._stage["actions"], 0, n - 1)
+        self.round = None
         if state["round"] is not None:
             self.round = np.full(self.n_envs, -1, dtype=np.int64)
             fill({"round": self.round}, {"round": state["round"]}, self.n_envs)

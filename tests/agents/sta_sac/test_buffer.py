@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
 from stormgym.agents.sta_sac.buffer import EpisodeReplayBuffer
+from stormgym.agents.storage.buffers import KIND, read_buffer, write_buffer
+from stormgym.agents.storage.container import UnreadableFile, write_file
 from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.restoration.layout import regions_of
 
@@ -85,3 +91,83 @@ def test_buffer__keeps_one_episode_of_each_row_in_a_round() -> None:
     np.testing.assert_array_equal(buffer.episodes(buffer.round).actions.numpy(), [np.arange(7), np.arange(6, -1, -1)])
     buffer.begin_round()
     assert buffer.round.tolist() == [-1, -1]
+
+
+def played(steps: int, capacity: int = 21) -> EpisodeReplayBuffer:
+    """A buffer of three episodes and two environments, one of which wastes trips and is taught."""
+    env = make_vec_env("Restoration-v0", 2, seed=0, city=CITY)
+    buffer = EpisodeReplayBuffer(
+        capacity, env.observation_space, env.action_space, device="cpu", n_envs=2, demonstration_size=14
+    )
+    obs = env.reset()
+    buffer.begin_round()
+    rng = np.random.default_rng(0)
+    for _ in range(steps):
+        mask = env.action_masks()
+        action = (rng.random(mask.shape) * mask).argmax(axis=1)
+        action[1] = 0 if rng.random() < 0.5 else action[1]
+        nxt, reward, done, infos = env.step(action)
+        infos[1]["taught"] = True
+        buffer.add(obs, nxt, action, reward, done, infos)
+        obs = nxt
+        if done.all():
+            buffer.round = None
+    return buffer
+
+
+@pytest.mark.parametrize("steps", [0, 5, 30, 90])
+def test_buffer__taken_up_from_a_file_holds_the_same_and_goes_on_the_same(steps: int, tmp_path: Path) -> None:
+    buffer, again = played(steps), played(0)
+    read_buffer(again, write_buffer(buffer, tmp_path / "buffer.safetensors"))
+    assert (again.size(), again.n_demonstrations) == (buffer.size(), buffer.n_demonstrations)
+    np.testing.assert_array_equal(again.lengths, buffer.lengths)
+    np.testing.assert_array_equal(again._at, buffer._at)
+    assert (again.round is None) == (buffer.round is None)
+    for one, two in ((buffer._store, again._store), (buffer._demonstrations, again._demonstrations)):
+        if one.size():
+            for a, b in zip(
+                one.episodes(np.arange(one.size()), buffer.device),
+                two.episodes(np.arange(two.size()), again.device),
+                strict=True,
+            ):
+                np.testing.assert_array_equal(a.numpy(), b.numpy())
+    for name, stage in buffer._stage.items():
+        for row, at in enumerate(buffer._at):
+            np.testing.assert_array_equal(again._stage[name][row, :at], stage[row, :at])
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda s: s["episodes"].update(pos=99),
+        lambda s: s["episodes"].update(steps=10**6),
+        lambda s: s["episodes"].update(full=1),
+        lambda s: s["episodes"]["rows"].update(lengths=s["episodes"]["rows"]["lengths"] + 1000),
+        lambda s: s["episodes"]["rows"].update(n_regions=s["episodes"]["rows"]["n_regions"] + 1),
+        lambda s: s["episodes"]["rows"].update(actions=s["episodes"]["rows"]["actions"] + 7),
+        lambda s: s["episodes"]["rows"].pop("crew"),
+        lambda s: s["demonstrations"]["rows"].update(costs=np.zeros(3)),
+        lambda s: s["under_way"].update(at=s["under_way"]["at"] + 1000),
+        lambda s: s["under_way"].update(actions=s["under_way"]["actions"] - 1),
+        lambda s: s["under_way"].update(actions=np.zeros((2, 10**4), dtype=np.int64)),
+        lambda s: s.update(round=np.array([0, 3])),
+        lambda s: s.update(round=[0, 1, 2]),
+        lambda s: s.pop("under_way"),
+    ],
+)
+def test_buffer__of_a_file_that_does_not_fit_is_one_sentence(spoil: Callable[[Any], Any], tmp_path: Path) -> None:
+    state: Any = played(30).state_dict()
+    state = {
+        key: {**part, "rows": dict(part["rows"])} if isinstance(part, dict) and "rows" in part else part
+        for key, part in state.items()
+    }
+    spoil(state)
+    file = write_file(tmp_path / "buffer.safetensors", KIND, {"state": state})
+    with pytest.raises(UnreadableFile, match=r"buffer\.safetensors (cannot be read|does not fit)"):
+        read_buffer(played(0), file)
+
+
+def test_buffer__of_another_size_is_one_sentence(tmp_path: Path) -> None:
+    file = write_buffer(played(90), tmp_path / "buffer.safetensors")
+    with pytest.raises(UnreadableFile, match="cannot be read"):
+        read_buffer(played(0, capacity=14), file)
