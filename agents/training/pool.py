@@ -20,8 +20,8 @@ Five seeds of one agent, two at a time:
 
 - **On a Ray cluster** the trainer is another (`stormgym.agents.training.workers.trainer_for`); all else is the same.
 - **Killed, stopped or crashed, the same call continues.** A run whose process alone was killed is taken up again at
-  once. A job whose run has reached its budget is not trained again; one whose run has a checkpoint is resumed from it (`train.py --resume`); any other is begun. `TrainingJob.is_own` says
-  which run folders are a job's own.
+  once. A job whose run has reached its budget is not trained again; one whose run has a checkpoint is resumed from it
+  (`train.py --resume`); any other is begun. `TrainingJob.is_own` says which run folders are a job's own.
 - **One thread a run.** Workers share the processor by running side by side, not by each taking all of it.
 - **Ctrl-C is clean.** Runs are in sessions of their own, so the signal reaches the caller alone, which asks every run
   once to save and end. A caller that is killed outright leaves its runs to go on; the next call waits for them by their
