@@ -47,6 +47,12 @@ def register_envs() -> None:
             entry_point="stormgym.envs.undergrounding.env:UndergroundingEnv",
             vector_entry_point="stormgym.envs.undergrounding.vector_env:UndergroundingVectorEnv",
         )
+    if "CrewDispatch-v0" not in registry:
+        register(
+            id="CrewDispatch-v0",
+            entry_point="stormgym.envs.crews.env:CrewDispatchEnv",
+            vector_entry_point="stormgym.envs.crews.env:CrewDispatchVectorEnv",
+        )
     for name, module in _DECISIONS.items():
         if f"{name}-v0" not in registry:
             register(

@@ -31,8 +31,8 @@ class CrewDispatchEnv(HasCity, SingleEnv):
 
     ## Action space
     `Discrete(N + 1)`: a job for the crew that is asked (`info["asked"]`, `obs["crew_asked"]`), or N to wait. Open
-    choices are marked in `obs["action_mask"]` (int8), `info["action_mask"]` and `action_masks()` (bool). A masked choice
-    loses the travel, if the job is known, and 0.25 h.
+    choices are marked in `obs["action_mask"]` (int8), `info["action_mask"]` and `action_masks()` (bool). A masked
+    choice loses the travel, if the job is known, and 0.25 h.
 
     ## Observation space
     A `Dict`. Slots of jobs that are not known yet are 0 in every column (`group` and `parent` -1).

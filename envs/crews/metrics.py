@@ -47,7 +47,7 @@ def crew_metrics(process: CrewProcess, rows: Ints | slice, limit_h: Floats, n_cu
         "caidi_h": hours / customers,
         "makespan_h": makespan,
         "overtime_h": part.overtime_h.sum(axis=1),
-        "utilisation": part.sent_h / duty,
+        "utilisation": part.work_h / duty,
         "travel_h": part.travel_h.copy(),
         "waits": part.waits.astype(np.float64),
         "wasted_trips": part.wasted.astype(np.float64),

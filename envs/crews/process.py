@@ -86,7 +86,7 @@ def chains_of(parent: Ints) -> Ints:
     return np.ascontiguousarray(np.stack(chain, axis=-1))
 
 
-_JOB_STATE = ("repaired_h", "power_h", "seen_h")
+_JOB_STATE = ("repaired_h", "power_h", "seen_h", "sent_h", "begun_h")
 _CREW_STATE = ("loc", "ready_h", "begin_h", "finish_h", "target", "waiting", "overtime_h", "overtime_due_h")
 _STORM_STATE = (
     "t",
@@ -96,7 +96,7 @@ _STORM_STATE = (
     "waits",
     "wasted",
     "travel_h",
-    "sent_h",
+    "work_h",
     "paid_outage_h",
     "overtime_paid_h",
 )
@@ -158,6 +158,9 @@ class CrewProcess:
         self.repaired_h = np.full(shape, np.inf)  # F: finish of the repair, from when a crew is sent
         self.power_h = np.full(shape, np.inf)  # P: power is back
         self.seen_h = np.full(shape, np.inf)  # the narrow interval is shown from then on
+        self.sent_h = np.full(shape, np.inf)  # a repair crew set out
+        self.begun_h = np.full(shape, np.inf)  # and came
+        self.crew_of = np.full(shape, -1)  # which one; -1 before
         self.pending_h = np.full((batch, z + 1, n_jobs), np.inf)  # arrival while work of a class is open, else inf
         # crews
         self.loc = np.zeros((batch, k), dtype=np.int64)  # place, from when it is sent
@@ -176,7 +179,7 @@ class CrewProcess:
         self.waits = np.zeros(batch, dtype=np.int64)
         self.wasted = np.zeros(batch, dtype=np.int64)
         self.travel_h = np.zeros(batch)
-        self.sent_h = np.zeros(batch)  # crew-hours of work and travel
+        self.work_h = np.zeros(batch)  # crew-hours of work and travel
         self.paid_outage_h = np.zeros(batch)  # weighted outage that rewards have paid
         self.overtime_paid_h = np.zeros(batch)
         self.pair_gap_h = np.zeros((batch, n_groups * (n_groups - 1) // 2))
@@ -201,6 +204,7 @@ class CrewProcess:
         arrival = jobs.arrival_h
         for name in _JOB_STATE:
             getattr(self, name)[at] = np.inf
+        self.crew_of[at] = -1
         self.seen_h[at] = np.where(jobs.assessed, arrival, np.inf)
         pending = np.full((len(arrival), *self.pending_h.shape[1:]), np.inf)
         np.put_along_axis(pending, jobs.need[:, None], arrival[:, None], axis=1)
@@ -286,10 +290,11 @@ class CrewProcess:
         self.choices[b] += 1
         self.wasted[b] += ~good
         self.travel_h[b] += travel
-        self.sent_h[b] += finish - t
+        self.work_h[b] += finish - t
         mends, sees = good & ~looks, good & looks
         r, jr = b[mends], j[mends]
-        self.repaired_h[r, jr] = finish[mends]
+        self.repaired_h[r, jr], self.begun_h[r, jr], self.sent_h[r, jr] = finish[mends], begin[mends], t[mends]
+        self.crew_of[r, jr] = k[mends]
         self.pending_h[r, :, jr] = np.inf
         self.n_left[r] -= 1
         self.seen_h[r, jr] = np.minimum(self.seen_h[r, jr], begin[mends])
@@ -377,7 +382,7 @@ class CrewProcess:
             step = part.step(part.nearest())
             reward += step.reward
             cost += step.cost
-        for name in (*_JOB_STATE, *_CREW_STATE, *_STORM_STATE, "pending_h", "pair_gap_h", "gap_h"):
+        for name in ("crew_of", *_JOB_STATE, *_CREW_STATE, *_STORM_STATE, "pending_h", "pair_gap_h", "gap_h"):
             getattr(self, name)[rows] = getattr(part, name)
         self.completed[rows] = False
         return reward, cost

@@ -41,6 +41,7 @@ IDS = sorted(
 VECTOR_IDS = [name for name in IDS if registry[name].vector_entry_point]
 SMALL: dict[str, dict[str, Any]] = {
     "Restoration-v0": {"city": "synthetic:12:1"},
+    "CrewDispatch-v0": {"city": "synthetic:10:1", "n_crews": 3},
     "GeneratorDispatch-v0": {"profile": "B"},
     "Undergrounding-v0": {"profile": "synthetic:16:1", "budget": 4_000.0},
     "NetworkSecurity-v0": {"n_nodes": 12, "radius": 0.5},
@@ -52,6 +53,8 @@ SMALL: dict[str, dict[str, Any]] = {
 DOORS = ("sync", "async", "native")
 MODES = (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP)
 BATCH = 3
+FURTHER_SCALARS = {"CrewDispatch-v0": ("asked",)}
+"""What infos hold beside costs, limit and mask."""
 LEVELS = 11
 """Choices of each part of a continuous action, in tests that choose."""
 
@@ -319,6 +322,7 @@ def test_info__same_keys_throughout_float64_and_no_nan(env_id, masked):
     history = play(make(env_id), 0, np.random.default_rng(1), masked)
     infos = [history[0][1], *(step[4] for step in history[1:])]
     scalars = ("cost", "episode_cost", "cost_limit") if is_limited(env_id) else ("cost", "episode_cost")
+    scalars = (*scalars, *FURTHER_SCALARS.get(env_id, ()))
     for info in infos[:-1]:
         assert set(info) == {*scalars, "action_mask"}
     assert set(infos[-1]) == {*scalars, "action_mask", "metrics"}
