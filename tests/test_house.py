@@ -165,8 +165,8 @@ def codes(tree: ast.Module) -> Iterator[ast.Constant]:
 
 OUTSIDE = [path for path in trees() if domain(path) is None and path.startswith(("envs/", "agents/"))]
 """Files of floors 2 and 3 outside every domain's room."""
-MAY_NAME_IDS = ("envs/__init__.py", "agents/training/cli.py", "agents/evaluation/cli.py")
-"""Where ids are registered, and command lines, whose default is one."""
+MAY_NAME_IDS = ("envs/__init__.py",)
+"""Where ids are registered."""
 GROUND = ("envs/adapters/sb3_mixed.py", "envs/data/", "agents/sta_sac/", "agents/attention_pg/", "agents/pretrained/")
 """Files that belong to Restoration-v0 outside its room: cities and their padding, algorithms over its regions."""
 

@@ -18,6 +18,7 @@ import tyro
 from stormgym.agents.domain import PlanRequest
 from stormgym.agents.evaluation.command import run_evaluation, run_list, run_plan
 from stormgym.agents.evaluation.options import EnvOptions, shown_as, with_options
+from stormgym.agents.registry import DOMAINS
 from stormgym.agents.usage import UsageError
 
 
@@ -25,7 +26,7 @@ from stormgym.agents.usage import UsageError
 class Settings:
     """Score agents on common scenarios, (--plan) print one agent's plan for today, or (--list) list the agents."""
 
-    env: str = "Restoration-v0"
+    env: str = next(iter(DOMAINS))
     """Environment id."""
     agents: Annotated[str | None, shown_as("A,B,RUN_DIR")] = None
     """Names (--list shows them), run folders or LABEL=RUN_DIR. Left out: all that need no training (--plan: the

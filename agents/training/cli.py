@@ -18,6 +18,7 @@ import tyro
 
 from stormgym.agents.cluster import parse_workers
 from stormgym.agents.evaluation.options import EnvOptions, shown_as
+from stormgym.agents.registry import DOMAINS
 from stormgym.agents.runs import RunRequest
 from stormgym.agents.training.options import settings_asked, with_learners
 
@@ -29,7 +30,7 @@ class Settings:
     Options of an agent: python train.py --agent NAME --help. Agents that learn: python evaluate.py --list.
     """
 
-    env: str = "Restoration-v0"
+    env: str = next(iter(DOMAINS))
     """Environment id: one of this suite, or any registered one (module:Name-v0) for ppo and dqn."""
     agent: Annotated[str | None, shown_as("NAME")] = None
     """An agent that learns: sta-sac, maskable-ppo, attention-pg, ... (a wrong name lists all). Left out: the agent that

@@ -1,8 +1,8 @@
 """Forecasts of the default environments, which come with the package: nobody who plays them has to fit anything.
 
 `python -m benchmarks.installs.shipped_forecasts` makes the files, and a test makes them again and compares. They are
-taken only for the very data, settings and source that they were made of; else forecasts are fitted as for any other city.
-So the defaults are the same with every version of the libraries.
+taken only for the very data, settings and source that they were made of; else forecasts are fitted as for any other
+city. So the defaults are the same with every version of the libraries.
 """
 
 from __future__ import annotations
