@@ -108,7 +108,13 @@ def test_train__takes_its_default_learner_shows_progress_and_scores_and_resumes(
 
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "examples"), *sys.path])}
     again = [sys.executable, str(ROOT / "train.py"), "--resume", str(folder), "--timesteps", "700"]
-    resumed = subprocess.run([*again, "--final-episodes", "0"], capture_output=True, text=True, env=env, check=False)
+    refused = subprocess.run(again, capture_output=True, text=True, env=env, check=False)
+    assert refused.returncode == 2
+    assert (
+        f"a module that a file names is not imported; if you trust it, name it yourself: --env {ENV}" in refused.stderr
+    )
+    assert f"--resume {folder} --env {ENV}" in done.stdout  # the command that goes on says it
+    resumed = command("train.py", "--resume", str(folder), "--timesteps", "700", "--final-episodes", "0")
     assert resumed.returncode == 0, resumed.stderr
     scored = command("evaluate.py", "--n-stations", "4", "--episodes", "8", "--agents", f"{folder},alternating")
     assert scored.returncode == 0, scored.stderr
