@@ -49,7 +49,7 @@ def test_file__of_the_same_contents_has_the_same_bytes(tmp_path: Path) -> None:
     assert one.read_bytes() == two.read_bytes()
 
 
-@pytest.mark.parametrize("value", [object(), {1: 2}, {"a": {3}}, b"bytes"], ids=str)
+@pytest.mark.parametrize("value", [object(), {1: 2}, {"a": {3}}, b"bytes"], ids=["object", "key", "set", "bytes"])
 def test_file__takes_nothing_but_data(value: Any, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"head.* of a file must be numbers, words, arrays, lists or dicts; got"):
         write_file(tmp_path / "a", "thing", {"head": value})

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from dataclasses import asdict, replace
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +23,10 @@ from stormgym.agents.restoration.todays_jobs import sub_city
 from stormgym.agents.runs import RunRequest, RunSettings, load_policy, open_run
 from stormgym.agents.sta_sac.settings import STASACPaperSettings, STASACSettings
 from stormgym.agents.training import command as training
+from stormgym.agents.training.cli import Settings
 from stormgym.agents.training.options import with_learners
 from stormgym.envs.data import resolve_city
 
-ROOT = Path(__file__).resolve().parents[3]
 CITY = "synthetic:7:1"
 ENV_KWARGS: dict[str, Any] = {"city": CITY, "predictor": "none"}
 QUICK = STASACSettings(learning_starts=100, gradient_steps=1, width=16, n_layers=1, target_entropy=(0.2, 0.1))
@@ -123,16 +121,6 @@ def test_export__scores_in_other_cities_and_at_other_limits(run: Path, tmp_path:
     assert {score.env_kwargs["city"] for score in scores} == {"synthetic:5:1"}
 
 
-def settings_of_train() -> Any:
-    spec = spec_from_file_location("stormgym_train_door_export", ROOT / "train.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module.Settings
-
-
 @pytest.mark.parametrize(
     ("agent", "learner", "env_kwargs"),
     [
@@ -158,7 +146,7 @@ def test_command__gives_the_settings_of_the_run(agent: str, learner: Any, env_kw
     )
     words = door.train_command(run).split()
     assert words[:2] == ["python", "train.py"]
-    asked = tyro.cli(with_learners(settings_of_train(), words[2:]), args=words[2:])
+    asked = tyro.cli(with_learners(Settings, words[2:]), args=words[2:])
     assert getattr(asked, agent.replace("-", "_")) == learner
     assert json.loads(json.dumps(asked.environment.env_kwargs())) == env_kwargs
     for name in ("agent", "seed", "timesteps", "num_envs", "eval_freq", "eval_episodes", "torch_threads", "device"):
