@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from stormgym.agents.binding import base_envs
 from stormgym.agents.domain import load_entry
+from stormgym.agents.of_domain import domain_behind
 from stormgym.agents.policy import BasePolicy
-from stormgym.agents.registry import DOMAINS, domain_of_env
-from stormgym.envs.core import Core
-from stormgym.envs.making import spec_of
+from stormgym.agents.registry import DOMAINS
 
 
 class ClairvoyantOfDomain(BasePolicy):
@@ -31,19 +29,8 @@ class ClairvoyantOfDomain(BasePolicy):
             TypeError: no environment of a domain.
             ValueError: its domain names none.
         """
-        domain = domain_of_env(env)
-        if domain.env_id not in DOMAINS:
-            able = [known for known in DOMAINS.values() if known.clairvoyant is not None]
-            core = base_envs(env, "core", Core, " or ".join(known.env_id for known in able))[0].core
-            domain = next((known for known in able if isinstance(core, _core_class(known.env_id))), domain)
+        domain = domain_behind(env, [known for known in DOMAINS.values() if known.clairvoyant is not None])
         if domain.clairvoyant is None:
             raise ValueError(f"{domain.env_id} has no clairvoyant policy: its Domain names none")
         policy: BasePolicy = load_entry(domain.clairvoyant).for_env(env, **kwargs)
         return policy
-
-
-def _core_class(env_id: str) -> type[Core]:
-    """The core of an environment's single form."""
-    entry: Any = spec_of(env_id).entry_point
-    core_class: type[Core] = (load_entry(entry) if isinstance(entry, str) else entry).core_class
-    return core_class

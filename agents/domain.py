@@ -195,6 +195,8 @@ class Domain:
     """Class of features for Stable-Baselines3's learners (a `BaseFeaturesExtractor`); None: the observation, flat."""
     clairvoyant: str | None = None
     """The policy with perfect information behind the agent `clairvoyant` (`stormgym.agents.general.CLAIRVOYANT`)."""
+    own: Mapping[str, str] = field(default_factory=dict)
+    """Policies behind agents that several domains have by one name (`stormgym.agents.of_domain`)."""
     plan: str | None = None
     """Function behind `evaluate.py --plan`: (name, entrant, `PlanRequest`) -> `PlanReport`."""
     plan_agent: str | None = None

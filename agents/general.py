@@ -45,6 +45,12 @@ SAC = AgentSpec(
     settings=f"{_SETTINGS}:SACSettings",
 )
 
+_OF_DOMAIN = "stormgym.agents.of_domain"
+REQUEST_VOLUME = AgentSpec("request-volume", f"{_OF_DOMAIN}:RequestVolume", "most repair requests first (status quo)")
+NEAREST = AgentSpec("nearest", f"{_OF_DOMAIN}:Nearest", "nearest that is open first")
+SHORTEST_REPAIR = AgentSpec("shortest-repair", f"{_OF_DOMAIN}:ShortestRepair", "shortest expected repair first")
+"""For domains that name policies of their own for them (`Domain.own`)."""
+
 CLAIRVOYANT = AgentSpec(
     "clairvoyant",
     "stormgym.agents.clairvoyant:ClairvoyantOfDomain",

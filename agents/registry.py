@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from stormgym.agents.crews.domain import DOMAIN as CREWS
 from stormgym.agents.decisions.domain import DOMAINS as DECISIONS
 from stormgym.agents.dispatch.domain import DOMAIN as DISPATCH
 from stormgym.agents.domain import AgentSpec, Domain
@@ -88,7 +89,7 @@ def known_agents(env_id: str, *, trainable: bool | None = None) -> tuple[str, ..
     return tuple(spec.name for spec in agents if trainable is None or spec.trainable == trainable)
 
 
-for _domain in (RESTORATION, DISPATCH, UNDERGROUNDING, *DECISIONS):
+for _domain in (RESTORATION, CREWS, DISPATCH, UNDERGROUNDING, *DECISIONS):
     register_domain(_domain)
 for _spec in ANYWHERE:  # environments without a domain take them, whether a domain lists them or not
     AGENTS.setdefault(_spec.name, _spec)

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from stormgym.agents.domain import AgentSpec, Column, Domain, Headline, Many
-from stormgym.agents.general import CLAIRVOYANT, DQN, MASKABLE_DQN, MASKABLE_PPO, PPO, RANDOM
+from stormgym.agents.general import (
+    CLAIRVOYANT,
+    DQN,
+    MASKABLE_DQN,
+    MASKABLE_PPO,
+    NEAREST,
+    PPO,
+    RANDOM,
+    REQUEST_VOLUME,
+    SHORTEST_REPAIR,
+)
 
 _HERE = "stormgym.agents.restoration"
 _LOOK_AHEAD = f"{_HERE}.network.lookahead:look_ahead"
 
 AGENTS = (
     RANDOM,
-    AgentSpec("request-volume", f"{_HERE}.rules:RequestVolumePolicy", "most repair requests first (status quo)"),
-    AgentSpec("nearest", f"{_HERE}.rules:NearestPolicy", "nearest open region first"),
-    AgentSpec("shortest-repair", f"{_HERE}.rules:ShortestRepairPolicy", "shortest expected repair first"),
+    REQUEST_VOLUME,
+    NEAREST,
+    SHORTEST_REPAIR,
     AgentSpec("tsp", f"{_HERE}.planners:TSPPolicy", "open-path TSP with service times (PyVRP)"),
     AgentSpec("repairman", f"{_HERE}.planners:RepairmanPolicy", "travelling repairman on the forecast (local search)"),
     AgentSpec("equity-planner", f"{_HERE}.planners:EquityPlanner", "travelling repairman within the gap limit"),
@@ -95,6 +105,11 @@ DOMAIN = Domain(
     env_id="Restoration-v0",
     agents=AGENTS,
     clairvoyant=f"{_HERE}.planners:ClairvoyantPolicy",
+    own={
+        "nearest": f"{_HERE}.rules:NearestPolicy",
+        "request-volume": f"{_HERE}.rules:RequestVolumePolicy",
+        "shortest-repair": f"{_HERE}.rules:ShortestRepairPolicy",
+    },
     headline=HEADLINE,
     default_learner="sta-sac",
     extractor=f"{_HERE}.network.extractor:RegionExtractor",

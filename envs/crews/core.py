@@ -91,7 +91,7 @@ class CrewCore(Core):
         render_mode: str | None = None,
     ) -> None:
         self._payment = Payment(batch, reward, cost)
-        for name, value, choices in (
+        for name, word, choices in (
             ("feeder", feeder, FEEDERS),
             ("wide", wide, WIDE),
             ("weights", weights, WEIGHTS),
@@ -99,38 +99,32 @@ class CrewCore(Core):
             ("split", split, SPLITS),
             ("on_invalid", on_invalid, ("waste", "raise")),
         ):
-            check_choice(name, value, choices)
+            check_choice(name, word, choices)
         if render_mode is not None:
             check_choice("render_mode", render_mode, RENDER_MODES)
-        for name, value, low in (
-            ("n_crews", n_crews, 1),
-            ("n_depots", n_depots, 1),
-            ("n_skills", n_skills, 1),
-            ("n_assessors", n_assessors, 0),
-        ):
-            _whole(name, value, low)
+        counts = {"n_crews": n_crews, "n_depots": n_depots, "n_skills": n_skills}
+        for name, count in counts.items():
+            _whole(name, count, 1)
+        _whole("n_assessors", n_assessors, 0)
         if n_skills > 2:
             raise ValueError(f"n_skills must be 1 or 2; got {n_skills}: jobs need skill 0 or 1")
-        for name, value in (
-            ("special_share", special_share),
-            ("special_crews", special_crews),
-            ("known_share", known_share),
-            ("assessed_share", assessed_share),
-        ):
-            _number(name, value, 0.0, 1.0)
-        for name, value in (
-            ("start_h", start_h),
-            ("off_h", off_h),
-            ("assess_h", assess_h),
-            ("arrival_end_h", arrival_end_h),
-        ):
-            _number(name, value, 0.0, 1e4)
-        for name, value in (("on_h", on_h), ("arrival_tau_h", arrival_tau_h)):
-            _number(name, value, 1e-6, 1e6)
-        _number("overtime_price", overtime_price, 0.0, 1e6)
-        _number("shock_log_sd", shock_log_sd, 0.0, 2.0)
-        _number("confidence_level", confidence_level, 0.0, 1.0)
-        _number("income_effect", income_effect, -1e6, 1e6)
+        ranges: dict[tuple[float, float], dict[str, float]] = {
+            (0.0, 1.0): {
+                "special_share": special_share,
+                "special_crews": special_crews,
+                "known_share": known_share,
+                "assessed_share": assessed_share,
+                "confidence_level": confidence_level,
+            },
+            (0.0, 1e4): {"start_h": start_h, "off_h": off_h, "assess_h": assess_h, "arrival_end_h": arrival_end_h},
+            (1e-6, 1e6): {"on_h": on_h, "arrival_tau_h": arrival_tau_h},
+            (0.0, 1e6): {"overtime_price": overtime_price},
+            (0.0, 2.0): {"shock_log_sd": shock_log_sd},
+            (-1e6, 1e6): {"income_effect": income_effect},
+        }
+        for (low, high), numbers in ranges.items():
+            for name, number in numbers.items():
+                _number(name, number, low, high)
         check_predictor(predictor, confidence_level)
         self.city = resolve_city(city, income_effect=income_effect)
         self.depots_km = depots_of(self.city, int(n_depots))
@@ -376,9 +370,9 @@ class CrewCore(Core):
 
     def render_row(self, row: int, mode: str) -> Any:
         """Text or picture of one row."""
-        from stormgym.envs.crews.render import render
+        from stormgym.envs.crews.render import Scene, render
 
-        return render(self, row, mode)
+        return render(Scene(self.process, self.city, self.places_km), row, mode)
 
 
 _KINDS: dict[str, type[Any]] = {
@@ -404,5 +398,5 @@ def _whole(name: str, value: Any, low: int) -> None:
 def _number(name: str, value: Any, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number; got {value!r}")
-    if not low <= value <= high:
+    if not low <= float(value) <= high:
         raise ValueError(f"{name} must be from {low:g} to {high:g}; got {value!r}")

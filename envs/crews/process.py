@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -59,9 +60,11 @@ class StormJobs:
 
     def rows(self, at: Ints) -> StormJobs:
         """Those of some storms."""
-        return StormJobs(
-            **{f.name: None if getattr(self, f.name) is None else getattr(self, f.name)[at] for f in fields(self)}
-        )
+        parts: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            parts[f.name] = None if value is None else value[at]
+        return StormJobs(**parts)
 
 
 def chains_of(parent: Ints) -> Ints:

@@ -31,18 +31,18 @@ class Roster:
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for hours, speeds or skills that make no crew."""
-        rules = {
+        rules: dict[str, Bools] = {
             "speed_kmh": (self.speed_kmh > 0) & np.isfinite(self.speed_kmh),
             "on_h": (self.on_h > 0) & np.isfinite(self.on_h),
             "off_h": (self.off_h >= 0) & np.isfinite(self.off_h),
             "start_h": (self.start_h >= 0) & np.isfinite(self.start_h),
         }
         for name, good in rules.items():
-            if not good.all():
-                crew = int(np.flatnonzero(~good)[0])
+            if not np.all(good):
+                crew = int(np.flatnonzero(~np.asarray(good))[0])
                 rule = "at least 0" if name in ("off_h", "start_h") else "above 0"
                 raise ValueError(f"{name} of crew {crew} must be finite and {rule}; got {getattr(self, name)[crew]}")
-        idle = ~self.assessor & ~self.skills.any(axis=1)
+        idle = np.asarray(~self.assessor & ~np.any(self.skills, axis=1))
         if idle.any():
             raise ValueError(f"crew {int(idle.argmax())} repairs and has no skill; give it one, or make it an assessor")
 
@@ -64,7 +64,7 @@ class Roster:
 
     def check_needs(self, need: Ints) -> None:
         """Raise `ValueError` unless every skill among `need` is had by a crew that repairs."""
-        had = (self.skills & ~self.assessor[:, None]).any(axis=0)
+        had = np.asarray((self.skills & ~self.assessor[:, None]).any(axis=0))
         lacking = [int(z) for z in np.unique(need) if not (0 <= z < self.n_skills and had[z])]
         if lacking:
             raise ValueError(f"jobs need skill {lacking[0]}, which no crew that repairs has; give it to one")

@@ -43,7 +43,7 @@ def is_us_daylight_saving(dates: Dates) -> Bools:
 def nth_weekday(year: int, month: int, weekday: int, n: int) -> np.datetime64:
     """The n-th such weekday of a month, n from 1 on."""
     first = np.datetime64(f"{year}-{month:02}-01")
-    return first + int((weekday - day_of_week(first)) % 7) + 7 * (n - 1)
+    return first + int((weekday - day_of_week(np.asarray(first))) % 7) + 7 * (n - 1)
 
 
 def _federal_holidays(year: int) -> Iterator[np.datetime64]:
@@ -65,4 +65,4 @@ def _federal_holidays(year: int) -> Iterator[np.datetime64]:
 def _observed(year: int, month: int, day: int) -> np.datetime64:
     """The workday nearest to a date: Friday for a Saturday, Monday for a Sunday."""
     date = np.datetime64(f"{year}-{month:02}-{day:02}")
-    return date + {SATURDAY: -1, SUNDAY: 1}.get(int(day_of_week(date)), 0)
+    return date + {SATURDAY: -1, SUNDAY: 1}.get(int(day_of_week(np.asarray(date))), 0)

@@ -1,0 +1,1 @@
+"""What dispatches crews: rules, list scheduling."""
