@@ -82,14 +82,17 @@ def test_reward__missing_cost_is_an_error() -> None:
         wrapped.step(first_open(wrapped))
 
 
-def test_reward__settled_truncation_is_not_bootstrapped() -> None:
+@pytest.mark.parametrize("settles", [True, False])
+def test_reward__settled_truncation_is_not_bootstrapped(settles: bool) -> None:
     for bootstrap in (True, False):
-        wrapped = VecLagrangianReward(environments(), LagrangeMultiplier(8.0), bootstrap_truncated=bootstrap)
+        inner = environments()
+        inner.env.unwrapped.core.settles_when_truncated = settles  # or an environment that leaves something to come
+        wrapped = VecLagrangianReward(inner, LagrangeMultiplier(8.0), bootstrap_truncated=bootstrap)
         wrapped.reset()
         for _ in range(28):  # always the same region: out of steps after 4 N
             _, _, done, infos = wrapped.step(np.zeros(4, dtype=np.int64))
         assert done.all()
-        assert all(info["TimeLimit.truncated"] is bootstrap for info in infos)
+        assert all(info["TimeLimit.truncated"] is (bootstrap and not settles) for info in infos)
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])

@@ -110,7 +110,7 @@ def test_pair__own_limit_is_in_observation_info_and_metrics():
         assert obs["crew"][LIMIT] == np.float32(limit)
         assert env.process.cost_limit_h.tolist() == [limit]
         info = finish(env)
-        assert type(info["cost_limit"]) is float
+        assert type(info["cost_limit"]) is np.float64
         assert info["cost_limit"] == info["metrics"]["cost_limit_h"] == limit
         assert info["metrics"]["over_limit"] == float(info["metrics"]["gap_h"] > limit)
         over.append(info["metrics"]["over_limit"])

@@ -110,7 +110,7 @@ def test_truncation__after_4n_steps_the_rest_is_restored_nearest_first_inside_th
     env = env_of(reward=reward, cost=cost)
     total_reward, total_cost, steps = idle(env, 3)
     assert len(steps) == STEPS_PER_REGION * N
-    assert steps[-1][2:4] == (False, True)
+    assert steps[-1][2:4] == (True, True)  # cut, and nothing is left to come
     city, duration = env.city, env.process.duration_h[0]
     elapsed = city.travel_h[N, 0] + duration[0]
     outage = np.zeros(N)
@@ -164,7 +164,7 @@ def test_truncation__rows_of_a_vector_are_cut_each_in_its_own_time(env_of):
         _, reward, terminated, truncated, infos = env.step(np.array([order(k) for order in orders]))
         sums[[0, 2]] += np.stack([reward, infos["cost"]], axis=1)[[0, 2]]
     np.testing.assert_array_equal(truncated, [True, False, True, False])
-    np.testing.assert_array_equal(terminated, [False, False, False, False])
+    np.testing.assert_array_equal(terminated, [True, False, True, False])  # nothing is left to come
     np.testing.assert_allclose(sums[[0, 2]], [expected, expected], rtol=1e-12)
 
 
