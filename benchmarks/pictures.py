@@ -1,8 +1,8 @@
 """Pictures of the environments for the docs: an episode of each under one agent.
 
 Writes `restoration.png` (a frame half-way through the episode), `restoration.gif` (the episode), `dispatch.png` (a
-day of GeneratorDispatch-v0) and `undergrounding.png` (a season of Undergrounding-v0 whose worst storm comes) into the
-folder.
+day of GeneratorDispatch-v0), `undergrounding.png` (a season of Undergrounding-v0 whose worst storm comes) and
+`crews.png` (a storm of CrewDispatch-v0 half-way) into the folder.
 
     python -m benchmarks.pictures --folder docs/img
 """
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stormgym.agents.lineup import make_policy
+from stormgym.envs.crews.env import CrewDispatchEnv
 from stormgym.envs.dispatch.env import GeneratorDispatchEnv
 from stormgym.envs.restoration.env import RestorationEnv
 from stormgym.envs.undergrounding.env import UndergroundingEnv
@@ -46,6 +47,8 @@ class Settings:
     """Profile of the undergrounding environment."""
     hardener: str = "tri-level"
     """The agent that plays it."""
+    crew_dispatcher: str = "list-rho"
+    """The agent that dispatches crews."""
     seed: int = 0
     """Seed of the episode."""
     every: int = 1
@@ -90,7 +93,9 @@ def main(settings: Settings) -> None:
     season = UndergroundingEnv(settings.regions, storm="adversarial", render_mode="rgb_array")
     last = play(season, settings.hardener, settings.seed)[-1]
     Image.fromarray(last).save(settings.folder / "undergrounding.png", optimize=True)
-    for name in ("restoration.png", "restoration.gif", "dispatch.png", "undergrounding.png"):
+    storm = play(CrewDispatchEnv(settings.city, render_mode="rgb_array"), settings.crew_dispatcher, settings.seed)
+    Image.fromarray(storm[len(storm) // 2]).save(settings.folder / "crews.png", optimize=True)
+    for name in ("restoration.png", "restoration.gif", "dispatch.png", "undergrounding.png", "crews.png"):
         path = settings.folder / name
         print(f"{path}: {path.stat().st_size / 1024:.0f} KiB")
 

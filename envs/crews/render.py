@@ -96,7 +96,12 @@ def frame_of(scene: Scene, row: int) -> NDArray[np.uint8]:
     canvas = FigureCanvasAgg(figure)
     grid = figure.add_gridspec(2, 2, width_ratios=[1.1, 1.0])
     p = scene.process.part(np.array([row]))
-    draw_map(figure.add_subplot(grid[:, 0]), scene, p)
+    city = figure.add_subplot(grid[:, 0])
+    draw_map(city, scene, p)
+    title = "filled: without power; ringed: mended, waits for what is above; star: depot"
+    figure.legend(
+        *city.get_legend_handles_labels(), loc="outside lower left", ncols=6, fontsize=8, title=title, title_fontsize=8
+    )
     draw_gantt(figure.add_subplot(grid[0, 1]), scene, p)
     draw_curves(figure.add_subplot(grid[1, 1]), scene, p)
     canvas.draw()
@@ -149,8 +154,6 @@ def draw_map(axes: Axes, scene: Scene, p: CrewProcess) -> None:
     )
     axes.set_aspect("equal")
     axes.set_xlabel("km")
-    title = "filled: without power; ringed: mended, waits for what is above; star: depot"
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=3, fontsize=8, title=title, title_fontsize=8)
 
 
 def draw_gantt(axes: Axes, scene: Scene, p: CrewProcess) -> None:
