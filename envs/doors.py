@@ -218,7 +218,7 @@ class SingleEnv(CoreFacts, gym.Env[Observation, Any]):
         info = self._info(np.float64(step.cost[0]))
         if step.any_ended:
             self._running = False
-            info["metrics"] = {k: np.float64(v[0]) for k, v in self.core.metrics(slice(None)).items()}
+            info["metrics"] = {k: float(v[0]) for k, v in self.core.metrics(slice(None)).items()}
         observation = self._keys.of(self.core.observe(0))
         return observation, float(step.reward[0]), bool(step.terminated[0]), bool(step.truncated[0]), info
 

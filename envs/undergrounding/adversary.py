@@ -262,7 +262,7 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
         over = any(self.terminations.values())
         figures = {}
         if over:
-            figures = {name: np.float64(values[0]) for name, values in self.process.metrics(slice(None)).items()}
+            figures = {name: float(values[0]) for name, values in self.process.metrics(slice(None)).items()}
         self.infos = {}
         for agent in self.agents:
             cost = np.float64(figures.get("gap_h", 0.0))
