@@ -109,6 +109,19 @@ MISSING = {
         "import gymnasium as gym; gym.make('stormgym:EnergyScheduling-v0', data='prices')",
         'a folder of prices needs pandas, which the extra "parquet" brings: ',
     ),
+    **{
+        f"adapter of {library}": (
+            f"import stormgym.envs.adapters.{library}",
+            f'stormgym.envs.adapters.{library} needs {packages}, which the extra "{library}" brings: ',
+        )
+        for library, packages in {
+            "rllib": "ray",
+            "torchrl": "torch, torchrl",
+            "tianshou": "torch, tianshou",
+            "skrl": "torch, skrl",
+            "minari": "minari",
+        }.items()
+    },
     "networks": (
         "from stormgym.predictors import ConditionalFlow",
         'stormgym.predictors.ConditionalFlow needs torch, which the extra "agents" brings: ',

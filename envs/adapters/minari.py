@@ -6,6 +6,10 @@ minari.load_dataset("restoration/planner-v0")
 
 from __future__ import annotations
 
+from stormgym.predictors.extras import require
+
+require("stormgym.envs.adapters.minari", "minari", "minari")
+
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -13,6 +13,10 @@ The game `DefenderAttacker-v0` is in `stormgym.envs.adapters.rllib_game`.
 
 from __future__ import annotations
 
+from stormgym.predictors.extras import require
+
+require("stormgym.envs.adapters.rllib", "ray", "rllib")
+
 from collections.abc import Mapping
 from functools import partial
 from typing import Any

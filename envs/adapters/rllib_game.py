@@ -11,6 +11,10 @@ config = (
 
 from __future__ import annotations
 
+from stormgym.predictors.extras import require
+
+require("stormgym.envs.adapters.rllib_game", "ray", "rllib")
+
 from collections.abc import Mapping
 from typing import Any
 

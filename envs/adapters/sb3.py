@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from stormgym.predictors.extras import require
+
+require("this form of the environments for Stable-Baselines3", ("torch", "stable_baselines3"), "agents")
+
 import inspect
 import time
 from collections.abc import Sequence

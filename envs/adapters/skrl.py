@@ -7,6 +7,10 @@ logits = net(seen).masked_fill(~mask, -torch.inf)
 
 from __future__ import annotations
 
+from stormgym.predictors.extras import require
+
+require("stormgym.envs.adapters.skrl", ("torch", "skrl"), "skrl")
+
 from typing import Any
 
 import gymnasium as gym

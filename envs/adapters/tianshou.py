@@ -6,6 +6,10 @@ policy = DiscreteQLearningPolicy(model=net, action_space=envs.action_space[0], o
 
 from __future__ import annotations
 
+from stormgym.predictors.extras import require
+
+require("stormgym.envs.adapters.tianshou", ("torch", "tianshou"), "tianshou")
+
 from functools import partial
 from typing import Any
 

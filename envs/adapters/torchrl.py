@@ -7,6 +7,10 @@ data["next", "cost"]  # [64, 200] of each transition
 
 from __future__ import annotations
 
+from stormgym.predictors.extras import require
+
+require("stormgym.envs.adapters.torchrl", ("torch", "torchrl"), "torchrl")
+
 from collections.abc import Mapping
 from functools import partial
 from typing import Any

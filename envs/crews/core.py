@@ -13,7 +13,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
-from stormgym.envs.core import Core, Groups, Payment, Step, Timing, check_choice
+from stormgym.envs.core import Core, Groups, Payment, Step, Timing, check_choice, check_render_mode
 from stormgym.envs.crews.knowledge import CrewAnnounced, CrewTruth
 from stormgym.envs.crews.layout import observation_space, observe
 from stormgym.envs.crews.metrics import crew_metrics
@@ -100,8 +100,7 @@ class CrewCore(Core):
             ("on_invalid", on_invalid, ("waste", "raise")),
         ):
             check_choice(name, word, choices)
-        if render_mode is not None:
-            check_choice("render_mode", render_mode, RENDER_MODES)
+        check_render_mode(render_mode, RENDER_MODES)
         counts = {"n_crews": n_crews, "n_depots": n_depots, "n_skills": n_skills}
         for name, count in counts.items():
             _whole(name, count, 1)
