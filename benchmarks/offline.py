@@ -56,8 +56,8 @@ MAKER = "maker"
 class Settings(Keeping):
     """Offline learning."""
 
-    tasks: tuple[str, ...] = tuple(TASKS)
-    """Environments."""
+    tasks: tuple[str, ...] = ("Restoration-v0",)
+    """Environments, of `Restoration-v0`, `GeneratorDispatch-v0` and `Undergrounding-v0`."""
     seeds: int = 5
     """Datasets, and fits, of each kind and method."""
     episodes: int = 300

@@ -14,6 +14,7 @@ from types import ModuleType
 
 import tyro
 
+from benchmarks import offline
 from benchmarks.decisions.generative import command as decision_generative
 from benchmarks.decisions.methods import command as decision_methods
 from benchmarks.dispatch import storms
@@ -40,6 +41,7 @@ BENCHMARKS: tuple[ModuleType, ...] = (
     trilevel_speed,
     decision_methods,
     decision_generative,
+    offline,
 )
 """Benchmarks with pages. Each has `BENCHMARK`, the name of its cells, and `write_pages(cells, docs)`."""
 
