@@ -4,8 +4,8 @@
 
 Reads from top to bottom and needs torch and tyro beside stormgym: masks in the policy, a value of rewards and one of
 costs, and a Lagrange multiplier that rises while the mean cost of episodes is above the limit (PPO-Lagrangian; Ray et
-al., "Benchmarking Safe Exploration in Deep Reinforcement Learning", 2019). The network scores every region with the same
-weights, so the number of regions is free. Copy it and change it.
+al., "Benchmarking Safe Exploration in Deep Reinforcement Learning", 2019). The network scores every region with the
+same weights, so the number of regions is free. Copy it and change it.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ import stormgym
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {"predictors": 1, "envs": 2, "agents": 3, "train.py": 4, "evaluate.py": 4}
-DOMAINS = ("restoration", "dispatch", "undergrounding", "decisions")
+DOMAINS = ("restoration", "crews", "dispatch", "undergrounding", "decisions")
 
 
 @cache

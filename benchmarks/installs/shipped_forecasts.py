@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_info
 
 from stormgym.envs.cache import Costly
+from stormgym.envs.cities.forecasts import costly_forecasts
 from stormgym.envs.data import resolve_city
-from stormgym.envs.restoration.forecasts import costly_forecasts
 from stormgym.envs.shipped import FOLDER, INDEX
 from stormgym.envs.undergrounding.forecasts import costly_forecaster
 from stormgym.envs.undergrounding.profiles import DEFAULT_PROFILE, resolve_profile

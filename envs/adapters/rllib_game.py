@@ -1,10 +1,10 @@
-"""The game `DefenderAttacker-v0` for RLlib: three players, each with a module of its own.
+"""Games of PettingZoo for RLlib, such as `DefenderAttacker-v0`: each player has a module of its own.
 
 config = (
     PPOConfig()
-    .environment(register_game(), env_config={"n_crews": 2})
-    .multi_agent(policies=set(PLAYERS), policy_mapping_fn=player_of)
-    .rl_module(rl_module_spec=game_modules())
+    .environment(register_game("DefenderAttacker-v0"), env_config={"n_crews": 2})
+    .multi_agent(policies=set(players_of("DefenderAttacker-v0")), policy_mapping_fn=player_of)
+    .rl_module(rl_module_spec=game_modules("DefenderAttacker-v0"))
     .callbacks(EpisodeCosts)
 )
 """
@@ -16,10 +16,14 @@ from stormgym.predictors.extras import require
 require("stormgym.envs.adapters.rllib_game", "ray", "rllib")
 
 from collections.abc import Mapping
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
+import pettingzoo
 from gymnasium import spaces
+from pettingzoo import AECEnv
 from pettingzoo.utils import BaseWrapper
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
@@ -28,17 +32,16 @@ from ray.tune.registry import register_env
 
 from stormgym.envs.adapters.masked import MASK, MaskedForm
 from stormgym.envs.adapters.rllib import FORM, masked_module
-from stormgym.envs.undergrounding.adversary import NATURE, PLAYERS, DefenderAttackerEnv
-
-GAME = str(DefenderAttackerEnv.metadata["name"])
 
 
 class FlatGame(BaseWrapper[str, Any, Any]):
     """The game with a vector for each player to see, and beside it the mask of those who have one."""
 
-    def __init__(self, env: DefenderAttackerEnv) -> None:
+    def __init__(self, env: AECEnv[str, Any, Any]) -> None:
         super().__init__(env)
-        masked = (player for player in PLAYERS if MASK in getattr(env.observation_space(player), "spaces", {}))
+        masked = (
+            player for player in env.possible_agents if MASK in getattr(env.observation_space(player), "spaces", {})
+        )
         self.forms = {player: MaskedForm(env.observation_space(player), **FORM) for player in masked}
 
     def observation_space(self, agent: str) -> spaces.Space[Any]:
@@ -55,15 +58,22 @@ class FlatGame(BaseWrapper[str, Any, Any]):
         return np.asarray(spaces.flatten(self.env.observation_space(agent), seen))
 
 
-def make_game(config: Mapping[str, Any]) -> PettingZooEnv:
-    """The game as RLlib takes it; `config` holds its arguments."""
-    return PettingZooEnv(FlatGame(DefenderAttackerEnv(**config)))
+def make_game(env_id: str, config: Mapping[str, Any]) -> PettingZooEnv:
+    """A game, registered with PettingZoo, as RLlib takes it; `config` holds its arguments."""
+    import_module("stormgym")  # registers games, on other machines too
+    return PettingZooEnv(FlatGame(pettingzoo.make("aec", env_id, **config)))
 
 
-def register_game() -> str:
-    """Let every runner make the game; returns the name for `AlgorithmConfig.environment`."""
-    register_env(GAME, make_game)
-    return GAME
+def register_game(env_id: str) -> str:
+    """Let every runner make a game; returns the name for `AlgorithmConfig.environment`."""
+    register_env(env_id, partial(make_game, env_id))
+    return env_id
+
+
+def players_of(env_id: str) -> tuple[str, ...]:
+    """Players of a game."""
+    import_module("stormgym")
+    return tuple(pettingzoo.make("aec", env_id).possible_agents)
 
 
 def player_of(agent: str, *others: Any, **more: Any) -> str:
@@ -72,8 +82,13 @@ def player_of(agent: str, *others: Any, **more: Any) -> str:
     return agent
 
 
-def game_modules() -> MultiRLModuleSpec:
-    """A module a player; planner and crews never draw a closed choice, and nature has none."""
-    return MultiRLModuleSpec(
-        rl_module_specs={player: RLModuleSpec() if player == NATURE else masked_module() for player in PLAYERS}
-    )
+def game_modules(env_id: str) -> MultiRLModuleSpec:
+    """A module a player; those that have a mask never draw a closed choice."""
+    import_module("stormgym")
+    game = pettingzoo.make("aec", env_id)
+
+    def module_of(player: str) -> RLModuleSpec:
+        masked = MASK in getattr(game.observation_space(player), "spaces", {})
+        return masked_module() if masked else RLModuleSpec()
+
+    return MultiRLModuleSpec(rl_module_specs={player: module_of(player) for player in game.possible_agents})

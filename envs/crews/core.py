@@ -13,6 +13,9 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
+from stormgym.envs.cities.forecasts import check_predictor
+from stormgym.envs.cities.limits import CostLimit, EpisodeLimits, fixed_limits
+from stormgym.envs.cities.tables import SHOCKS, SPLITS, city_tables
 from stormgym.envs.core import Core, Groups, Payment, Step, Timing, check_choice, check_render_mode
 from stormgym.envs.crews.knowledge import CrewAnnounced, CrewTruth
 from stormgym.envs.crews.layout import observation_space, observe
@@ -31,9 +34,6 @@ from stormgym.envs.crews.tables import (
     radial_feeder,
 )
 from stormgym.envs.data import City, resolve_city
-from stormgym.envs.restoration.forecasts import check_predictor
-from stormgym.envs.restoration.limits import CostLimit, EpisodeLimits, fixed_limits
-from stormgym.envs.restoration.tables import SHOCKS, SPLITS, city_tables
 
 RENDER_MODES = ("ansi", "rgb_array")
 GIVEN = ("duration_h", "point_h", "lower_h", "upper_h")

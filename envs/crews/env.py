@@ -89,8 +89,11 @@ class CrewDispatchEnv(HasCity, SingleEnv):
             hours that it takes; log behind the forecast of others: `"all"`, `"region"` or `"group"`.
         weights: `"regions"` or `"customers"`.
         overtime_price: hours of mean outage a crew-hour of overtime is worth.
-        predictor, confidence_level, cost_limit, reward, cost, shock, shock_log_sd, income_effect, split, on_invalid,
-            render_mode: as of `Restoration-v0`.
+        predictor, confidence_level: source and nominal coverage of the intervals, as of `Restoration-v0`.
+        cost_limit: limit of the expected gap (h), a pair (low, high), or None: the city's over the crews that repair.
+        split: records that are drawn: `"all"`, or one half of each region's, `"train"` or `"test"`.
+        reward, cost: `"dense"` or `"terminal"`; same totals.
+        shock, shock_log_sd, income_effect, on_invalid, render_mode: as of `Restoration-v0`.
 
     `reset(options={"jobs": {...}})` replaces the drawn jobs: arrays `[N]` `duration_h`, `point_h`, `lower_h`,
     `upper_h`, and optionally `arrival_h`, `need`, `parent`, `weight`, `assessed`. `options={"cost_limit": 2.0}` fixes

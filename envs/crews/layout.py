@@ -9,9 +9,9 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from stormgym.envs.arrays import Floats, Observation
+from stormgym.envs.cities.bounds import MAX_ELAPSED_HOURS, MAX_KM
 from stormgym.envs.crews.process import CrewProcess
 from stormgym.envs.equity import group_pairs
-from stormgym.envs.restoration.layout import MAX_ELAPSED_HOURS, MAX_KM
 
 JOB_COLUMNS: tuple[str, ...] = (
     "x_km",

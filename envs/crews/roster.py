@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
-from stormgym.envs.arrays import Bools, Floats, Ints
+from stormgym.envs.arrays import Bools, Floats, Ints, read_only
 
 FIELDS = ("depot", "speed_kmh", "skills", "start_h", "on_h", "off_h", "assessor")
 """Fields of a crew in a file; `skills` lists numbers."""
@@ -30,7 +30,9 @@ class Roster:
     assessor: Bools  # [K] it only looks
 
     def __post_init__(self) -> None:
-        """Raise `ValueError` for hours, speeds or skills that make no crew."""
+        """Keep read-only copies; raise `ValueError` for hours, speeds or skills that make no crew."""
+        for f in fields(self):
+            object.__setattr__(self, f.name, read_only(np.asarray(getattr(self, f.name))))
         rules: dict[str, Bools] = {
             "speed_kmh": (self.speed_kmh > 0) & np.isfinite(self.speed_kmh),
             "on_h": (self.on_h > 0) & np.isfinite(self.on_h),

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from stormgym.envs.arrays import Floats, Ints
+from stormgym.envs.cities.bounds import MAX_HOURS
+from stormgym.envs.cities.tables import MAX_SHOCK_SD, CityTables
 from stormgym.envs.crews.process import StormJobs
 from stormgym.envs.crews.roster import Roster
 from stormgym.envs.data import City
 from stormgym.envs.data.city_fields import straight_km
-from stormgym.envs.restoration.layout import MAX_HOURS
-from stormgym.envs.restoration.tables import MAX_SHOCK_SD, CityTables
 
 FEEDERS = ("radial", "none")
 WIDE = ("all", "region", "group")

@@ -13,9 +13,12 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
+from stormgym.envs.cities.forecasts import check_predictor
+from stormgym.envs.cities.limits import CostLimit, EpisodeLimits, fixed_limits
+from stormgym.envs.cities.tables import SHOCKS, SPLITS, city_tables
 from stormgym.envs.core import Core, Groups, Payment, Step, Timing, check_choice, check_render_mode
 from stormgym.envs.data import City, resolve_city
-from stormgym.envs.restoration.forecasts import check_predictor
+from stormgym.envs.restoration.jobs import Jobs
 from stormgym.envs.restoration.knowledge import (
     ForecastNoise,
     RestorationAnnounced,
@@ -23,10 +26,8 @@ from stormgym.envs.restoration.knowledge import (
     forecast_noise,
 )
 from stormgym.envs.restoration.layout import COLUMN, observation_space
-from stormgym.envs.restoration.limits import CostLimit, EpisodeLimits, fixed_limits
 from stormgym.envs.restoration.metrics import restoration_metrics
 from stormgym.envs.restoration.process import RestorationProcess
-from stormgym.envs.restoration.tables import SHOCKS, SPLITS, Jobs, city_tables
 
 RENDER_MODES = ("ansi", "rgb_array")
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stormgym.envs.arrays import Floats, read_only
+from stormgym.envs.cities.tables import CityTables
 from stormgym.envs.data import City
-from stormgym.envs.restoration.tables import CityTables
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from stormgym.envs.cities.bounds import MAX_ELAPSED_HOURS, MAX_HOURS, MAX_KM
 from stormgym.envs.equity import group_pairs
 
 REGION_COLUMNS: tuple[str, ...] = (
@@ -28,12 +29,6 @@ COLUMN: dict[str, int] = {name: i for i, name in enumerate(REGION_COLUMNS)}
 """Place of each region column where they are kept together."""
 
 CREW_SCALARS: tuple[str, ...] = ("elapsed_h", "x_km", "y_km", "speed_kmh", "cost_limit_h", "gap_h")
-
-MAX_HOURS = 1e4
-"""Largest repair duration and interval end (h) that an observation can hold."""
-
-MAX_ELAPSED_HOURS = 1e6
-MAX_KM = 1e5
 
 
 def crew_columns(n_groups: int) -> tuple[str, ...]:

@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation
+from stormgym.envs.cities.tables import CityMap
 from stormgym.envs.core import Step
+from stormgym.envs.restoration.jobs import Jobs
 from stormgym.envs.restoration.layout import COLUMN, CREW_SCALARS, REGION_COLUMNS, crew_columns
-from stormgym.envs.restoration.tables import CityMap, Jobs
 
 WASTED_H = 0.25
 """Hours lost on the spot by a wasted trip (a masked choice), beside the travel."""

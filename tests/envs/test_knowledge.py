@@ -12,7 +12,11 @@ from gymnasium.envs.registration import registry
 import stormgym  # noqa: F401  (registers the ids)
 from stormgym.envs.restoration.knowledge import RestorationAnnounced
 
-IDS = sorted(name for name, spec in registry.items() if str(spec.entry_point).startswith("stormgym."))
+IDS = sorted(
+    name
+    for name, spec in registry.items()
+    if str(spec.entry_point).startswith("stormgym.") and spec.vector_entry_point  # sides of a game know what it knows
+)
 SMALL: dict[str, dict[str, Any]] = {
     "Restoration-v0": {"city": "synthetic:9:2", "predictor": "cp", "shock": "group"},
     "GeneratorDispatch-v0": {"profile": "B"},
@@ -38,6 +42,11 @@ def change_what_has_not_happened(env: Any) -> None:
     process = env.core.process
     if process is None:  # a decision of one step
         env.core.cases.outcomes[:] += 1.0
+    elif hasattr(process, "repaired_h"):  # crews
+        process.jobs.duration_h[~np.isfinite(process.repaired_h)] *= 3.0
+        to_come = process.jobs.arrival_h > process.t[:, None]
+        process.jobs.arrival_h[to_come] += 0.25
+        process.pending_h[(process.pending_h > process.t[:, None, None]) & np.isfinite(process.pending_h)] += 0.25
     elif hasattr(process, "duration_h"):
         still_open = process.action_mask > 0
         process.duration_h[still_open] *= 3.0

@@ -13,8 +13,8 @@ import pytest
 import stormgym  # noqa: F401  (registers the ids)
 from benchmarks.installs.shipped_forecasts import defaults, made_with, read, same
 from stormgym.envs.cache import Costly
+from stormgym.envs.cities.forecasts import costly_forecasts
 from stormgym.envs.data import resolve_city
-from stormgym.envs.restoration.forecasts import costly_forecasts
 from stormgym.envs.shipped import FOLDER, INDEX, shipped_arrays
 
 REMAKE = "run python -m benchmarks.installs.shipped_forecasts and commit envs/shipped"
@@ -70,7 +70,7 @@ def test_defaults__fit_nothing_and_leave_the_cache_empty(
 
     monkeypatch.setenv("STORMGYM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("stormgym.envs.cache.store_arrays", fails)
-    monkeypatch.setattr("stormgym.envs.restoration.forecasts._memory", {})
+    monkeypatch.setattr("stormgym.envs.cities.forecasts._memory", {})
     from stormgym.envs.undergrounding.forecasts import _fitted
 
     _fitted.cache_clear()

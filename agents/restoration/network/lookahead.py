@@ -20,10 +20,11 @@ from stormgym.agents.restoration.search.expected_gap import expected_gap
 from stormgym.agents.restoration.search.orders import OrderProblem
 from stormgym.agents.restoration.situation import Part, city_of, parts
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation
+from stormgym.envs.cities.bounds import MAX_HOURS
+from stormgym.envs.cities.tables import city_map
 from stormgym.envs.restoration.knowledge import RestorationAnnounced
-from stormgym.envs.restoration.layout import COLUMN, MAX_HOURS, REGION_COLUMNS, regions_of
+from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, regions_of
 from stormgym.envs.restoration.process import RestorationProcess
-from stormgym.envs.restoration.tables import city_map
 from stormgym.predictors.threads import one_thread
 
 ORDERS_AT_ONCE = 512

@@ -88,7 +88,7 @@ def test_evaluation__scenarios_do_not_depend_on_the_batch(evaluate_main: Callabl
         (["--agents", "nearest,nearest"], "two agents are named 'nearest'; give a run folder a label"),
         (
             ["--env", "Nowhere-v0"],
-            "unknown environment 'Nowhere-v0'; known environments: EnergyScheduling-v0, FractionalKnapsack-v0",
+            "unknown environment 'Nowhere-v0'; known environments: CrewDispatch-v0, DefenderAttackerCrews-v0",
         ),
         (["--city", "atlantis"], "city must be 'default', 'synthetic:N:SEED'"),
         (["--predictor", "oracle"], "predictor must be one of ecqr, cqr, cp, point, none; got 'oracle'"),

@@ -27,8 +27,14 @@ ENVS: dict[str, dict[str, Any]] = {
     "GeneratorDispatch-v0": {"profile": "A"},
     "Undergrounding-v0": {"profile": "synthetic:5:1"},
 }
+ONE_CHOICE = {("GeneratorDispatch-v0", name): {"action": "blocks"} for name in ("dqn", "maskable-dqn")}
+"""Learners of one choice, and the argument that gives an environment's actions that form."""
 CASES = [
-    *((name, env_id, {}) for env_id in ENVS for name in known_agents(env_id, trainable=True)),
+    *(
+        (name, env_id, ONE_CHOICE.get((env_id, name), {}))
+        for env_id in ENVS
+        for name in known_agents(env_id, trainable=True)
+    ),
     ("sta-sac", "Restoration-v0", {"cost_limit": "4-12"}),
 ]
 
@@ -42,7 +48,7 @@ def test_learner__trains_and_resumes_on_the_device_and_acts_on_the_cpu(
     quiet = ["--final-episodes", "0", "--no-progress"]
     words = [*row.training("").options(), *quiet, "--env", env_id, "--runs-dir", str(tmp_path), "--device", device]
     for key, value in {**ENVS[env_id], **more}.items():
-        words += [f"--{key.replace('_', '-')}", str(value)]
+        words += ["--option", f"{key}={value}"] if key == "action" else [f"--{key.replace('_', '-')}", str(value)]
     train = Trainer(in_process=True)
     train.run(words, tmp_path / "log")
     (folder,) = (file.parent for file in tmp_path.rglob("settings.json"))
@@ -55,7 +61,8 @@ def test_learner__trains_and_resumes_on_the_device_and_acts_on_the_cpu(
     assert int(last.name) > int(first.name)
     assert run.settings.device == device
 
-    venv = make_vec_env(env_id, 4, seed=2, **ENVS[env_id])
+    form = ONE_CHOICE.get((env_id, name), {})
+    venv = make_vec_env(env_id, 4, seed=2, **ENVS[env_id], **form)
     obs: Any = venv.reset()
     here, there = load_policy(folder, venv), load_policy(folder, venv, device=device)
     action, _ = here.predict(obs, deterministic=True)

@@ -29,8 +29,9 @@ from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.evaluation.summary import plain
 from stormgym.agents.registry import AGENTS
 from stormgym.agents.runs import RunSettings
+from stormgym.agents.training.cli import Settings as TrainSettings
 from stormgym.agents.training.options import with_learners
-from stormgym.agents.training.pool import Stopping, Trainer, train_module, train_to_end
+from stormgym.agents.training.pool import Stopping, Trainer, train_to_end
 from stormgym.envs.making import episode_seeds, make_batch
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -63,7 +64,7 @@ def test_row__is_an_agent_and_options_that_exist(row: Row) -> None:
         return
     for form in (row, small(row)):
         words = form.training(CITY).options()
-        asked = tyro.cli(with_learners(train_module().Settings, words), args=words)
+        asked = tyro.cli(with_learners(TrainSettings, words), args=words)
         chosen = getattr(asked, row.agent.replace("-", "_"))
         assert asked.timesteps == form.timesteps
         for name, value in form.train.items():

@@ -27,6 +27,8 @@ from stormgym.envs.adapters.rllib import (
 from stormgym.envs.adapters.rllib_game import game_modules, make_game, player_of, register_game
 from stormgym.envs.undergrounding.adversary import NATURE, PLAYERS
 
+GAME = "DefenderAttacker-v0"
+
 CITY = {"city": "synthetic:6:1", "on_invalid": "raise"}
 NATIVE = "vector_entry_point"
 SMALL = {"fcnet_hiddens": [16]}
@@ -180,9 +182,9 @@ def test_module__never_draws_a_closed_choice() -> None:
 
 
 def test_game__each_player_learns_within_its_mask_and_all_know_the_cost() -> None:
-    config = ppo(register_game(), {"n_crews": 2}, mode="sync", n_runners=2, fragment=20)
+    config = ppo(register_game(GAME), {"n_crews": 2}, mode="sync", n_runners=2, fragment=20)
     config = config.multi_agent(policies=set(PLAYERS), policy_mapping_fn=player_of)
-    algorithm = config.rl_module(rl_module_spec=game_modules()).build_algo()
+    algorithm = config.rl_module(rl_module_spec=game_modules(GAME)).build_algo()
     results = algorithm.train()["env_runners"]
     modules = {player: algorithm.get_module(player) for player in PLAYERS}
     algorithm.stop()
@@ -190,7 +192,7 @@ def test_game__each_player_learns_within_its_mask_and_all_know_the_cost() -> Non
     returns = results["module_episode_returns_mean"]
     assert returns["planner"] == pytest.approx(-returns[NATURE])
 
-    game = make_game({"n_crews": 2})
+    game = make_game(GAME, {"n_crews": 2})
     seen, _ = game.reset(seed=1)
     assert list(seen) == ["planner"]
     over, turns = False, []

@@ -27,7 +27,7 @@ def test_step__charges_the_problems_cost_and_ends(newsvendor: ModuleType, fresh:
     cases, problem = env.truth.cases, env.truth.problem
     np.testing.assert_array_equal(observation["weather"], cases.context["weather"].astype(np.float32))
     assert observation["calendar"].shape == (3, 2, 2)
-    assert set(infos) == {"cost", "_cost", "action_mask", "_action_mask"}
+    assert set(infos) == {f"{mark}{name}" for name in ("cost", "episode_cost", "action_mask") for mark in ("", "_")}
     plans = np.tile(2.5 * newsvendor.UNIT, (3, 1))
     _, reward, terminated, truncated, infos = env.step(plans)
     cost = problem.cost(plans, cases.outcomes)

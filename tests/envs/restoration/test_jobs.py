@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stormgym.envs.restoration.tables import MAX_SHOCK_SD, records_of
+from stormgym.envs.cities.tables import MAX_SHOCK_SD, records_of
 from stormgym.envs.restoration.vector_env import RestorationVectorEnv
 
 N = 12

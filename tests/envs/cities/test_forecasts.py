@@ -6,9 +6,9 @@ from importlib import import_module
 import numpy as np
 import pytest
 
+from stormgym.envs.cities import forecasts
+from stormgym.envs.cities.forecasts import cache_folder, city_forecasts
 from stormgym.envs.data import City, resolve_city
-from stormgym.envs.restoration import forecasts
-from stormgym.envs.restoration.forecasts import cache_folder, city_forecasts
 from stormgym.predictors.cross_fit import CrossFit, cross_fit
 
 MODULE = import_module("stormgym.predictors.cross_fit")  # the package has a function of this name

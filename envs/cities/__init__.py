@@ -1,0 +1,1 @@
+"""What every environment over a city shares: forecasts of its log, the tables that episodes draw from, their limits."""
