@@ -48,9 +48,9 @@ class Args:
     gae_lambda: float = 0.95
     clip: float = 0.2
     """Range of the probability ratio."""
-    entropy: float = 0.01
+    entropy: float = 0.003
     """Weight of the entropy."""
-    multiplier_lr: float = 0.05
+    multiplier_lr: float = 0.03
     """Step of the multiplier, per hour of mean cost above the limit, each update."""
     limit_margin: float = 0.95
     """Share of the limit that training aims at."""
