@@ -345,7 +345,8 @@ def table(rows: list[tuple[Library, str | None, dict[str, dict[str, str]]]]) -> 
                     by_reason.setdefault(result.removeprefix("no: "), []).append(letters[env_id])
             how = kind if kind == "untouched" else "with its adapter"
             reasons += [f"- {library.name}, {how}, {' '.join(ids)}: `{why}`" for why, ids in by_reason.items()]
-        page = f"[`{library.adapter}`](libraries/{library.adapter}.md)" if library.adapter else ""
+        place = "#stable-baselines3" if library.adapter == "sb3" else f"libraries/{library.adapter}.md"
+        page = f"[`{library.adapter}`]({place})" if library.adapter else ""
         lines.append(f"| {library.name} | {installed or 'not installed'} | {cells[0]} | {cells[1]} | {page} |")
     return "\n".join([*lines, "", *reasons])
 
