@@ -225,3 +225,31 @@ def check_render_mode(render_mode: str | None, modes: tuple[str, ...]) -> None:
     check_choice("render_mode", render_mode, modes)
     if render_mode == "rgb_array":
         require('render_mode="rgb_array"', "matplotlib", "render")
+
+
+def whole_choices(actions: Any, batch: int, n_choices: int, waiting: Bools | None, rule: str) -> Ints:
+    """Actions `[B]` of environments of one choice as integers in 0..n_choices - 1; `waiting` rows `[B]` get 0.
+
+    Args:
+        actions: what was given.
+        batch: B.
+        n_choices: how many there are.
+        waiting: rows whose episodes are over; None: none.
+        rule: what an action must be, which begins the error for one out of range.
+
+    Raises:
+        TypeError: not B integers.
+        ValueError: one is out of range.
+    """
+    chosen = np.asarray(actions)
+    if chosen.shape != (batch,) or chosen.dtype.kind not in "iu":
+        raise TypeError(
+            f"actions must be {batch} integers, shape ({batch},); got shape {chosen.shape}, dtype {chosen.dtype}"
+        )
+    chosen = chosen.astype(np.int64, copy=False)
+    if waiting is not None:
+        chosen = np.where(waiting, 0, chosen)
+    outside = chosen.view(np.uint64) >= n_choices  # as unsigned numbers, negative ones are huge
+    if np.count_nonzero(outside):
+        raise ValueError(f"{rule}; got {chosen[outside.argmax()]}")
+    return chosen

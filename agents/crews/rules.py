@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,11 +67,13 @@ class Smith(CrewRule):
     """
 
     name = "smith"
+    per: ClassVar[str] = "weight"
+    """Part of the observation that hours are divided by."""
 
     def key(self, observation: Observation) -> Floats:
         """Hours per weight."""
         hours = np.asarray(observation["travel_h"], dtype=np.float64) + observation["point_h"]
-        return hours / np.maximum(observation["weight"], 1e-12)
+        return hours / np.maximum(observation[self.per], 1e-12)
 
 
 class MostCustomers(Smith):
@@ -81,11 +83,7 @@ class MostCustomers(Smith):
     """
 
     name = "customers"
-
-    def key(self, observation: Observation) -> Floats:
-        """Hours per customer."""
-        hours = np.asarray(observation["travel_h"], dtype=np.float64) + observation["point_h"]
-        return hours / np.maximum(observation["customers"], 1e-12)
+    per = "customers"
 
 
 class RequestVolume(CrewRule):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -212,8 +212,3 @@ def spec_of_dataset(dataset: MinariDataset) -> DatasetSpec:
         raise FileNotFoundError(f"{file} is missing: make the dataset with python -m stormgym.agents.offline make")
     card = json.loads(file.read_text(encoding="utf-8"))
     return DatasetSpec(card["environment"], card["kind"], card["episodes"], card["seed"], card["env_kwargs"])
-
-
-def settings_of(spec: DatasetSpec) -> dict[str, Any]:
-    """The same as plain data."""
-    return asdict(spec)

@@ -16,7 +16,7 @@ from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
 from stormgym.envs.cities.forecasts import check_predictor
 from stormgym.envs.cities.limits import CostLimit, EpisodeLimits, fixed_limits
 from stormgym.envs.cities.tables import SHOCKS, SPLITS, city_tables
-from stormgym.envs.core import Core, Groups, Payment, Step, Timing, check_choice, check_render_mode
+from stormgym.envs.core import Core, Groups, Payment, Step, Timing, check_choice, check_render_mode, whole_choices
 from stormgym.envs.crews.knowledge import CrewAnnounced, CrewTruth
 from stormgym.envs.crews.layout import observation_space, observe
 from stormgym.envs.crews.metrics import crew_metrics
@@ -305,6 +305,10 @@ class CrewCore(Core):
         self.process.reset(jobs, rows)
         self._payment.begin(rows)
 
+    def side_generators(self, rngs: list[np.random.Generator], rows: Ints | None = None) -> list[np.random.Generator]:
+        """Those of the limits, where each episode draws its own."""
+        return self.limits.generators(rngs, rows)
+
     def step(self, actions: Ints, live: Bools | None = None) -> Step:
         """Carry out one choice in every storm."""
         if self.raise_on_invalid:
@@ -331,21 +335,8 @@ class CrewCore(Core):
             TypeError: not B integers.
             ValueError: one is out of range.
         """
-        chosen = np.asarray(actions)
-        if chosen.shape != (self.batch,) or chosen.dtype.kind not in "iu":
-            raise TypeError(
-                f"actions must be {self.batch} integers, shape ({self.batch},); "
-                f"got shape {chosen.shape}, dtype {chosen.dtype}"
-            )
-        chosen = chosen.astype(np.int64, copy=False)
-        if waiting is not None:
-            chosen = np.where(waiting, 0, chosen)
-        outside = (chosen < 0) | (chosen > self.n_jobs)
-        if outside.any():
-            raise ValueError(
-                f"action must be a job 0 to {self.n_jobs - 1}, or {self.n_jobs} to wait; got {chosen[outside][0]}"
-            )
-        return chosen
+        rule = f"action must be a job 0 to {self.n_jobs - 1}, or {self.n_jobs} to wait"
+        return whole_choices(actions, self.batch, self.n_jobs + 1, waiting, rule)
 
     def observe(self, row: int | None = None) -> Observation:
         """Fresh copies of what agents see, with a leading axis B, or of one row without it."""

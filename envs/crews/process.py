@@ -101,7 +101,6 @@ _STORM_STATE = (
     "travel_h",
     "work_h",
     "paid_outage_h",
-    "overtime_paid_h",
 )
 
 
@@ -117,7 +116,6 @@ class CrewProcess:
         arrival_end_h: hour after which nothing arrives; it is public.
         assess_h: hours that looking at a job takes.
         overtime_price: hours of mean outage that an hour of a crew's overtime is worth.
-        dense_cost: whether the gap is needed at every step; else only at the end.
     """
 
     def __init__(
@@ -131,13 +129,12 @@ class CrewProcess:
         arrival_end_h: float = 0.0,
         assess_h: float = 0.25,
         overtime_price: float = 0.0,
-        dense_cost: bool = True,
     ) -> None:
         self.distance_km = np.asarray(distance_km, dtype=np.float64)
         self.roster = roster
         self.batch, self.n_jobs, self.n_groups = batch, n_jobs, n_groups
         self.arrival_end_h, self.assess_h = float(arrival_end_h), float(assess_h)
-        self.overtime_price, self.dense_cost = float(overtime_price), dense_cost
+        self.overtime_price = float(overtime_price)
         self.max_choices = CHOICES_PER_JOB * n_jobs
         k, z, shape = roster.n_crews, roster.n_skills, (batch, n_jobs)
         self.serves = roster.serves  # [K, Z + 1]
@@ -184,7 +181,6 @@ class CrewProcess:
         self.travel_h = np.zeros(batch)
         self.work_h = np.zeros(batch)  # crew-hours of work and travel
         self.paid_outage_h = np.zeros(batch)  # weighted outage that rewards have paid
-        self.overtime_paid_h = np.zeros(batch)
         self.pair_gap_h = np.zeros((batch, n_groups * (n_groups - 1) // 2))
         self.gap_h = np.zeros(batch)  # that costs have paid
         self.mask = np.ones((batch, n_jobs + 1), dtype=bool)
@@ -364,14 +360,10 @@ class CrewProcess:
         overtime = np.where(ended, self.overtime_due_h, 0.0)
         self.overtime_due_h -= overtime
         paid = overtime.sum(axis=1)
-        self.overtime_paid_h += paid
         reward = -(outage - self.paid_outage_h) - self.overtime_price * paid
         self.paid_outage_h = outage
-        if self.dense_cost or over.any():
-            self.pair_gap_h = running_pair_gaps(dark, jobs.arrival_h <= now, jobs.group, self.n_groups)
+        self.pair_gap_h = running_pair_gaps(dark, jobs.arrival_h <= now, jobs.group, self.n_groups)
         gap = self.pair_gap_h.max(axis=1, initial=0.0)
-        if not self.dense_cost:
-            gap = np.where(over, gap, 0.0)
         cost = gap - self.gap_h
         self.gap_h = gap
         return reward, cost

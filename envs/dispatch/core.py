@@ -12,7 +12,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
-from stormgym.envs.core import Core, Payment, Step, Timing, check_choice, check_render_mode
+from stormgym.envs.core import Core, Payment, Step, Timing, check_choice, check_render_mode, whole_choices
 from stormgym.envs.dispatch.blocks import BlockPlan
 from stormgym.envs.dispatch.forecasts import LearntWave, WaveForecast, typical_wave
 from stormgym.envs.dispatch.generators import StormProfile
@@ -179,7 +179,10 @@ class DispatchCore(Core):
             ValueError: one is out of range or not finite.
         """
         if self._blocks is not None:
-            return self._choices(actions, waiting)
+            k = self.profile.n_counties
+            return whole_choices(
+                actions, self.batch, k + 1, waiting, f"action must be a county 0 to {k - 1}, or {k} to end the day"
+            )
         shape = (self.batch, self.profile.n_counties)
         targets = np.asarray(actions)
         units = isinstance(self.action_space, spaces.MultiDiscrete)
@@ -195,19 +198,6 @@ class DispatchCore(Core):
                 f"action must be from 0 to {self.most[county]} generators in county {county}; got {targets[bad][0]}"
             )
         return targets.astype(np.int64) if units else np.floor(targets + 0.5).astype(np.int64)
-
-    def _choices(self, actions: Any, waiting: Bools | None) -> Ints:
-        """Choices of a county, or K for the end of the day, `[B]`."""
-        choices, k = np.asarray(actions), self.profile.n_counties
-        if choices.shape != (self.batch,) or choices.dtype.kind not in "iu":
-            raise TypeError(
-                f"actions must be integers of shape {(self.batch,)}; got shape {choices.shape}, dtype {choices.dtype}"
-            )
-        choices = np.where(np.zeros(self.batch, dtype=bool) if waiting is None else waiting, 0, choices)
-        bad = (choices < 0) | (choices > k)
-        if bad.any():
-            raise ValueError(f"action must be a county 0 to {k - 1}, or {k} to end the day; got {choices[bad][0]}")
-        return choices.astype(np.int64)
 
     def observe(self, row: int | None = None) -> Observation:
         """Fresh copies of what agents see, with a leading axis B, or of one row without it."""

@@ -16,7 +16,7 @@ from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
 from stormgym.envs.cities.forecasts import check_predictor
 from stormgym.envs.cities.limits import CostLimit, EpisodeLimits, fixed_limits
 from stormgym.envs.cities.tables import SHOCKS, SPLITS, city_tables
-from stormgym.envs.core import Core, Groups, Payment, Step, Timing, check_choice, check_render_mode
+from stormgym.envs.core import Core, Groups, Payment, Step, Timing, check_choice, check_render_mode, whole_choices
 from stormgym.envs.data import City, resolve_city
 from stormgym.envs.restoration.jobs import Jobs
 from stormgym.envs.restoration.knowledge import (
@@ -182,19 +182,7 @@ class RestorationCore(Core):
             TypeError: not B integers.
             ValueError: one is out of range.
         """
-        chosen = np.asarray(actions)
-        if chosen.shape != (self.batch,) or chosen.dtype.kind not in "iu":
-            raise TypeError(
-                f"actions must be {self.batch} integers, shape ({self.batch},); "
-                f"got shape {chosen.shape}, dtype {chosen.dtype}"
-            )
-        chosen = chosen.astype(np.int64, copy=False)
-        if waiting is not None:
-            chosen = np.where(waiting, 0, chosen)
-        outside = chosen.view(np.uint64) >= self.n_regions  # as unsigned numbers, negative ones are huge
-        if np.count_nonzero(outside):
-            raise self.out_of_range(int(chosen[outside.argmax()]))
-        return chosen
+        return whole_choices(actions, self.batch, self.n_regions, waiting, self.rule_of_actions)
 
     def observe(self, row: int | None = None) -> Observation:
         """Fresh copies of what agents see, with a leading axis B, or of one row without it."""
@@ -214,9 +202,10 @@ class RestorationCore(Core):
 
         return render(self.process, row, mode)
 
-    def out_of_range(self, action: int) -> ValueError:
-        """The error for an action outside 0..N-1."""
-        return ValueError(f"action must be a region 0..{self.n_regions - 1}; got {action}")
+    @property
+    def rule_of_actions(self) -> str:
+        """What an action must be, for errors."""
+        return f"action must be a region 0..{self.n_regions - 1}"
 
     def _check_masks(self, actions: Ints, live: Bools | None) -> None:
         """Raise `ValueError` for a masked action."""

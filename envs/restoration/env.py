@@ -127,5 +127,5 @@ class RestorationEnv(HasCity, SingleEnv):
         except (AttributeError, TypeError):
             raise TypeError(f"action must be an integer region 0..{self.core.n_regions - 1}; got {action!r}") from None
         if not 0 <= index < self.core.n_regions:
-            raise self.core.out_of_range(index)
+            raise ValueError(f"{self.core.rule_of_actions}; got {index}")
         return np.array([index], dtype=np.int64)

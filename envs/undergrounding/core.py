@@ -13,7 +13,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
-from stormgym.envs.core import Core, Payment, Step, Timing, check_choice, check_render_mode
+from stormgym.envs.core import Core, Payment, Step, Timing, check_choice, check_render_mode, whole_choices
 from stormgym.envs.storms import COVARIATES
 from stormgym.envs.undergrounding.forecasts import SeasonForecast, forecast_seasons, forecaster
 from stormgym.envs.undergrounding.knowledge import UndergroundingAnnounced, UndergroundingTruth
@@ -248,16 +248,9 @@ class UndergroundingCore(Core):
             TypeError: another shape or kind of number.
             ValueError: out of range, or closed where `on_invalid="raise"`.
         """
-        choices = np.asarray(actions)
         k = self.profile.n_counties
-        if choices.shape != (self.batch,) or choices.dtype.kind not in "iu":
-            raise TypeError(
-                f"actions must be integers of shape {(self.batch,)}; got shape {choices.shape}, dtype {choices.dtype}"
-            )
-        bad = (choices < 0) | (choices > k)
-        if bad.any():
-            raise ValueError(f"action must be a region 0 to {k - 1}, or {k} to stop; got {choices[bad][0]}")
-        chosen = choices.astype(np.int64)
+        rule = f"action must be a region 0 to {k - 1}, or {k} to stop"
+        chosen = whole_choices(actions, self.batch, k + 1, waiting, rule)
         if self.raises:
             closed = ~self.action_masks()[np.arange(self.batch), chosen]
             if waiting is not None:

@@ -24,6 +24,8 @@ HARDER: list[tuple[str, dict[str, Any]]] = [
     ("Restoration-v0", {"shock": "group", "cost_limit": (2.0, 20.0), "reward": "terminal", "cost": "terminal"}),
     ("Restoration-v0", {"on_invalid": "raise"}),
     ("Undergrounding-v0", {"storm": "adversarial"}),
+    ("CrewDispatch-v0", {"shock": "group", "cost_limit": (1.0, 4.0), "assessed_share": 0.3, "n_assessors": 1}),
+    ("GeneratorDispatch-v0", {"action": "blocks"}),
 ]
 
 
@@ -58,7 +60,9 @@ def assert_same(a: Any, b: Any) -> None:
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.value)
 @pytest.mark.parametrize(
-    ("env_id", "changes"), [*((i, {}) for i in IDS), *HARDER], ids=[*IDS, "restoration-hard", "raises", "adversarial"]
+    ("env_id", "changes"),
+    [*((i, {}) for i in IDS), *HARDER],
+    ids=[*IDS, "restoration-hard", "raises", "adversarial", "crews-hard", "blocks"],
 )
 def test_state__taken_up_elsewhere_is_equal_to_the_bit_and_so_is_all_that_follows(
     env_id: str, changes: dict[str, Any], mode: AutoresetMode

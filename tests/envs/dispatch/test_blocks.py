@@ -107,7 +107,7 @@ def test_blocks__bad_actions():
     env.reset(seed=0)
     with pytest.raises(ValueError, match="action must be a county 0 to 2, or 3 to end the day; got 4"):
         env.step(4)
-    with pytest.raises(TypeError, match="actions must be integers"):
+    with pytest.raises(TypeError, match="actions must be 1 integers"):
         env.step([1, 2, 3])
 
 
