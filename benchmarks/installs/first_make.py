@@ -23,6 +23,7 @@ from typing import Any
 
 IDS = (
     "Restoration-v0",
+    "CrewDispatch-v0",
     "GeneratorDispatch-v0",
     "Undergrounding-v0",
     "DefenderAttacker-v0",
