@@ -71,3 +71,9 @@ def register_envs() -> None:
         pettingzoo.register(
             "aec", "DefenderAttacker-v0", entry_point="stormgym.envs.undergrounding.adversary:DefenderAttackerEnv"
         )
+    for registry_of, kind, door in (
+        (pettingzoo.aec_registry, "aec", "env"),
+        (pettingzoo.parallel_registry, "parallel", "parallel_env"),
+    ):
+        if "crew_dispatch-v0" not in registry_of:  # PettingZoo keeps crew_dispatch_v0 under this spelling
+            pettingzoo.register(kind, "crew_dispatch_v0", entry_point=f"stormgym.envs.crews.teams:{door}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -16,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stormgym.envs.whole_files import replace_by
+
 LONGEST_WAIT_S = 120.0
 """Longest wait for another process that makes the same; then it is made here as well."""
 
@@ -24,7 +25,12 @@ def cache_folder() -> Path:
     """Folder of the cache: STORMGYM_CACHE, else `$XDG_CACHE_HOME/stormgym`, else `~/.cache/stormgym`."""
     if "STORMGYM_CACHE" in os.environ:
         return Path(os.environ["STORMGYM_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "stormgym"
+    if "XDG_CACHE_HOME" in os.environ:
+        return Path(os.environ["XDG_CACHE_HOME"]) / "stormgym"
+    try:
+        return Path.home() / ".cache" / "stormgym"
+    except RuntimeError:  # a user without a home, as in some containers: a folder that nobody can make
+        return Path(os.devnull) / "stormgym"
 
 
 def load_arrays(file: Path) -> dict[str, NDArray[Any]] | None:
@@ -32,29 +38,33 @@ def load_arrays(file: Path) -> dict[str, NDArray[Any]] | None:
     if not file.is_file():
         return None
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:  # a damaged file is closed too
             return {name: stored[name] for name in stored.files}
     except Exception as error:  # zipfile, zlib and NumPy have a dozen of their own for a damaged file
+        reason = "it holds no plain arrays" if "pickle" in str(error) else error
         warnings.warn(
-            f"the cache file {file} cannot be read ({error}); what it held is made again", UserWarning, stacklevel=2
+            f"the cache file {file} cannot be read ({reason}); what it held is made again", UserWarning, stacklevel=2
         )
         return None
 
 
 def store_arrays(file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays whole or not at all, for several processes at once; a folder that cannot be written is no error."""
-    temporary = None
+    """Write arrays whole or not at all, for several processes at once; what cannot be written costs time alone.
+
+    Warns:
+        UserWarning: a folder that cannot be made or written to, or a full disk.
+    """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".tmp", delete=False) as stream:
-            temporary = Path(stream.name)
-            np.savez_compressed(stream, allow_pickle=False, **arrays)
-        os.replace(temporary, file)
-    except OSError:
-        return
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)  # what a full disk leaves of it
+        replace_by(file, lambda stream: np.savez_compressed(stream, allow_pickle=False, **arrays))
+    except OSError as error:
+        reason = error.strerror or error
+        warnings.warn(
+            f"{file.name} could not be kept in {file.parent} ({reason}); it is made again each time. Let "
+            "STORMGYM_CACHE name a folder that can be written",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 class Costly(NamedTuple):
@@ -67,6 +77,8 @@ class Costly(NamedTuple):
     names: Collection[str]
     """Arrays without which a file is not taken."""
     make: Callable[[], Mapping[str, NDArray[Any]]]
+    check: Callable[[Mapping[str, NDArray[Any]]], None] | None = None
+    """Raises for arrays of a file that cannot be those that were made: of another length, say, or with NaN."""
 
     @property
     def digest(self) -> str:
@@ -85,6 +97,9 @@ def recall_arrays(costly: Costly) -> Mapping[str, NDArray[Any]]:
     """The arrays that come with the package, else those of the cache, else made now and kept.
 
     Of several processes that want the same at once, one makes it and the others wait for its file.
+
+    Warns:
+        UserWarning: the file is damaged, lacks a part, or does not pass the check; it is made again.
     """
     from stormgym.envs.shipped import shipped_arrays
 
@@ -95,7 +110,11 @@ def recall_arrays(costly: Costly) -> Mapping[str, NDArray[Any]]:
 
     def kept() -> Mapping[str, NDArray[Any]] | None:
         stored = load_arrays(file)
-        return stored if stored is not None and set(costly.names) <= set(stored) else None
+        fault = None if stored is None else _fault(costly, stored)
+        if fault is None:
+            return stored
+        warnings.warn(f"the cache file {file} is not taken ({fault}); it is made again", UserWarning, stacklevel=3)
+        return None
 
     if (found := kept()) is not None:
         return found
@@ -105,6 +124,45 @@ def recall_arrays(costly: Costly) -> Mapping[str, NDArray[Any]]:
         made = costly.make()
         store_arrays(file, made)
     return made
+
+
+def _fault(costly: Costly, stored: Mapping[str, NDArray[Any]]) -> str | None:
+    """Why the arrays of a file cannot be those that were made; None where they can."""
+    missing = sorted(set(costly.names) - set(stored))
+    if missing:
+        return f"it lacks {', '.join(missing)}"
+    try:
+        if costly.check is not None:
+            costly.check(stored)
+    except Exception as error:  # arrays of any kind and shape may stand there
+        return str(error)
+    return None
+
+
+def check_numbers(
+    arrays: Mapping[str, NDArray[Any]],
+    shapes: Mapping[str, tuple[int | None, ...]],
+    *,
+    infinite: Collection[str] = (),
+) -> None:
+    """Raise `ValueError` unless arrays have these shapes (None: any length) and hold finite numbers.
+
+    Args:
+        arrays: by name.
+        shapes: of those that are checked.
+        infinite: names of those that may hold infinity, though no NaN.
+    """
+    for name, shape in shapes.items():
+        array = arrays[name]
+        fits = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
+        if not fits:
+            want = ", ".join("any" if n is None else str(n) for n in shape)
+            raise ValueError(f"{name} must have shape [{want}]; got {list(array.shape)}")
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"{name} must hold numbers; got {array.dtype}")
+        good = ~np.isnan(array) if name in infinite else np.isfinite(array)
+        if not good.all():
+            raise ValueError(f"{name} must be finite; got {array[~good][0]}")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ environment of it; a new environment is a subclass of `Core` and two short class
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation
+from stormgym.envs.risk_measure import MEAN, RiskMeasure
 from stormgym.predictors.extras import require
 
 Timing = Literal["dense", "terminal"]
@@ -50,6 +52,7 @@ class Core:
         batch: B.
         cost_limit: limit on the expected cost of an episode, in the unit of the costs; None where there is none.
         cost_limit_range: (low, high) from which each episode draws its own limit; None where all have the same.
+        risk_measure: the statistic of the costs of episodes that the limit bounds: the mean, or one of their tail.
         settles_when_truncated: whether the last step of a truncated episode charges all that was left to come, so that
             nothing remains to be bootstrapped.
         groups: groups of regions by which reports are broken down; None where there are none.
@@ -62,6 +65,7 @@ class Core:
     batch: int
     cost_limit: float | None = None
     cost_limit_range: tuple[float, float] | None = None
+    risk_measure: RiskMeasure = MEAN
     settles_when_truncated: bool = False
     groups: Groups | None = None
     process: Any = None
@@ -225,6 +229,40 @@ def check_render_mode(render_mode: str | None, modes: tuple[str, ...]) -> None:
     check_choice("render_mode", render_mode, modes)
     if render_mode == "rgb_array":
         require('render_mode="rgb_array"', "matplotlib", "render")
+
+
+def numbers_of(name: str, values: Any) -> Floats:
+    """A fresh array of what a caller gave as numbers.
+
+    Raises:
+        ValueError: texts, rows of different lengths, numbers too large for a float; the message begins with `name`.
+    """
+    try:
+        return np.array(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must be an array of numbers; got {str(values)[:80]} ({error})") from error
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is one real number that a float can hold (or an array without axes); truths and texts are not."""
+    if value is None or isinstance(value, str | bytes | bool | np.bool_) or np.ndim(value):
+        return False
+    try:
+        float(value)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is an integer of Python, NumPy or torch; truths are not."""
+    if isinstance(value, bool | np.bool_):
+        return False
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return True
 
 
 def whole_choices(actions: Any, batch: int, n_choices: int, waiting: Bools | None, rule: str) -> Ints:

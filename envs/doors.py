@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from numbers import Integral
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -20,8 +21,46 @@ from stormgym.envs.arrays import Bools, Floats, Ints, Observation
 from stormgym.envs.core import Core, Groups, Step
 from stormgym.envs.moved import forward
 from stormgym.envs.replay import EpisodeLog, begin, replay
+from stormgym.envs.risk_measure import RiskMeasure
 
 __getattr__ = forward(__name__, "stormgym.envs.core")
+
+
+MOST_ENVS = 2**20
+"""Environments that one batch is meant to hold; more are refused, e.g. a number of steps in the wrong place."""
+
+
+def check_num_envs(num_envs: Any) -> int:
+    """The number of environments of a batch.
+
+    Raises:
+        TypeError: no whole number.
+        ValueError: below 1 or above `MOST_ENVS`.
+    """
+    if isinstance(num_envs, bool | np.bool_) or not isinstance(num_envs, Integral):
+        raise TypeError(f"num_envs must be a whole number of environments; got {num_envs!r}. Pass e.g. 16")
+    number = int(num_envs)
+    if number < 1:
+        raise ValueError(f"num_envs must be at least 1; got {number}")
+    if number > MOST_ENVS:
+        raise ValueError(f"num_envs must be at most {MOST_ENVS:,}; got {number}. Make several batches")
+    return number
+
+
+def check_options(options: Any, known: Sequence[str] | None) -> None:
+    """Raise unless options of a reset are None or a mapping from known names (`known` None: from any names).
+
+    Raises:
+        TypeError: anything else, or names that are not text.
+        ValueError: an unknown name.
+    """
+    if options is None:
+        return
+    if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
+        raise TypeError(f"reset options must be a dict by name, or None; got {options!r}")
+    unknown = [] if known is None else sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(f"unknown reset options {unknown}; known: {', '.join(known or ()) or 'none'}")
 
 
 class CoreFacts:
@@ -76,6 +115,11 @@ class CoreFacts:
     def cost_limit_range(self) -> tuple[float, float] | None:
         """Range (low, high) from which each episode draws its limit; None where all have the same."""
         return self.core.cost_limit_range
+
+    @property
+    def risk_measure(self) -> RiskMeasure:
+        """The statistic of the costs of episodes that the limit bounds."""
+        return self.core.risk_measure
 
     @property
     def usual_action(self) -> Floats:
@@ -193,13 +237,11 @@ class SingleEnv(CoreFacts, gym.Env[Observation, Any]):
         """Draw a new episode; see the class for what `options` may hold.
 
         Raises:
+            TypeError: options that are no mapping from names.
             ValueError: an unknown option, or one that does not fit.
         """
+        check_options(options, self.options)
         super().reset(seed=seed)
-        unknown = set(options or {}) - set(self.options)
-        if unknown:
-            known = ", ".join(self.options) or "none"
-            raise ValueError(f"unknown reset options {sorted(unknown)}; known: {known}")
         self.core.reset([self.np_random], None, self.core.parse_options(_without_none(options)))
         self._running = self._started = True
         self._episode_cost = np.float64(0.0)
@@ -281,8 +323,7 @@ class BatchedVectorEnv(CoreFacts, VectorEnv[Observation, Ints, NDArray[Any]]):
         observation_keys: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs must be at least 1; got {num_envs}")
+        num_envs = check_num_envs(num_envs)
         core = type(self).core_class(num_envs, **kwargs)
         self.num_envs = num_envs
         self.autoreset_mode = AutoresetMode(autoreset_mode)
@@ -309,6 +350,10 @@ class BatchedVectorEnv(CoreFacts, VectorEnv[Observation, Ints, NDArray[Any]]):
         """Draw new episodes. An int seeds environment i with `seed + i`; a sequence gives one seed each.
 
         `options={"reset_mask": bool [B]}` resets only some.
+
+        Raises:
+            TypeError: options that are no mapping from names.
+            ValueError: an unknown option, or one that does not fit.
         """
         mask = self._reset_mask(options)
         parsed = self.core.parse_options(_without_none(options, "reset_mask"))
@@ -420,10 +465,7 @@ class BatchedVectorEnv(CoreFacts, VectorEnv[Observation, Ints, NDArray[Any]]):
         begin(self.core, rows, self._rngs, self._log)
 
     def _reset_mask(self, options: dict[str, Any] | None) -> Bools:
-        unknown = set(options or {}) - {"reset_mask", *self.options}
-        if unknown:
-            known = ", ".join(("reset_mask", *self.options))
-            raise ValueError(f"unknown reset options {sorted(unknown)}; known: {known}")
+        check_options(options, ("reset_mask", *self.options))
         if not options or options.get("reset_mask") is None:
             return np.ones(self.num_envs, dtype=bool)
         mask = np.asarray(options["reset_mask"])
@@ -438,6 +480,8 @@ class BatchedVectorEnv(CoreFacts, VectorEnv[Observation, Ints, NDArray[Any]]):
             seeds: list[int | None] = [None] * self.num_envs
         elif isinstance(seed, (int, np.integer)):
             seeds = [int(seed) + i for i in range(self.num_envs)]
+        elif isinstance(seed, str) or not isinstance(seed, Sequence | np.ndarray):
+            raise TypeError(f"seed must be an int, {self.num_envs} of them, or None; got {seed!r}")
         else:
             seeds = list(seed)
             if len(seeds) != self.num_envs:

@@ -13,12 +13,20 @@ from numpy.typing import ArrayLike
 
 from stormgym.envs.arrays import Bools, Floats, Ints
 
-_FINE = 2.0**38
+MAX_GROUPS = 300
+"""Groups that may be compared: pairs of groups grow with the square."""
+FINE = 2.0**38
 """Parts of an hour in which running gaps are computed: 4e-12 h."""
 
 
 def group_pairs(n_groups: int) -> tuple[tuple[int, int], ...]:
-    """Return the P = G(G-1)/2 pairs (a, b), a < b, in the order that every pair axis of the suite uses."""
+    """Return the P = G(G-1)/2 pairs (a, b), a < b, in the order that every pair axis of the suite uses.
+
+    Raises:
+        ValueError: more than `MAX_GROUPS` groups.
+    """
+    if n_groups > MAX_GROUPS:
+        raise ValueError(f"n_groups must be at most {MAX_GROUPS}; got {n_groups:,}. Make fewer groups")
     return tuple(combinations(range(n_groups), 2))
 
 
@@ -38,17 +46,18 @@ def check_groups(group: ArrayLike, n_groups: int | None = None) -> tuple[Ints, i
         ValueError: ids are not integers 0..G-1, or a group is empty.
     """
     ids = np.asarray(group)
-    if ids.ndim != 1 or ids.size == 0 or not np.array_equal(ids, ids.astype(np.int64)):
+    numbers = ids.ndim == 1 and ids.size > 0 and ids.dtype.kind in "biuf"
+    if not numbers or not (np.isfinite(ids) & (np.rint(ids) == ids)).all():
         raise ValueError(f"group must be a non-empty vector of integers 0..G-1; got {group!r}")
-    ids = ids.astype(np.int64)
     n = int(ids.max()) + 1 if n_groups is None else n_groups
-    counts = np.bincount(ids, minlength=n) if ids.min() >= 0 else np.zeros(0, dtype=np.int64)
+    fits = n <= ids.size and ids.min() >= 0 and ids.max() < ids.size  # else too many groups for arrays by group
+    counts = np.bincount(ids.astype(np.int64), minlength=n) if fits else np.zeros(0, dtype=np.int64)
     if counts.size != n or (counts == 0).any():
         raise ValueError(
             f"group ids must be 0..{n - 1} and each group needs a member; got ids {np.unique(ids).tolist()}. "
             "Number the groups without holes."
         )
-    return ids, n
+    return ids.astype(np.int64), n
 
 
 def _weights(ids: Ints, n_groups: int) -> Floats:
@@ -113,13 +122,13 @@ def running_pair_gaps(age: Floats, there: Bools, group: Ints, n_groups: int) -> 
     Returns:
         `[B, P]` in the unit of `age`, pairs ordered as `group_pairs`.
     """
-    n = age.shape[1]
+    n, pairs = age.shape[1], group_pairs(n_groups)
     bits = int(n_groups).bit_length()  # codes 0..G; G is for what is not there
-    scaled = np.rint(np.where(there, age, 0.0) * _FINE).astype(np.int64)
+    scaled = np.rint(np.where(there, age, 0.0) * FINE).astype(np.int64)
     keys = (scaled << bits) | np.where(there, group, n_groups)
     keys.sort(axis=1)
     code = keys & ((1 << bits) - 1)
-    steps = np.diff(keys >> bits, axis=1) * (1.0 / _FINE)  # [B, N-1]
+    steps = np.diff(keys >> bits, axis=1) * (1.0 / FINE)  # [B, N-1]
     width = 63 // max(n_groups, 1)
     if n < 1 << width:  # the counts of all groups fit into one number
         amount = np.array([1 << (g * width) for g in range(n_groups)] + [0], dtype=np.int64)
@@ -129,8 +138,8 @@ def running_pair_gaps(age: Floats, there: Bools, group: Ints, n_groups: int) -> 
         counts = [np.cumsum(code == g, axis=1) for g in range(n_groups)]
     sizes = [count[:, -1:] for count in counts]
     shares = [count[:, :-1] / np.maximum(size, 1) for count, size in zip(counts, sizes, strict=True)]
-    result = np.empty((len(age), len(group_pairs(n_groups))))
-    for p, (a, b) in enumerate(group_pairs(n_groups)):
+    result = np.empty((len(age), len(pairs)))
+    for p, (a, b) in enumerate(pairs):
         both = (sizes[a][:, 0] > 0) & (sizes[b][:, 0] > 0)
         result[:, p] = np.where(both, np.vecdot(np.abs(shares[a] - shares[b]), steps), 0.0)
     return result

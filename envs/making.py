@@ -11,6 +11,8 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from stormgym.envs.doors import check_num_envs
+
 
 def episode_seeds(seed: int, episodes: int) -> tuple[int, ...]:
     """Seed of each episode: a function of `seed` and its index, so that no batch size changes it."""
@@ -35,7 +37,13 @@ def spec_of(env_id: str) -> EnvSpec:
 
 
 def make_batch(env_id: str, num_envs: int, env_kwargs: Mapping[str, Any] | None = None) -> VectorEnv[Any, Any, Any]:
-    """Make the native vector form (a `SyncVectorEnv` where there is none), with NEXT_STEP autoreset."""
+    """Make the native vector form (a `SyncVectorEnv` where there is none), with NEXT_STEP autoreset.
+
+    Raises:
+        TypeError: `num_envs` is no whole number.
+        ValueError: it is below 1 or above `MOST_ENVS`, or the arguments ask for another autoreset.
+    """
+    num_envs = check_num_envs(num_envs)
     spec = spec_of(env_id)
     native = spec.vector_entry_point is not None
     env: VectorEnv[Any, Any, Any] = gym.make_vec(

@@ -9,8 +9,9 @@ are restored is left to chance, which no forecast knows.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,18 @@ WEATHER_EFFECT = np.array([0.01, 0.005, -0.005])
 """Change of the transmission rate with each of temperature, wind and humidity."""
 TRANSMISSION, RESTORATION = 0.3, 0.1
 """Rates at mean weather, before `StormModel.rate`."""
+
+
+class StormChance(NamedTuple):
+    """What one storm draws."""
+
+    shift: Floats
+    """`[2]` by which the weather's fields move, in [0, 1)."""
+    severity: float
+    onset: Ints
+    """`[K]` period in which each county's wave begins."""
+    noise: Floats
+    """`[K]` standard normal, of the restoration rates."""
 
 
 class Storms(NamedTuple):
@@ -105,10 +118,12 @@ class StormModel:
         """Name of each county in tables and pictures, K of them; here its index."""
         return tuple(map(str, range(self.n_counties)))
 
-    @property
+    @cached_property
     def group(self) -> Ints:
         """Income tercile of each county `[K]`, 0 = low."""
-        return terciles(self.income)
+        found = terciles(self.income)
+        found.setflags(write=False)
+        return found
 
     @property
     def storm_key(self) -> tuple[Hashable, ...]:
@@ -121,19 +136,30 @@ class StormModel:
         """Storms of episodes, one a stream: here simulated ones."""
         return self.simulate(streams)
 
-    def simulate(self, streams: Sequence[np.random.Generator]) -> Storms:
+    def simulate(self, streams: Iterable[np.random.Generator]) -> Storms:
         """Storms to reason with, one a stream; each draws all of its storm from its own stream, whatever the others do.
 
         Forecasts and planners take these, never those of `draw`: an episode may be a storm of the past.
         """
+        return self.storms_of([self.chance(rng) for rng in streams])
+
+    def chance(self, rng: np.random.Generator) -> StormChance:
+        """All that a storm draws, from one stream."""
         k = self.n_counties
-        shift, severity = np.empty((len(streams), 2)), np.empty(len(streams))
-        onset, noise = np.empty((len(streams), k), dtype=np.int64), np.empty((len(streams), k))
-        for i, rng in enumerate(streams):
-            shift[i] = rng.random(2)
-            severity[i] = rng.uniform(*self.severity)
-            onset[i] = rng.integers(0, self.latest_onset + 1, k)
-            noise[i] = rng.standard_normal(k)
+        return StormChance(
+            shift=rng.random(2),
+            severity=rng.uniform(*self.severity),
+            onset=rng.integers(0, self.latest_onset + 1, k),
+            noise=rng.standard_normal(k),
+        )
+
+    def storms_of(self, chances: Sequence[StormChance]) -> Storms:
+        """The storms that follow from what they have drawn."""
+        n, k = len(chances), self.n_counties
+        shift = np.array([chance.shift for chance in chances]).reshape(n, 2)
+        severity = np.array([chance.severity for chance in chances])
+        onset = np.array([chance.onset for chance in chances], dtype=np.int64).reshape(n, k)
+        noise = np.array([chance.noise for chance in chances]).reshape(n, k)
         weather = self.weather(shift, severity)
         transmission, restoration = self._rates(weather, noise)
         out = self._waves(transmission, restoration, onset)

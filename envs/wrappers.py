@@ -123,10 +123,11 @@ class VectorEpisodeCost(VectorWrapper[Any, Any, Any, Any, Any]):
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset, and begin the sums of the environments that were reset."""
+        obs, infos = self.env.reset(seed=seed, options=options)
         mask = (options or {}).get("reset_mask")
         rows: Any = slice(None) if mask is None else np.asarray(mask)
         self._cost[rows], self._return[rows], self._ended[rows] = 0.0, 0.0, False
-        return self.env.reset(seed=seed, options=options)
+        return obs, infos
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step and add up."""

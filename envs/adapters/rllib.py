@@ -1,12 +1,12 @@
 """RLlib's new API stack: environments by id on every runner, masked actions, costs of episodes among its results.
 
-config = (
-    PPOConfig()
-    .environment(register_env("Restoration-v0"), env_config={"city": "synthetic:12:1"})
-    .env_runners(num_env_runners=2, num_envs_per_env_runner=8, gym_env_vectorize_mode="vector_entry_point")
-    .rl_module(rl_module_spec=masked_module())
-    .callbacks(EpisodeCosts)
-)
+    config = (
+        PPOConfig()
+        .environment(register_env("Restoration-v0"), env_config={"city": "synthetic:12:1"})
+        .env_runners(num_env_runners=2, num_envs_per_env_runner=8, gym_env_vectorize_mode="vector_entry_point")
+        .rl_module(rl_module_spec=masked_module())
+        .callbacks(EpisodeCosts)
+    )
 
 The game `DefenderAttacker-v0` is in `stormgym.envs.adapters.rllib_game`.
 """

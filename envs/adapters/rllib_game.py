@@ -1,12 +1,14 @@
-"""Games of PettingZoo for RLlib, such as `DefenderAttacker-v0`: each player has a module of its own.
+"""Games of PettingZoo for RLlib, such as `DefenderAttacker-v0`.
 
-config = (
-    PPOConfig()
-    .environment(register_game("DefenderAttacker-v0"), env_config={"n_crews": 2})
-    .multi_agent(policies=set(players_of("DefenderAttacker-v0")), policy_mapping_fn=player_of)
-    .rl_module(rl_module_spec=game_modules("DefenderAttacker-v0"))
-    .callbacks(EpisodeCosts)
-)
+    config = (
+        PPOConfig()
+        .environment(register_game("DefenderAttacker-v0"), env_config={"n_crews": 2})
+        .multi_agent(policies=set(players_of("DefenderAttacker-v0")), policy_mapping_fn=player_of)
+        .rl_module(rl_module_spec=game_modules("DefenderAttacker-v0"))
+        .callbacks(EpisodeCosts)
+    )
+
+Each player has a module of its own.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ class FlatGame(BaseWrapper[str, Any, Any]):
         masked = (
             player for player in env.possible_agents if MASK in getattr(env.observation_space(player), "spaces", {})
         )
-        self.forms = {player: MaskedForm(env.observation_space(player), **FORM) for player in masked}
+        self.forms = {
+            player: MaskedForm(spaces.Dict(side_by_side(env.observation_space(player))), **FORM) for player in masked
+        }
 
     def observation_space(self, agent: str) -> spaces.Space[Any]:
         """Of one player."""
@@ -54,8 +58,14 @@ class FlatGame(BaseWrapper[str, Any, Any]):
         """What a player sees."""
         seen = self.env.observe(agent)
         if agent in self.forms:
-            return self.forms[agent].of(seen)
+            return self.forms[agent].of(side_by_side(seen))
         return np.asarray(spaces.flatten(self.env.observation_space(agent), seen))
+
+
+def side_by_side(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Parts of an observation, or of its space; where a game nests them under `observation`, they come out."""
+    inner = parts.get("observation")
+    return {**inner, MASK: parts[MASK]} if isinstance(inner, Mapping) else dict(parts)
 
 
 def make_game(env_id: str, config: Mapping[str, Any]) -> PettingZooEnv:

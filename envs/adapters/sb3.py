@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from stormgym.envs.doors import BatchedVectorEnv
+from stormgym.envs.doors import BatchedVectorEnv, check_num_envs
 from stormgym.envs.making import spec_of
 from stormgym.envs.wrappers import vector_costs
 
@@ -37,6 +37,7 @@ def make_vec_env(env_id: str, num_envs: int = 1, seed: int | None = None, **env_
         seed: environment i is seeded with `seed + i` at its first reset; None for fresh entropy.
         **env_kwargs: arguments of the environment.
     """
+    num_envs = check_num_envs(num_envs)
     spec = spec_of(env_id)
     mode = AutoresetMode.SAME_STEP
     if _is_native(spec):

@@ -19,6 +19,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 
 from stormgym.envs.adapters.sb3 import StormVecEnv, make_vec_env
 from stormgym.envs.arrays import Observation
+from stormgym.envs.doors import check_num_envs
 from stormgym.envs.restoration.layout import REGION_COLUMNS
 
 PADDED = frozenset({*REGION_COLUMNS, "action_mask"})
@@ -68,7 +69,7 @@ def make_mixed_vec_env(
     Raises:
         ValueError: no city, or cities with different numbers of groups.
     """
-    share, rest = divmod(max(num_envs, len(cities)), max(len(cities), 1))
+    share, rest = divmod(max(check_num_envs(num_envs), len(cities)), max(len(cities), 1))
     venvs = []
     for i, city in enumerate(cities):
         if on_city is not None:

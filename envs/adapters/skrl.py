@@ -22,6 +22,7 @@ from skrl.envs.wrappers.torch import Wrapper, wrap_env
 from skrl.utils.spaces.torch import unflatten_tensorized_space
 
 from stormgym.envs.adapters.masked import VectorMaskedObservation
+from stormgym.envs.doors import check_num_envs
 from stormgym.envs.making import spec_of
 from stormgym.envs.wrappers import VectorEpisodeCost
 
@@ -40,7 +41,7 @@ def make_env(env_id: str, num_envs: int, *, native: bool = True, **kwargs: Any) 
     mode = "vector_entry_point" if native else "async"
     reset = AutoresetMode.SAME_STEP
     modes = {"autoreset_mode": reset} if native else {"vector_kwargs": {"autoreset_mode": reset}}
-    batch = gym.make_vec(spec_of(env_id).id, num_envs, vectorization_mode=mode, **modes, **kwargs)
+    batch = gym.make_vec(spec_of(env_id).id, check_num_envs(num_envs), vectorization_mode=mode, **modes, **kwargs)
     return wrap_env(LoggedCosts(VectorMaskedObservation(VectorEpisodeCost(batch), mask_dtype=np.float32)))
 
 

@@ -20,6 +20,7 @@ from tianshou.env import BaseVectorEnv, DummyVectorEnv, SubprocVectorEnv
 
 from stormgym.envs.adapters.masked import MaskedObservation
 from stormgym.envs.arrays import Floats
+from stormgym.envs.doors import check_num_envs
 from stormgym.envs.making import spec_of
 from stormgym.envs.plain_info import PlainInfo
 
@@ -38,7 +39,7 @@ def make_env(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
 def make_envs(env_id: str, num_envs: int, *, workers: bool = False, **kwargs: Any) -> BaseVectorEnv:
     """B of them side by side, in processes of their own where `workers` says so."""
     kind = SubprocVectorEnv if workers else DummyVectorEnv
-    return kind([partial(make_env, env_id, **kwargs)] * num_envs)
+    return kind([partial(make_env, env_id, **kwargs)] * check_num_envs(num_envs))
 
 
 def episode_costs(buffer: ReplayBuffer) -> Floats:

@@ -13,6 +13,9 @@ from stormgym.envs.arrays import Floats, Ints
 CostLimit = float | Sequence[float] | None
 """What `cost_limit` may be: a number (h), a pair (low, high) or None (the city's)."""
 
+MOST_LIMIT_H = 1e30
+"""Beyond it an observation could not hold the limit; it binds no policy long before."""
+
 
 class EpisodeLimits:
     """The limits d of B episodes (h).
@@ -72,10 +75,14 @@ def fixed_limits(value: Any, batch: int) -> Floats:
     Raises:
         ValueError: anything but positive numbers of hours, one or B.
     """
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        array = np.array(None)
     if array.dtype.kind in "iuf" and array.shape in ((), (batch,)):
         limit_h = np.array(np.broadcast_to(array, (batch,)), dtype=np.float64)
         if ((limit_h > 0) & (limit_h < np.inf)).all():
+            _check_shown(limit_h.max(), value)
             return limit_h
     or_more = f", or {batch} of them" if batch > 1 else ""
     raise ValueError(f"options['cost_limit'] must be a positive number of hours{or_more}; got {value!r}")
@@ -89,6 +96,7 @@ def _range_of(cost_limit: Any) -> tuple[float, float] | None:
         raise TypeError(f"cost_limit must be a number; got {cost_limit!r}. A pair (low, high) or None will do as well")
     if len(values) != 2 or not 0 < values[0] <= values[1] < np.inf:
         raise ValueError(f"cost_limit must be a pair (low, high) with 0 < low <= high hours; got {cost_limit!r}")
+    _check_shown(values[1], cost_limit)
     return float(values[0]), float(values[1])
 
 
@@ -98,4 +106,11 @@ def _hours_of(cost_limit: Any) -> float:
             "cost_limit must be a positive number of hours or None (the city's), or a pair (low, high); "
             f"got {cost_limit!r}"
         )
+    _check_shown(cost_limit, cost_limit)
     return float(cost_limit)
+
+
+def _check_shown(limit_h: Any, given: Any) -> None:
+    """Observations are numbers of 32 bits."""
+    if limit_h > MOST_LIMIT_H:
+        raise ValueError(f"cost_limit must be at most {MOST_LIMIT_H:g} hours, which no gap reaches; got {given!r}")

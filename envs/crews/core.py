@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import cached_property
 from numbers import Integral, Real
 from typing import Any, NamedTuple
@@ -15,29 +16,26 @@ from numpy.typing import NDArray
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
 from stormgym.envs.cities.forecasts import check_predictor
 from stormgym.envs.cities.limits import CostLimit, EpisodeLimits, fixed_limits
+from stormgym.envs.cities.noise import ForecastNoise
 from stormgym.envs.cities.tables import SHOCKS, SPLITS, city_tables
 from stormgym.envs.core import Core, Groups, Payment, Step, Timing, check_choice, check_render_mode, whole_choices
+from stormgym.envs.crews.given import between_ends, given_jobs
+from stormgym.envs.crews.jobs import WEIGHTS, WIDE, Arrivals, JobSource
 from stormgym.envs.crews.knowledge import CrewAnnounced, CrewTruth
 from stormgym.envs.crews.layout import observation_space, observe
 from stormgym.envs.crews.metrics import crew_metrics
 from stormgym.envs.crews.process import CrewProcess, StormJobs
-from stormgym.envs.crews.roster import Roster
-from stormgym.envs.crews.tables import (
-    FEEDERS,
-    WEIGHTS,
-    WIDE,
-    Arrivals,
-    JobSource,
-    default_roster,
-    depots_of,
-    distances_of,
-    radial_feeder,
-)
+from stormgym.envs.crews.profiles import PROFILES, UtilityJobs, with_profile
+from stormgym.envs.crews.roster import FIELDS
+from stormgym.envs.crews.tables import FEEDERS, default_roster, depots_of, distances_of, feeder_of, roster_of
 from stormgym.envs.data import City, resolve_city
+from stormgym.envs.data.sizes import MAX_CREWS, MAX_JOBS
 
 RENDER_MODES = ("ansi", "rgb_array")
-GIVEN = ("duration_h", "point_h", "lower_h", "upper_h")
-OPTIONAL = ("arrival_h", "need", "parent", "weight", "assessed")
+ROSTER_ARGUMENTS = frozenset(
+    {"n_depots", "n_skills", "special_crews", "n_assessors", "start_h", "on_h", "off_h", "night_share"}
+)
+"""Arguments from which crews are made where none are given."""
 
 
 class ResetOptions(NamedTuple):
@@ -54,11 +52,17 @@ class CrewCore(Core):
     settles_when_truncated = True
     """The jobs that are left are served by the nearest rule inside the last step."""
 
+    given: frozenset[str]
+    """Arguments that were given, not left to the profile."""
+
+    @with_profile
     def __init__(
         self,
         batch: int,
         *,
         city: str | os.PathLike[str] | City = "default",
+        profile: str = "default",
+        n_jobs: int | None = None,
         n_crews: int = 4,
         n_depots: int = 2,
         crews: Sequence[Mapping[str, Any]] | None = None,
@@ -68,6 +72,7 @@ class CrewCore(Core):
         start_h: float = 0.0,
         on_h: float = 16.0,
         off_h: float = 8.0,
+        night_share: float = 0.0,
         known_share: float = 0.6,
         arrival_end_h: float = 24.0,
         arrival_tau_h: float = 12.0,
@@ -101,16 +106,19 @@ class CrewCore(Core):
         ):
             check_choice(name, word, choices)
         check_render_mode(render_mode, RENDER_MODES)
-        counts = {"n_crews": n_crews, "n_depots": n_depots, "n_skills": n_skills}
-        for name, count in counts.items():
+        for name, count in {"n_crews": n_crews, "n_skills": n_skills}.items():
             _whole(name, count, 1)
+        _whole("n_depots", n_depots, 1, MAX_CREWS)
         _whole("n_assessors", n_assessors, 0)
+        if n_jobs is not None:
+            _whole("n_jobs", n_jobs, 1, MAX_JOBS)
         if n_skills > 2:
             raise ValueError(f"n_skills must be 1 or 2; got {n_skills}: jobs need skill 0 or 1")
         ranges: dict[tuple[float, float], dict[str, float]] = {
             (0.0, 1.0): {
                 "special_share": special_share,
                 "special_crews": special_crews,
+                "night_share": night_share,
                 "known_share": known_share,
                 "assessed_share": assessed_share,
                 "confidence_level": confidence_level,
@@ -119,19 +127,23 @@ class CrewCore(Core):
             (1e-6, 1e6): {"on_h": on_h, "arrival_tau_h": arrival_tau_h},
             (0.0, 1e6): {"overtime_price": overtime_price},
             (0.0, 2.0): {"shock_log_sd": shock_log_sd},
-            (-1e6, 1e6): {"income_effect": income_effect},
+            (-1e3, 1e3): {"income_effect": income_effect},
         }
         for (low, high), numbers in ranges.items():
             for name, number in numbers.items():
                 _number(name, number, low, high)
         check_predictor(predictor, confidence_level)
         self.city = resolve_city(city, income_effect=income_effect)
-        self.depots_km = depots_of(self.city, int(n_depots))
-        self.places_km = np.vstack([self.city.xy_km, self.depots_km])
-        self.roster = (
-            Roster.of([{**crew, "depot": self.city.n_regions + crew["depot"]} for crew in crews], int(n_skills))
-            if crews is not None
-            else default_roster(
+        if self.city.parent is not None and "feeder" not in self.given:
+            feeder = "city"
+        own = {"n_crews", "crews"}.isdisjoint(self.given) and bool(self.city.crews)
+        if own:
+            crews, n_skills, n_depots = self._crews_of_city()
+        if crews is not None:
+            self.roster, self.depots_km = roster_of(self.city, crews, int(n_skills), int(n_depots))
+        else:
+            self.depots_km = depots_of(self.city, int(n_depots))
+            self.roster = default_roster(
                 self.city,
                 n_crews=int(n_crews),
                 n_depots=int(n_depots),
@@ -141,38 +153,42 @@ class CrewCore(Core):
                 start_h=start_h,
                 on_h=on_h,
                 off_h=off_h,
+                night_share=night_share,
             )
-        )
-        far = self.roster.depot >= len(self.places_km)
-        if far.any():
-            raise ValueError(f"depot of crew {int(far.argmax())} must be 0 to {n_depots - 1}, as n_depots says")
+        self.places_km = np.vstack([self.city.xy_km, self.depots_km])
         n_repair = int((~self.roster.assessor).sum())
         self.limits = EpisodeLimits(batch, cost_limit, self.city.cost_limit_h / max(n_repair, 1))
         self.cost_limit = self.limits.middle_h
         self.cost_limit_range = self.limits.range_h
         self._limit_h = np.full(batch, float(self.cost_limit))
-        self.tables = city_tables(self.city, predictor, float(confidence_level), split)
+        storm = PROFILES[profile].storm
+        self.tables = city_tables(self.city, "none" if storm else predictor, float(confidence_level), split)
         self.arrivals = Arrivals(
             float(known_share), float(arrival_end_h), float(arrival_tau_h), float(special_share), float(assessed_share)
         )
-        none = np.full(self.city.n_regions, -1)
-        self.source = JobSource(
-            self.tables,
-            self.arrivals,
-            self.roster.n_skills,
-            radial_feeder(self.city, self.depots_km) if feeder == "radial" else none,
-            weights=weights,
-            wide=wide,
-            shock=shock,
-            shock_log_sd=float(shock_log_sd),
+        draws: dict[str, Any] = {
+            "tables": self.tables,
+            "arrivals": self.arrivals,
+            "n_skills": self.roster.n_skills,
+            "parent": feeder_of(self.city, self.depots_km, feeder),
+            "n_jobs": n_jobs if n_jobs is None else int(n_jobs),
+            "weights": weights,
+            "wide": wide,
+            "shock": shock,
+            "shock_log_sd": float(shock_log_sd),
+        }
+        self.source: JobSource = (
+            JobSource(**draws)
+            if storm is None
+            else UtilityJobs(**draws, storm=storm, confidence_level=float(confidence_level))
         )
-        if n_skills > 1 and special_share > 0:
+        if self.roster.n_skills > 1 and special_share > 0:
             self.roster.check_needs(np.arange(2))
         self.shock, self.shock_log_sd = shock, float(shock_log_sd)
         self.raise_on_invalid = on_invalid == "raise"
         self.batch = batch
-        n, k = self.city.n_regions, self.roster.n_crews
-        self.n_jobs = n
+        self.n_jobs = n = self.source.n_jobs
+        k = self.roster.n_crews
         self.process = CrewProcess(
             distances_of(self.city, self.depots_km),
             self.roster,
@@ -187,15 +203,41 @@ class CrewCore(Core):
         self.observation_space = observation_space(n, k, self.roster.n_skills, self.city.n_groups)
         self.action_space: spaces.Discrete = spaces.Discrete(n + 1)
 
+    def _crews_of_city(self) -> tuple[list[dict[str, Any]], int, int]:
+        """Records of the city's crews, and how many skills and depots these name."""
+        idle = sorted(ROSTER_ARGUMENTS & self.given)
+        if idle:
+            raise ValueError(
+                f"{idle[0]} has no use with the crews of {self.city.name!r} (its crews.json); leave it out, or give "
+                "n_crews or crews as well, which leave those aside"
+            )
+        crews = [{name: getattr(crew, name) for name in FIELDS} for crew in self.city.crews]
+        skills = [skill for crew in crews for skill in crew["skills"]]
+        depots = [crew["depot"] for crew in crews if isinstance(crew["depot"], int)]
+        return crews, 1 + max(skills, default=0), 1 + max(depots, default=0)
+
     @cached_property
     def return_unit(self) -> float:
         """Mean repair hours times N / (20 K) (h)."""
-        return float(self.city.log.repair_h.mean()) * self.city.n_regions / (20.0 * self.roster.n_crews)
+        return self.source.mean_h * self.n_jobs / (20.0 * self.roster.n_crews)
 
     def times_h(self, rows: Any = slice(None)) -> Floats:
-        """Hours that each job was without power, `[len(rows), N]`, in episodes that have ended."""
-        outage: Floats = self.process.power_h[rows] - self.process.jobs.arrival_h[rows]
-        return outage
+        """Hours that each region was without power, `[len(rows), R]`, in episodes that have ended.
+
+        The longest of its jobs; 0 where it had none.
+        """
+        power, arrival, site = (
+            x[rows] for x in (self.process.power_h, self.process.jobs.arrival_h, self.process.jobs.site)
+        )
+        there = np.isfinite(arrival)
+        outage = np.where(there, np.where(there, power, 0.0) - np.where(there, arrival, 0.0), 0.0)
+        result = np.zeros((len(site), self.city.n_regions))
+        np.maximum.at(result, (np.arange(len(site))[:, None], site), outage)
+        return result
+
+    @cached_property
+    def _noise(self) -> ForecastNoise:
+        return self.source.noise
 
     @property
     def announced(self) -> CrewAnnounced:
@@ -212,82 +254,44 @@ class CrewCore(Core):
             overtime_price=p.overtime_price,
             shock=self.shock,
             shock_log_sd=self.shock_log_sd,
+            noise=self._noise,
             cost_limit_h=self.limits.middle_h,
             cost_limit_range_h=self.limits.range_h,
+            now_h=read_only(p.t),
+            site=read_only(np.where(known, p.jobs.site, -1)),
             loc=read_only(p.loc),
             begin_h=read_only(p.begin_h),
             busy=read_only(p.finish_h > now),
             arrival_h=read_only(np.where(known, p.jobs.arrival_h, np.inf)),
             power_h=read_only(np.where(p.power_h <= now, p.power_h, np.inf)),
             repaired_h=read_only(np.where(p.repaired_h <= now, p.repaired_h, np.inf)),
-            quantile_levels=read_only(self.tables.quantile_levels),
+            quantile_levels=read_only(self.source.quantile_levels),
             quantile_h=read_only(self._quantiles(known)),
         )
 
     def _quantiles(self, known: Bools) -> Floats:
         """Predictive quantiles of known jobs `[B, N, Q]`."""
-        p, levels = self.process, self.tables.quantile_levels
-        mean, low, high = np.moveaxis(p.jobs.wide_h, -1, 0)[..., None]
-        below = low + (mean - low) * np.clip(levels / 0.5, 0.0, 1.0)
-        wide = np.where(levels <= 0.5, below, mean + (high - mean) * np.clip((levels - 0.5) / 0.45, 0.0, 1.0))
-        narrow = p.jobs.quantile_h if p.jobs.quantile_h is not None else wide
+        p, jobs = self.process, self.process.jobs
+        wide = jobs.wide_quantile_h
+        if wide is None:
+            mean, low, high = np.moveaxis(jobs.wide_h, -1, 0)
+            wide = between_ends(mean, low, high, self.source.quantile_levels)
+        narrow = jobs.quantile_h if jobs.quantile_h is not None else wide
         seen = p.seen_h <= p.t[:, None]
         return np.where(known[..., None], np.where(seen[..., None], narrow, wide), 0.0)
 
     @property
     def truth(self) -> CrewTruth:
-        """The true durations, arrivals and needs."""
+        """The true durations, and all jobs, those to come included."""
         jobs = self.process.jobs
-        return CrewTruth(read_only(jobs.duration_h), read_only(jobs.arrival_h), read_only(jobs.need))
+        return CrewTruth(**{f.name: read_only(getattr(jobs, f.name)) for f in fields(CrewTruth)})
 
     def parse_options(self, options: Mapping[str, Any]) -> ResetOptions:
         """`cost_limit`, a number of hours or B of them, and `jobs`, arrays of one storm."""
         limit, jobs = options.get("cost_limit"), options.get("jobs")
         return ResetOptions(
             None if limit is None else fixed_limits(limit, self.batch),
-            None if jobs is None else self._given(jobs),
-        )
-
-    def _given(self, given: Mapping[str, Any]) -> StormJobs:
-        """One storm's jobs from arrays `[N]`; those left out are known, assessed, of skill 0 and hang on nothing."""
-        n = self.n_jobs
-        unknown, missing = set(given) - {*GIVEN, *OPTIONAL}, set(GIVEN) - set(given)
-        if unknown or missing:
-            raise ValueError(
-                f"jobs must hold {', '.join(GIVEN)} and may hold {', '.join(OPTIONAL)}; missing {sorted(missing)}, "
-                f"unknown {sorted(unknown)}"
-            )
-        default = {
-            "arrival_h": np.zeros(n),
-            "need": np.zeros(n, dtype=np.int64),
-            "parent": np.full(n, -1),
-            "weight": np.full(n, 1.0 / n),
-            "assessed": np.ones(n, dtype=bool),
-        }
-        arrays = {name: np.asarray(value) for name, value in {**default, **given}.items()}
-        for name, value in arrays.items():
-            if value.shape != (n,) or value.dtype.kind not in "biuf":
-                raise ValueError(f"jobs[{name!r}] must be {n} numbers; got shape {value.shape}, dtype {value.dtype}")
-            if name != "arrival_h" and not np.isfinite(value).all():
-                raise ValueError(f"jobs[{name!r}] must be finite; got {value[~np.isfinite(value)][0]}")
-        if not (arrays["duration_h"] > 0).all() or not (arrays["point_h"] > 0).all():
-            raise ValueError("jobs['duration_h'] and jobs['point_h'] must be above 0 hours")
-        if not (arrays["arrival_h"] >= 0).all():  # NaN is not
-            raise ValueError("jobs['arrival_h'] must be at least 0 hours, inf for an empty slot")
-        late = np.isfinite(arrays["arrival_h"]) & (arrays["arrival_h"] > self.process.arrival_end_h)
-        if late.any():
-            raise ValueError(
-                f"jobs['arrival_h'] must not be after arrival_end_h ({self.process.arrival_end_h:g} h); "
-                f"got {arrays['arrival_h'][late][0]:g}"
-            )
-        one = {name: arrays[name].astype(kind)[None] for name, kind in _KINDS.items()}
-        city = self.source
-        return StormJobs(
-            site=np.arange(n)[None],
-            group=np.asarray(self.city.group)[None],
-            customers=city.customers[None],
-            wide_h=city.wide_h[None],
-            **one,
+            None if jobs is None else given_jobs(jobs, self.source, self.process.arrival_end_h),
         )
 
     def reset(
@@ -352,7 +356,7 @@ class CrewCore(Core):
 
     def metrics(self, rows: Any) -> dict[str, Floats]:
         """Figures of finished storms, name to `[len(rows)]`."""
-        return crew_metrics(self.process, rows, self._limit_h, float(self.source.customers.sum()))
+        return crew_metrics(self.process, rows, self._limit_h, self.source.n_customers)
 
     def action_masks(self) -> Bools:
         """Which choices are open now, `[B, N + 1]`."""
@@ -365,24 +369,13 @@ class CrewCore(Core):
         return render(Scene(self.process, self.city, self.places_km), row, mode)
 
 
-_KINDS: dict[str, type[Any]] = {
-    "duration_h": np.float64,
-    "point_h": np.float64,
-    "lower_h": np.float64,
-    "upper_h": np.float64,
-    "arrival_h": np.float64,
-    "need": np.int64,
-    "parent": np.int64,
-    "weight": np.float64,
-    "assessed": np.bool_,
-}
-
-
-def _whole(name: str, value: Any, low: int) -> None:
+def _whole(name: str, value: Any, low: int, high: int | None = None) -> None:
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number; got {value!r}")
     if value < low:
         raise ValueError(f"{name} must be at least {low}; got {value}")
+    if high is not None and int(value) > high:
+        raise ValueError(f"{name} must be at most {high:,}; got {value}")
 
 
 def _number(name: str, value: Any, low: float, high: float) -> None:

@@ -22,12 +22,12 @@ class CrewDispatchEnv(HasCity, SingleEnv):
     """Several crews mend a city while jobs keep arriving: who goes where next, quickly and fairly?
 
     ## Description
-    A storm leaves N jobs, one a region: some known at hour 0, others reported within a day. K crews from D depots have
-    skills and duty hours. Whenever a crew is free, on duty and has a job that it could do, it is asked; the dispatcher
-    names its next job or lets it wait until something happens. A crew that is sent finishes. Jobs hang on feeders:
-    power is back when a job and all that is above it are mended. A job that has been looked at shows the interval and
-    mean of its own forecast, another those of the whole log; assessors only look. With one crew, everything known, one
-    skill, no feeder and no rest this is `Restoration-v0`, exactly.
+    A storm leaves N jobs, one a region or in slots over regions: some known at hour 0, others reported within a day. K
+    crews from D depots have skills and duty hours. Whenever a crew is free, on duty and has a job that it could do, it
+    is asked; the dispatcher names its next job or lets it wait until something happens. A crew that is sent finishes.
+    Jobs hang on feeders: power is back when a job and all that is above it are mended. A job that has been looked at
+    shows the interval and mean of its own forecast, another those of the whole log; assessors only look. With one crew,
+    everything known, one skill, no feeder and no rest this is `Restoration-v0`, exactly.
 
     ## Action space
     `Discrete(N + 1)`: a job for the crew that is asked (`info["asked"]`, `obs["crew_asked"]`), or N to wait. Open
@@ -77,11 +77,17 @@ class CrewDispatchEnv(HasCity, SingleEnv):
     ## Arguments
     Args:
         city: as of `Restoration-v0`.
+        profile: defaults of the other arguments; what is given wins. `"default"`: those of the signature. `"utility"`:
+            fitted to storms of a real utility (`stormgym.envs.crews.profiles`): 200 jobs in drawn regions, a quarter
+            known at hour 0, a pulse of others over two days; 12 crews of 3 depots, 40 % by night, half of them able to
+            do what needs a repair crew (22 % of jobs, median 2.8 h; the others 0.47 h); nobody has looked, and three
+            assessors can. Its hours come from the profile: `predictor`, `split`, `wide` and `arrival_tau_h` are errors.
+        n_jobs: N slots in regions drawn with replacement; None: one job a region.
         n_crews, n_depots: crews that repair, and depots: the city's, turned about the mean of the regions.
         crews: a list of records in place of them (`stormgym.envs.crews.roster.FIELDS`; `depot` from 0).
         n_skills, special_share, special_crews: kinds of work, share of jobs that need the second, share of crews that
             have it.
-        start_h, on_h, off_h: duty windows of crews (h).
+        start_h, on_h, off_h, night_share: duty windows of crews (h), and the share of crews that starts 12 h later.
         known_share, arrival_end_h, arrival_tau_h: share of jobs known at hour 0; the others arrive until
             `arrival_end_h` in a stream that falls with `arrival_tau_h`.
         feeder: `"radial"` (what is upstream must be up) or `"none"`.
@@ -95,9 +101,9 @@ class CrewDispatchEnv(HasCity, SingleEnv):
         reward, cost: `"dense"` or `"terminal"`; same totals.
         shock, shock_log_sd, income_effect, on_invalid, render_mode: as of `Restoration-v0`.
 
-    `reset(options={"jobs": {...}})` replaces the drawn jobs: arrays `[N]` `duration_h`, `point_h`, `lower_h`,
-    `upper_h`, and optionally `arrival_h`, `need`, `parent`, `weight`, `assessed`. `options={"cost_limit": 2.0}` fixes
-    the limit.
+    `reset(options={"jobs": {...}})` replaces the drawn jobs by at most N: arrays `[J]` `duration_h`, `point_h`,
+    `lower_h`, `upper_h`, and optionally `region` (index; one job a region where it is left out), `arrival_h`, `need`,
+    `parent`, `weight`, `customers`, `assessed`, `quantile_h` `[J, Q]`. `options={"cost_limit": 2.0}` fixes the limit.
 
     ## Version history
     - v0: first version.

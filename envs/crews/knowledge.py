@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stormgym.envs.arrays import Bools, Floats, Ints
+from stormgym.envs.cities.noise import ForecastNoise
+from stormgym.envs.crews.jobs import Arrivals
 from stormgym.envs.crews.roster import Roster
-from stormgym.envs.crews.tables import Arrivals
 from stormgym.envs.data import City
 
 
@@ -28,8 +29,14 @@ class CrewAnnounced:
     overtime_price: float
     shock: str
     shock_log_sd: float
+    noise: ForecastNoise
+    """How forecasts of assessed jobs miss without a shock."""
     cost_limit_h: float
     cost_limit_range_h: tuple[float, float] | None
+    now_h: Floats
+    """`[B]` hours since the storm began."""
+    site: Ints
+    """`[B, N]` place of each known job; -1 for others."""
     loc: Ints
     """`[B, K]` place of each crew, or where it is on its way to."""
     begin_h: Floats
@@ -59,3 +66,11 @@ class CrewTruth:
     """`[B, N]` arrivals, those to come included; inf for empty slots."""
     need: Ints
     """`[B, N]`"""
+    parent: Ints
+    """`[B, N]` slot that must have power first; -1 for none."""
+    group: Ints
+    """`[B, N]`"""
+    weight: Floats
+    """`[B, N]` share of the reward."""
+    site: Ints
+    """`[B, N]` place."""

@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from stormgym.envs.arrays import Floats, Observation
+from stormgym.envs.arrays import Floats, Ints, Observation
 from stormgym.envs.cities.bounds import MAX_ELAPSED_HOURS, MAX_KM
 from stormgym.envs.crews.process import CrewProcess
 from stormgym.envs.equity import group_pairs
@@ -125,7 +125,9 @@ def observe(process: CrewProcess, places_km: Floats, limit_h: Floats, row: int |
     known = jobs.arrival_h <= now
     columns = _job_columns(process, known, places_km) | _crew_columns(process, places_km)
     columns["storm"] = _storm(process, known, limit_h)
-    result: dict[str, NDArray[Any]] = {name: np.array(v, dtype=np.float32) for name, v in columns.items()}
+    result: dict[str, NDArray[Any]] = {
+        name: v if v.dtype == np.float32 else np.array(v, dtype=np.float32) for name, v in columns.items()
+    }
     return {"action_mask": process.mask.astype(np.int8), **result}
 
 
@@ -138,15 +140,7 @@ def _job_columns(process: CrewProcess, known: NDArray[np.bool_], places_km: Floa
     seen = process.seen_h <= now
     way = process.distance_km[process.loc[rows, process.asked]]  # [B, V] from the asked crew
     distance = np.take_along_axis(way, jobs.site, axis=1)
-    above = process.chain != np.arange(process.n_jobs)[:, None]  # [B, N, D] the padding is the job itself
-    flat = (rows * process.n_jobs)[:, None, None] + process.chain
-    open_above = (~repaired).ravel().take(flat) & above
-    below = np.where(dark, jobs.weight, 0.0)
-    total = below.ravel().copy()
-    for place in range(1, process.chain.shape[2]):
-        hangs = above[:, :, place]
-        total += np.bincount(flat[:, :, place][hangs], weights=below[hangs], minlength=total.size)
-    forecast = np.where(seen[..., None], np.stack([jobs.point_h, jobs.lower_h, jobs.upper_h], axis=-1), jobs.wide_h)
+    open_above, below = _along_feeders(process, ~repaired, np.where(dark, jobs.weight, 0.0))
     columns: dict[str, NDArray[Any]] = {
         "x_km": places_km[jobs.site, 0],
         "y_km": places_km[jobs.site, 1],
@@ -159,21 +153,40 @@ def _job_columns(process: CrewProcess, known: NDArray[np.bool_], places_km: Floa
         "repaired": repaired,
         "dark": dark,
         "age_h": np.minimum(process.power_h, now) - np.minimum(jobs.arrival_h, now),
-        "lower_h": forecast[..., 1],
-        "upper_h": forecast[..., 2],
-        "point_h": forecast[..., 0],
+        "lower_h": np.where(seen, jobs.lower_h, jobs.wide_h[..., 1]),
+        "upper_h": np.where(seen, jobs.upper_h, jobs.wide_h[..., 2]),
+        "point_h": np.where(seen, jobs.point_h, jobs.wide_h[..., 0]),
         "assessed": seen,
         "realised_h": np.where(repaired, jobs.duration_h, 0.0),
         "need": jobs.need,
         "parent": jobs.parent,
-        "upstream_open": open_above.sum(axis=2),
-        "below_dark": total.reshape(below.shape),
+        "upstream_open": open_above,
+        "below_dark": below,
         "distance_km": distance,
         "travel_h": distance / process.roster.speed_kmh[process.asked][:, None],
     }
-    return {
-        name: np.where(known, values, NONE if name in ("group", "parent") else 0.0) for name, values in columns.items()
-    }
+    shown: dict[str, NDArray[Any]] = {}
+    for name, values in columns.items():
+        shown[name] = np.full(known.shape, NONE if name in ("group", "parent") else 0.0, dtype=np.float32)
+        np.copyto(shown[name], values, casting="unsafe", where=known)
+    return shown
+
+
+def _along_feeders(process: CrewProcess, unrepaired: NDArray[np.bool_], weight: Floats) -> tuple[Ints, Floats]:
+    """How many jobs above each are unrepaired, and the weight on each and all below it, `[B, N]` both.
+
+    A loop over depth: sums over a short last axis would be slow.
+    """
+    own = np.arange(process.n_jobs)
+    first = (np.arange(process.batch) * process.n_jobs)[:, None]
+    count, total = np.zeros(weight.shape, dtype=np.int64), weight.ravel().copy()
+    for depth in range(1, process.chain.shape[2]):
+        chain = process.chain[:, :, depth]
+        above = chain != own  # the padding is the job itself
+        flat = first + chain
+        count += unrepaired.ravel().take(flat) & above
+        total += np.bincount(flat[above], weights=weight[above], minlength=total.size)
+    return count, total.reshape(weight.shape)
 
 
 def _crew_columns(process: CrewProcess, places_km: Floats) -> dict[str, NDArray[Any]]:

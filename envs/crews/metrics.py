@@ -5,14 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from stormgym.envs import equity
-from stormgym.envs.arrays import Floats, Ints
+from stormgym.envs.arrays import Bools, Floats, Ints
 from stormgym.envs.crews.process import CrewProcess
 
 HORIZONS_H = (24, 48)
 
 
-def crew_metrics(process: CrewProcess, rows: Ints | slice, limit_h: Floats, n_customers: float) -> dict[str, Floats]:
+def crew_metrics(
+    process: CrewProcess, rows: Ints | slice, limit_h: Floats, n_customers: float | None
+) -> dict[str, Floats]:
     """Figures of storms that are over, name to `[len(rows)]`.
+
+    Args:
+        process: the storms.
+        rows: which.
+        limit_h: `[B]` limits of the episodes.
+        n_customers: of the city; None takes those of the jobs.
 
     Of jobs that exist: `mean_outage_h`, `gap_h` (largest W1 between groups), `cost_limit_h`, `over_limit`,
     `group_mean_h_0`.., `worst_group_mean_h`, `p95_h`, `gini`, `share_out_24h`, `share_out_48h`. Of customers of the
@@ -40,9 +48,8 @@ def crew_metrics(process: CrewProcess, rows: Ints | slice, limit_h: Floats, n_cu
         "cost_limit_h": limit_h[rows].copy(),
         "over_limit": (gap > limit_h[rows]).astype(np.float64),
         "worst_group_mean_h": np.max(means, axis=0),
-        "p95_h": np.array([np.quantile(o[t], 0.95) if t.any() else 0.0 for o, t in zip(outage, there, strict=True)]),
-        "gini": np.array([equity.gini(o[t][None])[0] if t.any() else 0.0 for o, t in zip(outage, there, strict=True)]),
-        "saidi_h": hours / n_customers,
+        **_spread(outage, there),
+        "saidi_h": hours / (customers if n_customers is None else n_customers),
         "customer_hours": hours,
         "caidi_h": hours / customers,
         "makespan_h": makespan,
@@ -56,3 +63,15 @@ def crew_metrics(process: CrewProcess, rows: Ints | slice, limit_h: Floats, n_cu
     }
     result |= {f"group_mean_h_{g}": mean for g, mean in enumerate(means)}
     return result | {f"share_out_{h}h": ((outage > h) & there).sum(axis=1) / n for h in HORIZONS_H}
+
+
+def _spread(outage: Floats, there: Bools) -> dict[str, Floats]:
+    """95 % quantile and Gini coefficient of the outages that are there; storms with as many jobs at once."""
+    result = {"p95_h": np.zeros(len(outage)), "gini": np.zeros(len(outage))}
+    count = there.sum(axis=1)
+    for n in np.unique(count[count > 0]):
+        rows = np.flatnonzero(count == n)
+        hours = outage[rows][there[rows]].reshape(rows.size, n)
+        result["p95_h"][rows] = np.quantile(hours, 0.95, axis=1)
+        result["gini"][rows] = equity.gini(hours)
+    return result

@@ -57,6 +57,8 @@ class StormJobs:
     """From the start."""
     quantile_h: Floats | None = None
     """`[B, N, Q]` predictive quantiles."""
+    wide_quantile_h: Floats | None = None
+    """`[B, N, Q]` those of a job that has not been assessed; None: linear between the numbers of `wide_h`."""
 
     def rows(self, at: Ints) -> StormJobs:
         """Those of some storms."""
@@ -304,8 +306,11 @@ class CrewProcess:
 
     def _power(self, rows: Ints) -> Floats:
         """When power is back `[len(rows), N]`: the last repair of a job and all above it."""
-        flat = (np.arange(len(rows)) * self.n_jobs)[:, None, None] + self.chain[rows]
-        result: Floats = self.repaired_h[rows].ravel().take(flat).max(axis=2)
+        repaired = self.repaired_h[rows]
+        result: Floats = repaired.copy()
+        first = (np.arange(len(rows)) * self.n_jobs)[:, None]
+        for depth in range(1, self.chain.shape[2]):  # few; a maximum over a short last axis would be slow
+            np.maximum(result, repaired.ravel().take(first + self.chain[rows, :, depth]), out=result)
         return result
 
     def _next(self, at: Ints | slice) -> None:

@@ -69,7 +69,9 @@ def text_of(scene: Scene, row: int) -> str:
     if open_.size:
         km = p.distance_km[p.loc[0, p.asked[0]], p.jobs.site[0]]
         nearest = open_[np.argsort(km[open_], kind="stable")][:N_NEXT]
-        lines.append("open: " + ", ".join(f"{scene.city.region_ids[j]} ({km[j]:.1f} km)" for j in nearest))
+        names = [scene.city.region_ids[site] for site in p.jobs.site[0, nearest]]
+        pairs = zip(names, km[nearest], strict=True)
+        lines.append("open: " + ", ".join(f"{name} ({away:.1f} km)" for name, away in pairs))
         under_way = int((known & sent & ~back).sum())
         lines.append(f"{open_.size} open, {under_way} under way; wait {'open' if p.mask[0, -1] else 'closed'}")
     return "\n".join(line[:80] for line in lines) + "\n"
@@ -113,7 +115,7 @@ def draw_map(axes: Axes, scene: Scene, p: CrewProcess) -> None:
     now, xy = float(p.t[0]), scene.places_km
     known, back, mended = p.jobs.arrival_h[0] <= now, p.power_h[0] <= now, p.repaired_h[0] <= now
     for j in np.flatnonzero(known & (p.jobs.parent[0] >= 0)):
-        pair = xy[[j, p.jobs.parent[0, j]]]
+        pair = xy[p.jobs.site[0, [j, p.jobs.parent[0, j]]]]
         axes.plot(*pair.T, color=_GREY, linewidth=0.7, zorder=1)
     axes.scatter(*columns(xy[p.jobs.site[0][~known]]), s=10, color="#e6e6e6", zorder=1)
     for g, name in enumerate(scene.city.group_names):

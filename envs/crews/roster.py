@@ -4,14 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from stormgym.envs.arrays import Bools, Floats, Ints, read_only
+from stormgym.envs.data.sizes import MAX_CREWS, SPEED_RANGE_KMH
 
 FIELDS = ("depot", "speed_kmh", "skills", "start_h", "on_h", "off_h", "assessor")
 """Fields of a crew in a file; `skills` lists numbers."""
+RANGES: dict[str, tuple[float, float]] = {
+    "speed_kmh": SPEED_RANGE_KMH,
+    "on_h": (1e-6, 1e6),
+    "off_h": (0.0, 1e6),
+    "start_h": (0.0, 1e6),
+}
+"""Least and most of a crew's numbers: beyond, hours run out of range."""
+
+
+@dataclass(frozen=True, eq=False)
+class Duty:
+    """Windows on duty [start + m p, start + m p + on), m = 0, 1, ..., of crews: arrays of one shape, hours."""
+
+    start_h: Floats
+    on_h: Floats
+    period_h: Floats
+
+    def at(self, columns: Ints) -> Duty:
+        """Those of some crews, in any number."""
+        return Duty(self.start_h[columns], self.on_h[columns], self.period_h[columns])
+
+    def next_on(self, x: Floats) -> Floats:
+        """The earliest instant on duty that is not before `x` (h)."""
+        window = np.floor((x - self.start_h) / self.period_h)
+        within = x - self.start_h - window * self.period_h < self.on_h
+        later = np.where(within, x, self.start_h + (window + 1.0) * self.period_h)
+        result: Floats = np.where(x < self.start_h, self.start_h, later)
+        return result
+
+    def hours(self, x: Floats) -> Floats:
+        """Hours on duty from the first window's start to `x` (h)."""
+        since = np.maximum(x - self.start_h, 0.0)
+        window = np.floor(since / self.period_h)
+        result: Floats = window * self.on_h + np.minimum(since - window * self.period_h, self.on_h)
+        return result
+
+    def end_of_window(self, x: Floats) -> Floats:
+        """When the window ends that `x` lies in (h)."""
+        window = np.maximum(np.floor((x - self.start_h) / self.period_h), 0.0)
+        result: Floats = self.start_h + window * self.period_h + self.on_h
+        return result
+
+    def overtime(self, end: Floats, done: Floats) -> Floats:
+        """Hours off duty of work that was begun in windows which end at `end` and is done at `done`, later (h)."""
+        result: Floats = (done - end) - (self.hours(done) - self.hours(end))
+        return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +92,15 @@ class Roster:
                 crew = int(np.flatnonzero(~np.asarray(good))[0])
                 rule = "at least 0" if name in ("off_h", "start_h") else "above 0"
                 raise ValueError(f"{name} of crew {crew} must be finite and {rule}; got {getattr(self, name)[crew]}")
+        for name, (low, high) in RANGES.items():
+            odd = (getattr(self, name) < low) | (getattr(self, name) > high)
+            if odd.any():
+                crew = int(odd.argmax())
+                raise ValueError(
+                    f"{name} of crew {crew} must be from {low:g} to {high:g}; got {getattr(self, name)[crew]:g}"
+                )
+        if self.n_crews > MAX_CREWS:
+            raise ValueError(f"there must be at most {MAX_CREWS:,} crews; got {self.n_crews:,}")
         idle = np.asarray(~self.assessor & ~np.any(self.skills, axis=1))
         if idle.any():
             raise ValueError(f"crew {int(idle.argmax())} repairs and has no skill; give it one, or make it an assessor")
@@ -71,22 +128,18 @@ class Roster:
         if lacking:
             raise ValueError(f"jobs need skill {lacking[0]}, which no crew that repairs has; give it to one")
 
+    @cached_property
+    def duty(self) -> Duty:
+        """Their hours."""
+        return Duty(self.start_h, self.on_h, self.on_h + self.off_h)
+
     def next_on(self, x: Floats) -> Floats:
         """The earliest instant on duty that is not before `x` `[..., K]` (h)."""
-        period = self.on_h + self.off_h
-        window = np.floor((x - self.start_h) / period)
-        within = x - self.start_h - window * period < self.on_h
-        later = np.where(within, x, self.start_h + (window + 1.0) * period)
-        result: Floats = np.where(x < self.start_h, self.start_h, later)
-        return result
+        return self.duty.next_on(x)
 
     def duty_h(self, x: Floats) -> Floats:
         """Hours on duty from the first window's start to `x` `[..., K]` (h)."""
-        period = self.on_h + self.off_h
-        since = np.maximum(x - self.start_h, 0.0)
-        window = np.floor(since / period)
-        result: Floats = window * self.on_h + np.minimum(since - window * period, self.on_h)
-        return result
+        return self.duty.hours(x)
 
     @classmethod
     def of(cls, crews: Sequence[Mapping[str, Any]], n_skills: int) -> Roster:

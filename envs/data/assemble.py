@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,15 +12,23 @@ import numpy as np
 
 from stormgym.envs.arrays import Floats, Ints
 from stormgym.envs.data.city_fields import (
+    AFTERWARDS,
     DEFAULT_COST_LIMIT_H,
     DEFAULT_DETOUR,
     DEFAULT_SPEED_KMH,
+    OF_REGIONS,
+    OF_THE_FILES,
     CityFields,
+    check_feature_names,
     check_groups_have_members,
     straight_km,
 )
+from stormgym.envs.data.incomes import warn_of_ties
+from stormgym.envs.data.names import check_names, shown
 from stormgym.envs.data.repair_log import RepairLog
-from stormgym.envs.data.tables import DataError, Table
+from stormgym.envs.data.sizes import MAX_COORDINATE_KM, MAX_CUSTOMERS, MAX_REGIONS, MAX_REQUESTS
+from stormgym.envs.data.tables import DataError, Table, is_number, is_odd_number, is_text
+from stormgym.envs.equity import MAX_GROUPS
 
 EARTH_RADIUS_KM = 6371.0088
 REQUEST_COLUMNS = ("quiet_requests", "storm_requests")
@@ -36,6 +45,8 @@ class Settings:
     customers_column: str = "customers"
     features: tuple[str, ...] | None = None
     depot: tuple[float, float] | None = None
+    depot_from: str = "depot"  # where it stands, for messages
+    features_from: str = "features"
     speed_kmh: float = DEFAULT_SPEED_KMH
     detour: float = DEFAULT_DETOUR
     cost_limit_h: float = DEFAULT_COST_LIMIT_H
@@ -49,14 +60,21 @@ def city_from_log(log: RepairLog, table: Table, settings: Settings) -> CityField
     Raises:
         DataError: see `City.from_log`.
     """
+    check_feature_names(settings.features or (), settings.features_from)
     ids = table.unique_ids(settings.region_column)
-    missing = [r for r in log.region_ids if r not in ids]
+    position = {name: row for row, name in enumerate(ids)}
+    missing = [r for r in log.region_ids if r not in position]
     if missing:
         raise DataError(
             f"{table.source}, column '{settings.region_column}': {len(missing)} region(s) of the log have no "
             f"row, the first is {missing[0]!r}. Add the row or leave the region out by log.select(...)."
         )
-    table = table.take(ids.index(r) for r in log.region_ids)
+    if len(log.region_ids) > MAX_REGIONS:
+        raise DataError(
+            f"{table.source}: a city must have at most {MAX_REGIONS:,} regions; the log has {len(log.region_ids):,}. "
+            "Take some by log.busiest(...), or join small ones."
+        )
+    table = table.take(position[r] for r in log.region_ids)
     no_records = np.flatnonzero(log.counts() == 0)
     if no_records.size:
         row = int(no_records[0])
@@ -67,10 +85,11 @@ def city_from_log(log: RepairLog, table: Table, settings: Settings) -> CityField
             "Add records of the region or remove its row.",
         )
     xy_km, depot_km = _positions(table, settings)
-    context = _context(table, settings)
+    parent = _parents(table, settings)
+    context = _context(table, settings, log.feature_names)
     customers = None
     if settings.customers_column in table.columns:
-        customers = table.numbers(settings.customers_column, rule="customers must be 0 or more", valid=lambda v: v >= 0)
+        customers = _counts(table, settings.customers_column, "customers must be 0 or more", MAX_CUSTOMERS)
     if depot_km is None:
         weight = log.counts().astype(np.float64) if customers is None else customers
         if weight.sum() == 0:
@@ -102,7 +121,23 @@ def city_from_log(log: RepairLog, table: Table, settings: Settings) -> CityField
         requests=_requests(table, log),
         orders=settings.orders,
         cost_limit_h=settings.cost_limit_h,
+        parent=parent,
     )
+
+
+def _counts(table: Table, column: str, rule: str, most: float) -> Floats:
+    """A column of numbers from 0 to `most`."""
+    table.numbers(column, rule=rule, valid=lambda v: v >= 0)
+    return table.numbers(column, rule=f"{rule}, at most {most:g}", valid=lambda v: 0 <= v <= most)
+
+
+def _parents(table: Table, settings: Settings) -> Ints | None:
+    """Index of the region that each hangs on, -1 where the cell is blank; None without a column `parent`."""
+    if "parent" not in table.columns:
+        return None
+    ids = table.unique_ids(settings.region_column)
+    parent = table.parents("parent", ids, "region")
+    return parent
 
 
 def default_group_names(n_groups: int) -> tuple[str, ...]:
@@ -127,8 +162,8 @@ def _groups(table: Table, settings: Settings) -> Ints:
     if "group" in table.columns:
         values = table.numbers(
             "group",
-            rule="a group id must be a whole number 0, 1, ...",
-            valid=lambda v: v >= 0 and v == int(v),
+            rule=f"a group id must be a whole number 0, 1, ... {MAX_GROUPS - 1}",
+            valid=lambda v: 0 <= v < MAX_GROUPS and v == int(v),
             cure="Number the groups from 0 without holes (0 = low income).",
         ).astype(np.int64)
         n_groups = len(settings.group_names) if settings.group_names else int(values.max()) + 1
@@ -141,25 +176,52 @@ def _groups(table: Table, settings: Settings) -> Ints:
         settings.income_column,
         cure="Groups need a column 'group' (0..G-1), or incomes, of which terciles are taken.",
     )
-    income = table.numbers(settings.income_column)
+    income = table.numbers(
+        settings.income_column,
+        rule="an income must be a number of at least 0 (a negative one often stands for 'not known')",
+        valid=lambda v: v >= 0,
+        cure="Fill or correct the cell, leave the region out, or give a column 'group'.",
+    )
     if len(income) < 3:
         raise DataError(f"{table.source}: terciles need at least 3 regions; got {len(income)}. Give a column 'group'.")
-    return terciles(income)
+    group = terciles(income)
+    warn_of_ties(income, group, f"{table.source}, column '{settings.income_column}'", "regions")
+    return group
 
 
 def _positions(table: Table, settings: Settings) -> tuple[Floats, Floats | None]:
+    if settings.depot is not None and not (len(settings.depot) == 2 and all(map(is_number, settings.depot))):
+        raise DataError(f"{settings.depot_from} must be two finite numbers; got {shown(settings.depot)}. Correct it.")
     depot = None if settings.depot is None else np.array(settings.depot, dtype=np.float64)
     if "x_km" in table.columns or "lat" not in table.columns:
         table.require("x_km", "y_km", cure="Give coordinates as x_km and y_km, or as lat and lon in degrees.")
         rule = "a coordinate must be a finite number (km)"
+        for name in ("x_km", "y_km"):
+            table.numbers(name, rule=rule)
+            far = f"a coordinate must be from -{MAX_COORDINATE_KM:g} to {MAX_COORDINATE_KM:g} km"
+            table.numbers(
+                name, rule=far, valid=lambda v: abs(v) <= MAX_COORDINATE_KM, cure="Correct it (is it in metres?)."
+            )
         return np.stack([table.numbers("x_km", rule=rule), table.numbers("y_km", rule=rule)], axis=1), depot
     table.require("lat", "lon", cure="Give coordinates as x_km and y_km, or as lat and lon in degrees.")
     cure = "Correct the cell (are lat and lon exchanged?)."
     lat = table.numbers("lat", rule="a latitude must be in [-90, 90]", valid=lambda v: abs(v) <= 90, cure=cure)
     lon = table.numbers("lon", rule="a longitude must be in [-180, 180]", valid=lambda v: abs(v) <= 180, cure=cure)
+    if depot is not None and (abs(depot[0]) > 90 or abs(depot[1]) > 180):
+        raise DataError(
+            f"{settings.depot_from} must be [lat, lon] as the regions have these, latitude in [-90, 90] and longitude "
+            f"in [-180, 180]; got {depot[0]:g} and {depot[1]:g}. Correct it (are they exchanged?)."
+        )
     origin = (float(lat.mean()), _mean_longitude(lon))
     xy_km = project_km(np.stack([lat, lon], axis=1), origin)
     return xy_km, None if depot is None else project_km(depot, origin)
+
+
+def origin_of(table: Table) -> tuple[float, float] | None:
+    """Latitude and longitude from which the km of a table of regions count; None where it gives `x_km` and `y_km`."""
+    if "x_km" in table.columns or "lat" not in table.columns:
+        return None
+    return float(table.numbers("lat").mean()), _mean_longitude(table.numbers("lon"))
 
 
 def project_km(lat_lon: Floats, origin: tuple[float, float]) -> Floats:
@@ -178,18 +240,32 @@ def _mean_longitude(lon: Floats) -> float:
     return float(lon[0] + ((lon - lon[0] + 180.0) % 360.0 - 180.0).mean())
 
 
-def _context(table: Table, settings: Settings) -> dict[str, Floats]:
-    """Every further numeric column; blanks are NaN if `features` says which columns count, else an error."""
-    taken = {settings.region_column, settings.customers_column, *POSITION_FEATURES, "group", "requests"}
+def _context(table: Table, settings: Settings, of_records: tuple[str, ...]) -> dict[str, Floats]:
+    """Every further numeric column; blanks are NaN where no feature is made of it, else an error.
+
+    Args:
+        table: of the regions.
+        settings: say which features are wanted.
+        of_records: features of the log, which go before columns of the same name.
+    """
+    taken = {settings.region_column, settings.customers_column, *POSITION_FEATURES, "group", "requests", "parent"}
     if "x_km" not in table.columns:
         taken |= {"lat", "lon"}
     out = {}
     for name in table.columns:
-        if name in taken or not table.is_numeric(name):
+        if name in taken or not may_be_numeric(table, name) or (name in OF_REGIONS and _no_feature(table, name)):
             continue
-        used = settings.features is None or name in settings.features
+        used = (settings.features is None or name in settings.features) and name not in of_records
         if not used and not table.is_numeric(name, throughout=True):
+            row = table.first(name, is_text)
+            assert row is not None
+            warnings.warn(
+                f"{table.source}, line {table.lines[row]}, column '{name}': {shown(table.columns[name][row])} among "
+                "numbers; the column is left out. Correct it, or remove the column.",
+                stacklevel=2,
+            )
             continue
+        check_names((name,), f"{table.source}, line 1")
         out[name] = table.numbers(
             name,
             blank=None if used else math.nan,
@@ -198,10 +274,46 @@ def _context(table: Table, settings: Settings) -> dict[str, Floats]:
     return out
 
 
+def may_be_numeric(table: Table, name: str) -> bool:
+    """Whether a column has a name and holds numbers.
+
+    Warns:
+        UserWarning: it holds numbers and has no name, or holds what looks like numbers and is taken for text.
+    """
+    if table.is_numeric(name):
+        if not name:
+            warnings.warn(
+                f"{table.source}: a column of numbers without a name, which is left out. Name it or remove it.",
+                stacklevel=2,
+            )
+        return bool(name)
+    row = table.first(name, is_odd_number)
+    if row is not None:
+        warnings.warn(
+            f"{table.source}, line {table.lines[row]}, column '{name}': {shown(table.columns[name][row])} is no number "
+            "here, and the column is taken for text. Write digits 0 to 9 without marks between thousands.",
+            stacklevel=2,
+        )
+    return False
+
+
+def _no_feature(table: Table, name: str) -> bool:
+    warnings.warn(
+        f"{table.source}: column '{name}' is left out, as a city keeps something else under this name, or it is known "
+        "only after the repair. Rename it to use it, or remove it.",
+        stacklevel=2,
+    )
+    return True
+
+
 def _default_features(table: Table, region_values: Mapping[str, Floats], settings: Settings) -> list[str]:
     never = {settings.income_column, *REQUEST_COLUMNS}
     rest = [name for name in table.columns if name in region_values and name not in POSITION_FEATURES]
-    return [*POSITION_FEATURES, *(name for name in rest if name not in never)]
+    names = [name for name in rest if name not in never]
+    hidden = [name for name in names if name in AFTERWARDS | OF_THE_FILES]
+    if hidden and settings.features is None:
+        _no_feature(table, hidden[0])
+    return [*POSITION_FEATURES, *(name for name in names if name not in hidden)]
 
 
 def _with_features(
@@ -241,5 +353,5 @@ def _requests(table: Table, log: RepairLog) -> Floats:
     if not names:
         return log.counts().astype(np.float64)
     rule = "a number of requests must be 0 or more"
-    total: Floats = sum((table.numbers(n, rule=rule, valid=lambda v: v >= 0) for n in names), np.zeros(len(table)))
+    total: Floats = sum((_counts(table, name, rule, MAX_REQUESTS / len(names)) for name in names), np.zeros(len(table)))
     return total

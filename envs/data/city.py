@@ -19,11 +19,24 @@ from stormgym.envs.data.city_fields import (
     DEFAULT_DETOUR,
     DEFAULT_SEED,
     DEFAULT_SPEED_KMH,
+    OF_REGIONS,
     CityFields,
+    check_forest,
     check_groups_have_members,
+    check_log,
     straight_km,
 )
+from stormgym.envs.data.crews_file import CrewRecord, check_near
+from stormgym.envs.data.names import check_names, printable, shown
 from stormgym.envs.data.repair_log import RepairLog
+from stormgym.envs.data.sizes import (
+    MAX_COORDINATE_KM,
+    MAX_CUSTOMERS,
+    MAX_DETOUR,
+    MAX_REGIONS,
+    MAX_REQUESTS,
+    SPEED_RANGE_KMH,
+)
 from stormgym.envs.data.tables import DataError, frozen_array, set_frozen
 
 
@@ -47,6 +60,8 @@ class City:
         orders: reference orders by name ("status_quo", "nearest", "tsp_open"), each a permutation `[N]` of
             region indices.
         cost_limit_h: the limit on the gap between groups (h) that an environment takes by default.
+        parent: `[N]` region whose line each region hangs on, -1 for none: a forest; None where it is not known.
+        crews: crews of the utility, where they are known; environments with one crew do not read them.
 
     Raises:
         DataError: a record breaks one of these rules.
@@ -66,30 +81,26 @@ class City:
     requests: Floats
     orders: Mapping[str, Ints] = field(default_factory=dict)
     cost_limit_h: float = DEFAULT_COST_LIMIT_H
+    parent: Ints | None = None
+    crews: tuple[CrewRecord, ...] = ()
 
     def __post_init__(self) -> None:
         set_frozen(self, region_ids=tuple(str(r) for r in self.region_ids))
         set_frozen(self, group_names=tuple(str(g) for g in self.group_names))
+        self._check_names()
         n = len(self.region_ids)
-        if len(set(self.region_ids)) != n or n == 0:
-            raise DataError(f"City.region_ids must be at least one name, all different; got {self.region_ids}.")
-        set_frozen(self, xy_km=frozen_array(self.xy_km, np.float64, (n, 2), "City.xy_km"))
-        set_frozen(self, depot_km=frozen_array(self.depot_km, np.float64, (2,), "City.depot_km"))
+        self._keep_places(n)
+        self._keep_counts(n)
         set_frozen(self, group=frozen_array(self.group, np.int64, (n,), "City.group"))
-        if self.customers is not None:
-            set_frozen(self, customers=frozen_array(self.customers, np.float64, (n,), "City.customers"))
-            if (self.customers < 0).any() or self.customers.sum() == 0:
-                raise DataError("City.customers must be 0 or more, and not all 0. Correct them or leave them out.")
-        set_frozen(self, requests=frozen_array(self.requests, np.float64, (n,), "City.requests"))
         set_frozen(self, context=MappingProxyType({k: _context(v, n, k) for k, v in self.context.items()}))
         set_frozen(self, orders=MappingProxyType({k: _permutation(v, n, k) for k, v in self.orders.items()}))
         check_groups_have_members(self.group, len(self.group_names))
-        for name, low in (("speed_kmh", 0.0), ("detour", 1.0), ("cost_limit_h", 0.0)):
-            value = float(getattr(self, name))
-            if not (np.isfinite(value) and (value >= low if name == "detour" else value > low)):
-                rule = "at least 1" if name == "detour" else "above 0"
-                raise DataError(f"City.{name} must be {rule}; got {getattr(self, name)!r}.")
-            set_frozen(self, **{name: value})
+        for name, (low, high, rule) in _RANGES.items():
+            set_frozen(self, **{name: _in_range(getattr(self, name), f"City.{name}", low, high, rule)})
+        if self.parent is not None:
+            set_frozen(self, parent=frozen_array(self.parent, np.int64, (n,), "City.parent"))
+            check_forest(self.parent, "City.parent")
+        set_frozen(self, crews=tuple(self.crews))
         if self.log.region_ids != self.region_ids:
             raise DataError("City.log must have the city's region_ids in the same order. Use log.select(region_ids).")
         empty = np.flatnonzero(self.log.counts() == 0)
@@ -98,6 +109,43 @@ class City:
                 f"each region needs at least one record in the log; {self.region_ids[empty[0]]!r} has none "
                 f"({empty.size} of {n} regions). Add records or leave the region out."
             )
+        check_log(self.log, "City.log")
+
+    def _check_names(self) -> None:
+        n = len(self.region_ids)
+        if n > MAX_REGIONS:
+            raise DataError(
+                f"a city must have at most {MAX_REGIONS:,} regions; got {n:,}. Take some, or join small ones."
+            )
+        if len(set(self.region_ids)) != n or n == 0:
+            raise DataError(f"City.region_ids must be at least one name, all different; got {shown(self.region_ids)}.")
+        if not isinstance(self.name, str) or printable(self.name) != self.name:
+            raise DataError(f"City.name must be a text without control characters; got {self.name!r}. Correct it.")
+        for what in ("region_ids", "group_names", "orders"):
+            check_names(getattr(self, what), f"City.{what}")
+
+    def _keep_places(self, n: int) -> None:
+        set_frozen(self, xy_km=frozen_array(self.xy_km, np.float64, (n, 2), "City.xy_km"))
+        set_frozen(self, depot_km=frozen_array(self.depot_km, np.float64, (2,), "City.depot_km"))
+        farthest = np.abs(self.xy_km).max()
+        if farthest > MAX_COORDINATE_KM:
+            raise DataError(
+                f"City.xy_km must be from -{MAX_COORDINATE_KM:g} to {MAX_COORDINATE_KM:g} km; got {farthest:g}. "
+                "Correct it (is it in metres?)."
+            )
+        check_near(self.depot_km, self.xy_km, "City.depot_km")
+
+    def _keep_counts(self, n: int) -> None:
+        if self.customers is not None:
+            set_frozen(self, customers=frozen_array(self.customers, np.float64, (n,), "City.customers"))
+            if (self.customers < 0).any() or self.customers.sum() == 0:
+                raise DataError("City.customers must be 0 or more, and not all 0. Correct them or leave them out.")
+        set_frozen(self, requests=frozen_array(self.requests, np.float64, (n,), "City.requests"))
+        for name, most in (("customers", MAX_CUSTOMERS), ("requests", MAX_REQUESTS)):
+            counts = getattr(self, name)
+            if counts is not None and (counts.min() < 0 or counts.max() > most):
+                wrong = counts[(counts < 0) | (counts > most)][0]
+                raise DataError(f"City.{name} of a region must be 0 to {most:g}; got {wrong:g}. Correct it.")
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = (getattr(self, f.name) for f in fields(self))
@@ -140,10 +188,14 @@ class City:
         parts: list[Any] = [self.xy_km, self.depot_km, self.group, np.array([self.speed_kmh, self.detour])]
         parts += [self.log.region, self.log.repair_h, self.log.features]
         parts += [self.customers if self.customers is not None else np.empty(0), self.requests]
+        if self.parent is not None:
+            parts.append(self.parent)
         for part in parts:
             digest.update(str(part.shape).encode())
             digest.update(np.ascontiguousarray(part, dtype=part.dtype.newbyteorder("<")).tobytes())
         digest.update("\0".join((*self.group_names, "", *self.log.feature_names)).encode())
+        if self.crews:
+            digest.update(repr([{**vars(crew), "name": ""} for crew in self.crews]).encode())
         return digest.hexdigest()
 
     def fingerprint(self) -> str:
@@ -155,17 +207,25 @@ class City:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> City:
-        """Read `regions.csv`, `log.csv` and `city.json` of a folder (schema: docs/data.md).
+        """Read `regions.csv`, `log.csv`, `city.json` and, where there is one, `crews.json` of a folder (docs/data.md).
 
         Raises:
             DataError: a file is missing or breaks a rule; the message names file, line, value and cure.
         """
         from stormgym.envs.data.folder import read_city
 
-        return cls(**read_city(Path(folder)))
+        return cls._of(read_city(Path(folder)), os.fspath(folder))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the three files that `City.load` reads; loading gives the same fingerprint."""
+        """Write the files that `City.load` reads, `crews.json` among them if crews are known.
+
+        Loading gives the same fingerprint.
+
+        Raises:
+            DataError: the folder has a `crews.json`, and this city has no crews; or a city that no files can hold (no
+                features, crews that `crews.json` cannot have). Nothing is written.
+            OSError: a file cannot be written; the folder's files are as they were.
+        """
         from stormgym.envs.data.folder import write_city
 
         own = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -242,13 +302,47 @@ class City:
             detour=detour,
             cost_limit_h=cost_limit_h,
         )
-        return cls(**city_from_log(log, read_table(regions), settings))
+        return cls._of(city_from_log(log, read_table(regions), settings), os.fspath(regions))
+
+    @classmethod
+    def _of(cls, own: CityFields, source: str) -> City:
+        """A city of these fields; an error names where they come from."""
+        try:
+            return cls(**own)
+        except DataError as error:
+            raise DataError(f"{source}: {error}") from None
+
+
+_RANGES = {
+    "speed_kmh": (*SPEED_RANGE_KMH, "above 0"),
+    "detour": (1.0, MAX_DETOUR, "at least 1"),
+    "cost_limit_h": (0.0, np.inf, "above 0"),
+}
+"""Least, most, and the rule of the least in words."""
+
+
+def _in_range(value: Any, name: str, low: float, high: float, rule: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = np.nan
+    if not (np.isfinite(number) and number > 0 and number >= low):
+        more = f" (at least {low:g})" if 0 < number < low < 1 else ""
+        raise DataError(f"{name} must be {rule}{more}; got {shown(value)}.")
+    if number > high:
+        raise DataError(f"{name} must be at most {high:g}; got {number:g}. Correct it.")
+    return number
 
 
 def _context(values: Floats, n: int, name: str) -> Floats:
+    check_names((name,), "City.context")
+    if name in OF_REGIONS:
+        raise DataError(f"City.context must not have {name!r}, which is a column of its own. Give it another name.")
     out = np.array(values, dtype=np.float64)
     if out.shape != (n,):
         raise DataError(f"City.context[{name!r}] must have shape [{n}]; got {list(out.shape)}.")
+    if np.isinf(out).any():
+        raise DataError(f"City.context[{name!r}] must be finite, or NaN where unknown; got {out[np.isinf(out)][0]}.")
     out.setflags(write=False)
     return out
 

@@ -12,9 +12,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stormgym.envs.arrays import Bools, Floats
+from stormgym.envs.data.outage_files import (
+    check_fips,
+    check_interval,
+    csv_pieces,
+    fips_of,
+    moment_utc,
+    numbers,
+    read_rows,
+)
 from stormgym.envs.data.tables import DataError, set_frozen
-from stormgym.envs.data.times import zone
-from stormgym.predictors.extras import is_installed, require
+from stormgym.predictors.extras import require
 
 ABOVE_CUSTOMERS, DROP_OUT, LATE_START, DOUBLE = 1, 2, 4, 8
 FAULTS: dict[int, str] = {
@@ -31,9 +39,10 @@ _FEW = 100.0
 """Customers below which a drop is no fault."""
 _NEARLY_ZERO = 0.05
 _LARGE_PART, _SMALL_PART = 0.25, 0.01
-_COUNTS = ("customers_out", "sum")
-_TIME_FORMATS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%m/%d/%y %H:%M", "%m/%d/%Y %H:%M")
-_CHUNK = 2_000_000
+MOST_COUNTS = 250_000_000
+"""Counties times times of a record: two years of the whole country at quarters of an hour are 220 million."""
+MOST_YEARS = 50
+"""Between the first and the last time of a record."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +75,15 @@ class OutageRecord:
                 raise DataError(f"{self.source}: {name} must have shape {list(shape)}; got {list(array.shape)}.")
             array.setflags(write=False)
             set_frozen(self, **{name: array})
-        if np.nanmin(self.out, initial=0.0) < 0:
-            raise DataError(f"{self.source}: customers out must be at least 0; got {np.nanmin(self.out):g}.")
+        for name, values in (("customers out", self.out), ("customers of a county", self.customers)):
+            low, high = np.nanmin(values, initial=0.0), np.nanmax(values, initial=0.0)
+            if low < 0 or high == np.inf:
+                raise DataError(
+                    f"{self.source}: {name} must be at least 0 and finite; got {low if low < 0 else high:g}."
+                )
+        if len(set(self.county)) < k:
+            double = next(name for name in self.county if self.county.count(name) > 1)
+            raise DataError(f"{self.source}: county {double!r} stands twice. Give each a name of its own.")
         steps = np.unique(np.diff(self.time).astype(np.int64))
         if t < 2 or steps.size != 1 or steps[0] <= 0:
             raise DataError(f"{self.source}: times must be two or more and equally spaced; got steps of {steps} s.")
@@ -87,11 +103,17 @@ class OutageRecord:
 
         Raises:
             KeyError: a county that the record lacks.
+            ValueError: a county named twice, or a text in place of a list.
         """
+        if isinstance(counties, str):
+            raise ValueError(f"counties must be a list of names; got the text {counties!r}. Write [{counties!r}]")
         place = {name: i for i, name in enumerate(self.county)}
         missing = [name for name in counties if name not in place]
         if missing:
             raise KeyError(f"county {missing[0]!r} is not in {self.source}; it has {', '.join(self.county[:8])}, ...")
+        double = [name for name in counties if list(counties).count(name) > 1]
+        if double:
+            raise ValueError(f"county {double[0]!r} stands twice in {list(counties)[:8]}; name it once")
         index = [place[name] for name in counties]
         return replace(
             self,
@@ -103,17 +125,27 @@ class OutageRecord:
         )
 
     def with_customers(self, customers: ArrayLike) -> OutageRecord:
-        """The record with other numbers of customers served `[K]`, and its faults found again with these."""
-        served = np.array(customers, dtype=np.float64)
+        """The record with other numbers of customers served `[K]`, and its faults found again with these.
+
+        Raises:
+            DataError: another shape, or a number below 0 or infinite; NaN is unknown.
+        """
+        try:
+            served = np.array(customers, dtype=np.float64)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise DataError(f"{self.source}: customers must be numbers, one a county ({error}).") from error
         return _flagged(replace(self, customers=served, faults=self.faults & np.uint8(DOUBLE)))
 
     def window(self, start: str, end: str) -> OutageRecord:
-        """Times from `start` to before `end` (ISO 8601, UTC).
+        """Times from `start` to before `end` (ISO 8601, UTC unless they have an offset).
 
         Raises:
-            ValueError: fewer than two times are left.
+            ValueError: no such time, or fewer than two times are left.
         """
-        first, last = np.searchsorted(self.time, [np.datetime64(start, "s"), np.datetime64(end, "s")])
+        ends: Any = [moment_utc(start, "start"), moment_utc(end, "end")]
+        if ends[0] is None or ends[1] is None:
+            raise ValueError(f"a window needs a start and an end; got {start!r} and {end!r}")
+        first, last = np.searchsorted(self.time, ends)
         if last - first < 2:
             raise ValueError(f"{self.source} has no two times from {start} to {end}; it has {self.time[[0, -1]]}")
         rows = slice(int(first), int(last))
@@ -148,9 +180,9 @@ class OutageRecord:
             ValueError: a period that is no whole number of intervals or longer than the record, or counts that are
                 unknown (see `without_faults` and `filled`).
         """
-        n = hours / self.interval_h
-        if n < 1 or abs(n - round(n)) > 1e-9 or round(n) > len(self.time):
-            raise ValueError(f"hours must be a multiple of {self.interval_h:g} within the record; got {hours:g}")
+        n = np.nan if isinstance(hours, str) or hours is None else float(hours) / self.interval_h
+        if not 1 <= n < np.inf or abs(n - round(n)) > 1e-9 or round(n) > len(self.time):
+            raise ValueError(f"hours must be a multiple of {self.interval_h:g} within the record; got {hours!r}")
         if not np.isfinite(self.out).all():
             raise ValueError(f"{self.source}: {int(np.isnan(self.out).sum())} counts are unknown; say filled() first")
         periods = len(self.time) // round(n)
@@ -183,15 +215,22 @@ def read_eaglei(
         missing_is_zero: rows that are absent are zero outages (as in files before 2024, which leave zeros out) rather
             than unknown; they stay unobserved.
         interval_min: minutes between times; EAGLE-I's are 15.
-        since, until: keep times from `since` to before `until` (ISO 8601, UTC); all if None.
+        since, until: keep times from `since` to before `until` (ISO 8601, UTC unless they have an offset); all if None.
 
     Raises:
-        DataError: a missing file or column, a count that is no number or negative, a time in no known format.
+        DataError: a file that is missing or cannot be read, a missing column, a count or a number of customers that is
+            no number, negative or above `MOST_CUSTOMERS`, a code that is no FIPS code, a time in no known format, or a
+            record of more than `MOST_COUNTS` counts or `MOST_YEARS` years.
+        ValueError: an argument that does not fit.
+
+    Warns:
+        UserWarning: a file has no rows.
     """
-    frame, source = _frame(
+    interval_min = check_interval(interval_min)
+    frame, source = read_rows(
         files, "fips_code", "run_start_time", "UTC", states=states, counties=counties, since=since, until=until
     )
-    frame["fips_code"] = _fips(frame["fips_code"])
+    frame["fips_code"] = check_fips(fips_of(frame["fips_code"]), source)
     record = _on_grid(frame, "fips_code", "run_start_time", interval_min, source, missing_is_zero)
     if customers is not None:
         record = replace(record, customers=_customers(customers, record))
@@ -222,113 +261,14 @@ def read_outage_counts(
 
     Raises:
         DataError: as `read_eaglei`.
-        ValueError: an unknown zone.
+        ValueError: an unknown zone, or another argument that does not fit.
     """
-    frame, source = _frame(file, county_column, time_column, tz)
+    interval_min = check_interval(interval_min)
+    frame, source = read_rows(file, county_column, time_column, tz)
     record = _on_grid(frame, county_column, time_column, interval_min, source, missing_is_zero, snap)
     if customers is not None:
-        served = np.array([customers.get(name, np.nan) for name in record.county])
-        record = replace(record, customers=served)
+        return record.with_customers([customers.get(name, np.nan) for name in record.county])
     return _flagged(record)
-
-
-def _frame(
-    files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    county_column: str,
-    time_column: str,
-    tz: str,
-    *,
-    states: Sequence[str] = (),
-    counties: Sequence[str] = (),
-    since: str | None = None,
-    until: str | None = None,
-) -> tuple[Any, str]:
-    """Rows of the files with the count in `customers_out` and times in UTC without a zone, and what to call them."""
-    require("a record of customers out", "pandas", "parquet")
-    import pandas as pd
-
-    paths = [Path(f) for f in ([files] if isinstance(files, str | os.PathLike) else files)]
-    wanted = {str(code).zfill(5) for code in counties}
-    parts = []
-    for path in paths:
-        for piece in _pieces(path):
-            piece.columns = [str(name).strip() for name in piece.columns]
-            count = next((name for name in _COUNTS if name in piece), None)
-            for name in (county_column, time_column, *(("state",) if states else ())):
-                if name not in piece:
-                    raise DataError(f"{path}: column '{name}' is missing; the file has {list(piece.columns)}.")
-            if count is None:
-                raise DataError(f"{path}: a column {' or '.join(_COUNTS)} is missing; it has {list(piece.columns)}.")
-            if states:
-                piece = piece[piece["state"].isin(list(states))]
-            if wanted:
-                piece = piece[_fips(piece[county_column]).isin(wanted)]
-            times = _times(piece[time_column], tz, str(path))
-            piece = piece.assign(**{time_column: times})
-            if since is not None:
-                piece = piece[piece[time_column] >= pd.Timestamp(since)]
-            if until is not None:
-                piece = piece[piece[time_column] < pd.Timestamp(until)]
-            numbers = pd.to_numeric(piece[count], errors="coerce")
-            bad = (numbers.isna() & piece[count].notna()) | (numbers < 0)
-            if bad.any():
-                raise DataError(
-                    f"{path}: a count of customers must be a number of at least 0 or blank; got "
-                    f"'{piece[count][bad].iloc[0]}' in row {int(piece.index[bad][0]) + 2}. Correct the cell."
-                )
-            extra = [name for name in ("total_customers", "observed") if name in piece]
-            parts.append(piece[[county_column, time_column, *extra]].assign(customers_out=numbers))
-    frame = pd.concat(parts, ignore_index=True)
-    source = paths[0].name + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
-    if frame.empty:
-        raise DataError(
-            f"{source}: no row is left. Check states, counties and times: names of states, FIPS codes of counties, UTC."
-        )
-    return frame, source
-
-
-def _pieces(path: Path) -> Any:
-    import pandas as pd
-
-    if not path.is_file():
-        raise DataError(f"{path}: no such file. Give the path of an existing file.")
-    if path.suffix == ".parquet":
-        if not is_installed("pyarrow"):
-            raise DataError(f'{path}: parquet needs pyarrow; pip install "stormgym[parquet]", or export CSV.')
-        return [pd.read_parquet(path)]
-    return pd.read_csv(path, dtype={"fips_code": str}, encoding="utf-8-sig", chunksize=_CHUNK)
-
-
-def _fips(codes: Any) -> Any:
-    """Five digits, whatever the file made of them."""
-    return codes.astype(str).str.strip().str.removesuffix(".0").str.zfill(5)
-
-
-def _times(texts: Any, tz: str, source: str) -> Any:
-    """UTC times without a zone."""
-    import pandas as pd
-
-    if not pd.api.types.is_datetime64_any_dtype(texts):
-        for form in _TIME_FORMATS:
-            parsed = pd.to_datetime(texts, format=form, errors="coerce")
-            if parsed.notna().all():
-                texts = parsed
-                break
-        else:
-            best = pd.to_datetime(texts, format=_TIME_FORMATS[0], errors="coerce")
-            first = texts[best.isna()].iloc[0]
-            raise DataError(f"{source}: times must all be of one of the formats {_TIME_FORMATS}; got {first!r}.")
-    if texts.dt.tz is not None:
-        return texts.dt.tz_convert("UTC").dt.tz_localize(None)
-    if tz != "UTC":
-        local = texts.dt.tz_localize(zone(tz), ambiguous="NaT", nonexistent="shift_forward")
-        if local.isna().any():
-            raise DataError(
-                f"{source}: {int(local.isna().sum())} times fall into the hour that the clock repeats in {tz} (first: "
-                f"{texts[local.isna()].iloc[0]}). Write times in UTC."
-            )
-        texts = local.dt.tz_convert("UTC").dt.tz_localize(None)
-    return texts
 
 
 def _on_grid(
@@ -343,7 +283,8 @@ def _on_grid(
     """Rows spread over a grid of times and counties."""
     seconds = frame[time_column].to_numpy().astype("datetime64[s]").astype(np.int64)
     step = interval_min * 60
-    first = int(seconds.min())
+    first, last = int(seconds.min()), int(seconds.max())
+    _check_size(first, last, step, frame[county_column].astype(str).nunique(), source)
     off = (seconds - first) % step
     if snap:
         row = (seconds - first) // step
@@ -383,18 +324,36 @@ def _on_grid(
     return OutageRecord(tuple(str(n) for n in names), time, out, observed, served, faults, source)
 
 
+def _check_size(first: int, last: int, step: int, n_counties: int, source: str) -> None:
+    """Raise `DataError` where times from `first` to `last` (s) span too long, or times and counties are too many."""
+    years = (last - first) / (365.25 * 86_400)
+    n_counts = ((last - first) // step + 1) * n_counties
+    if years > MOST_YEARS or n_counts > MOST_COUNTS:
+        raise DataError(
+            f"{source}: times from {np.datetime64(first, 's')} to {np.datetime64(last, 's')}, {step // 60} min apart, "
+            f"of {n_counties} counties are {n_counts:,} counts over {years:.1f} years; at most {MOST_COUNTS:,} and "
+            f"{MOST_YEARS} years are read. Correct a time that is far off, or keep a span by since and until."
+        )
+
+
 def _customers(file: str | os.PathLike[str], record: OutageRecord) -> Floats:
     """Customers of each county from a table `County_FIPS, Customers`; those that the record has itself stay."""
     require("a table of customers", "pandas", "parquet")
     import pandas as pd
 
     path = Path(file)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file. Give the path of an existing file.")
-    table = pd.read_csv(path, dtype={"County_FIPS": str}, encoding="utf-8-sig")
+    table = pd.concat(list(csv_pieces(path, "County_FIPS")), ignore_index=True)
     if not {"County_FIPS", "Customers"} <= set(table.columns):
         raise DataError(f"{path}: columns 'County_FIPS' and 'Customers' are needed; it has {list(table.columns)}.")
-    served = dict(zip(_fips(table["County_FIPS"]), table["Customers"].astype(float), strict=True))  # "Grand Total" too
+    code = fips_of(table["County_FIPS"])
+    table = table.assign(County_FIPS=code, Customers=numbers(table["Customers"], path, "Customers"))
+    table = table[code.isin(record.county)].drop_duplicates(["County_FIPS", "Customers"])
+    double = table[table["County_FIPS"].duplicated()]
+    if len(double):
+        raise DataError(
+            f"{path}: county {double['County_FIPS'].iloc[0]} has two numbers of Customers. Remove the wrong row."
+        )
+    served = dict(zip(table["County_FIPS"], table["Customers"].astype(float), strict=True))
     found = np.array([served.get(name, np.nan) for name in record.county])
     return np.where(np.isfinite(record.customers), record.customers, found)
 

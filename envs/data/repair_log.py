@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import warnings
 from collections.abc import Sequence
@@ -12,14 +13,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stormgym.envs.arrays import Bools, Floats, Ints
+from stormgym.envs.data.names import check_names, shown
 from stormgym.envs.data.tables import DataError, Table, frozen_array, read_table, set_frozen
 from stormgym.envs.data.times import (
     TIME_FEATURES,
+    YEARS,
     parse_moment,
     read_times,
     require_zone,
     time_feature,
     to_datetime64,
+    zone,
 )
 
 LONG_SHORTEST_H = 5.0
@@ -61,7 +65,20 @@ class RepairLog:
         set_frozen(self, features=frozen_array(self.features, np.float64, shape, "RepairLog.features"))
         if self.time is not None:
             set_frozen(self, time=frozen_array(self.time, "datetime64[s]", (m,), "RepairLog.time"))
+            years = self.time.astype("datetime64[Y]").astype(np.int64) + 1970
+            if m and not YEARS[0] <= years.min() <= years.max() <= YEARS[1]:
+                wrong = self.time[(years < YEARS[0]) | (years > YEARS[1])][0]
+                raise DataError(f"RepairLog.time must be of a year {YEARS[0]} to {YEARS[1]}; got {wrong}. Correct it.")
+        if self.timezone is not None:
+            try:
+                zone(self.timezone)
+            except (TypeError, ValueError) as error:
+                raise DataError(
+                    "RepairLog.timezone must be an IANA zone name such as 'America/New_York', or None; got "
+                    f"{shown(self.timezone)}. Correct it."
+                ) from error
         for name in ("region_ids", "feature_names"):
+            check_names(getattr(self, name), f"RepairLog.{name}")
             names = getattr(self, name)
             if len(set(names)) != len(names):
                 double = next(n for n in names if names.count(n) > 1)
@@ -96,6 +113,13 @@ class RepairLog:
         rows = np.asarray(mask)
         if rows.dtype == np.bool_ and rows.shape != (len(self),):
             raise ValueError(f"mask must have one entry a record, {len(self)}; got shape {rows.shape}.")
+        if rows.dtype != np.bool_:
+            whole = rows.dtype.kind in "iu" or rows.size == 0
+            if rows.ndim != 1 or not whole or ((rows < -len(self)) | (rows >= len(self))).any():
+                raise ValueError(
+                    f"mask must be booleans or whole numbers 0 to {len(self) - 1}, the records; got {shown(mask)}."
+                )
+            rows = rows.astype(np.int64)
         time = None if self.time is None else self.time[rows]
         return replace(
             self,
@@ -113,7 +137,7 @@ class RepairLog:
         """
         unknown = [r for r in region_ids if r not in self.region_ids]
         if unknown:
-            raise ValueError(f"region {unknown[0]!r} is not in the log; it has {_short(self.region_ids)}.")
+            raise ValueError(f"region {shown(unknown[0])} is not in the log; it has {_short(self.region_ids)}.")
         new_index = np.full(len(self.region_ids), -1, dtype=np.int64)
         for i, name in enumerate(region_ids):
             new_index[self.region_ids.index(name)] = i
@@ -126,6 +150,10 @@ class RepairLog:
         Raises:
             ValueError: n is not between 1 and the number of regions that have records.
         """
+        try:
+            n = operator.index(n)
+        except TypeError:
+            raise ValueError(f"n must be a whole number of regions; got {n!r}.") from None
         counts = self.counts()
         present = int((counts > 0).sum())
         if not 1 <= n <= present:
@@ -177,7 +205,8 @@ class RepairLog:
         Raises:
             DataError: a column is missing, a duration is negative, zero or no number, a time has no zone, a
                 cell is blank, or no outage is left.
-            ValueError: an unknown zone, unit or time feature, or a malformed `since` / `until`.
+            ValueError: an unknown zone, unit or time feature, a malformed `since` / `until`, or the duration among
+                the features.
 
         Warns:
             UserWarning: the shortest duration is above 5 h, a sign of local times written as UTC or the
@@ -194,6 +223,11 @@ class RepairLog:
         if value_column is None:
             raise ValueError("read_outage_log needs duration_column or end_column; got neither.")
         table.require(region_column, time_column, value_column, *feature_columns, cure=cure)
+        if value_column in feature_columns or (end_column and duration_column in feature_columns):
+            raise ValueError(
+                f"feature_columns must be known before the repair, and the duration is what is forecast; got "
+                f"{list(feature_columns)}. Leave it out."
+            )
         start = read_times(table, time_column, tz=tz, time_format=time_format)
         require_zone(table, time_column, start)
         if end_column is None:
@@ -231,6 +265,7 @@ class RepairLog:
                 stacklevel=2,
             )
         region_ids = tuple(sorted(set(kept.text(region_column))))
+        check_names(region_ids, f"{table.source}, column '{region_column}'")
         columns = [kept.numbers(name) for name in feature_columns]
         columns += [time_feature(name, start.seconds, tz)[rows] for name in time_features]
         return cls(

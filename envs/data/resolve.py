@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import re
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stormgym.envs.data.city import City
+from stormgym.envs.data.names import shown
 
+MAX_CITIES = 100_000
+"""Cities that one name may stand for."""
+_NUMBER = "([0-9]{1,100})"
 KNOWN = "'default', 'synthetic:N:SEED' (e.g. 'synthetic:20:3') or a folder with regions.csv, log.csv, city.json"
 
 
@@ -35,9 +38,9 @@ def resolve_city(city: str | os.PathLike[str] | City, *, income_effect: float = 
             f"Name one, e.g. {many[0]!r}, or a folder."
         )
     if name is not None and name.startswith("synthetic"):
-        match = re.fullmatch(r"synthetic:(\d+):(\d+)", name)
+        match = re.fullmatch(f"synthetic:{_NUMBER}:{_NUMBER}", name)
         if match is None:
-            raise ValueError(f"city must be {KNOWN}; got {name!r}.")
+            raise ValueError(f"city must be {KNOWN}; got {shown(name)}.")
         return _synthetic(int(match[1]), int(match[2]), float(income_effect))
     if income_effect != 1.0:
         raise ValueError(
@@ -48,8 +51,8 @@ def resolve_city(city: str | os.PathLike[str] | City, *, income_effect: float = 
         return city
     if not isinstance(city, str | os.PathLike):
         raise TypeError(f"city must be a City, a name or a path; got {type(city).__name__}.")
-    if not Path(city).is_dir():
-        raise ValueError(f"city must be {KNOWN}; got {os.fspath(city)!r}.")
+    if not os.path.isdir(city):
+        raise ValueError(f"city must be {KNOWN}; got {shown(os.fspath(city))}.")
     return City.load(city)
 
 
@@ -63,7 +66,8 @@ def many_cities(city: Any) -> tuple[str, ...] | None:
     Raises:
         ValueError: sizes that the generator cannot make, or no city.
     """
-    match = re.fullmatch(r"synthetic:(\d+)-(\d+):(\d+):(\d+)", city) if isinstance(city, str) else None
+    many = f"synthetic:{_NUMBER}-{_NUMBER}:{_NUMBER}:{_NUMBER}"
+    match = re.fullmatch(many, city) if isinstance(city, str) else None
     if match is None:
         return None
     from stormgym.envs.data.synthetic import MAX_REGIONS, MIN_REGIONS
@@ -73,6 +77,10 @@ def many_cities(city: Any) -> tuple[str, ...] | None:
         raise ValueError(
             f"city 'synthetic:LOW-HIGH:SEED:COUNT' needs {MIN_REGIONS} <= LOW <= HIGH <= {MAX_REGIONS} and "
             f"COUNT >= 1; got {city!r}."
+        )
+    if count > MAX_CITIES:
+        raise ValueError(
+            f"city 'synthetic:LOW-HIGH:SEED:COUNT' needs COUNT <= {MAX_CITIES:,}; got {city!r}. Name fewer cities."
         )
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(count,)))
     place = (np.arange(count) + rng.random(count)) / count  # one in each part of [0, 1)

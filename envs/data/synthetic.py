@@ -68,6 +68,9 @@ STATUS_QUO_EXPONENT = 0.4
 YEAR_START, STORM_START = np.datetime64("2018-01-01T00:00"), np.datetime64("2018-10-10T14:00")
 QUIET_HOUR_WEIGHT = np.repeat([1.0, 3.0, 2.0], [6, 14, 4])  # requests by hour of day
 
+MOST_INCOME_EFFECT = 1_000.0
+"""Far beyond it (as calibrated: 1) the hours of the poorest region are no number any more."""
+
 
 def synthetic_city(seed: int = DEFAULT_SEED, n_regions: int = 55, income_effect: float = 1.0) -> CityFields:
     """Generate the fields of a city; see `City.synthetic`."""
@@ -147,6 +150,10 @@ def _check(seed: int, n_regions: int, income_effect: float) -> None:
         raise ValueError(f"n_regions must be from {MIN_REGIONS} to {MAX_REGIONS}; got {n_regions!r}.")
     if not math.isfinite(income_effect):
         raise ValueError(f"income_effect must be a finite number (1.0 as calibrated, 0.0 none); got {income_effect!r}.")
+    if abs(income_effect) > MOST_INCOME_EFFECT:
+        raise ValueError(
+            f"income_effect must be from -{MOST_INCOME_EFFECT:g} to {MOST_INCOME_EFFECT:g}; got {income_effect!r}."
+        )
 
 
 def _places(rng: np.random.Generator, n: int) -> Floats:

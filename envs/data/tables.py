@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import difflib
-import gzip
 import io
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,13 +22,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stormgym.envs.arrays import Floats, Ints
+from stormgym.envs.data.errors import DataError as DataError
+from stormgym.envs.data.errors import Place
+from stormgym.envs.data.names import NAME_RULE, name_fault, shown
+from stormgym.envs.data.sizes import MAX_COLUMNS, MAX_LINES
+from stormgym.envs.data.substitutes import now, with_values
+from stormgym.envs.data.text_files import read_utf8, write_whole
 
 BLANKS = frozenset({"", "na", "n/a", "nan", "null", "none"})
 """Cells (in lower case) that count as blank."""
-
-
-class DataError(ValueError):
-    """Input data break a rule; the message names the place, the value, the rule and the cure."""
+_THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(?:[,_' ][0-9]{3})+(?:\.[0-9]*)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +55,8 @@ class Table:
         """Raise a `DataError` about one cell."""
         raise DataError(
             f"{self.source}, line {self.lines[row]}, column '{column}': {rule}; "
-            f"got {self.columns[column][row]!r}. {cure}"
+            f"got {shown(self.columns[column][row])}. {cure}",
+            place=Place(self.source, self.lines[row], column),
         )
 
     def require(self, *names: str, cure: str = "") -> None:
@@ -58,7 +66,7 @@ class Table:
                 close = difflib.get_close_matches(name, self.columns, n=1)
                 hint = f"Did you mean '{close[0]}'? " if close else ""
                 raise DataError(
-                    f"{self.source}: column '{name}' is missing; the file has {list(self.columns)}. "
+                    f"{self.source}: column '{name}' is missing; the file has {shown(list(self.columns), 500)}. "
                     f"{hint}{cure or 'Add the column, or rename the one that holds it.'}"
                 )
 
@@ -81,6 +89,10 @@ class Table:
         cells = [cell for cell in self.columns[column] if cell.lower() not in BLANKS]
         test = all if throughout else any
         return bool(cells) and test(_number(cell) is not None for cell in cells)
+
+    def first(self, column: str, holds: Callable[[str], bool]) -> int | None:
+        """The first row whose cell of a column holds to a rule; None where none does."""
+        return next((row for row, cell in enumerate(self.columns[column]) if holds(cell)), None)
 
     def numbers(
         self,
@@ -130,23 +142,70 @@ class Table:
             out[row] = position[cell]
         return out
 
-    def unique_ids(self, column: str) -> tuple[str, ...]:
+    def parents(self, column: str, ids: Sequence[str], what: str) -> Ints:
+        """Return the position in `ids` of what each row hangs on, int64 `[R]`; -1 where the cell is blank.
+
+        Args:
+            column: its name.
+            ids: one a row.
+            what: a row is, for the messages.
+
+        Raises:
+            DataError: a cell is not among `ids`, or rows hang on each other in a circle.
+        """
+        position = {name: i for i, name in enumerate(ids)}
+        out = np.full(len(self), -1, dtype=np.int64)
+        for row, cell in enumerate(self.columns[column]):
+            if not cell:
+                continue
+            if cell not in position:
+                close = difflib.get_close_matches(cell, ids, n=1)
+                hint = f"Did you mean {close[0]!r}? " if close else ""
+                self.fail(row, column, f"a parent must be the id of another {what}", f"{hint}Leave it blank for none.")
+            out[row] = position[cell]
+        circle = first_in_circle(out)
+        if circle is not None:
+            cure = "Leave the cell blank where a line begins."
+            self.fail(circle, column, f"no {what} may hang on itself, over others or directly", cure)
+        return out
+
+    def unique_ids(self, column: str, what: str = "region") -> tuple[str, ...]:
         """Return the ids of a column, R of them.
 
         Raises:
-            DataError: an id is blank or stands twice.
+            DataError: an id is blank, is no name, or stands twice.
         """
         seen: dict[str, int] = {}
         for row, name in enumerate(self.text(column)):
+            fault = name_fault(name)
+            if fault is not None:
+                self.fail(row, column, f"{NAME_RULE}, and {fault}", "Rename it.")
             if name in seen:
-                rule = f"each region needs an id of its own, but line {self.lines[seen[name]]} has it too"
+                rule = f"each {what} needs an id of its own, but line {self.lines[seen[name]]} has it too"
                 self.fail(row, column, rule, "Rename one or remove the double row.")
             seen[name] = row
         return tuple(seen)
 
 
+def first_in_circle(parent: Ints) -> int | None:
+    """An index that hangs on itself, over others or directly; None where `parent` `[N]` (-1 for none) is a forest."""
+    state = np.zeros(parent.size, dtype=np.int64)  # 0 not seen, 1 on the way up, 2 leads to a head
+    for start in range(parent.size):
+        way = []
+        at = start
+        while at >= 0 and state[at] == 0:
+            state[at] = 1
+            way.append(at)
+            at = int(parent[at])
+        if at >= 0 and state[at] == 1:
+            return at
+        state[way] = 2
+    return None
+
+
 def _number(cell: str) -> float | None:
-    if cell.lower() in BLANKS:
+    """The number of a cell: ASCII digits without marks between them, else None."""
+    if cell.lower() in BLANKS or "_" in cell or not cell.isascii():
         return None
     try:
         return float(cell)
@@ -154,16 +213,31 @@ def _number(cell: str) -> float | None:
         return None
 
 
-def _read_text(path: Path) -> str:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file. Give the path of an existing file.")
+def is_text(cell: str) -> bool:
+    """Whether a cell is neither a number nor blank."""
+    return cell.lower() not in BLANKS and _number(cell) is None
+
+
+def is_odd_number(cell: str) -> bool:
+    """Whether a cell is no number here but one elsewhere: with marks between thousands, or other digits than 0 to 9."""
+    if not is_text(cell):
+        return False
+    if _THOUSANDS.fullmatch(cell):
+        return True
     try:
-        data = path.read_bytes()
-        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start}). Save the file as UTF-8.") from error
-    except (gzip.BadGzipFile, EOFError) as error:
-        raise DataError(f"{path}: not a whole gzip file ({error}). Compress it again.") from error
+        return not cell.isascii() and math.isfinite(float(cell))
+    except ValueError:
+        return False
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number that a float holds; true and false are none."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
 
 
 def read_table(path: str | os.PathLike[str]) -> Table:
@@ -172,30 +246,50 @@ def read_table(path: str | os.PathLike[str]) -> Table:
     Blank lines are skipped; line numbers stay those of the file.
 
     Raises:
-        DataError: the file is missing, empty, not UTF-8 or not comma-separated, has two columns of one name,
-            or a row of the wrong length.
+        DataError: the file is missing, empty, too large (`stormgym.envs.data.sizes`), not UTF-8 or not
+            comma-separated, has two columns of one name, or a row of the wrong length.
+
+    Warns:
+        UserWarning: the file begins with several byte-order marks.
     """
-    path = Path(path)
-    reader = csv.reader(io.StringIO(_read_text(path), newline=""))
-    header = [name.strip() for name in next(reader, [])]
+    substitutes = now()
+    if substitutes is None:
+        return _read_table(Path(path), frozenset())
+    name = str(Path(path))
+    if name not in substitutes.tables:
+        substitutes.tables[name] = _read_table(Path(path), substitutes.skipped.get(name, frozenset()))
+    return _with_cells(substitutes.tables[name], substitutes.cells.get(name, {}), substitutes.skipped.get(name, ()))
+
+
+def _with_cells(table: Table, cells: dict[tuple[int, str], str], skipped: Collection[int]) -> Table:
+    """A table with other texts in some cells, by (line, column), and without some lines."""
+    columns = {name: list(texts) for name, texts in table.columns.items()} if cells else table.columns
+    row = {line: r for r, line in enumerate(table.lines)} if cells else {}
+    for (line, column), text in cells.items():
+        if line in row:
+            columns[column][row[line]] = text
+    changed = Table(table.source, columns, table.lines)
+    return changed.take(r for r, line in enumerate(table.lines) if line not in skipped) if skipped else changed
+
+
+def _read_table(path: Path, skipped: Collection[int]) -> Table:
+    reader = csv.reader(io.TextIOWrapper(io.BytesIO(read_utf8(path)), encoding="utf-8", newline=""))
+    lines_of = _lines_of(path, reader)
+    _, cells = next(lines_of, (1, []))
+    header = [name.strip() for name in cells]
     if not any(header):
         raise DataError(f"{path}: the file is empty. Its first line must name the columns.")
-    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-        raise DataError(f"{path}, line 1: cells must be separated by commas; got {header[0]!r}. Export it so.")
-    for name in header:
-        if header.count(name) > 1:
-            raise DataError(f"{path}, line 1: column {name!r} stands twice. Rename one.")
+    _check_header(path, header)
     rows: list[list[str]] = []
     lines: list[int] = []
-    last = reader.line_num
-    for cells in reader:
-        start, last = last + 1, reader.line_num
-        if not any(cell.strip() for cell in cells):
+    for start, cells in lines_of:
+        if start in skipped or not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(header):
             raise DataError(
                 f"{path}, line {start}: a row must have {len(header)} cells as line 1 has; got {len(cells)}. "
-                "Put quotes around a cell that holds a comma."
+                "Put quotes around a cell that holds a comma.",
+                place=Place(str(path), start),
             )
         rows.append([cell.strip() for cell in cells])
         lines.append(start)
@@ -205,12 +299,46 @@ def read_table(path: str | os.PathLike[str]) -> Table:
     return Table(str(path), columns, lines)
 
 
+def _lines_of(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
+    """The line on which each row of a file begins, and its cells."""
+    last = 0
+    try:
+        for cells in reader:
+            start, last = last + 1, reader.line_num
+            if last > MAX_LINES:
+                raise DataError(
+                    f"{path}: a table must have at most {MAX_LINES:,} lines, blank ones among them. Cut it."
+                )
+            yield start, cells
+    except csv.Error as error:
+        if "field larger" in str(error):
+            rule = f"a cell must have at most {csv.field_size_limit():,} characters (is a quote not closed?)"
+            raise DataError(f"{path}, line {last + 1}: {rule}. Correct it.") from error
+        raise DataError(f"{path}, line {last + 1}: no row of a table ({error}). Correct it.") from error
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
+        raise DataError(f"{path}, line 1: cells must be separated by commas; got {shown(header[0])}. Export it so.")
+    if len(header) > MAX_COLUMNS:
+        raise DataError(f"{path}, line 1: a table must have at most {MAX_COLUMNS:,} columns; got {len(header):,}.")
+    double = next((name for name, n in Counter(header).items() if n > 1), None)
+    if double is not None:
+        raise DataError(f"{path}, line 1: column {shown(double)} stands twice. Rename one.")
+
+
 def write_table(path: Path, columns: dict[str, Sequence[Any]]) -> None:
-    """Write a CSV file; floats keep every digit, so that reading gives the same numbers to the bit."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*(_cells(values) for values in columns.values()), strict=True))
+    """Write a CSV file whole or not at all; floats keep every digit, so that reading gives the same to the bit."""
+    write_whole({path: table_text(columns)})
+
+
+def table_text(columns: dict[str, Sequence[Any]]) -> str:
+    """What `write_table` writes."""
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*(_cells(values) for values in columns.values()), strict=True))
+    return file.getvalue()
 
 
 def _cells(values: Sequence[Any]) -> list[Any]:
@@ -226,20 +354,52 @@ def _cell(value: Any) -> Any:
     return value
 
 
+def keys_once(where: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON as a dict, for `json.loads(..., object_pairs_hook=partial(keys_once, where))`.
+
+    Raises:
+        DataError: a key stands twice in it.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        double = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
+        raise DataError(f"{where}: key {shown(double)} stands twice in one object. Remove one.")
+    return found
+
+
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        DataError: the file is missing, is not JSON, or holds no object.
+        DataError: the file is missing, too large, is not JSON, holds no object, or a key twice in one object.
     """
-    path = Path(path)
-    text = _read_text(path)
+    content = _read_json(Path(path))
+    substitutes = now()
+    if substitutes is None:
+        return content
+    substitutes.objects[str(Path(path))] = copy.deepcopy(content)
+    return with_values(str(Path(path)), content, substitutes)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    text = read_utf8(path).decode("utf-8")
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=partial(keys_once, str(path)))
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except json.JSONDecodeError as error:
         raise DataError(
             f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg}). Correct the file."
         ) from error
+    except RecursionError as error:
+        raise DataError(f"{path}: objects and lists nested hundreds deep. Write them flat.") from error
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise DataError(f"{path}: half of a character, \\u{ord(half):04x}, in a text. Correct or remove it.") from error
+    except DataError:
+        raise
+    except ValueError as error:  # of a number of more digits than Python takes
+        raise DataError(f"{path}: a number of thousands of digits. Correct it.") from error
     if not isinstance(value, dict):
         raise DataError(f"{path}: the file must hold a JSON object {{...}}; got {type(value).__name__}.")
     return value
@@ -259,8 +419,9 @@ def frozen_array(values: ArrayLike, dtype: Any, shape: tuple[int | None, ...], n
     """
     try:
         array = np.asarray(values)
-        out = np.array(array, dtype=dtype)
-    except (TypeError, ValueError) as error:
+        with np.errstate(invalid="ignore"):  # of what no integer holds; the comparison below finds it
+            out = np.array(array, dtype=dtype)
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{name} must be an array of {np.dtype(dtype)}; {error}.") from error
     fits = out.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, out.shape, strict=True))
     if not fits:
@@ -271,7 +432,7 @@ def frozen_array(values: ArrayLike, dtype: Any, shape: tuple[int | None, ...], n
     if out.dtype.kind in "fM" and not np.isfinite(out).all():
         where = np.argwhere(~np.isfinite(out))[0].tolist()
         raise DataError(f"{name} must be finite; got {out[tuple(where)]} at {where}. Replace it by a number.")
-    if out.dtype.kind == "i" and array.dtype.kind == "f" and not np.array_equal(out, array):
+    if out.dtype.kind == "i" and array.dtype.kind in "fu" and not np.array_equal(out, array):
         raise DataError(f"{name} must hold whole numbers; got {array[out != array][0]}.")
     out.setflags(write=False)
     return out

@@ -14,6 +14,8 @@ from stormgym.envs.arrays import Bools, Floats, Ints
 from stormgym.envs.data.tables import BLANKS, Table
 
 EPOCH = datetime(1970, 1, 1)
+YEARS = (1900, 2200)
+"""Times of other years are errors: sentinels such as 9999 overflow in another zone."""
 
 
 class Times(NamedTuple):
@@ -38,7 +40,7 @@ def zone(tz: str) -> ZoneInfo:
     """
     try:
         return ZoneInfo(tz)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+    except (ZoneInfoNotFoundError, TypeError, ValueError, OSError) as error:
         raise ValueError(f"tz must be an IANA zone name such as 'America/New_York' or 'UTC'; got {tz!r}.") from error
 
 
@@ -56,7 +58,7 @@ def read_times(table: Table, column: str, *, tz: str | None, time_format: str | 
         time_format: `datetime.strptime` format; None takes ISO 8601.
 
     Raises:
-        DataError: a cell is blank or is no time.
+        DataError: a cell is blank, is no time, or is of a year outside `YEARS`.
     """
     local = None if tz is None else zone(tz)
     n = len(table)
@@ -67,6 +69,9 @@ def read_times(table: Table, column: str, *, tz: str | None, time_format: str | 
     table.require(column)
     for row, cell in enumerate(table.columns[column]):
         moment = _parse(table, row, column, cell, time_format)
+        if not YEARS[0] <= moment.year <= YEARS[1]:
+            rule = f"a time must be of a year {YEARS[0]} to {YEARS[1]}"
+            table.fail(row, column, rule, "Correct the cell or remove the row.")
         if moment.tzinfo is None and local is not None:
             first, second = moment.replace(tzinfo=local), moment.replace(tzinfo=local, fold=1)
             change = _utc_seconds(second) - _utc_seconds(first)
@@ -102,8 +107,10 @@ def parse_moment(text: str, tz: str | None, name: str) -> int:
     """
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be an ISO 8601 date or time such as '2017-01-01'; got {text!r}.") from error
+    if not YEARS[0] <= moment.year <= YEARS[1]:
+        raise ValueError(f"{name} must be of a year {YEARS[0]} to {YEARS[1]}; got {text!r}.")
     if moment.tzinfo is None and tz is not None:
         moment = moment.replace(tzinfo=zone(tz))
     return _utc_seconds(moment)

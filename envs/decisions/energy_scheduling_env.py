@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
-from stormgym.envs.decisions.arguments import check_whole
+from stormgym.envs.decisions.arguments import MOST_DAYS, check_whole
 from stormgym.envs.decisions.core import DecisionCore
 from stormgym.envs.decisions.energy_scheduling import EnergySchedulingProblem
 from stormgym.envs.decisions.env import HasProblem
@@ -39,7 +40,10 @@ class EnergySchedulingCore(DecisionCore):
     ) -> None:
         if data is not None and not isinstance(data, str):
             raise TypeError(f"data must be the path of a folder, as text, or None for a synthetic market; got {data!r}")
-        made = check_whole("instance", instance, 0), check_whole("n_days", n_days, LEAST_DAYS)
+        made = (
+            check_whole("instance", instance, 0, most=math.inf),
+            check_whole("n_days", n_days, LEAST_DAYS, most=MOST_DAYS),
+        )
         days = price_days(data, *(made if data is None else (0, 0)))
         problem = EnergySchedulingProblem(days, lower=lower, upper=upper, total=total, risk=risk)
         super().__init__(batch, problem, split, render_mode)

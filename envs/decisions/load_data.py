@@ -9,6 +9,7 @@ after and before them on the same day; of an hour that is there twice, when cloc
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -74,7 +75,7 @@ def read_load(folder: str | Path, timezone: str = "America/New_York") -> LoadDay
     require("a folder of loads", "pandas", "parquet")
     import pandas as pd
 
-    path = Path(folder).expanduser()
+    path = Path(os.path.expanduser(folder))  # a user who is not known stays as it is
     if not path.is_dir():
         raise FileNotFoundError(f"folder {str(path)!r} does not exist; data names a folder of hourly load files")
     files = sorted(file for file in path.iterdir() if file.suffix in (".csv", ".txt") and _is_table(file))

@@ -5,6 +5,7 @@ The game on a graph is in `security_game`, the environment in `network_security_
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse.csgraph import connected_components, shortest_path
 
 from stormgym.envs.arrays import Bools, Floats, Ints
-from stormgym.envs.decisions.arguments import check_number, check_whole
+from stormgym.envs.decisions.arguments import check_cells, check_number, check_whole
 from stormgym.envs.decisions.problem import SPLITS, Cases, DecisionProblem, Split
 from stormgym.envs.decisions.security_game import SecurityGame, to_capped_simplex
 
@@ -105,7 +106,8 @@ class NetworkSecurityProblem(DecisionProblem):
         check_whole("n_sources", n_sources, 1)
         check_whole("n_targets", n_targets, 1)
         check_whole("n_nodes", n_nodes, n_sources + n_targets, " (sources and targets are different nodes)")
-        check_whole("instance", instance, 0)
+        check_cells(int(n_nodes) ** 2, "n_nodes, squared,")
+        check_whole("instance", instance, 0, most=math.inf)
         check_number("radius", radius, above=0)
         check_number("noise", noise)
         check_number("budget", budget, above=0)

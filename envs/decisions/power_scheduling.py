@@ -236,7 +236,8 @@ def _interpolated(xs: Floats, ys: Floats, at: Floats) -> Floats:
     """Values `[B, 1]` at places `[B, 1]` of the lines through points (xs, ys) `[B, knots]`, xs rising, ties too."""
     above = (xs < at).sum(axis=1, keepdims=True)
     left, right = np.maximum(above - 1, 0), np.minimum(above, xs.shape[1] - 1)
-    x0, x1, y0, y1 = (np.take_along_axis(v, i, 1) for v in (xs, ys) for i in (left, right))
+    rows = np.arange(len(xs))[:, None]
+    x0, x1, y0, y1 = xs[rows, left], xs[rows, right], ys[rows, left], ys[rows, right]
     share = np.divide(at - x0, x1 - x0, out=np.zeros_like(x0), where=x1 > x0)
     value: Floats = y0 + share * (y1 - y0)
     return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from stormgym.envs.core import check_choice
+from stormgym.envs.decisions.arguments import MOST_DAYS
 from stormgym.envs.decisions.core import DecisionCore
 from stormgym.envs.decisions.env import HasProblem
 from stormgym.envs.decisions.load_data import LoadDays, read_load, synthetic_load
@@ -43,6 +44,8 @@ class PowerSchedulingCore(DecisionCore):
             raise ValueError(f"instance must be a whole number of at least 0; got {instance!r}")
         if isinstance(n_days, bool) or not isinstance(n_days, int) or n_days < 12:
             raise ValueError(f"n_days must be a whole number of at least 12, to learn, choose and test; got {n_days!r}")
+        if n_days > MOST_DAYS:
+            raise ValueError(f"n_days must be at most {MOST_DAYS:,}; got {n_days}")
         check_choice("split_by", split_by, SPLIT_BY)
         problem = PowerSchedulingProblem(
             load_days(data, timezone, *((instance, n_days) if data is None else (0, 0))),

@@ -17,6 +17,7 @@ there: its mean price and spread are known.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ def read_prices(folder: str | Path) -> PriceDays:
     require("a folder of prices", "pandas", "parquet")
     import pandas as pd
 
-    path = Path(folder).expanduser()
+    path = Path(os.path.expanduser(folder))  # a user who is not known stays as it is
     if not path.is_dir():
         raise FileNotFoundError(f"folder {str(path)!r} does not exist; data names a folder of electricity prices")
     files = sorted(file for file in path.iterdir() if file.suffix in (".csv", ".dat"))

@@ -29,6 +29,8 @@ Actions = Literal["flow", "moves"]
 ACTIONS: tuple[Actions, ...] = ("flow", "moves")
 MOST_PATHS = 5_000
 """All are looked at for the best single path under risk; on larger grids the best flow takes its place."""
+MOST_GRID = 100
+"""The balance of its nodes is kept as one array of 2 g^4 numbers."""
 KEPT = 1e-6
 """How far a flow may miss a balance or a bound and still count as one."""
 
@@ -37,7 +39,7 @@ class ShortestPathProblem(MultipliedCosts):
     """Flows `[n]` on the n = 2 g (g - 1) arcs of a grid of g x g nodes.
 
     Args:
-        grid: g, at least 2.
+        grid: g, 2 to 100.
         noise: of the costs, as a share of their mean.
         actions: `flow`: a flow, which may split; `moves`: 2 (g - 1) steps, each right (0) or down (1). Decisions are
             then single paths, and a move off the grid becomes the other one.
@@ -47,7 +49,7 @@ class ShortestPathProblem(MultipliedCosts):
     stream = 8_003
 
     def __init__(self, grid: int = 5, *, noise: float = 0.5, actions: Actions = "flow", **kwargs: Any) -> None:
-        self.grid = check_whole("grid", grid, 2)
+        self.grid = check_whole("grid", grid, 2, most=MOST_GRID)
         check_choice("actions", actions, ACTIONS)
         super().__init__(2 * self.grid * (self.grid - 1), noise=noise, **kwargs)
         self.actions: Actions = actions

@@ -7,13 +7,14 @@ and vary the training alone, so that their spread is that of training.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
 from stormgym.envs.arrays import Floats
-from stormgym.envs.decisions.arguments import check_number, check_whole
+from stormgym.envs.decisions.arguments import check_cells, check_number, check_whole
 from stormgym.envs.decisions.problem import SPLITS, Cases, Split
 from stormgym.envs.decisions.sampled_law import SampledLaw
 from stormgym.envs.risk import check_alpha
@@ -28,7 +29,7 @@ class SyntheticCosts(SampledLaw):
     Args:
         n: parts of a decision.
         n_features: p.
-        degree: of the polynomial.
+        degree: of the polynomial, 1 to 100.
         noise: of what comes around its mean; see the task.
         n_train, n_validation, n_test: recorded cases of each split.
         instance: seed.
@@ -57,12 +58,16 @@ class SyntheticCosts(SampledLaw):
         risk: float = 1.0,
     ) -> None:
         self.n_features = check_whole("n_features", n_features, 1)
-        self.degree = check_whole("degree", degree, 1)
+        self.degree = check_whole("degree", degree, 1, most=MOST_DEGREE)
         self.noise = check_number("noise", noise)
         sizes = {"n_train": n_train, "n_validation": n_validation, "n_test": n_test}
         self._sizes = {split: check_whole(name, sizes[name], 1) for split, name in _SIZE_OF.items()}
-        self.instance = check_whole("instance", instance, 0)
+        self.instance = check_whole("instance", instance, 0, most=math.inf)
         self.risk = check_alpha(risk, "risk")
+        check_cells(n * self.n_features, "what is decided, times n_features,")
+        check_cells(
+            (n + self.n_features) * sum(self._sizes.values()), "what is decided and n_features, times all cases,"
+        )
         self.n = n
         self.low, self.high = np.zeros(n), np.ones(n)
         # what an instance is made of: subclasses go on drawing from it
@@ -125,4 +130,6 @@ class MultipliedCosts(SyntheticCosts):
         return costs
 
 
+MOST_DEGREE = 100
+"""3.5 to the power of more than 566 is no number any more."""
 _SIZE_OF: dict[Split, str] = {"train": "n_train", "validation": "n_validation", "test": "n_test"}

@@ -83,7 +83,7 @@ class DispatchCore(Core):
         }
         changes = {name: value for name, value in changes.items() if value is not None}
         for name, value in changes.items():
-            if not isinstance(value, Integral if name == "generators" else Real):
+            if isinstance(value, bool) or not isinstance(value, Integral if name == "generators" else Real):
                 raise TypeError(f"{name} must be a {'whole ' if name == 'generators' else ''}number; got {value!r}")
         self.profile: StormProfile = replace(resolve_profile(profile), **changes)  # type: ignore[arg-type]
         self.cost_limit = self.profile.cost_limit

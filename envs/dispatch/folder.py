@@ -10,6 +10,7 @@ lies outside the window, and the mean of period 1 is not known yet.
 from __future__ import annotations
 
 import json
+import math
 import os
 import warnings
 from collections.abc import Callable
@@ -21,10 +22,16 @@ import numpy as np
 
 from stormgym.envs.arrays import Floats
 from stormgym.envs.data.assemble import project_km
+from stormgym.envs.data.errors import Place
+from stormgym.envs.data.incomes import warn_of_ties
+from stormgym.envs.data.outage_files import MOST_INTERVAL_MIN
 from stormgym.envs.data.outage_record import OutageRecord, read_eaglei
 from stormgym.envs.data.tables import DataError, Table, read_json, read_table
 from stormgym.envs.data.times import parse_moment
+from stormgym.envs.dispatch.generators import MOST as GENERATORS_MOST
+from stormgym.envs.dispatch.generators import check_size
 from stormgym.envs.dispatch.recorded import RecordedProfile, first_periods, mean_weather
+from stormgym.envs.dispatch.sizes import LARGEST, MAX_PERIOD_H, MAX_WINDOW_DAYS, MAX_WINDOWS
 from stormgym.envs.storms import COVARIATES
 
 COUNTIES, PROFILE, OUTAGES = "counties.csv", "profile.json", "outages*"
@@ -42,8 +49,8 @@ class Window(NamedTuple):
 
 
 def is_number(value: Any) -> bool:
-    """Whether a JSON value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+    """Whether a JSON value is a finite number (whole ones may be of any length)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
 
 
 def _whole(value: Any) -> bool:
@@ -77,6 +84,15 @@ OPTIONAL: dict[str, Rule] = {
     "missing_is_zero": ("true or false", lambda v: isinstance(v, bool)),
     "notes": ("free", lambda v: True),
 }
+MOST: dict[str, float] = {
+    **GENERATORS_MOST,
+    "period_hours": MAX_PERIOD_H,
+    "interval_min": MOST_INTERVAL_MIN,
+    **dict.fromkeys(("rate", "latest_onset"), LARGEST),
+    "restoration_noise": 100.0,
+}
+"""Largest numbers of `profile.json`."""
+_SHORTEST_PERIOD_H = 1.0 / 60.0
 _OF_THE_READER = ("period_hours", "windows", "cost_limit", "interval_min", "missing_is_zero", "notes")
 
 
@@ -101,7 +117,8 @@ def load_profile(folder: str | os.PathLike[str]) -> tuple[RecordedProfile, float
         DataError: a file, column, key or value that does not fit; the message says where and what to do.
 
     Warns:
-        UserWarning: counts were missing or faulty and have been filled; says how many.
+        UserWarning: counts were missing or faulty and have been filled; says how many. `latest_onset` is missing, a
+            county serves fewer customers than are out in it, or counties of one income stand in different groups.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -113,6 +130,13 @@ def load_profile(folder: str | os.PathLike[str]) -> tuple[RecordedProfile, float
     county = _codes(table)
     rule = "customers must be a number above 0"
     population = table.numbers("customers", rule=rule, valid=lambda v: v > 0)
+    if population.max() > LARGEST:
+        table.fail(int(population.argmax()), "customers", f"customers must be at most {LARGEST:,.0f}", "Correct it.")
+    income = table.numbers("income_usd")
+    try:
+        check_size(len(county), n_periods)
+    except ValueError as error:
+        raise DataError(f"{folder}: {error}.") from error
     files = outage_files(folder)
     if not files:
         raise DataError(
@@ -123,15 +147,21 @@ def load_profile(folder: str | os.PathLike[str]) -> tuple[RecordedProfile, float
     if not recorded.any():
         raise DataError(f"{path}: nobody is out in any of the windows. Correct the windows or the outage files.")
     arguments = {name: value for name, value in options.items() if name not in _OF_THE_READER}
-    for name, value in (("name", folder.resolve().name), ("latest_onset", min(3, n_periods))):
-        arguments.setdefault(name, value)
+    if "latest_onset" not in arguments:
+        arguments["latest_onset"] = min(3, n_periods)
+        warnings.warn(
+            f"{path}: 'latest_onset' is missing; simulated storms begin in one of the periods 0 to "
+            f"{arguments['latest_onset']} in each county. Say in which of the {n_periods} they may.",
+            stacklevel=2,
+        )
+    arguments.setdefault("name", folder.resolve().name)
     arguments["severity"] = tuple(arguments.get("severity", RecordedProfile.severity))
     try:
         profile = RecordedProfile(
             **arguments,
             population=population,
             place=_places(table),
-            income=table.numbers("income_usd"),
+            income=income,
             n_periods=n_periods,
             cost_limit=options.get("cost_limit", 1.0),
             county=county,
@@ -146,6 +176,7 @@ def load_profile(folder: str | os.PathLike[str]) -> tuple[RecordedProfile, float
         raise
     except ValueError as error:
         raise DataError(f"{path}: {error}. Correct it.") from error
+    warn_of_ties(profile.income, profile.group, table.source)
     if profile.n_unknown:
         warnings.warn(
             f"{folder}: {profile.n_unknown:,} of {profile.n_counts:,} counts in the windows "
@@ -162,38 +193,62 @@ def _read_options(path: Path) -> dict[str, Any]:
     for key in options:
         if key not in rules:
             raise DataError(
-                f"{path}: unknown key {key!r}; known are {list(rules)}. Correct or remove it (free text: 'notes')."
+                f"{path}: unknown key {key!r}; known are {list(rules)}. Correct or remove it (free text: 'notes').",
+                place=Place(str(path), keys=(key,)),
             )
     for key in REQUIRED:
         if key not in options:
-            raise DataError(f"{path}: key {key!r} is missing; it must be {REQUIRED[key][0]}. Add it.")
+            rule = REQUIRED[key][0]
+            place = Place(str(path), keys=(key,))
+            raise DataError(f"{path}: key {key!r} is missing; it must be {rule}. Add it.", place=place)
     for key, value in options.items():
         rule, valid = rules[key]
+        if valid(value) and key in MOST and value > MOST[key]:
+            rule, valid = f"at most {MOST[key]:,.10g}", lambda v: False
         if not valid(value):
-            raise DataError(f"{path}: {key!r} must be {rule}; got {json.dumps(value)}. Correct it.")
+            place = Place(str(path), keys=(key,))
+            raise DataError(f"{path}: {key!r} must be {rule}; got {_shown(value)}. Correct it.", place=place)
+    if options["period_hours"] < _SHORTEST_PERIOD_H:
+        hours = options["period_hours"]
+        raise DataError(f"{path}: 'period_hours' must be at least a minute, 1/60 h; got {hours:g}. Correct it.")
     return options
+
+
+def _shown(value: Any) -> str:
+    """A JSON value, cut where it is long."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 200 else f"{text[:200]}... ({len(text):,} characters)"
 
 
 def _windows(options: dict[str, Any], path: Path) -> tuple[list[Window], int]:
     """The windows and the number of periods that all of them have."""
     windows: list[Window] = []
+    if len(options["windows"]) > MAX_WINDOWS:
+        raise DataError(
+            f"{path}: 'windows' must be at most {MAX_WINDOWS} storms; got {len(options['windows'])}. Leave some out."
+        )
     period_s = 3600.0 * options["period_hours"]
     n_periods = 0
     for i, window in enumerate(options["windows"]):
         keys = {"name", "start", "end"}
         if not isinstance(window, dict) or set(window) != keys or not all(isinstance(v, str) for v in window.values()):
             raise DataError(
-                f"{path}: windows[{i}] must be an object of texts with name, start and end; got {json.dumps(window)}. "
+                f"{path}: windows[{i}] must be an object of texts with name, start and end; got {_shown(window)}. "
                 "Correct it."
             )
         name = window["name"]
         where = f"{path}: window {name!r}"
-        if not name or name in [other.name for other in windows]:
+        if not name.strip() or name in [other.name for other in windows]:
             raise DataError(f"{where}: a window needs a name of its own. Rename it.")
         try:
             start, end = (parse_moment(window[key], "UTC", key) for key in ("start", "end"))
         except ValueError as error:
             raise DataError(f"{where}: {error} Times are UTC unless they carry an offset.") from error
+        if end - start > MAX_WINDOW_DAYS * 86_400:
+            raise DataError(
+                f"{where} must last at most {MAX_WINDOW_DAYS} days; got {window['start']} to {window['end']}, "
+                f"{(end - start) / 86_400:,.0f} days. Correct its times."
+            )
         n = (end - start) / period_s
         if n < 1 or abs(n - round(n)) > 1e-9:
             raise DataError(
@@ -260,6 +315,7 @@ def _storm(
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
     record = _complete(record, county, start, end, zero, where).with_customers(population)
+    _warn_of_few_customers(record, where)
     clean = record.without_faults()
     inside = slice(*np.searchsorted(clean.time, [start, end]))
     unknown = int(np.isnan(clean.out[inside]).sum())
@@ -279,6 +335,21 @@ def _storm(
     except ValueError as error:
         raise DataError(f"{where}: {error}. Correct 'period_hours' or 'interval_min'.") from error
     return np.vstack([newest, means]), int(clean.out[inside].size), unknown
+
+
+def _warn_of_few_customers(record: OutageRecord, where: str) -> None:
+    """Warn of counties that serve fewer customers than most of their counts above 0 have out."""
+    out = record.out
+    share = (out > record.customers).sum(axis=0) / np.maximum((out > 0).sum(axis=0), 1)
+    few = np.flatnonzero(share > 0.5)
+    if few.size:
+        k = int(few[0])
+        warnings.warn(
+            f"{where}: county {record.county[k]} has {record.customers[k]:g} customers in {COUNTIES}, and "
+            f"{share[k]:.0%} of its counts above 0 are larger (up to {np.nanmax(out[:, k]):g}); so it is in "
+            f"{few.size} of {len(record.county)} counties. Correct the customers.",
+            stacklevel=4,
+        )
 
 
 def _complete(

@@ -7,7 +7,34 @@ from dataclasses import dataclass
 import numpy as np
 
 from stormgym.envs.arrays import Ints
+from stormgym.envs.dispatch.sizes import (
+    LARGEST,
+    MAX_CELLS,
+    MAX_COUNTIES,
+    MAX_GENERATORS,
+    MAX_PERIODS,
+    MAX_STEPS,
+)
 from stormgym.envs.storms import StormModel, check_not_negative, check_positive
+
+MOST: dict[str, float] = {
+    "generators": MAX_GENERATORS,
+    "steps_per_period": MAX_STEPS,
+    **dict.fromkeys(("population", "customers_per_generator", "cost_limit"), LARGEST),
+    **dict.fromkeys(("transport_cost", "interruption_cost", "operating_cost"), LARGEST),
+}
+"""Largest numbers of a profile, by its attribute."""
+
+
+def check_size(n_counties: int, n_periods: int) -> None:
+    """Raise `ValueError` where there are more counties, periods or both together than are meant to work."""
+    for name, value, most in (
+        ("counties", n_counties, MAX_COUNTIES),
+        ("periods", n_periods, MAX_PERIODS),
+        ("counties times periods", n_counties * n_periods, MAX_CELLS),
+    ):
+        if value > most:
+            raise ValueError(f"there must be at most {most:,} {name}; got {value:,}. Take fewer, or longer periods")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,9 +58,16 @@ class StormProfile(StormModel):
     operating_cost: float
 
     def __post_init__(self) -> None:
+        check_size(len(self.population), self.n_periods)
         super().__post_init__()
         check_not_negative(self, "generators", "transport_cost", "interruption_cost", "operating_cost")
         check_positive(self, "customers_per_generator")
+        if self.generators != int(self.generators):
+            raise ValueError(f"generators must be a whole number; got {self.generators!r}")
+        for name, most in MOST.items():
+            largest = float(np.max(getattr(self, name)))
+            if largest > most:
+                raise ValueError(f"{name} must be at most {most:,.0f}; got {largest:g}. Count in a larger unit")
 
     @property
     def most_useful(self) -> Ints:

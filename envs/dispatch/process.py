@@ -50,6 +50,7 @@ class DispatchProcess:
         self.out = np.zeros((batch, t + 1, k))  # [B, T + 1, K] customers out; the future is hidden
         self.day = np.zeros(batch, dtype=np.int64)  # [B] days that are over
         self.stock = np.zeros((batch, k), dtype=np.int64)  # [B, K] generators in counties
+        self.served_by = np.zeros((batch, k), dtype=np.int64)  # [B, K] generators that served the day that is over
         self.unserved = np.zeros((batch, k))  # [B, K] customer-periods so far
         self.gap = np.zeros(batch)  # [B] of what is unserved so far
         self.transport = np.zeros(batch)  # [B] cost so far, and the other two parts of it
@@ -61,7 +62,16 @@ class DispatchProcess:
         """Begin the episodes of `rows` (all when None) with waves `[len(rows), T + 1, K]`."""
         at = slice(None) if rows is None else rows
         self.out[at] = out
-        for state in (self.day, self.stock, self.unserved, self.gap, self.transport, self.operating, self.interruption):
+        for state in (
+            self.day,
+            self.stock,
+            self.served_by,
+            self.unserved,
+            self.gap,
+            self.transport,
+            self.operating,
+            self.interruption,
+        ):
             state[at] = 0
         self.scaled[at] = 0
 
@@ -95,6 +105,7 @@ class DispatchProcess:
         self.operating += operating
         self.interruption += interruption
         self.stock = np.where(last[:, None], 0, fitted)
+        self.served_by = np.where(live[:, None], fitted, self.served_by)
         self.unserved += dark
         gap = unserved_gap(self.unserved, p)
         cost = np.where(live, gap - self.gap, 0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from functools import lru_cache
+from os.path import isdir
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def resolve_profile(name: str) -> StormProfile:
         ValueError: no such profile.
         DataError: a folder whose files do not fit.
     """
-    if name and name not in _NAMED and not name.startswith("synthetic:") and Path(name).is_dir():
+    if name and name not in _NAMED and not name.startswith("synthetic:") and isdir(name):
         from stormgym.envs.dispatch.folder import stamp
 
         folder = Path(name).resolve()
@@ -78,7 +79,7 @@ def _synthesised(name: str) -> StormProfile:
         profile = replace(profile, customers_per_generator=275.0, generators=5, operating_cost=18.0)
     elif name == "ten":
         profile = _synthetic("ten", 10, 7, n_periods=20, rate=3.0, latest_onset=4)
-    elif (match := re.fullmatch(r"synthetic:(\d+):(\d+)", name)) is not None:
+    elif (match := re.fullmatch(r"synthetic:([0-9]{1,9}):([0-9]{1,100})", name)) is not None:
         k, seed = int(match[1]), int(match[2])
         if not 3 <= k <= MAX_COUNTIES:
             raise ValueError(f"profile 'synthetic:K:SEED' needs 3 <= K <= {MAX_COUNTIES} counties; got {name!r}")

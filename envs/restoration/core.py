@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from functools import cached_property
@@ -15,21 +16,21 @@ from numpy.typing import NDArray
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
 from stormgym.envs.cities.forecasts import check_predictor
 from stormgym.envs.cities.limits import CostLimit, EpisodeLimits, fixed_limits
+from stormgym.envs.cities.noise import ForecastNoise, forecast_noise
 from stormgym.envs.cities.tables import SHOCKS, SPLITS, city_tables
 from stormgym.envs.core import Core, Groups, Payment, Step, Timing, check_choice, check_render_mode, whole_choices
 from stormgym.envs.data import City, resolve_city
 from stormgym.envs.restoration.jobs import Jobs
-from stormgym.envs.restoration.knowledge import (
-    ForecastNoise,
-    RestorationAnnounced,
-    RestorationTruth,
-    forecast_noise,
-)
+from stormgym.envs.restoration.knowledge import RestorationAnnounced, RestorationTruth
 from stormgym.envs.restoration.layout import COLUMN, observation_space
 from stormgym.envs.restoration.metrics import restoration_metrics
 from stormgym.envs.restoration.process import RestorationProcess
+from stormgym.envs.risk_measure import RiskMeasure
 
 RENDER_MODES = ("ansi", "rgb_array")
+
+MOST_TRAVEL_KM = 1e30
+"""No road is longer, and distances are numbers of 32 bits."""
 
 
 class ResetOptions(NamedTuple):
@@ -59,6 +60,8 @@ class RestorationCore(Core):
         predictor: str = "ecqr",
         confidence_level: float = 0.9,
         cost_limit: CostLimit = None,
+        cost_limit_kind: str = "mean",
+        cost_limit_level: float | None = None,
         reward: Timing = "dense",
         cost: Timing = "dense",
         shock: str = "none",
@@ -85,12 +88,17 @@ class RestorationCore(Core):
         check_predictor(predictor, confidence_level)
         if max_travel_km is not None and not max_travel_km > 0:
             raise ValueError(f"max_travel_km must be above 0 road km or None (no rule); got {max_travel_km!r}")
+        if max_travel_km is not None and MOST_TRAVEL_KM < max_travel_km < math.inf:
+            raise ValueError(
+                f"max_travel_km must be at most {MOST_TRAVEL_KM:g} road km, or None; got {max_travel_km!r}"
+            )
         if not 0 <= shock_log_sd <= 2:
             raise ValueError(f"shock_log_sd must be in [0, 2]; got {shock_log_sd!r}")
         self.city = resolve_city(city, income_effect=income_effect)
         self.limits = EpisodeLimits(batch, cost_limit, self.city.cost_limit_h)
         self.cost_limit = self.limits.middle_h
         self.cost_limit_range = self.limits.range_h
+        self.risk_measure = RiskMeasure.of(cost_limit_kind, cost_limit_level)
         self.tables = city_tables(self.city, predictor, float(confidence_level), split)
         self.process = RestorationProcess(self.tables, batch, cost_limit_h=self.cost_limit, max_travel_km=max_travel_km)
         self.batch = batch
@@ -125,6 +133,7 @@ class RestorationCore(Core):
             max_travel_km=self.process.max_travel_km,
             cost_limit_h=self.limits.middle_h,
             cost_limit_range_h=self.limits.range_h,
+            risk_measure=self.risk_measure,
             noise=self._noise,
             point_h=read_only(self.process.regions[:, COLUMN["point_h"]]),
             quantile_levels=read_only(self.tables.quantile_levels),

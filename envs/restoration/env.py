@@ -76,7 +76,7 @@ class RestorationEnv(HasCity, SingleEnv):
     `info["cost"]`, hours; its sum over the episode is the largest Wasserstein-1 distance between the outage
     distributions of two groups (eq. 14). `cost="dense"` gives the growth of the running gap (never negative);
     `cost="terminal"` gives the total at the last step and 0.0 before. The limit `cost_limit` is on the expected
-    total. `info["cost_limit"]` is the limit of the episode.
+    total, or on its tail (`cost_limit_kind`). `info["cost_limit"]` is the limit of the episode.
 
     ## Episode end
     Terminated when every region is restored. Truncated after 4 N steps; the regions then left are restored
@@ -91,8 +91,12 @@ class RestorationEnv(HasCity, SingleEnv):
         predictor: source of the interval: `"ecqr"`, `"cqr"`, `"cp"`; `"point"` (interval shrunk to the mean forecast)
             or `"none"` (the mean of the log everywhere).
         confidence_level: nominal coverage of the interval.
-        cost_limit: limit d of the expected gap (h); None takes the city's (8 h by default); a pair (low, high) lets
+        cost_limit: limit d of the gap (h); None takes the city's (8 h by default); a pair (low, high) lets
             each episode draw its own limit uniformly, and changes nothing else of it.
+        cost_limit_kind: what of the gap over episodes the limit bounds: `"mean"`, `"cvar"` (the mean of the worst
+            tenth, at level 0.9) or `"chance"` (nine episodes in ten are within it). The dynamics are the same; agents
+            that keep a limit, learners and tables read it.
+        cost_limit_level: level of `"cvar"` and `"chance"` in (0, 1); None takes 0.9.
         reward, cost: `"dense"` or `"terminal"`; same totals.
         shock: `"none"`, `"common"` or `"group"`: a lognormal factor of mean one on all durations or on those of a
             group.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from stormgym.envs.arrays import Floats, Ints
 from stormgym.envs.cities.bounds import MAX_HOURS
 from stormgym.envs.cities.tables import MAX_SHOCK_SD, CityTables
+from stormgym.envs.core import numbers_of
 
 
 @dataclass
@@ -49,7 +51,7 @@ class Jobs:
         )
 
     @classmethod
-    def from_arrays(cls, n_regions: int, jobs: dict[str, Any]) -> Jobs:
+    def from_arrays(cls, n_regions: int, jobs: Mapping[str, Any]) -> Jobs:
         """Take one episode's jobs from arrays `[N]`, N = `n_regions`.
 
         Keys: `duration_h, lower_h, upper_h, point_h` and optionally `quantile_h` `[N, Q]`.
@@ -57,6 +59,8 @@ class Jobs:
         Raises:
             ValueError: a missing or unknown key, a wrong shape, a NaN or an hour outside [0, 1e4].
         """
+        if not isinstance(jobs, Mapping):
+            raise ValueError(f"options['jobs'] must be a dict of arrays by name; got {jobs!r}")
         needed = ("duration_h", "lower_h", "upper_h", "point_h")
         unknown = set(jobs) - {*needed, "quantile_h"}
         missing = set(needed) - set(jobs)
@@ -65,7 +69,7 @@ class Jobs:
                 f"jobs must hold {', '.join(needed)} (and optionally quantile_h); "
                 f"missing {sorted(missing)}, unknown {sorted(unknown)}"
             )
-        arrays = {name: np.array(jobs[name], dtype=np.float64) for name in jobs}
+        arrays = {name: numbers_of(f"jobs[{name!r}]", jobs[name]) for name in jobs}
         for name, value in arrays.items():
             if value.shape[:1] != (n_regions,) or value.ndim != (2 if name == "quantile_h" else 1):
                 raise ValueError(f"jobs[{name!r}] must have N = {n_regions} rows; got shape {value.shape}")

@@ -13,6 +13,7 @@ from pettingzoo import AECEnv
 
 from stormgym.envs.arrays import Bools, Floats, Observation
 from stormgym.envs.core import check_render_mode
+from stormgym.envs.doors import check_options
 from stormgym.envs.storms import COVARIATES
 from stormgym.envs.undergrounding.core import (
     RENDER_MODES,
@@ -90,8 +91,8 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
 
     ## Arguments
     Args:
-        profile, budget, n_crews, noise, cost_limit, forecast, calibration, confidence_level, total_confidence_level,
-        render_mode: as of `Undergrounding-v0`.
+        profile, budget, n_crews, noise, cost_limit: as of `Undergrounding-v0`.
+        forecast, calibration, confidence_level, total_confidence_level, render_mode: the same.
 
     `DefenderAttackerPlanner-v0`, `DefenderAttackerNature-v0` and `DefenderAttackerCrews-v0` are its sides for
     Gymnasium, each against rules (`stormgym.envs.undergrounding.side`).
@@ -154,7 +155,7 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Draw a season; the same seed gives that of `Undergrounding-v0`. There are no options, and any are ignored."""
-        del options
+        check_options(options, None)
         if seed is not None or self.np_random is None:
             self.np_random, _ = seeding.np_random(seed)
         outage_h, self.covariates, known = self.source.draw([self.np_random])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 from numbers import Integral, Real
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
 from stormgym.envs.core import Core, Payment, Step, Timing, check_choice, check_render_mode, whole_choices
 from stormgym.envs.storms import COVARIATES
+from stormgym.envs.undergrounding.ahead import SeasonsAhead
 from stormgym.envs.undergrounding.forecasts import SeasonForecast, forecast_seasons, forecaster
 from stormgym.envs.undergrounding.knowledge import UndergroundingAnnounced, UndergroundingTruth
 from stormgym.envs.undergrounding.process import UndergroundingProcess
@@ -84,8 +85,8 @@ class SeasonSource:
             check_confidence_level(total_confidence_level, "total_confidence_level"),
         )
 
-    def draw(self, rngs: Sequence[np.random.Generator]) -> tuple[Floats, Floats, SeasonForecast]:
-        """Storms `[B, K]`, covariates `[B, K, F]` and forecasts of B seasons, one generator each."""
+    def draw(self, rngs: Iterable[np.random.Generator]) -> tuple[Floats, Floats, SeasonForecast]:
+        """Storms `[B, K]`, covariates `[B, K, F]` and forecasts of B seasons, one for each time a generator comes."""
         seasons = self.profile.draw_seasons(rngs)
         known = forecast_seasons(self.forecaster, self.profile, seasons)
         upper = known.sets().finite_upper()
@@ -185,6 +186,7 @@ class UndergroundingCore(Core):
         if not cheapest <= money:
             raise ValueError(f"budget must pay for one region at least ({cheapest:g}); got {money!r}")
         self.source = SeasonSource(self.profile, forecast, calibration, confidence_level, total_confidence_level)
+        self._seasons = SeasonsAhead(self.source, batch, self.profile.n_counties)
         self.cost_limit = self.profile.cost_limit
         self.adversarial = storm == "adversarial"
         self.batch = batch
@@ -215,7 +217,8 @@ class UndergroundingCore(Core):
         """Draw new seasons for `rows` (all when None), one generator a row."""
         del options
         at = slice(None) if rows is None else rows
-        outage_h, self.covariates[at], known = self.source.draw(rngs)
+        which = np.arange(self.batch) if rows is None else rows
+        outage_h, self.covariates[at], known = self._seasons.draw(rngs, which)
         self.process.reset(outage_h, known, rows)
         self._charged[:, at] = 0.0
         self._payment.begin(rows)

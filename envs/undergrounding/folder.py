@@ -11,11 +11,16 @@ from typing import Any
 import numpy as np
 
 from stormgym.envs.arrays import Floats
+from stormgym.envs.data.errors import Place
+from stormgym.envs.data.incomes import warn_of_ties
 from stormgym.envs.data.tables import DataError, Table, read_json, read_table
 from stormgym.envs.undergrounding.recorded import RecordedUnderground
 from stormgym.envs.undergrounding.regions import LARGEST, MAX_REGIONS, usual_limit_h
 
 REGIONS, STORMS, PROFILE = "regions.csv", "storms.csv", "profile.json"
+MAX_STORMS = 10_000
+"""Storms of a folder that are meant to work."""
+_FARTHEST = 1e12
 _AT_MOST = f" and at most {LARGEST:g}"
 _KEYS = {
     "budget": f"a number above 0{_AT_MOST}",
@@ -44,6 +49,9 @@ def load_profile(folder: str | os.PathLike[str]) -> RecordedUnderground:
 
     Raises:
         DataError: a file, column, key or value that does not fit; the message says where and what to do.
+
+    Warns:
+        UserWarning: regions of one income stand in different income groups.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -80,6 +88,7 @@ def load_profile(folder: str | os.PathLike[str]) -> RecordedUnderground:
         raise DataError(f"{folder}: {error}") from error
     except ValueError as error:
         raise DataError(f"{folder / PROFILE}: {error}. Correct it.") from error
+    warn_of_ties(profile.income, profile.group, table.source, "regions")
     if "cost_limit" in options:
         return profile
     limit = usual_limit_h(profile)
@@ -96,11 +105,13 @@ def _read_options(path: Path) -> dict[str, Any]:
     for key in options:
         if key not in _KEYS:
             raise DataError(
-                f"{path}: unknown key {key!r}; known are {list(_KEYS)}. Correct or remove it (free text: 'notes')."
+                f"{path}: unknown key {key!r}; known are {list(_KEYS)}. Correct or remove it (free text: 'notes').",
+                place=Place(str(path), keys=(key,)),
             )
     for key in ("budget", "n_crews"):
         if key not in options:
-            raise DataError(f"{path}: key {key!r} is missing; it must be {_KEYS[key]}. Add it.")
+            place = Place(str(path), keys=(key,))
+            raise DataError(f"{path}: key {key!r} is missing; it must be {_KEYS[key]}. Add it.", place=place)
     for key, value in options.items():
         number = isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST <= value <= LARGEST
         fits = {
@@ -112,7 +123,8 @@ def _read_options(path: Path) -> dict[str, Any]:
             "notes": True,
         }
         if not fits[key]:
-            raise DataError(f"{path}: {key!r} must be {_KEYS[key]}; got {json.dumps(value)}. Correct it.")
+            rule = f"must be {_KEYS[key]}; got {json.dumps(value)[:200]}. Correct it."
+            raise DataError(f"{path}: {key!r} {rule}", place=Place(str(path), keys=(key,)))
     return options
 
 
@@ -120,6 +132,8 @@ def _storms(table: Table, region: tuple[str, ...]) -> tuple[tuple[str, ...], Flo
     """Names of storms in the order of their rows, and hours `[E, K]`."""
     names = table.text("storm")
     storm = tuple(dict.fromkeys(names))
+    if len(storm) > MAX_STORMS:
+        raise DataError(f"{table.source}: at most {MAX_STORMS:,} storms; got {len(storm):,}. Leave the earliest out.")
     at = {name: i for i, name in enumerate(storm)}
     cure = f"Name a region of {REGIONS}, or add it there."
     column = table.index("region", region, what=f"it must be a region of {REGIONS}", cure=cure)
@@ -140,7 +154,9 @@ def _storms(table: Table, region: tuple[str, ...]) -> tuple[tuple[str, ...], Flo
 
 def _places(table: Table) -> Floats:
     """Places in the unit square `[K, 2]`, all distances in one proportion."""
-    xy = np.stack([table.numbers("x"), table.numbers("y")], axis=1)
+    rule = f"a place must be a number from -{_FARTHEST:g} to {_FARTHEST:g}"
+    x, y = (table.numbers(name, rule=rule, valid=lambda v: abs(v) <= _FARTHEST) for name in ("x", "y"))
+    xy = np.stack([x, y], axis=1)
     low, extent = xy.min(axis=0), np.ptp(xy, axis=0)
     widest = max(float(extent.max()), 1e-9)
     place: Floats = (xy - low) / widest + 0.5 * (1.0 - extent / widest)

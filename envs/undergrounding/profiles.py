@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from functools import lru_cache
+from os.path import isdir
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def resolve_profile(name: str) -> UndergroundingProfile:
         ValueError: no such profile.
         DataError: a folder whose files do not fit.
     """
-    if name and name not in ("ten", "appendix-g") and not name.startswith("synthetic:") and Path(name).is_dir():
+    if name and name not in ("ten", "appendix-g") and not name.startswith("synthetic:") and isdir(name):
         from stormgym.envs.undergrounding.folder import stamp
 
         folder = Path(name).resolve()
@@ -62,7 +63,7 @@ def _synthesised(name: str) -> UndergroundingProfile:
         return synthetic_profile(10, 0, name=name)
     if name == "appendix-g":
         return synthetic_profile(10, 0, name=name, **APPENDIX_G)
-    if (match := re.fullmatch(r"synthetic:(\d+):(\d+)", name)) is None:
+    if (match := re.fullmatch(r"synthetic:([0-9]{1,9}):([0-9]{1,100})", name)) is None:
         raise ValueError(f"profile must be {KNOWN}; got {name!r}")
     k, seed = int(match[1]), int(match[2])
     if not 3 <= k <= MAX_REGIONS:

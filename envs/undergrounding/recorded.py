@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,12 +62,12 @@ class RecordedUnderground(UndergroundingProfile):
     def _known(self) -> Floats:
         return self.recorded_h[: self.n_known]
 
-    def draw_seasons(self, streams: Sequence[np.random.Generator]) -> Seasons:
+    def draw_seasons(self, streams: Iterable[np.random.Generator]) -> Seasons:
         """Later storms, one a stream."""
         later = self.recorded_h[self.n_known :]
         return self._seasons(later[[int(rng.integers(len(later))) for rng in streams]])
 
-    def seasons(self, streams: Sequence[np.random.Generator]) -> Seasons:
+    def seasons(self, streams: Iterable[np.random.Generator]) -> Seasons:
         """Known storms, one a stream."""
         return self._seasons(self._known[[int(rng.integers(self.n_known)) for rng in streams]])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -74,17 +74,20 @@ class UndergroundingProfile(StormModel):
         """All that simulated seasons depend on."""
         return (*super().storm_key, self.noise, self.period_h)
 
-    def seasons(self, streams: Sequence[np.random.Generator]) -> Seasons:
-        """Simulated seasons, one a stream; each draws all of its storm from its own stream, whatever the others do.
+    def seasons(self, streams: Iterable[np.random.Generator]) -> Seasons:
+        """Simulated seasons, one a stream; each draws all of its season from its own stream, whatever the others do.
+
+        A stream that comes again draws its next season.
 
         The SAIDI of a region is the integral of its customers out over its customers (GDF eq. 15; tri-level App. G).
         """
-        storms = self.simulate(streams)
+        chances = [(self.chance(rng), rng.standard_normal(self.n_counties)) for rng in streams]
+        storms = self.storms_of([chance for chance, _ in chances])
         outage_h = self.period_h * storms.out[:, 1:].sum(axis=1) / self.population
-        noise = np.stack([rng.standard_normal(self.n_counties) for rng in streams])
+        noise = np.stack([own for _, own in chances])
         return Seasons(np.maximum(outage_h + self.noise / self.population * noise, 0.0), storms.covariates)
 
-    def draw_seasons(self, streams: Sequence[np.random.Generator]) -> Seasons:
+    def draw_seasons(self, streams: Iterable[np.random.Generator]) -> Seasons:
         """Seasons of episodes, one a stream: here simulated ones."""
         return self.seasons(streams)
 

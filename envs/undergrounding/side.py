@@ -15,6 +15,7 @@ import numpy as np
 
 from stormgym.envs.arrays import Bools, Observation
 from stormgym.envs.core import check_choice
+from stormgym.envs.doors import check_options
 from stormgym.envs.undergrounding.adversary import CREWS, PLAYERS, DefenderAttackerEnv
 from stormgym.envs.undergrounding.core import RENDER_MODES
 from stormgym.envs.undergrounding.opponents import OPPONENTS, Opponent
@@ -94,7 +95,12 @@ class SideEnv(gym.Env[Observation, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Draw a season and play to this side's first turn."""
+        """Draw a season and play to this side's first turn. There are no options.
+
+        Raises:
+            TypeError, ValueError: some are given all the same.
+        """
+        check_options(options, ())
         super().reset(seed=seed)
         self.game.reset(seed=seed, options=options)
         self._states = dict.fromkeys(self.players)
@@ -183,7 +189,12 @@ class AgainstRulesEnv(SideEnv):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Draw a season and what its opponents draw, and play to this side's first turn."""
+        """Draw a season and what its opponents draw, and play to this side's first turn. There are no options.
+
+        Raises:
+            TypeError, ValueError: some are given all the same.
+        """
+        check_options(options, ())
         gym.Env.reset(self, seed=seed)
         self.players = dict(self._opponents(self.side, int(self.np_random.integers(2**32))))
         return super().reset(seed=seed, options=options)

@@ -8,9 +8,9 @@ whose dual has one number, the price lam of a crew: each loss is cut at lam, and
 
 For a given price a bare region is worth h_i a unit of outage until h_i u_i = lam, and nothing beyond. So outage goes to
 the regions of the largest weights first, from L up, until the total is spent: the order does not depend on lam. What is
-reached is concave in lam, and the sign of its slope leads to the best one. Regions whose lines are buried stay at L,
-unless the total must reach L_0: then what is lacking goes to them first, where it does no harm, and to the others only
-if they are full.
+reached is concave in lam, and the sign of its slope leads to the best one (`stormgym.envs.undergrounding.crew_price`).
+Regions whose lines are buried stay at L, unless the total must reach L_0: then what is lacking goes to them first,
+where it does no harm, and to the others only if they are full.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ from __future__ import annotations
 import numpy as np
 
 from stormgym.envs.arrays import Bools, Floats
+from stormgym.envs.undergrounding.crew_price import CrewPrice
 from stormgym.predictors.uncertainty_set import UncertaintySet
-
-_HALVINGS = 55
-"""Halvings of the range of prices: what is left of it is below the resolution of float64."""
 
 
 def worst_storms(protected: Bools, weights: Floats, sets: UncertaintySet, n_crews: float) -> Floats:
@@ -39,40 +37,19 @@ def worst_storms(protected: Bools, weights: Floats, sets: UncertaintySet, n_crew
     order = np.argsort(-weights, kind="stable")  # the largest weights first: outage is spent in this order
     h, bare = weights[order], ~protected[:, order]  # [K], [B, K]
     lower = sets.lower[:, order]
-    upper = sets.finite_upper()[:, order]
+    top = sets.finite_upper()
+    upper = top[:, order]
     spare = (sets.total_upper - lower.sum(axis=1))[:, None]  # [B, 1] what nature can add to L in all
-
-    def fill(lam: Floats) -> tuple[Floats, Floats]:
-        """What each region gets above L at a price `[B, 1]`, and what it would take if there were enough."""
-        # beyond h u = lam a crew takes what is added away, so a region wants outage up to lam / h, within its bounds
-        room = np.where(bare, np.clip(lam / h, lower, upper) - lower, 0.0)
-        before = np.cumsum(room, axis=1) - room  # what regions of larger weight have taken
-        return np.clip(spare - before, 0.0, room), room
-
-    # V is concave in lam: halve between 0 (every loss cut to nothing) and the largest loss (none cut)
-    low = np.zeros((len(protected), 1))
-    high = np.max(np.where(bare, h * upper, 0.0), axis=1, keepdims=True)
-    for _ in range(_HALVINGS):
-        lam = 0.5 * (low + high)
-        added, room = fill(lam)
-        short = added < room  # the region at which the total ends, and those behind it
-        marginal = np.max(np.where(short, h, 0.0), axis=1, keepdims=True)  # h of the first of them, 0 if there is none
-        forced = bare & (h * lower >= lam)  # lost up to the price whatever nature does
-        growing = bare & ~short & (h * lower < lam) & (lam < h * upper)
-        # How V changes with lam. A region that is lost up to the price brings 1 a unit of price, whatever its outage.
-        # So does a growing one, but for that it needs 1 / h more outage, which the marginal region, where the total
-        # ends, gives up: it loses marginal / h. Against all this stands C, what crews are paid.
-        slope = forced.sum(axis=1, keepdims=True) + np.where(growing, 1.0 - marginal / h, 0.0).sum(
-            axis=1, keepdims=True
-        )
-        up = slope > n_crews
-        low, high = np.where(up, lam, low), np.where(up, high, lam)
+    lam = CrewPrice(bare, h, lower, upper, spare, n_crews).best()
+    # beyond h u = lam a crew takes what is added away, so a region wants outage up to lam / h, within its bounds
+    room = np.where(bare, np.clip(lam / h, lower, upper) - lower, 0.0)
+    before = np.cumsum(room, axis=1) - room  # what regions of larger weight have taken
     storm = np.empty_like(lower)
-    storm[:, order] = lower + fill(0.5 * (low + high))[0]
+    storm[:, order] = lower + np.clip(spare - before, 0.0, room)
     # The storm must reach L_0 in all. What is lacking goes to buried regions first, in proportion to their room up to
     # T, and to bare ones only if that is not enough.
     for part in (protected, ~protected):
-        room = np.where(part, sets.finite_upper() - storm, 0.0)
+        room = np.where(part, top - storm, 0.0)
         lacking = sets.total_lower[:, None] - storm.sum(axis=1, keepdims=True)
         storm += room * np.clip(lacking / np.maximum(room.sum(axis=1, keepdims=True), 1e-300), 0.0, 1.0)
     return storm

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from stormgym.envs import cache
-from stormgym.envs.cache import Costly, cache_folder, load_arrays, recall_arrays, store_arrays
+from stormgym.envs.cache import Costly, cache_folder, check_numbers, load_arrays, recall_arrays, store_arrays
 
 ARRAYS: dict[str, Any] = {
     "doubles": np.random.default_rng(0).normal(size=(3, 2)),
@@ -129,7 +129,8 @@ def test_load__of_a_damaged_file_warns_naming_it_and_returns_none(
 
 def test_store__in_a_folder_that_cannot_be_made_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    store_arrays(tmp_path / "file" / "cache" / "arrays.npz", ARRAYS)
+    with pytest.warns(UserWarning, match=r"arrays.npz could not be kept in .* again each time. Let STORMGYM"):
+        store_arrays(tmp_path / "file" / "cache" / "arrays.npz", ARRAYS)
     assert (tmp_path / "file").read_text() == "not a folder"
 
 
@@ -144,7 +145,8 @@ def test_store__that_fails_halfway_leaves_the_file_of_before_and_no_other(
         raise OSError("no space left on device")
 
     monkeypatch.setattr(cache.np, "savez_compressed", full)
-    store_arrays(file, ARRAYS)
+    with pytest.warns(UserWarning, match=r"could not be kept in .* \(no space left on device\)"):
+        store_arrays(file, ARRAYS)
     found = load_arrays(file)
     assert found is not None
     np.testing.assert_array_equal(found["kept"], np.ones(3))
@@ -188,7 +190,8 @@ def test_recall__a_file_that_lacks_a_part_is_made_again(tmp_path: Path, monkeypa
     monkeypatch.setenv("STORMGYM_CACHE", str(tmp_path))
     made: list[str] = []
     store_arrays(costly(made).file, {"other": np.ones(2)})
-    assert "doubles" in recall_arrays(costly(made))
+    with pytest.warns(UserWarning, match="it lacks doubles"):
+        assert "doubles" in recall_arrays(costly(made))
     assert len(made) == 1
 
 
@@ -196,8 +199,20 @@ def test_recall__without_a_folder_costs_time_alone(tmp_path: Path, monkeypatch: 
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("STORMGYM_CACHE", str(tmp_path / "file"))
     made: list[str] = []
-    assert "doubles" in recall_arrays(costly(made))
+    with pytest.warns(UserWarning, match="could not be kept"):
+        assert "doubles" in recall_arrays(costly(made))
     assert made == ["key"]
+
+
+def test_recall__of_a_user_without_a_home_costs_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("STORMGYM_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.warns(UserWarning, match="could not be kept in .*; it is made again each time"):
+        assert "doubles" in recall_arrays(costly([]))
 
 
 def slow_and_counted(folder: Path) -> Costly:
@@ -235,3 +250,45 @@ def test_recall__a_lock_that_is_never_freed_costs_a_wait_alone(tmp_path: Path, m
         fcntl.flock(held, fcntl.LOCK_EX)
         assert "doubles" in recall_arrays(costly(made))
     assert made == ["key"]
+
+
+def positive(arrays: Any) -> None:
+    check_numbers(arrays, {"doubles": (3, None)})
+    if (arrays["doubles"] < 0).any():
+        raise ValueError("doubles must be positive")
+
+
+@pytest.mark.parametrize(
+    ("stored", "reason"),
+    [
+        ({"other": np.ones(2)}, "it lacks doubles"),
+        ({"doubles": np.ones((2, 2))}, r"doubles must have shape \[3, any\]; got \[2, 2\]"),
+        ({"doubles": np.ones(3)}, r"doubles must have shape \[3, any\]; got \[3\]"),
+        ({"doubles": np.full((3, 1), np.nan)}, "doubles must be finite; got nan"),
+        ({"doubles": np.full((3, 1), -np.inf)}, "doubles must be finite; got -inf"),
+        ({"doubles": np.full((3, 1), "a")}, "doubles must hold numbers; got <U1"),
+        ({"doubles": np.full((3, 1), -1.0)}, "doubles must be positive"),
+    ],
+)
+def test_recall__arrays_that_cannot_be_those_are_named_and_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: dict[str, Any], reason: str
+) -> None:
+    monkeypatch.setenv("STORMGYM_CACHE", str(tmp_path))
+    made: list[str] = []
+    checked = costly(made)._replace(check=positive, make=lambda: made.append("key") or {"doubles": np.ones((3, 2))})
+    store_arrays(checked.file, stored)
+    with pytest.warns(
+        UserWarning, match=f"cache file {re.escape(str(checked.file))} is not taken .{reason}.; it is made"
+    ):
+        assert recall_arrays(checked)["doubles"].shape == (3, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert recall_arrays(checked)["doubles"].shape == (3, 2)  # the file is whole again
+    assert made == ["key"]
+
+
+def test_check_numbers__lets_infinity_stand_where_it_may() -> None:
+    arrays = {"wide": np.array([1.0, np.inf])}
+    check_numbers(arrays, {"wide": (2,)}, infinite=["wide"])
+    with pytest.raises(ValueError, match="wide must be finite; got nan"):
+        check_numbers({"wide": np.array([np.nan])}, {"wide": (1,)}, infinite=["wide"])

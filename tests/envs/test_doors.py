@@ -113,6 +113,7 @@ def test_docstring__documents_every_argument(env_id):
         assert name in text, name
 
 
+@pytest.mark.slow
 def test_arguments__go_by_position_and_by_name():
     by_position, by_name = (
         RestorationEnv("synthetic:9:2", "none"),

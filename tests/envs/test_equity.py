@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.stats import wasserstein_distance
 
 from stormgym.envs.equity import (
+    MAX_GROUPS,
     check_groups,
     gap,
     gini,
@@ -15,6 +16,7 @@ from stormgym.envs.equity import (
     group_pairs,
     pair_matrix,
     pairwise_w1,
+    running_gap,
 )
 
 TIMES = hnp.arrays(np.float64, 9, elements=st.floats(0.0, 500.0, width=32))
@@ -138,3 +140,51 @@ def test_gini__is_zero_when_all_are_equal_and_largest_when_one_has_all():
 def test_gini__negative_or_nan_is_an_error(bad):
     with pytest.raises(ValueError, match="gini needs values >= 0 without NaN"):
         gini(bad)
+
+
+@pytest.mark.parametrize(
+    "group", [[0, 10**12], [0.0, 1e12], [0, 2**62], np.array([0, 2**63], dtype=np.uint64), [0.0, np.inf]]
+)
+def test_check_groups__a_huge_id_is_refused_before_arrays_are_made(group):
+    for figure in (check_groups, lambda ids: gap([1.0, 2.0], ids), lambda ids: group_means([1.0, 2.0], ids)):
+        with pytest.raises(ValueError, match=r"each group needs a member|non-empty vector of integers"):
+            figure(group)
+
+
+@pytest.mark.parametrize("n_groups", [MAX_GROUPS + 1, 10**12])
+def test_groups__more_than_can_be_compared_are_refused(n_groups):
+    for figure in (
+        lambda: group_pairs(n_groups),
+        lambda: pair_matrix(n_groups),
+        lambda: running_gap(np.ones((1, 2)), np.ones((1, 2), bool), np.array([[0, 1]]), n_groups),
+    ):
+        with pytest.raises(ValueError, match=f"n_groups must be at most 300; got {n_groups:,}"):
+            figure()
+    with pytest.raises(ValueError, match="each group needs a member"):
+        gap([1.0, 2.0], [0, 1], n_groups)
+
+
+def test_groups__as_many_as_are_meant_to_work():
+    times, group = np.arange(2.0 * MAX_GROUPS), np.arange(2 * MAX_GROUPS) % MAX_GROUPS
+    assert gap(times, group) == MAX_GROUPS - 1
+    assert running_gap(times[None], np.ones((1, times.size), bool), group[None], MAX_GROUPS) == MAX_GROUPS - 1
+
+
+def test_groups__of_one_region_are_compared_with_nobody():
+    assert check_groups([0]) == (np.array([0]), 1)
+    assert gap(np.ones((2, 3, 4)), np.zeros(4, dtype=int)).tolist() == np.zeros((2, 3)).tolist()
+    assert gap([5.0], [0]) == 0.0
+
+
+def test_group_means__a_group_without_members_is_an_error():
+    with pytest.raises(ValueError, match=r"group ids must be 0\.\.2"):
+        group_means([1.0, 2.0], [0, 1], 3)
+
+
+def test_measures__of_whole_numbers_are_those_of_floats():
+    times, group = np.array([3, 1, 4, 1, 5]), np.array([0, 1, 0, 1, 1])
+    assert gap(times, group) == gap(times.astype(float), group)
+    np.testing.assert_allclose(group_means(times, group), [3.5, 7 / 3])
+    assert gini(times) == gini(times.astype(float))
+    assert gini(np.array([200, 100], dtype=np.uint8)) == pytest.approx(1 / 6)  # no overflow of small integers
+    assert gap(np.array([200, 100], dtype=np.uint8), [0, 1]) == gap(np.array([100, 200], dtype=np.uint8), [0, 1]) == 100

@@ -134,6 +134,7 @@ def test_restoration__announces_these_things_and_no_index_of_a_record():
         "max_travel_km",
         "cost_limit_h",
         "cost_limit_range_h",
+        "risk_measure",
         "noise",
         "point_h",
         "quantile_levels",

@@ -37,6 +37,7 @@ def test_folder__holds_what_the_index_names_and_nothing_else() -> None:
     assert sorted(INDEXED["files"].values()) == sorted(files) == sorted(defaults())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["restoration.npz", "undergrounding.npz"])
 def test_files__are_what_a_fit_gives_today(costly: dict[str, Costly], name: str) -> None:
     shipped, made = read(FOLDER / name), costly[name].make()

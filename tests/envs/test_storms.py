@@ -20,6 +20,7 @@ def streams(n: int, seed: int = 0) -> list[np.random.Generator]:
     return [np.random.default_rng([seed, i]) for i in range(n)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "file"), [("A", "events_3city_A"), ("ten", "events_10city")])
 def test_weather_and_rates__are_those_of_the_known_events(shared_data: Path, name: str, file: str) -> None:
     with np.load(shared_data / "instances" / f"{file}.npz") as events:

@@ -98,3 +98,14 @@ def test_game__plays_a_season_with_a_group_for_each_player():
     assert bool(last["done"])
     assert float(last["planner", "info", "episode_cost"]) == float(last["crews", "info", "cost"]) > 0
     assert float(last["nature", "reward"]) == pytest.approx(-float(last["planner", "reward"]))
+
+
+def test_game__of_crews_in_turns_gives_the_return_to_each():
+    game = make_game("crew_dispatch_v0", city="synthetic:8:1", n_crews=2, predictor="none", on_invalid="raise")
+    data = game.rollout(200)["next"]  # random choices within the masks: a closed one would have raised
+    assert bool(data[-1]["done"])
+    last = data[-1]["crew_0", "info"]
+    assert float(data["crew_0", "info", "cost"].sum()) == pytest.approx(float(last["episode_cost"]), abs=1e-4)
+    totals = [float(data[crew, "reward"].sum()) for crew in ("crew_0", "crew_1")]
+    assert totals[0] == pytest.approx(totals[1], abs=1e-4)
+    assert totals[0] < 0

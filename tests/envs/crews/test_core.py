@@ -146,6 +146,7 @@ def test_power__comes_back_with_the_last_of_a_job_and_all_above_it():
     assert env.times_h()[0] == pytest.approx(p.power_h[0])
 
 
+@pytest.mark.slow
 def test_assessors__look_and_the_forecast_is_the_jobs_own_from_then_on():
     env = CrewDispatchEnv(city=CITY, n_crews=2, n_assessors=1, assessed_share=0.0, known_share=1.0)
     obs, info = env.reset(seed=1)
@@ -204,11 +205,13 @@ def chain(parent, job):
     ("kwargs", "error", "message"),
     [
         ({"n_crews": 0}, ValueError, "n_crews must be at least 1; got 0"),
+        ({"n_depots": 10**9}, ValueError, "n_depots must be at most 1,000; got 1000000000"),
+        ({"n_jobs": 2**63}, ValueError, "n_jobs must be at most 10,000; got 9223372036854775808"),
         ({"n_crews": 2.5}, TypeError, "n_crews must be a whole number; got 2.5"),
         ({"n_skills": 3}, ValueError, "n_skills must be 1 or 2; got 3"),
         ({"known_share": 1.2}, ValueError, "known_share must be from 0 to 1; got 1.2"),
         ({"on_h": 0.0}, ValueError, "on_h must be from"),
-        ({"feeder": "ring"}, ValueError, "feeder must be one of radial, none; got 'ring'"),
+        ({"feeder": "ring"}, ValueError, "feeder must be one of radial, none, city; got 'ring'"),
         ({"special_crews": 0.0}, ValueError, "jobs need skill 1, which no crew that repairs has"),
         ({"crews": []}, ValueError, "crews is empty"),
         ({"crews": [{**CREW, "depot": 7}]}, ValueError, "depot of crew 0 must be 0 to 1"),
@@ -219,6 +222,16 @@ def chain(parent, job):
             "speed_kmh of crew 0 must be finite and above 0; got 0.0",
         ),
         ({"crews": [{"depot": 0}]}, ValueError, "crew 0 must have the fields"),
+        ({"crews": [{**CREW, "speed_kmh": 1e-300}]}, ValueError, r"speed_kmh of crew 0 must be from 0.01 to 1e\+06"),
+        ({"crews": [{**CREW, "on_h": 1e-300}]}, ValueError, r"on_h of crew 0 must be from 1e-06 to 1e\+06; got 1e-300"),
+        ({"crews": [{**CREW, "start_h": 1e300}]}, ValueError, "start_h of crew 0 must be from 0 to"),
+        ({"crews": [{**CREW, "depot": (2e4, 0.0)}]}, ValueError, "depot of crew 0: a depot must be within 1000 km"),
+        ({"crews": [CREW] * 1001}, ValueError, "at most 1,000 crews; got 1,001"),
+        (
+            {"n_crews": 10**12},
+            ValueError,
+            "n_crews and n_assessors must be at most 1,000 together; got 1,000,000,000,000",
+        ),
         ({"overtime_price": "dear"}, TypeError, "overtime_price must be a number; got 'dear'"),
     ],
 )

@@ -6,6 +6,7 @@ import gzip
 import pickle
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -273,3 +274,58 @@ def test_read__missing_or_broken_file_is_an_error(tmp_path: Path) -> None:
     broken.write_bytes(gzip.compress(CSV.encode())[:-12])
     with pytest.raises(DataError, match="not a whole gzip file"):
         RepairLog.read_outage_log(broken, tz="UTC")
+
+
+@pytest.mark.parametrize("bad", [[999], [0.5], [[0, 1]], ["a"], [-99], [10**30]])
+def test_take__rows_that_are_none(bad: list[Any]) -> None:
+    log = RepairLog(np.array([0, 1]), np.ones((2, 1)), ("f",), np.ones(2), None, None, ("a", "b"))
+    with pytest.raises(ValueError, match="mask must be booleans or whole numbers 0 to 1, the records; got"):
+        log.take(bad)
+    assert len(log.take([1, -1])) == 2
+    assert len(log.take([])) == 0
+
+
+@pytest.mark.parametrize("n", [2.5, "2", None])
+def test_busiest__of_no_number(n: Any) -> None:
+    log = RepairLog(np.array([0, 1]), np.ones((2, 1)), ("f",), np.ones(2), None, None, ("a", "b"))
+    with pytest.raises(ValueError, match="n must be a whole number of regions; got"):
+        log.busiest(n)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"timezone": "Nowhere/City"}, "RepairLog.timezone must be an IANA zone name .*got 'Nowhere/City'"),
+        ({"timezone": 3}, "RepairLog.timezone must be an IANA zone name .*got 3"),
+        (
+            {"time": np.array(["9999-12-31"], "datetime64[s]")},
+            "RepairLog.time must be of a year 1900 to 2200; got 9999-12-31",
+        ),
+        ({"region_ids": ("a\x1b",)}, r"RepairLog.region_ids: a name must be .*U\+001B"),
+        ({"feature_names": (" f",)}, "RepairLog.feature_names: a name must be .*at its beginning"),
+    ],
+)
+def test_log__of_what_no_file_holds(change: dict[str, Any], message: str) -> None:
+    fields: dict[str, Any] = {"region": [0], "features": [[1.0]], "feature_names": ("f",), "repair_h": [1.0]}
+    fields |= {"time": None, "timezone": None, "region_ids": ("a",)}
+    with pytest.raises(DataError, match=message):
+        RepairLog(**{**fields, **change})
+
+
+def test_read__a_region_that_is_no_name_is_told_with_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "export.csv"
+    file.write_text("region,start_time,duration_h\na\x1b,2020-01-01,9\n")
+    with (
+        pytest.warns(UserWarning, match="shortest"),
+        pytest.raises(DataError, match=r"export\.csv, column 'region': a name"),
+    ):
+        RepairLog.read_outage_log(file, tz="UTC")
+
+
+def test_read__the_duration_is_no_feature(tmp_path: Path) -> None:
+    file = tmp_path / "export.csv"
+    file.write_text("region,start_time,minutes,wind\na,2020-01-01,90,3\n")
+    with pytest.raises(ValueError, match=r"feature_columns must be known before the repair.*got \['wind', 'minutes'\]"):
+        RepairLog.read_outage_log(
+            file, tz="UTC", duration_column="minutes", duration_unit="min", feature_columns=["wind", "minutes"]
+        )

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from stormgym.envs.data import City, resolve_city
+from stormgym.envs.data.resolve import many_cities
 
 
 def test_resolve__default_names_folder_and_city(folder: Path) -> None:
@@ -34,3 +35,18 @@ def test_resolve__income_effect_is_for_the_generator_only(folder: Path) -> None:
 def test_resolve__wrong_type_is_named() -> None:
     with pytest.raises(TypeError, match="must be a City, a name or a path; got int"):
         resolve_city(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["synthetic:\u0663:1", f"synthetic:{'9' * 5000}:1", "x" * 100_000, "a\0b", f"synthetic:3:{'1' * 101}"],
+)
+def test_resolve__odd_names_are_refused_by_a_sentence(name: str) -> None:
+    with pytest.raises(ValueError, match="city must be 'default', 'synthetic:N:SEED'") as error:
+        resolve_city(name)
+    assert len(str(error.value)) < 500
+
+
+def test_many_cities__more_than_memory_holds_are_refused() -> None:
+    with pytest.raises(ValueError, match="needs COUNT <= 100,000; got 'synthetic:5-9:1:1000000000'"):
+        many_cities("synthetic:5-9:1:1000000000")

@@ -35,6 +35,7 @@ def default() -> Mapping[str, float]:
     return published_statistics(City.synthetic(), 4000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ORDERS)
 def test_twenty_seeds__median_outage_and_gap_are_near_the_table(medians: Mapping[str, float], name: str) -> None:
     for key, within, reached in (("mean", 2.0, REACHED_MEAN_H), ("gap", 4.0, REACHED_GAP_H)):
@@ -165,6 +166,7 @@ def test_income_effect__changes_the_link_and_nothing_else() -> None:
     assert none.name == "synthetic:55:2 (income_effect=0)"
 
 
+@pytest.mark.slow
 def test_income_effect__zero_leaves_no_link_over_seeds() -> None:
     def correlation(seed: int) -> float:
         city = City.synthetic(seed, 55, 0.0)
@@ -188,6 +190,7 @@ def test_income_effect__zero_leaves_no_link_over_seeds() -> None:
             {"income_effect": float("nan")},
             r"income_effect must be a finite number \(1.0 as calibrated, 0.0 none\)",
         ),
+        ({"income_effect": 1e308}, r"income_effect must be from -1000 to 1000; got 1e\+308"),
     ],
 )
 def test_synthetic__bad_argument_is_an_error(keyword: dict[str, object], what: str) -> None:

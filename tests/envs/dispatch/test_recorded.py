@@ -4,6 +4,7 @@ import json
 import sys
 import time
 import warnings
+from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from stormgym.agents.lineup import make_policy
 from stormgym.envs.data.tables import DataError
 from stormgym.envs.dispatch.folder import load_profile
 from stormgym.envs.dispatch.forecasts import typical_wave
+from stormgym.envs.dispatch.generators import check_size
 from stormgym.envs.dispatch.profiles import half_of_doing_nothing, resolve_profile, unserved_gap
 from stormgym.envs.dispatch.recorded import RecordedProfile, first_periods
 
@@ -322,6 +324,101 @@ def test_environment__takes_the_path_as_text_only(folder: Path) -> None:
         gym.make(ENV_ID, profile=folder)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        *(
+            ({name: 1e300}, rf"'{name}' must be at most 1,000,000,000; got 1e\+300")
+            for name in ("transport_cost", "interruption_cost", "operating_cost", "customers_per_generator")
+        ),
+        ({"cost_limit": 2e9}, r"'cost_limit' must be at most 1,000,000,000; got 2000000000\.0"),
+        ({"generators": 10_001}, r"'generators' must be at most 10,000; got 10001"),
+        ({"generators": 10**400}, r"'generators' must be at most 10,000; got 1000000.*\(401 characters\)"),
+        ({"rate": 10**400}, r"'rate' must be at most 1,000,000,000; got 1000"),
+        ({"steps_per_period": 10**9}, r"'steps_per_period' must be at most 1,000; got 1000000000"),
+        ({"restoration_noise": 1e300}, r"'restoration_noise' must be at most 100; got 1e\+300"),
+        ({"interval_min": 7.5}, r"'interval_min' must be a whole number of at least 1; got 7\.5"),
+        ({"interval_min": -15}, r"'interval_min' must be a whole number of at least 1; got -15"),
+        ({"interval_min": 10_081}, r"'interval_min' must be at most 10,080"),
+        ({"period_hours": 1e-300}, r"'period_hours' must be at least a minute, 1/60 h; got 1e-300"),
+        ({"period_hours": 1e300}, r"'period_hours' must be at most 8,784; got 1e\+300"),
+        (
+            {"windows": [{"name": "a", "start": "1921-01-01", "end": "2021-01-01"}]},
+            r"window 'a' must last at most 366 days; got 1921-01-01 to 2021-01-01, 36,525 days",
+        ),
+        ({"windows": [OPTIONS["windows"][0]] * 201}, r"'windows' must be at most 200 storms; got 201"),
+        (
+            {"windows": [{"name": "a", "start": "9999-12-31T00:00-14:00", "end": "9999-12-31T23:00"}]},
+            r"window 'a': start must be of a year 1900 to 2200",
+        ),
+        (
+            {"period_hours": 0.25, "windows": [{"name": "a", "start": "2021-01-01", "end": "2021-01-12"}]},
+            r"there must be at most 1,000 periods; got 1,056\. Take fewer, or longer periods",
+        ),
+        ({"severity": [0.5, 1e300]}, r"profile\.json"),
+    ],
+)  # fmt: skip
+def test_folder__numbers_and_windows_beyond_what_is_meant_to_work_are_named(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        load_profile(write(tmp_path, **options))
+
+
+def test_folder__the_largest_sizes_are_taken_and_more_are_refused() -> None:
+    check_size(1_000, 200)
+    check_size(200, 1_000)
+    for size, message in (
+        ((1_001, 3), "1,000 counties"),
+        ((3, 1_001), "1,000 periods"),
+        ((500, 401), "200,000 counties"),
+    ):
+        with pytest.raises(ValueError, match=f"there must be at most {message}"):
+            check_size(*size)
+    profile = resolve_profile("A")
+    largest = {"generators": 10_000, "steps_per_period": 1_000, "transport_cost": 1e9, "cost_limit": 1e9}
+    assert replace(profile, **largest).generators == 10_000
+    for name, value in largest.items():
+        with pytest.raises(ValueError, match=f"{name} must be at most"):
+            replace(profile, **{name: 2 * value})
+
+
+def test_folder__a_key_twice_is_named(folder: Path) -> None:
+    file = folder / "profile.json"
+    file.write_text(file.read_text().replace('"rate": 4.0', '"rate": 4.0, "rate": 2.0'))
+    with pytest.raises(DataError, match=r"profile\.json: key 'rate' stands twice"):
+        load_profile(folder)
+
+
+def test_folder__what_is_doubtful_is_warned_of(tmp_path: Path) -> None:
+    with pytest.warns(
+        UserWarning, match=r"'latest_onset' is missing; simulated storms begin in .* 0 to 3 in each county"
+    ):
+        assert load_profile(write(tmp_path / "a", latest_onset=None))[0].latest_onset == 3
+    with pytest.warns(UserWarning, match=r"counties\.csv: 4 of 4 counties have the same income, 5, and stand in diff"):
+        load_profile(change(write(tmp_path / "b"), income_usd=[5, 5, 5, 5]))
+    few = r"county 01001 has 100 customers in counties\.csv, and \d+% of its counts above 0 are larger \(up to 2400\)"
+    with pytest.warns(UserWarning, match=few):
+        load_profile(change(write(tmp_path / "c"), customers=[100, 9000, 2500, 6000]))
+
+
+def test_environment__truths_are_no_numbers_of_generators_or_costs() -> None:
+    for name in ("generators", "transport_cost", "cost_limit"):
+        with pytest.raises(TypeError, match=f"{name} must be a (whole )?number; got True"):
+            gym.make(ENV_ID, **{name: True})
+    for name in ("generators", "interruption_cost"):
+        with pytest.raises(ValueError, match=f"{name} must be at most"):
+            gym.make(ENV_ID, **{name: 10**300})
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 5_000, "\0", "synthetic:" + "9" * 5_000 + ":0", "synthetic:\u0663:0", "synthetic:5"]
+)
+def test_environment__names_of_no_profile_are_named(name: str) -> None:
+    with pytest.raises(ValueError, match="profile must be 'A', 'B'"):
+        gym.make(ENV_ID, profile=name)
+
+
 # ------------------------------------------------------------------------------------------- what is played and known
 
 
@@ -446,6 +543,7 @@ def real(shared_data: Path, folder: Path, outages: str, **settings: Any) -> Reco
         return profile_of(folder)
 
 
+@pytest.mark.slow
 def test_helene__is_replayed_and_planned_for(shared_data: Path, tmp_path: Path) -> None:
     helene = real(shared_data, tmp_path / "a", "ga_helene_2024_county_15min.parquet")
     assert (helene.n_counties, helene.n_periods, helene.n_unknown) == (159, 28, 222)

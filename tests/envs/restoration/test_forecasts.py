@@ -1,11 +1,13 @@
 """Forecasts of a city's log: out of fold, and a cache that never takes them for those of other data or versions."""
 
+import re
 from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
 import pytest
 
+from stormgym.envs.cache import store_arrays
 from stormgym.envs.cities import forecasts
 from stormgym.envs.cities.forecasts import cache_folder, city_forecasts
 from stormgym.envs.data import City, resolve_city
@@ -76,7 +78,8 @@ def test_cache__a_file_that_cannot_be_read_costs_time_alone(city, fits, monkeypa
     (file,) = cache_folder().iterdir()
     file.write_bytes(damage)
     forget(monkeypatch)
-    assert_equal(first, city_forecasts(city, "cp", 0.9))
+    with pytest.warns(UserWarning, match=f"the cache file {re.escape(str(file))} cannot be read"):
+        assert_equal(first, city_forecasts(city, "cp", 0.9))
     assert fits == ["cp", "cp"]
 
 
@@ -96,6 +99,7 @@ def test_cache_folder__is_that_of_the_environment_variable_else_of_the_user(tmp_
     assert cache_folder() == tmp_path / "own"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("predictor", ["ecqr", "cqr", "cp"])
 def test_forecasts__of_a_drawn_record_come_from_the_cross_fit_that_left_its_fold_out(env_of, predictor):
     env = env_of("synthetic:6:2", predictor=predictor)
@@ -114,6 +118,7 @@ def test_forecasts__of_a_drawn_record_come_from_the_cross_fit_that_left_its_fold
         assert not forecast.calibration_mask[k][forecast.fold == k].any()
 
 
+@pytest.mark.slow
 def test_forecasts__a_records_own_duration_does_not_move_its_forecast():
     city = resolve_city("synthetic:6:2")
     record = 17
@@ -124,3 +129,48 @@ def test_forecasts__a_records_own_duration_does_not_move_its_forecast():
     for name in ("lower_h", "upper_h", "point_h", "quantile_h"):
         np.testing.assert_array_equal(getattr(before, name)[record], getattr(after, name)[record])
     assert not np.array_equal(before.point_h, after.point_h)
+
+
+def cut(arrays):
+    return {name: values[..., :-1] for name, values in arrays.items()}
+
+
+def holed(arrays):
+    return {**arrays, "point_h": np.where(np.arange(arrays["point_h"].size) == 3, np.nan, arrays["point_h"])}
+
+
+def crossed(arrays):
+    return {**arrays, "lower_h": arrays["upper_h"] + 1.0}
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [(cut, "must have shape"), (holed, "point_h must be finite; got nan"), (crossed, "hours must not")],
+)
+def test_cache__forecasts_that_cannot_be_the_citys_are_named_and_made_again(city, fits, monkeypatch, harm, reason):
+    first = city_forecasts(city, "cp", 0.9)
+    (file,) = cache_folder().iterdir()
+    store_arrays(file, harm(vars(first)))
+    forget(monkeypatch)
+    with pytest.warns(UserWarning, match=f"the cache file {re.escape(str(file))} is not taken .*{reason}.*made again"):
+        assert_equal(first, city_forecasts(city, "cp", 0.9))
+    forget(monkeypatch)
+    assert_equal(first, city_forecasts(city, "cp", 0.9))
+    assert fits == ["cp", "cp"]
+
+
+@pytest.mark.parametrize("part", [0.5, 0.98])
+def test_cache__a_file_cut_in_two_or_with_another_bit_is_named_and_made_again(city, fits, monkeypatch, part):
+    first = city_forecasts(city, "cp", 0.9)
+    (file,) = cache_folder().iterdir()
+    whole = file.read_bytes()
+    at = int(part * len(whole))
+    for damaged in (
+        whole[:at],
+        whole[: len(whole) // 3] + bytes([whole[len(whole) // 3] ^ 1]) + whole[len(whole) // 3 + 1 :],
+    ):
+        file.write_bytes(damaged)
+        forget(monkeypatch)
+        with pytest.warns(UserWarning, match=f"the cache file {re.escape(str(file))} cannot be read .*made again"):
+            assert_equal(first, city_forecasts(city, "cp", 0.9))
+        assert file.read_bytes()[:4] == whole[:4]

@@ -156,3 +156,13 @@ def test_split__a_single_record_is_in_both_halves():
 def test_split__an_unknown_one_is_an_error(env_of):
     with pytest.raises(ValueError, match="split must be one of"):
         env_of(split="validation")
+
+
+@pytest.mark.parametrize("given", [{"lower_h": ["x"] * N}, {"upper_h": [[1], [1, 2]]}, {"point_h": [10**400] * N}])
+def test_reset__jobs_that_are_no_numbers_are_named(env_of, given):
+    jobs = {name: np.ones(N) for name in ("duration_h", "lower_h", "upper_h", "point_h")}
+    (name,) = given
+    with pytest.raises(ValueError, match=rf"jobs\['{name}'\] must be an array of numbers; got"):
+        env_of().reset(options={"jobs": {**jobs, **given}})
+    with pytest.raises(ValueError, match=r"options\['cost_limit'\] must be a positive number of hours"):
+        env_of().reset(options={"cost_limit": [[1], [1, 2]]})

@@ -236,6 +236,12 @@ def test_reset__a_bad_limit_is_an_error(bad):
             vector(3).reset(options={"cost_limit": bad})
 
 
+def test_reset__a_limit_that_no_observation_holds_is_an_error():
+    with pytest.raises(ValueError, match=r"cost_limit must be at most 1e\+30 hours, which no gap reaches; got 1e\+308"):
+        single().reset(options={"cost_limit": 1e308})
+    single().reset(options={"cost_limit": 1e30})
+
+
 @pytest.mark.parametrize("bad", [(20.0, 4.0), (0.0, 4.0), (4.0, np.inf), (1.0, 2.0, 3.0), (4.0,), (np.nan, 4.0)])
 def test_pair__a_bad_one_is_an_error(bad):
     with pytest.raises(ValueError, match=r"cost_limit must be a pair \(low, high\) with 0 < low <= high hours; got"):

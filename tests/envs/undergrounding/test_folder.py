@@ -11,9 +11,9 @@ import pytest
 
 import stormgym  # noqa: F401  (registers the ids)
 from stormgym.agents.lineup import make_policy
-from stormgym.envs.data.tables import DataError
+from stormgym.envs.data.tables import DataError, Table
 from stormgym.envs.undergrounding.env import UndergroundingEnv
-from stormgym.envs.undergrounding.folder import load_profile
+from stormgym.envs.undergrounding.folder import MAX_STORMS, _storms, load_profile
 from stormgym.envs.undergrounding.recorded import RecordedUnderground
 
 pytestmark = pytest.mark.filterwarnings("ignore:the regions' bounds are infinite")  # few storms, as users have
@@ -63,6 +63,7 @@ def test_folder__episodes_replay_the_later_storms_and_planners_know_the_earlier(
     np.testing.assert_array_equal(np.vstack([first.outage_h, second.outage_h]), profile.recorded_h[:16])
 
 
+@pytest.mark.slow
 def test_folder__every_policy_plays_it_and_tells_regions_by_name(folder):
     env = UndergroundingEnv(str(folder), confidence_level=0.8, render_mode="ansi")
     names = ("tri-level", "sampled-hardening", "fair-hardening", "one-stage-mean", "gdf-knapsack", "oracle-hardening")
@@ -177,3 +178,24 @@ def test_folder__names_are_no_mathematics_in_pictures(folder, mode):
     env.reset(seed=0)
     picture = env.render()
     assert mode != "ansi" or max(map(len, picture.splitlines())) <= 80
+
+
+def test_folder__equal_incomes_are_warned_of_and_what_is_too_much_is_named(folder):
+    table = pd.read_csv(folder / "regions.csv")
+    table.assign(income_usd=5).to_csv(folder / "regions.csv", index=False)
+    with pytest.warns(
+        UserWarning, match=r"regions\.csv: 6 of 6 regions have the same income, 5, and stand in different"
+    ):
+        load_profile(folder)
+    table.assign(x=1e300).to_csv(folder / "regions.csv", index=False)
+    with pytest.raises(DataError, match=r"column 'x': a place must be a number from -1e\+12 to 1e\+12; got '1e\+300'"):
+        load_profile(folder)
+    table.to_csv(folder / "regions.csv", index=False)
+
+    def storms(n: int) -> Table:
+        cells = {"storm": [str(i) for i in range(n)], "region": ["Ash"] * n, "hours": ["1.0"] * n}
+        return Table("storms.csv", cells, list(range(n)))
+
+    assert _storms(storms(MAX_STORMS), tuple(table.region))[1].shape == (MAX_STORMS, 6)
+    with pytest.raises(DataError, match=r"storms\.csv: at most 10,000 storms; got 10,001\. Leave the earliest out"):
+        _storms(storms(MAX_STORMS + 1), tuple(table.region))

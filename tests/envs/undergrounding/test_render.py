@@ -6,6 +6,7 @@ import stormgym  # noqa: F401  (registers the ids)
 from stormgym.envs.undergrounding.env import UndergroundingEnv
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["ansi", "rgb_array"])
 @pytest.mark.parametrize("profile", ["ten", "synthetic:40:0"])
 def test_render__before_and_after_the_storm(mode, profile):

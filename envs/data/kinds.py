@@ -1,0 +1,89 @@
+"""Folders and files of this room that users bring, as `stormgym.envs.data.checking` reads them: a city, and feeds."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from stormgym.envs.data.checking import FolderKind
+from stormgym.envs.data.city import City
+from stormgym.envs.data.feeds import (
+    JobTable,
+    read_aneel_interruptions,
+    read_aneel_jobs,
+    read_nged,
+    read_pge,
+    read_ssen,
+    read_ukpn,
+)
+from stormgym.envs.data.jobs_file import JOBS_FILE, ReportedJobs, jobs_file_of, read_reported_jobs
+from stormgym.envs.data.tables import DataError, read_json, read_table
+
+
+def _read_city(folder: Path) -> tuple[City, ReportedJobs | None]:
+    city = City.load(folder)
+    file = jobs_file_of(folder)
+    return city, None if file is None else read_reported_jobs(city, file)
+
+
+def _city_in_words(content: tuple[City, ReportedJobs | None]) -> str:
+    city, jobs = content
+    parts = [f"{city.n_regions:,} regions in {len(city.group_names)} groups", f"{len(city.log):,} records"]
+    parts += [f"{len(city.crews):,} crews"] if city.crews else []
+    parts += [f"{len(jobs):,} jobs"] if jobs is not None else []
+    return ", ".join(parts)
+
+
+CITY = FolderKind(
+    name="city",
+    summary="regions.csv, log.csv, city.json; perhaps crews.json and jobs.csv (docs/data.md)",
+    read=_read_city,
+    describe=_city_in_words,
+    needed=("regions.csv", "log.csv", "city.json"),
+    optional=("crews.json", JOBS_FILE),
+    apart={
+        "regions.csv": read_table,
+        "log.csv": read_table,
+        "city.json": read_json,
+        "crews.json": read_json,
+        JOBS_FILE: read_table,
+    },
+    told_by=("log.csv", "city.json"),
+)
+
+
+def _read_feed(read: Callable[[Path], JobTable], path: Path) -> list[JobTable]:
+    """The tables of a file, or of every file of a folder; what is flagged in them is told as warnings."""
+    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
+    if not files:
+        raise DataError(f"{path}: no file. Name a file of the feed, or a folder of them.")
+    tables = []
+    for file in files:
+        table = read(file)
+        for words, n in table.faults().items():
+            warnings.warn(f"{file}: {n:,} of {len(table):,} rows are flagged: {words}.", stacklevel=2)
+        tables.append(table)
+    return tables
+
+
+def _feed_in_words(tables: list[JobTable]) -> str:
+    return f"{sum(map(len, tables)):,} outages in {len(tables):,} file{'s' * (len(tables) != 1)}"
+
+
+def _feed(name: str, summary: str, read: Callable[..., JobTable], **arguments: Any) -> FolderKind:
+    reader = partial(read, **arguments)
+    return FolderKind(name, f"{summary} (docs/feeds.md)", partial(_read_feed, reader), _feed_in_words)
+
+
+FEEDS = (
+    _feed("nged", "outages of National Grid Electricity Distribution, CSV", read_nged, tz="Europe/London"),
+    _feed("ssen", "outages of Scottish and Southern Electricity Networks, JSON", read_ssen),
+    _feed("ukpn", "live faults of UK Power Networks, CSV or JSON", read_ukpn, tz="Europe/London"),
+    _feed("pge", "outages of Pacific Gas and Electric, CSV", read_pge),
+    _feed("aneel-jobs", "ANEEL's emergency jobs, CSV", read_aneel_jobs, tz="America/Sao_Paulo"),
+    _feed("aneel-interruptions", "ANEEL's interruptions, CSV", read_aneel_interruptions, tz="America/Sao_Paulo"),
+)
+"""Files of publishers, or folders of them; times without an offset are read in the publisher's zone."""

@@ -1,0 +1,207 @@
+"""`crews.json` and the column `parent`: what is read, exact round trips, the schema, and every error."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+from stormgym.envs.data import City, DataError
+from stormgym.envs.data.crews_file import CrewRecord
+from stormgym.envs.data.schemas import read_schema, schema_names
+
+CREW = {"depot": 0, "skills": [0], "on_h": 16, "off_h": 8}
+FULL = {
+    "name": "b",
+    "depot": {"x_km": 1.5, "y_km": 2},
+    "speed_kmh": 50,
+    "skills": [1, 0],
+    "start_h": 6,
+    "on_h": 12,
+    "off_h": 12,
+    "assessor": False,
+    "at": {"x_km": 4, "y_km": 1},
+}
+CREWS = jsonschema.Draft202012Validator(read_schema("crews"))
+
+
+def with_crews(folder: Path, content: object) -> Path:
+    (folder / "crews.json").write_text(content if isinstance(content, str) else json.dumps(content))
+    return folder
+
+
+def test_load__reads_every_field_and_what_is_left_out(folder: Path) -> None:
+    city = City.load(with_crews(folder, {"crews": [CREW, FULL], "notes": "of 2026"}))
+    first, second = city.crews
+    assert first == CrewRecord("0", 0, city.speed_kmh, (0,), 0.0, 16.0, 8.0, False)
+    assert second == CrewRecord("b", (1.5, 2.0), 50.0, (1, 0), 6.0, 12.0, 12.0, False, (4.0, 1.0))
+
+
+def test_load__depots_of_the_file_are_named_by_position(folder: Path) -> None:
+    content = {"depots": [{"x_km": 1, "y_km": 1}, {"x_km": 3, "y_km": 4}], "crews": [{**CREW, "depot": 1}, CREW]}
+    assert [crew.depot for crew in City.load(with_crews(folder, content)).crews] == [(3.0, 4.0), (1.0, 1.0)]
+
+
+def test_load__latitude_and_longitude_of_a_depot_count_as_those_of_the_regions(folder: Path) -> None:
+    (folder / "regions.csv").write_text("region,lat,lon,group\na,30.0,-84.0,0\nb,31.0,-84.0,0\nc,30.5,-83.5,0\n")
+    (folder / "city.json").write_text('{"depot": [30.5, -84.0]}')
+    city = City.load(with_crews(folder, {"crews": [{**CREW, "depot": {"latitude": 31.0, "longitude": -84.0}}]}))
+    assert city.crews[0].depot == pytest.approx(tuple(city.xy_km[1]), abs=1e-9)
+    for places, message in (
+        ({"x_km": 1, "y_km": 1}, "must have 'latitude' and 'longitude'.*regions.csv has lat and lon"),
+        ({"latitude": -84.0, "longitude": 31.0}, r"within 1000 km of a region; got one 1\d,\d\d\d km away.*exchanged"),
+        ({"latitude": 91.0, "longitude": 31.0}, r"latitude must be in \[-90, 90\].*got 91 and 31.*exchanged"),
+    ):
+        with pytest.raises(DataError, match=message):
+            City.load(with_crews(folder, {"crews": [{**CREW, "depot": places}]}))
+
+
+def test_save__round_trip_of_crews_and_lines_is_exact(folder: Path, tmp_path: Path) -> None:
+    table = (folder / "regions.csv").read_text().splitlines()
+    lines = [f"{row},{cell}" for row, cell in zip(table, ["parent", "", "a", "b"], strict=True)]
+    (folder / "regions.csv").write_text("\n".join(lines) + "\n")
+    odd = {**FULL, "depot": {"x_km": 0.1 + 0.2, "y_km": -1 / 3}}
+    city = City.load(with_crews(folder, {"crews": [CREW, odd]}))
+    assert city.parent is not None
+    assert city.parent.tolist() == [-1, 0, 1]
+    assert "parent" not in city.context
+    city.save(tmp_path / "copy")
+    again = City.load(tmp_path / "copy")
+    assert again.crews == city.crews
+    assert again.parent is not None
+    assert again.parent.tolist() == city.parent.tolist()
+    assert again.fingerprint() == city.fingerprint()
+    CREWS.validate(json.loads((tmp_path / "copy" / "crews.json").read_text()))
+
+
+def test_fingerprint__crews_and_lines_count_and_names_of_crews_do_not(folder: Path) -> None:
+    city = City.load(with_crews(folder, {"crews": [FULL]}))
+    (crew,) = city.crews
+    assert replace(city, crews=(replace(crew, name="z"),)).fingerprint() == city.fingerprint()
+    others = [replace(city, crews=()), replace(city, crews=(replace(crew, on_h=3.0),))]
+    others.append(replace(city, parent=np.array([-1, 0, 0])))
+    assert len({other.fingerprint() for other in [city, *others]}) == 4
+
+
+def test_save__into_a_folder_with_crews_of_another_is_an_error(folder: Path) -> None:
+    city = City.load(folder)
+    with_crews(folder, {"crews": [CREW]})
+    with pytest.raises(DataError, match=r"crews.json: the folder has crews, which this city has not.*Remove"):
+        city.save(folder)
+
+
+BAD = [
+    ({"crews": [{**CREW, "colour": 1}]}, "crew 0: unknown key 'colour'; known are", True),
+    ({"crews": [{**CREW, "skill": [1]}]}, "unknown key 'skill'; .*Did you mean 'skills'", True),
+    ({"crew": []}, "unknown key 'crew'; .*Did you mean 'crews'", True),
+    ({"notes": "x"}, "key 'crews' is missing", True),
+    ({"crews": []}, r"'crews' must be a list of at least one crew; got \[\]", True),
+    ({"crews": {}}, r"'crews' must be a list of at least one crew; got \{\}", True),
+    ({"crews": [3]}, "crew 0: a crew must be an object", True),
+    ({"crews": [{k: v for k, v in CREW.items() if k != "on_h"}]}, "crew 0: key 'on_h' is missing", True),
+    ({"crews": [{**CREW, "on_h": 0}]}, "'on_h' must be a number above 0, at most 10000 .h.; got 0", True),
+    ({"crews": [{**CREW, "on_h": "16"}]}, "'on_h' must be a number above 0.*got '16'", True),
+    ({"crews": [{**CREW, "on_h": True}]}, "'on_h' must be a number above 0.*got True", True),
+    ({"crews": [{**CREW, "off_h": -1}]}, "'off_h' must be a number from 0 to 10000 .h.; got -1", True),
+    ({"crews": [{**CREW, "start_h": 1e5}]}, "'start_h' must be a number from -10000 to 10000", True),
+    ({"crews": [{**CREW, "speed_kmh": 0}]}, "'speed_kmh' must be a number above 0, at most 1000", True),
+    ({"crews": [{**CREW, "skills": []}]}, "'skills' must be a list of at least one number, unless", True),
+    ({"crews": [{**CREW, "skills": [0, 0]}]}, "'skills' must be a list of different whole numbers 0 to 9", True),
+    ({"crews": [{**CREW, "skills": [10]}]}, r"'skills' must be .*got \[10\]", True),
+    ({"crews": [{**CREW, "skills": 1}]}, "'skills' must be a list", True),
+    ({"crews": [{**CREW, "assessor": 1}]}, "'assessor' must be true or false; got 1", True),
+    ({"crews": [{**CREW, "assessor": True}]}, "at least one crew must repair; all 1 are assessors", True),
+    ({"crews": [{**CREW, "name": " "}]}, "'name' must be a text", True),
+    ({"crews": [{**CREW, "name": "a"}, {**CREW, "name": "a"}]}, "crew 1: 'name' must be different.*crew 0 has", False),
+    ({"crews": [{**CREW, "depot": -1}]}, "'depot' must be a place .*whole number 0 to 99; got -1", True),
+    ({"crews": [{**CREW, "depot": 1}], "depots": [{"x_km": 0, "y_km": 0}]}, "number 0 to 0; got 1", False),
+    ({"crews": [CREW], "depots": [{"x_km": 0}]}, "depot 0: a place must have 'x_km' and 'y_km'", True),
+    ({"crews": [CREW], "depots": {}}, "'depots' must be a list of at most 100 places", True),
+    (
+        {"crews": [{**CREW, "depot": {"latitude": 1, "longitude": 2}}]},
+        "must have 'x_km' and 'y_km'.*regions.csv has x_km and y_km",
+        False,
+    ),
+    ({"crews": [{**CREW, "depot": {"x_km": 1e5, "y_km": 0}}]}, "within 1000 km of a region; got one .*km away", False),
+    ({"crews": [{**CREW, "at": 3}]}, "crew 0, at: a place must have 'x_km' and 'y_km'; got 3", True),
+    (
+        {"crews": [{**CREW, "depot": {"x_km": "1", "y_km": 0}}]},
+        "'x_km' must be a number from -100000 to 100000; got '1'",
+        True,
+    ),
+    (
+        {"crews": [{**CREW, "depot": {"x_km": 1e300, "y_km": 0}}]},
+        "'x_km' must be a number from -100000 to 100000; got 1e.300",
+        True,
+    ),
+]
+
+
+@pytest.mark.parametrize(("content", "message", "told_by_schema"), BAD)
+def test_load__bad_crews_name_file_crew_value_and_cure(
+    folder: Path, content: object, message: str, told_by_schema: bool
+) -> None:
+    with pytest.raises(DataError, match=f"(?s)crews.json.*{message}"):
+        City.load(with_crews(folder, content))
+    assert CREWS.is_valid(content) != told_by_schema
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"crews": [{"depot": 0, "skills": [0], "on_h": 8, "off_h": 1, "on_h": 9}]}', "key 'on_h' stands twice"),
+        ('{"crews": [{"depot": 0, "skills": [0], "on_h": NaN, "off_h": 1}]}', "'on_h' must be a number.*got nan"),
+        ('{"crews": [{"depot": 0, "skills": [0], "on_h": 1e999, "off_h": 1}]}', "'on_h' must be a number.*got inf"),
+        ('{"crews": [', "line 1, column 12: not JSON"),
+        ("[]", "must hold a JSON object"),
+    ],
+)
+def test_load__bad_json(folder: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        City.load(with_crews(folder, text))
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (["", "d", "a"], "line 3, column 'parent': a parent must be the id of another region; got 'd'. Leave it blank"),
+        (["b", "c", "a"], "line 2, column 'parent': no region may hang on itself, over others or directly; got 'b'"),
+        (["", "b", "a"], "line 3, column 'parent': no region may hang on itself"),
+    ],
+)
+def test_load__bad_parents(folder: Path, cells: list[str], message: str) -> None:
+    table = (folder / "regions.csv").read_text().splitlines()
+    lines = [f"{row},{cell}" for row, cell in zip(table, ["parent", *cells], strict=True)]
+    (folder / "regions.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=message):
+        City.load(folder)
+
+
+def test_city__parents_that_are_no_forest() -> None:
+    city = City.synthetic(1, 4)
+    for parent, message in (([4, -1, -1, -1], "an index 0 to 3, or -1 for none; got 4"), ([1, 0, -1, -1], "no circle")):
+        with pytest.raises(DataError, match=message):
+            replace(city, parent=np.array(parent))
+
+
+def test_load__a_depot_of_city_json_on_the_other_side_of_the_world(folder: Path) -> None:
+    options = json.loads((folder / "city.json").read_text())
+    (folder / "city.json").write_text(json.dumps(options | {"depot": [20_000, 0]}))
+    with pytest.raises(DataError, match=r"city.json: 'depot': a depot must be within 1000 km"):
+        City.load(folder)
+
+
+def test_schemas__are_valid_and_take_what_is_written(folder: Path, tmp_path: Path) -> None:
+    for name in schema_names():
+        jsonschema.Draft202012Validator.check_schema(read_schema(name))
+    city = jsonschema.Draft202012Validator(read_schema("city"))
+    city.validate(json.loads((folder / "city.json").read_text()))
+    City.synthetic(2, 5).save(tmp_path / "made")
+    city.validate(json.loads((tmp_path / "made" / "city.json").read_text()))
+    for bad in ({"speed_kmh": 0}, {"depot": [1]}, {"depto": [1, 2]}, {"group_names": []}, {"N": "3"}):
+        assert not city.is_valid(bad)
+    CREWS.validate({"crews": [CREW, FULL]})
+    with pytest.raises(ValueError, match=r"schema must be one of .*city, crews.*; got 'jobs'"):
+        read_schema("jobs")
