@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stormgym.predictors.block_conformal import BlockCQR
     from stormgym.predictors.conformal import CQR, ECQR, NormalizedConformal, SplitConformal
     from stormgym.predictors.coverage import CoverageReport, GroupCoverage, coverage_report
     from stormgym.predictors.cross_fit import CrossFit, cross_fit
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from stormgym.predictors.uncertainty_set import UncertaintySet
 
 _HOME = {
+    "BlockCQR": "block_conformal",
     "SplitConformal": "conformal",
     "NormalizedConformal": "conformal",
     "CQR": "conformal",
@@ -54,6 +56,7 @@ _NETWORKS = ("flows", "gaussian", "heavy_tails", "point", "resampling", "outage_
 __all__ = [
     "CQR",
     "ECQR",
+    "BlockCQR",
     "ConditionalFlow",
     "ConformalPolytope",
     "CoverageReport",

@@ -14,7 +14,7 @@ def check_confidence_level(confidence_level: Any, name: str = "confidence_level"
     """Return the level as a float; raise `ValueError` unless it lies strictly between 0 and 1."""
     try:
         level = float(confidence_level)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{name} must be a number in (0, 1); got {confidence_level!r}") from None
     if not 0.0 < level < 1.0:
         hint = f" Did you mean {level / 100:g}?" if 1.0 < level < 100.0 else ""
@@ -62,8 +62,8 @@ def check_target(y: ArrayLike, n_records: int) -> Floats:
 
 
 def check_groups(groups: ArrayLike, n_records: int) -> NDArray[Any]:
-    """Return labels `[M]` (numbers or strings); raise `ValueError` on a wrong shape or a missing label."""
-    labels = np.asarray(groups)
+    """Return labels `[M]`, all numbers or all strings; raise `ValueError` on a wrong shape, a missing label or both."""
+    labels = _as_given(groups)
     if labels.ndim != 1:
         raise ValueError(f"groups must have one axis [M]; got shape {labels.shape}.")
     if len(labels) != n_records:
@@ -74,4 +74,21 @@ def check_groups(groups: ArrayLike, n_records: int) -> NDArray[Any]:
             f"groups must not hold missing labels; {int(missing.sum())} of {n_records} are missing "
             f"(first: row {int(missing.argmax())}). Give these records a group of their own or drop them."
         )
+    if labels.dtype == object:
+        text = np.array([isinstance(v, str) for v in labels.tolist()], dtype=bool)
+        if text.any() and not text.all():
+            one, other = labels[text.argmin()], labels[text.argmax()]
+            raise ValueError(
+                f"groups must all be numbers or all be strings; got {one!r} (row {int(text.argmin())}) and {other!r} "
+                f"(row {int(text.argmax())}). Convert them to one type."
+            )
     return labels
+
+
+def _as_given(groups: ArrayLike) -> NDArray[Any]:
+    """Labels as an array that keeps their types: NumPy would make one text of 1 and '1', and 'nan' of NaN."""
+    labels = np.asarray(groups)
+    if labels.dtype.kind not in "US" or isinstance(groups, np.ndarray):
+        return labels
+    own: NDArray[Any] = np.asarray(groups, dtype=object)
+    return labels if all(isinstance(v, str) for v in own.ravel().tolist()) else own

@@ -7,11 +7,12 @@ the loss is the continuous ranked probability score of each county and period, w
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -355,14 +356,15 @@ class OutageODE:
         if not hasattr(self, "transmission_"):
             raise NotFittedError("this OutageODE is not fitted: call fit(X, y, onset) first")
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the model to one .npz of arrays and settings, without pickles."""
+    def state(self) -> dict[str, Any]:
+        """All that settings and fitting decided, as arrays by name; `restore` takes them.
+
+        Raises:
+            NotFittedError: before `fit`.
+        """
         self._need_fit()
-        file = Path(path)
-        if file.suffix != ".npz":
-            raise ValueError(f"a forecaster is kept in an .npz file; got {file}")
         arrays: dict[str, Any] = {
-            "settings": np.array(json.dumps({"format": _FORMAT, "n_periods": self.n_periods, **self._settings()})),
+            "settings": np.array(json.dumps(self._described())),
             "population": self.population,
             "mean": self.mean_,
             "scale": self.scale_,
@@ -371,8 +373,53 @@ class OutageODE:
             arrays |= {"widths": self.widths_, "total_widths": self.total_widths_}
         for name, network in (("transmission", self.transmission_), ("restoration", self.restoration_)):
             arrays |= {f"{name}.{key}": value.numpy() for key, value in network.state_dict().items()}
+        if hasattr(self, "losses_"):
+            arrays["losses"] = np.asarray(self.losses_)
+        return arrays
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become what the `state` of a model with these settings says.
+
+        Raises:
+            KeyError: a part is missing.
+            ValueError, RuntimeError: another format, other settings, or shapes that are not this model's.
+        """
+        settings = json.loads(str(state["settings"]))
+        if settings != json.loads(json.dumps(self._described())):
+            raise ValueError(f"a forecaster with the settings {settings} is not one with {self._described()}")
+        if not np.array_equal(state["population"], self.population):
+            raise ValueError("the forecaster is for other counties")
+        f = len(self.feature_names)
+        for name in ("mean", "scale"):
+            if np.shape(state[name])[-1:] != (f,):
+                raise ValueError(f"{name} must end in {f} covariates; got shape {np.shape(state[name])}")
+        self.mean_, self.scale_ = np.array(state["mean"]), np.array(state["scale"])
+        self.widths_ = self.total_widths_ = None
+        if "widths" in state:
+            self.widths_, self.total_widths_ = np.array(state["widths"]), np.array(state["total_widths"])
+            shape = (self.n_periods + 1, len(self.population))
+            if self.widths_.shape != shape or self.total_widths_.shape != shape[:1]:
+                raise ValueError(f"widths must be [T + 1, K] = {shape}; got shape {self.widths_.shape}")
+        if "losses" in state:
+            self.losses_ = np.array(state["losses"])
+        size = (f, self.hidden, _LARGEST_STEP * self.steps_per_period)
+        for name in ("transmission", "restoration"):
+            network = RateNetwork(*size, 1e-2).double()
+            network.load_state_dict({key: torch.as_tensor(state[f"{name}.{key}"]) for key in network.state_dict()})
+            setattr(self, f"{name}_", network)
+
+    def _described(self) -> dict[str, Any]:
+        """What makes an unfitted twin, and of what format its state is."""
+        return {"format": _FORMAT, "n_periods": self.n_periods, **self._settings()}
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the model to one .npz of arrays and settings, without pickles."""
+        self._need_fit()
+        file = Path(path)
+        if file.suffix != ".npz":
+            raise ValueError(f"a forecaster is kept in an .npz file; got {file}")
         file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(file, **arrays)
+        np.savez(file, **self.state())
         return file
 
     @classmethod
@@ -389,7 +436,7 @@ class OutageODE:
                 f"no forecaster at {file}; make one with OutageODE(...).fit(...).save({str(file)!r})"
             )
         try:
-            opened = np.load(file, allow_pickle=False)
+            opened = np.load(io.BytesIO(file.read_bytes()), allow_pickle=False)  # NumPy leaves a damaged file open
         except (EOFError, ValueError, OSError, zipfile.BadZipFile) as error:
             raise ValueError(f"{file} holds no forecaster: it cannot be read as arrays ({error})") from error
         with opened as arrays:
@@ -399,15 +446,7 @@ class OutageODE:
             if settings.pop("format") != _FORMAT:
                 raise ValueError(f"{file} is of another format; this version reads {_FORMAT}")
             model = cls(arrays["population"], **settings)
-            model.mean_, model.scale_ = arrays["mean"], arrays["scale"]
-            known = "widths" in arrays
-            model.widths_ = arrays["widths"] if known else None
-            model.total_widths_ = arrays["total_widths"] if known else None
-            size = (len(model.feature_names), model.hidden, _LARGEST_STEP * model.steps_per_period)
-            for name in ("transmission", "restoration"):
-                network = RateNetwork(*size, 1e-2).double()
-                network.load_state_dict({key: torch.as_tensor(arrays[f"{name}.{key}"]) for key in network.state_dict()})
-                setattr(model, f"{name}_", network)
+            model.restore(arrays)
         return model
 
 

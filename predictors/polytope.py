@@ -42,6 +42,7 @@ SOURCES = (
     "extras",
     "polytope",
     "quantile_models",
+    "quick_network",
     "sources",
     "uncertainty",
     "uncertainty_set",
@@ -103,17 +104,22 @@ class SetForecaster:
             NotFittedError: before `fit` or `conformalize`.
             ValueError: wrong shapes or NaN.
         """
+        return self.predict_with_set(X)[1]
+
+    def predict_with_set(self, X: ArrayLike) -> tuple[Floats, UncertaintySet]:
+        """`predict` and `predict_set` in one pass of the models."""
         self._need_widths()
         features = self._checked(X, None, (self.n_regions_in_, self.n_features_in_))[0]
         centre, scale, total_scale = self._forecast(features)
         total, floor = centre.sum(axis=1), self.lower_bound
         half, total_half = self.widths_ * scale, self.total_width_ * total_scale
-        return UncertaintySet(
+        sets = UncertaintySet(
             lower=np.maximum(centre - half, floor),
             upper=centre + half,
             total_lower=np.maximum(total - total_half, floor * self.n_regions_in_),
             total_upper=total + total_half,
         )
+        return centre, sets
 
     def coverage(self, X: ArrayLike, y: ArrayLike) -> SetCoverage:
         """How often the sets hold storms `y` `[E, K]` that neither `fit` nor `conformalize` has seen."""

@@ -14,6 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from stormgym.predictors.arrays import Floats
+
+_AT_ONCE = 2048
+"""Numbers of an array that are advanced together, so that all arrays of a step stay in the nearest cache."""
 FIRST_OUT = 0.01
 """Share of a county's customers with which its wave begins; without any, Y stays 0 for ever."""
 
@@ -93,6 +97,9 @@ def simulate_sir(
     dt = 1.0 / steps_per_period
     check_step(transmission, restoration, dt)
     nobody = 0.0 * (population + transmission + restoration)  # the shape of all of them, in their library
+    if isinstance(nobody, np.ndarray) and nobody.dtype == np.float64:
+        rates = (dt * transmission + nobody, dt * restoration + nobody)
+        return _waves(*rates, population + nobody, onset, first_out * population + nobody, n_periods, steps_per_period)
     state = SIRState(population + nobody, nobody, nobody)
     waves = []
     for t in range(n_periods + 1):
@@ -107,3 +114,40 @@ def simulate_sir(
     from torch import stack
 
     return stack(waves)
+
+
+def _waves(
+    striking: Floats, mending: Floats, population: Floats, onset: Any, first: Floats, n_periods: int, n_steps: int
+) -> Floats:
+    """The waves `[n_periods + 1, ..., K]` of `sir_step` to the bit, in place: a wave takes hundreds of small steps.
+
+    Args:
+        striking, mending: `[..., K]` both rates times the length of a step.
+        population: `[..., K]`.
+        onset: as of `simulate_sir`.
+        first: `[..., K]` customers with whom a wave begins.
+        n_periods, n_steps: periods, and steps of each.
+    """
+    shape = population.shape
+    waves = np.empty((n_periods + 1, *shape))
+    flat = waves.reshape(n_periods + 1, -1)
+    parts = [part.ravel() for part in (striking, mending, population, np.broadcast_to(onset, shape), first)]
+    for begin in range(0, population.size, _AT_ONCE):
+        some = slice(begin, begin + _AT_ONCE)
+        strike, mend, everybody, start, struck_first = (part[some] for part in parts)
+        unaffected, out = everybody.copy(), np.zeros_like(everybody)
+        struck, other = np.empty_like(out), np.empty_like(out)
+        for t in range(n_periods + 1):
+            np.multiply(start == t, struck_first, out=other)
+            unaffected -= other
+            out += other
+            flat[t, some] = out
+            for _ in range(n_steps if t < n_periods else 0):
+                np.multiply(strike, out, out=struck)
+                np.divide(unaffected, everybody, out=other)
+                struck *= other
+                np.multiply(mend, out, out=other)
+                unaffected -= struck
+                out += struck
+                out -= other
+    return waves

@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm
+from scipy.special import ndtri
 from sklearn.base import BaseEstimator
 
 from stormgym.predictors.arrays import Floats
@@ -45,11 +45,12 @@ def default_network(random_state: int | None = None, hidden: tuple[int, ...] = (
     Features and target are standardised within it, so that their units do not matter.
     """
     from sklearn.compose import TransformedTargetRegressor
-    from sklearn.neural_network import MLPRegressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    network = MLPRegressor(
+    from stormgym.predictors.quick_network import QuickMLPRegressor
+
+    network = QuickMLPRegressor(
         hidden_layer_sizes=hidden,
         alpha=1e-3,
         early_stopping=True,
@@ -195,9 +196,9 @@ class ConformalPolytope(SetForecaster, BaseEstimator):
         self.n_calibration_ = len(features)
         if self.method == "empirical":
             level = self._share(level)
-            self.widths_ = np.full(self.n_regions_in_, float(norm.ppf(0.5 + level / 2)))
+            self.widths_ = np.full(self.n_regions_in_, float(ndtri(0.5 + level / 2)))
             total_level = level if self.calibration == "joint" else total_level
-            self.total_width_ = float(norm.ppf(0.5 + total_level / 2))
+            self.total_width_ = float(ndtri(0.5 + total_level / 2))
             return self
         centre, scale, total_scale = self._forecast(features)
         scores = np.abs(outages - centre) / scale  # [E, K]

@@ -282,6 +282,27 @@ def test_cqr__a_model_without_quantiles_is_a_type_error_that_lists_those_with(es
         CQR(estimator).fit(X, y)
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [[1, "1", 2], [1.0, "a", "a"], np.array([1, "1", 2], dtype=object), ("a", b"a", "b")],
+    ids=["int-str", "float-str", "object", "str-bytes"],
+)
+def test_ecqr__labels_of_two_types_are_an_error_and_never_one_group(labels, data):
+    X, y, _ = data
+    model = ECQR(small_forest()).fit(X[:300], y[:300])
+    mixed = np.resize(np.array(labels, dtype=object), 300).tolist()
+    message = r"groups must all be numbers or all be strings; got .* \(row \d+\) and .* Convert them to one type"
+    with pytest.raises(ValueError, match=message):
+        model.conformalize(X[300:600], y[300:600], mixed)
+
+
+def test_ecqr__a_missing_label_among_strings_is_missing(data):
+    X, y, _ = data
+    labels = ["a", "b", float("nan")] * 100
+    with pytest.raises(ValueError, match=r"100 of 300 are missing \(first: row 2\)"):
+        ECQR(small_forest()).fit(X[:300], y[:300]).conformalize(X[300:600], y[300:600], labels)
+
+
 def test_lower_bound__raises_ends_below_it(data):
     X, _, _ = data
     free = conformalized(SplitConformal, data).predict_interval(X[500:])

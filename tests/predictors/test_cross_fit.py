@@ -2,6 +2,7 @@
 
 import ast
 import shutil
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +35,23 @@ def log():
     return X, y, groups
 
 
+@pytest.fixture(scope="module")
+def forecasts(log):
+    """Forecasts of those records with five trees, by predictor: made once for all tests that only look at them."""
+
+    @cache
+    def made(predictor):
+        with pytest.MonkeyPatch.context() as patch:
+            few = lambda random_state=None: default_forest(random_state, n_estimators=5)  # noqa: E731
+            patch.setattr(quantile_models, "default_forest", few)
+            return cross_fit(*log, predictor=predictor)
+
+    return made
+
+
 @pytest.mark.parametrize("predictor", PREDICTORS)
-def test_cross_fit__masks_leave_out_the_whole_fold(predictor, log, small_forest):
-    found = cross_fit(*log, predictor=predictor)
+def test_cross_fit__masks_leave_out_the_whole_fold(predictor, forecasts):
+    found = forecasts(predictor)
     assert found.fit_mask.shape == found.calibration_mask.shape == (10, 400)
     for k in range(10):
         own = found.fold == k
@@ -51,21 +66,21 @@ def test_cross_fit__masks_leave_out_the_whole_fold(predictor, log, small_forest)
 
 
 @pytest.mark.parametrize("predictor", PREDICTORS)
-def test_cross_fit__own_duration_never_reaches_the_forecasts_of_its_fold(predictor, log, small_forest):
+def test_cross_fit__own_duration_never_reaches_the_forecasts_of_its_fold(predictor, log, forecasts, small_forest):
     X, y, groups = log
-    before = cross_fit(X, y, groups, predictor=predictor, random_state=1)
+    before = forecasts(predictor)
     changed = y.copy()
     changed[17] = 1e6
-    after = cross_fit(X, changed, groups, predictor=predictor, random_state=1)
+    after = cross_fit(X, changed, groups, predictor=predictor)
     fold = before.fold == before.fold[17]
     for name in ("lower_h", "upper_h", "point_h", "quantile_h"):
         np.testing.assert_array_equal(getattr(after, name)[fold], getattr(before, name)[fold])
     assert not np.array_equal(after.point_h, before.point_h)  # the other folds do see it
 
 
-def test_cross_fit__folds_and_splits_are_even_within_groups(log, small_forest):
+def test_cross_fit__folds_and_splits_are_even_within_groups(log, forecasts):
     _, _, groups = log
-    found = cross_fit(*log)
+    found = forecasts("ecqr")
     for g in range(3):
         per_fold = np.bincount(found.fold[groups == g], minlength=10)
         assert per_fold.max() - per_fold.min() <= 1
@@ -74,8 +89,8 @@ def test_cross_fit__folds_and_splits_are_even_within_groups(log, small_forest):
 
 
 @pytest.mark.parametrize("predictor", PREDICTORS)
-def test_cross_fit__forecasts_are_finite_ordered_and_average_to_the_point(predictor, log, small_forest):
-    found = cross_fit(*log, predictor=predictor)
+def test_cross_fit__forecasts_are_finite_ordered_and_average_to_the_point(predictor, forecasts):
+    found = forecasts(predictor)
     for values in (found.lower_h, found.upper_h, found.point_h, found.quantile_h):
         assert np.isfinite(values).all()
     assert (found.lower_h >= 0).all()
@@ -86,12 +101,12 @@ def test_cross_fit__forecasts_are_finite_ordered_and_average_to_the_point(predic
     np.testing.assert_array_equal(found.interval_h, np.column_stack([found.lower_h, found.upper_h]))
 
 
-def test_cross_fit__point_has_no_interval_and_one_forecast(log, small_forest):
-    found = cross_fit(*log, predictor="point")
+def test_cross_fit__point_has_no_interval_and_one_forecast(forecasts):
+    found = forecasts("point")
     np.testing.assert_array_equal(found.lower_h, found.point_h)
     np.testing.assert_array_equal(found.upper_h, found.point_h)
     np.testing.assert_array_equal(found.quantile_h, np.repeat(found.point_h[:, None], 20, axis=1))
-    np.testing.assert_array_equal(found.point_h, cross_fit(*log, predictor="ecqr").point_h)
+    np.testing.assert_array_equal(found.point_h, forecasts("ecqr").point_h)
 
 
 def test_cross_fit__none_is_the_mean_of_the_records_outside_the_fold(log):
@@ -102,8 +117,8 @@ def test_cross_fit__none_is_the_mean_of_the_records_outside_the_fold(log):
     np.testing.assert_array_equal(found.upper_h, expected)
 
 
-def test_cross_fit__same_seed_same_bits_other_seed_other_folds(log, small_forest):
-    first, again, other = (cross_fit(*log, random_state=s) for s in (4, 4, 5))
+def test_cross_fit__same_seed_same_bits_other_seed_other_folds(log, forecasts, small_forest):
+    first, again, other = forecasts("ecqr"), *(cross_fit(*log, random_state=s) for s in (0, 5))
     for name in ("lower_h", "upper_h", "point_h", "quantile_h", "fold", "calibration_mask"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
     assert not np.array_equal(first.fold, other.fold)
@@ -115,9 +130,9 @@ def test_cross_fit__higher_level_gives_wider_intervals_and_the_same_point(log, s
     np.testing.assert_array_equal(wide.point_h, narrow.point_h)
 
 
-def test_cross_fit__ecqr_widens_the_group_of_high_spread(log, small_forest):
+def test_cross_fit__ecqr_widens_the_group_of_high_spread(log, forecasts):
     _, _, groups = log
-    ecqr, cqr = (cross_fit(*log, predictor=p) for p in ("ecqr", "cqr"))
+    ecqr, cqr = forecasts("ecqr"), forecasts("cqr")
     widths = [(f.upper_h - f.lower_h)[groups == 0].mean() for f in (ecqr, cqr)]
     assert widths[0] > widths[1]
 

@@ -88,6 +88,7 @@ def fitted() -> ConditionalFlow:
     return ConditionalFlow(hidden=(32, 32), learning_rate=3e-3, max_epochs=60).fit(*events(1_500, 0), *events(400, 1))
 
 
+@pytest.mark.slow
 def test_fit__learns_a_law_that_no_independent_normals_have(fitted: ConditionalFlow) -> None:
     x, y = events(2_000, 5)
     standard = (y - fitted.y_mean_) / fitted.y_scale_

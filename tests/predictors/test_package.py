@@ -46,6 +46,7 @@ def test_docstrings__examples_run(module):
         assert found.attempted > 0
 
 
+@pytest.mark.slow
 def test_docs__python_blocks_run(capsys):
     page = Path(__file__).resolve().parents[2] / "docs" / "predictors.md"
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)

@@ -110,3 +110,18 @@ def test_check_step__carries_what_is_below_one() -> None:
     check_step(np.array([9.99]), np.array([0.0]), 0.1)
     with pytest.raises(ValueError, match="at least 11 steps a period"):
         check_step(np.array([10.0]), np.array([0.0]), 0.1)
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (900, 3), (2, 50, 7)])
+def test_simulate_sir__in_place_is_sir_step_to_the_bit(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(len(shape))
+    beta, rho = rng.uniform(0.0, 2.0, shape), rng.uniform(0.0, 1.0, shape)
+    population, onset = rng.uniform(10.0, 5_000.0, shape[-1]), rng.integers(0, 3, shape)
+    waves = simulate_sir(beta, rho, population, n_periods=4, onset=onset, steps_per_period=5)
+    state = SIRState(population + np.zeros(shape), np.zeros(shape), np.zeros(shape))
+    for t in range(5):
+        begins = (onset == t) * (0.01 * population)
+        state = SIRState(state.unaffected - begins, state.out + begins, state.restored)
+        assert waves[t].tobytes() == state.out.tobytes()
+        for _ in range(5):
+            state = sir_step(state, beta, rho, population, 0.2)
