@@ -47,9 +47,10 @@ def _found(env: Any, attribute: str, kind: type, env_id: str) -> list[tuple[Any,
         if getattr(layer, "envs", None):
             return [pair for inner in layer.envs for pair in _found(inner, attribute, kind, env_id)]
         layer = getattr(layer, "env", None) or getattr(layer, "venv", None)
+    made = "stormgym:ID" if env_id == ANY_ID else f"stormgym:{env_id}"
     raise TypeError(
         f"this agent needs {env_id}, whose environment has a `{attribute}`, in this process; got {env!r}. "
-        f'Make it with gym.make("stormgym:{env_id}") or gym.make_vec; it cannot read other processes.'
+        f'Make it with gym.make("{made}") or gym.make_vec; it cannot read other processes.'
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,10 @@ from stormgym.predictors.extras import require
 
 THREAD_CAPS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Variables that cap the threads of numerical libraries."""
+
+
+MOST_WORKERS, MOST_A_PROCESSOR = 10_000, 16
+"""Workers that may be asked for, and processes of this machine for each of its processors."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ def parse_workers(text: str | int, option: str = "--jobs", least: int = 1) -> Wo
     """Read "4" (processes of this machine), "ray" or "ray:4".
 
     Raises:
-        ValueError: another text, or fewer workers than `least`.
+        ValueError: another text, fewer workers than `least`, or more than `MOST_WORKERS`.
     """
     where, colon, number = str(text).partition(":")
     on_ray = where == "ray"
@@ -46,9 +51,26 @@ def parse_workers(text: str | int, option: str = "--jobs", least: int = 1) -> Wo
     if not (digits.isascii() and digits.removeprefix("-").isdigit()):
         raise ValueError(f"{option} must be a number, ray or ray:NUMBER; got {text!r}")
     least = max(least, 1) if on_ray else least
-    if int(digits) < least:
-        raise ValueError(f"{option} must be at least {least}; got {digits}")
-    return Workers(int(digits), on_ray)
+    n_workers = int(digits[:20])  # as many digits as tell that it is too large
+    if not least <= n_workers <= MOST_WORKERS:
+        bound = f"at least {least}" if n_workers < least else f"at most {MOST_WORKERS:,}"
+        raise ValueError(f"{option} must be {bound}; got {digits[:40]}")
+    most = MOST_A_PROCESSOR * processors()
+    if not on_ray and n_workers > most:
+        warnings.warn(
+            f"{option} {n_workers} is more than {MOST_A_PROCESSOR} for each processor that this process may use; it "
+            f"takes {most}",
+            UserWarning,
+            stacklevel=2,
+        )
+    return Workers(n_workers if on_ray else min(n_workers, most), on_ray)
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def connect() -> Any:

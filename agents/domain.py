@@ -46,9 +46,10 @@ class AgentSpec:
     settings: str | None = None
     """Of a learner: the frozen dataclass of its settings, which become options of train.py."""
     pretrained: str | None = None
-    """Of a learner with agents in `stormgym.agents.pretrained`: the policy class that acts with their weights."""
+    """Of a learner with agents in `stormgym.agents.pretrained`: what makes a policy of a card and a file of weights."""
     look_ahead: str | None = None
-    """Of a learner whose trained agents can look ahead (AGENT:NAME@K): function (policy, env, **kwargs) -> policy."""
+    """Of a learner whose trained agents can look ahead (AGENT:NAME@K): function (policy, env, **kwargs) -> policy, or
+    "stormgym.agents.look_ahead:look_ahead" for the domain's own way."""
 
     def load(self) -> Any:
         """Import and return the class or learner behind the name."""
@@ -91,7 +92,7 @@ class Column:
 
 
 TAIL_SHARE = 0.1
-"""Share of the worst episodes whose mean tables show as the tail of an objective (`CVaR 0.1`)."""
+"""Share of the worst episodes whose mean tables show as the tail of objective and constraint (`CVaR 0.1`)."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,14 @@ class Headline:
     objective: Column
     """What agents are ranked by."""
     constraint: Column | None = None
-    """The metric whose mean the limit bounds; an episode's value is its `cost`. None where nothing is limited."""
+    """The metric whose mean (or tail, `RiskMeasure`) the limit bounds; an episode's value is its `cost`. None where
+    nothing is limited."""
     others: tuple[Column, ...] = ()
     further: tuple[Column, ...] = ()
     """Columns of the last table; empty shows every metric that the main table does not."""
+    extras: tuple[tuple[str, tuple[Column, ...]], ...] = ()
+    """Tables of their own, by caption, of metrics that only some agents have; a key `..._g` stands for one column a
+    group."""
     flaws: tuple[Column, ...] = ()
     """Counts that a good policy keeps at zero; a progress line shows those that are not."""
     lower_is_better: bool = True
@@ -128,6 +133,14 @@ class Headline:
     def tail(self) -> Column:
         """CVaR of the objective over episodes: the mean of its worst tenth."""
         return replace(self.objective, key=f"{self.objective.key}_cvar_{TAIL_SHARE:g}", name=f"CVaR {TAIL_SHARE:g}")
+
+    @property
+    def constraint_tail(self) -> Column | None:
+        """CVaR of the constraint over episodes: the mean of its largest tenth; None where nothing is limited."""
+        column = self.constraint
+        if column is None:
+            return None
+        return replace(column, key=f"{column.key}_cvar_{TAIL_SHARE:g}", name=f"CVaR {TAIL_SHARE:g} of {column.name}")
 
     @property
     def worst(self) -> Column:
@@ -155,15 +168,30 @@ class PlanRequest:
     """--jobs: a CSV of open jobs."""
     start: str | None = None
     """--start: when crews leave, as text."""
+    what_if: tuple[str, ...] = ()
+    """--what-if: changes that a plan is made for each."""
     env_id: str = ""
 
 
 @dataclass(frozen=True)
 class PlanReport:
-    """A plan as a table to print and a function that writes it as CSV."""
+    """A plan as a table to print and functions that write it to a file."""
 
     table: RenderableType
     write_csv: Callable[[Path], Path]
+    write_json: Callable[[Path], Path] | None = None
+
+
+@dataclass(frozen=True)
+class LearnerDefaults:
+    """What a learner takes in one environment where nothing is asked for, over the learner's own defaults."""
+
+    timesteps: int | None = None
+    """Of a whole run; None: the learner's own."""
+    num_envs: int | None = None
+    """Environments that collect side by side; None: the learner's own."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of the dataclass of its settings, by name."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +219,8 @@ class Domain:
     headline: Headline = GENERIC_HEADLINE
     default_learner: str | None = None
     """The agent that train.py takes when none is named."""
+    learner_defaults: Mapping[str, LearnerDefaults] = field(default_factory=dict)
+    """By learner, for those whose own defaults do not fit this environment."""
     extractor: str | None = None
     """Class of features for Stable-Baselines3's learners (a `BaseFeaturesExtractor`); None: the observation, flat."""
     clairvoyant: str | None = None
@@ -201,6 +231,13 @@ class Domain:
     """Function behind `evaluate.py --plan`: (name, entrant, `PlanRequest`) -> `PlanReport`."""
     plan_agent: str | None = None
     """The agent that plans when none is named."""
+    plan_extras: tuple[str, ...] = ()
+    """Options of the command line that its plans take beside the usual ones: "json", "what_if"."""
+    ert: str | None = None
+    """Function behind `evaluate.py --ert`: (name, entrant, env_id, env_kwargs, kept=, on_progress=) -> the entrant,
+    which publishes estimated restoration times, or None where it cannot."""
+    replay: str | None = None
+    """What tells pages of storms: a `stormgym.agents.storm_replay.StormRecorder`."""
     options: tuple[str, ...] = ()
     """Arguments of the environment that command lines name (`--city`); their help is the environment's docstring."""
     agent_files: Mapping[str, str] = field(default_factory=dict)
@@ -212,8 +249,20 @@ class Domain:
     not learn from, where there are such beside those of the test."""
     demonstrators: Mapping[str, str] = field(default_factory=dict)
     """Agents whose episodes offline learners learn from, by kind: `status-quo`, `planner` and `expert`."""
+    tokens: str | None = None
+    """How STA-SAC reads the observations: a `stormgym.agents.sta_sac.reading.Reading`; None: it does not fit."""
+    look_ahead: str | None = None
+    """How trained agents look ahead (AGENT:NAME@K): function (policy, env, n_orders=K, **kwargs) -> policy."""
+    teacher: str | None = None
+    """The agent that STA-SAC imitates first, where its settings name no other."""
+    teacher_arguments: Mapping[str, Any] = field(default_factory=dict)
+    """Of that agent, over its own defaults: a teacher may be quicker than who plays for real."""
     small: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of a small instance, with which tests take seconds."""
+
+    def defaults_of(self, learner: str) -> LearnerDefaults:
+        """What a learner takes here over its own defaults."""
+        return self.learner_defaults.get(learner, LearnerDefaults())
 
     def agent(self, name: str) -> AgentSpec | None:
         """The agent of that name, if it fits this environment."""

@@ -45,10 +45,24 @@ SAC = AgentSpec(
     settings=f"{_SETTINGS}:SACSettings",
 )
 
+STA_SAC = AgentSpec(
+    "sta-sac",
+    "stormgym.agents.sta_sac.learner:sta_sac",
+    "spatial-temporal attention SAC-Lagrangian (EPOPR)",
+    trainable=True,
+    settings="stormgym.agents.sta_sac.settings:STASACSettings",
+    pretrained="stormgym.agents.pretrained.sta_sac:load_sta_sac",
+    look_ahead="stormgym.agents.look_ahead:look_ahead",
+)
+"""For domains that say how it is to read their observations (`Domain.tokens`)."""
+
 _OF_DOMAIN = "stormgym.agents.of_domain"
 REQUEST_VOLUME = AgentSpec("request-volume", f"{_OF_DOMAIN}:RequestVolume", "most repair requests first (status quo)")
 NEAREST = AgentSpec("nearest", f"{_OF_DOMAIN}:Nearest", "nearest that is open first")
 SHORTEST_REPAIR = AgentSpec("shortest-repair", f"{_OF_DOMAIN}:ShortestRepair", "shortest expected repair first")
+CLAIRVOYANT_FAIR = AgentSpec(
+    "clairvoyant-fair", f"{_OF_DOMAIN}:ClairvoyantFair", "knows what comes, within the limit", privileged=True
+)
 """For domains that name policies of their own for them (`Domain.own`)."""
 
 CLAIRVOYANT = AgentSpec(

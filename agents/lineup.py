@@ -17,6 +17,9 @@ from stormgym.agents.pretrained import known_pretrained, load_card, load_pretrai
 from stormgym.agents.registry import AGENTS, agent_spec, domain_of, has_domain, known_agents
 from stormgym.agents.runs import load_policy, open_run
 
+MOST_LABEL = 200
+"""Characters of a label, so that tables and figures have room for numbers beside it."""
+
 
 def split_lookahead(name: str) -> tuple[str, int]:
     """Take `AGENT@K`, a trained agent that looks ahead with K orders, apart; K is 0 for a plain name.
@@ -109,7 +112,8 @@ def resolve_agents(items: Sequence[str] | str | None, env_id: str, *, trust_pick
         ValueError: an agent that must be trained first, or two items of one name.
     """
     if isinstance(items, str):
-        items = [item.strip() for item in items.split(",") if item.strip()]
+        whole = _exists(items)  # a folder's name may hold a comma
+        items = [items] if whole else [item.strip() for item in items.split(",") if item.strip()]
     if not items and not has_domain(env_id):
         raise ValueError(
             f"{env_id} has no domain, so no agents of its own; name run folders, or register one "
@@ -127,23 +131,33 @@ def resolve_agents(items: Sequence[str] | str | None, env_id: str, *, trust_pick
 
 
 def _resolve(item: str, env_id: str, trust_pickle: bool) -> tuple[str, Entrant]:
-    label, _, path = item.rpartition("=")
+    label, path = _split_label(item)
+    if not (label or item).isprintable():
+        raise ValueError(f"agent {item!r} has a character that cannot be printed; give it another label: LABEL=RUN_DIR")
+    if len(label) > MOST_LABEL:
+        raise ValueError(
+            f"a label must have at most {MOST_LABEL} characters; got {len(label):,}. Shorten {label[:40]!r}..."
+        )
     if not label and item in AGENTS:
         return item, _from_registry(item, env_id)
-    plain, n_orders = (path, 0) if Path(path).expanduser().exists() else split_lookahead(path)
+    plain, n_orders = (path, 0) if _exists(path) else split_lookahead(path)
     if plain.partition(":")[0] in AGENTS and ":" in plain:
         return label or path, _looking(_from_pretrained(plain, env_id), plain.partition(":")[0], n_orders)
-    folder = Path(plain).expanduser()
+    folder = Path(os.path.expanduser(plain))  # which leaves a user who is not known as it is
     maker = domain_of(env_id).agent_files.get(folder.suffix)
-    if maker is not None and folder.is_file():
+    if maker is not None and os.path.isfile(folder):
         if n_orders:
             raise _cannot_look_ahead(item)
         return label or folder.stem, _from_file(folder, maker)
-    if folder.is_dir():
+    if os.path.isdir(folder):
         ahead = f"@{n_orders}" if n_orders else ""
         return label or _run_name(folder) + ahead, _from_run(folder, n_orders, trust_pickle)
     if n_orders and plain in AGENTS:
         raise _cannot_look_ahead(item)
+    if label and plain in AGENTS:
+        raise ValueError(
+            f"{plain!r} is known by its own name and takes no label; write {plain} instead of {item[:200]!r}"
+        )
     if label or _looks_like_path(item):
         raise FileNotFoundError(
             f"run folder {str(folder)!r} does not exist. Name a folder that train.py wrote "
@@ -151,6 +165,28 @@ def _resolve(item: str, env_id: str, trust_pickle: bool) -> tuple[str, Entrant]:
         )
     known = ", ".join((*known_agents(env_id), *known_pretrained(env_id)))
     raise KeyError(f"unknown agent {item!r}; known agents of {env_id}: {known}; or name a run folder")
+
+
+def _split_label(item: str) -> tuple[str, str]:
+    """`LABEL=ITEM` taken apart, "" for no label; folders of runs, such as `lr=0.1/RUN`, may have a `=` of their own."""
+    if _exists(item):
+        return "", item
+    for place in (i for i, character in enumerate(item) if character == "="):
+        path = item[place + 1 :]
+        if _exists(path) or _exists(path.rpartition("@")[0]):
+            return item[:place], path
+    label, _, path = item.rpartition("=")
+    return label, path
+
+
+def _exists(path: str) -> bool:
+    """Whether something has this name; no for a name that is no path at all."""
+    return bool(path) and os.path.exists(os.path.expanduser(path))  # Path raises for some
+
+
+def run_entrant(folder: Path, *, trust_pickle: bool = False) -> Entrant:
+    """The agent of a run folder, whatever characters the folder's name has."""
+    return _from_run(folder, 0, trust_pickle)
 
 
 def _looks_like_path(item: str) -> bool:
@@ -164,6 +200,8 @@ def _run_name(folder: Path) -> str:
 
 def _from_registry(name: str, env_id: str) -> Entrant:
     spec = agent_spec(name)
+    if not has_domain(env_id):
+        raise KeyError(f"agent {name!r} does not fit {env_id}, which has no agents of its own; name run folders")
     if domain_of(env_id).agent(name) is None:
         raise KeyError(f"agent {name!r} does not fit {env_id}; known agents: {', '.join(known_agents(env_id))}")
     if spec.trainable:
@@ -217,4 +255,5 @@ def _from_run(folder: Path, n_orders: int, trust_pickle: bool) -> Entrant:
         return look_ahead(policy, env, open_run(folder).settings.agent, n_orders) if n_orders else policy
 
     ahead = f", looks ahead with {n_orders} orders" if n_orders else ""
-    return Entrant(make, learned=True, summary=f"trained, {folder}{ahead}")
+    suffix = f"@{n_orders}" if n_orders else ""
+    return Entrant(make, learned=True, summary=f"trained, {folder}{ahead}", run=folder, ahead=suffix)

@@ -188,7 +188,7 @@ def _head(contents: Contents, learner: Learner, env_id: str | None) -> ModelHead
     if env_id is not None and head.env_id != plain_id(env_id):
         raise UnreadableFile(f"{file} holds a model for {head.env_id[:80]!r}, and the run is of {plain_id(env_id)!r}")
     today = domain_of(head.env_id).extractor
-    if head.extractor != today:
+    if learner.takes_extractor and head.extractor != today:
         raise UnreadableFile(
             f"{file} holds a model on features {str(head.extractor)[:120]!r}, and {head.env_id[:80]} has {today!r}; "
             "an environment of another package must be registered first (--env module:Id)"

@@ -83,3 +83,14 @@ class ShortestRepair(OfDomain):
     """
 
     name = "shortest-repair"
+
+
+class ClairvoyantFair(OfDomain):
+    """Reference with perfect information that keeps the limit in every episode.
+
+    Idea: the limit asks for the mean only; keeping it always is more than needed. Cost: the domain's own. Source:
+    EPOPR's problem (eq. 13, 14).
+    """
+
+    name = "clairvoyant-fair"
+    privileged = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -90,3 +91,7 @@ class Entrant:
     privileged: bool = False
     """True when it reads what nobody can know ahead; a policy's own `privileged = True` counts as well."""
     summary: str = ""
+    run: Path | None = None
+    """The run folder that it comes from."""
+    ahead: str = ""
+    """What follows its name where it looks ahead: "@8"."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 import warnings
 from dataclasses import asdict, dataclass, field, replace
@@ -12,7 +13,7 @@ from typing import Any
 
 from stormgym.agents.files import write_atomically
 from stormgym.agents.registry import agent_spec, plain_id
-from stormgym.agents.storage.container import UnreadableFile, read_json
+from stormgym.agents.storage.container import UnreadableFile, cured_by, read_json, readable
 from stormgym.agents.storage.records import record_of
 from stormgym.agents.versions import run_versions
 
@@ -25,6 +26,10 @@ SETTINGS, VERSIONS, BEST, CHECKPOINTS, MODEL = (
 )
 PICKLED_MODEL = "model.zip"
 """Model of a run of before, in the format of Stable-Baselines3: it holds pickles."""
+
+
+FREE = ("seed", "device", "torch_threads")
+"""Settings that may differ between runs that count as the same."""
 
 
 class UntrustedPickle(ValueError):
@@ -68,6 +73,13 @@ class RunSettings(RunRequest):
     checkpoint_freq: int = field()
 
 
+def comparable(settings: RunSettings) -> dict[str, object]:
+    """All that decides a run but its seed and where it is computed, as JSON gives it back."""
+    facts = {name: value for name, value in asdict(settings).items() if name not in FREE}
+    plain: dict[str, object] = json.loads(json.dumps(facts))
+    return plain
+
+
 @dataclass(frozen=True)
 class Run:
     """A run folder and its settings."""
@@ -91,15 +103,23 @@ class Run:
         return self.folder / CHECKPOINTS
 
     def last_checkpoint(self) -> Path | None:
-        """The newest complete checkpoint."""
-        complete = [p for p in checkpoint_folders(self.folder) if _model_in(p) is not None]
+        """The newest complete checkpoint; a folder beside them that is none gets a warning."""
+        for stray in sorted({*self.checkpoints.glob("[!.]*")} - {*checkpoint_folders(self.folder)}):
+            warnings.warn(
+                f"{stray} is ignored: a checkpoint is a folder named by its step; move what is none elsewhere",
+                UserWarning,
+                stacklevel=2,
+            )
+        complete = [p for p in checkpoint_folders(self.folder) if model_in(p) is not None]
         return complete[-1] if complete else None
 
     def extended(self, timesteps: int) -> Run:
-        """The same run with another budget, which is written to the folder."""
-        run = replace(self, settings=replace(self.settings, timesteps=timesteps))
-        _write_settings(run)
-        return run
+        """The same run with another budget; `write_settings` keeps it."""
+        return replace(self, settings=replace(self.settings, timesteps=timesteps))
+
+    def write_settings(self) -> None:
+        """Write settings.json."""
+        write_atomically(self.folder / SETTINGS, json.dumps(asdict(self.settings), indent=1) + "\n")
 
 
 def create_run(runs_dir: str | os.PathLike[str], settings: RunSettings) -> Run:
@@ -117,8 +137,12 @@ def create_run(runs_dir: str | os.PathLike[str], settings: RunSettings) -> Run:
     else:
         raise FileExistsError(f"no free folder name for {parent / name}")
     run = Run(folder, settings)
-    _write_settings(run)
-    write_atomically(folder / VERSIONS, json.dumps(run_versions(), indent=1) + "\n")
+    try:
+        run.write_settings()
+        write_atomically(folder / VERSIONS, json.dumps(run_versions(), indent=1) + "\n")
+    except BaseException:  # Ctrl-C as well: no half folder stays
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return run
 
 
@@ -141,7 +165,8 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
         if part.is_symlink():
             raise UnreadableFile(f"{part} is a link, and a run folder holds folders of its own; copy what it leads to")
     what = "the settings of a run"
-    return Run(path, record_of(RunSettings, read_json(file, what), file, what))
+    with cured_by("Restore it from a copy, or train again"):
+        return Run(path, record_of(RunSettings, read_json(file, what), file, what))
 
 
 def find_model(folder: str | os.PathLike[str]) -> Path:
@@ -151,12 +176,12 @@ def find_model(folder: str | os.PathLike[str]) -> Path:
         FileNotFoundError: no such run, or no model in it yet.
     """
     run = open_run(folder)
-    best = _model_in(run.best)
+    best = model_in(run.best)
     if best is not None:
         return best
     last = run.last_checkpoint()
     if last is not None:
-        return _model_in(last) or last / MODEL
+        return model_in(last) or last / MODEL
     raise FileNotFoundError(
         f"run {str(run.folder)!r} holds no model: its training ended before the first checkpoint. "
         f"Train again with python train.py --env {run.settings.env_id} --agent {run.settings.agent}"
@@ -200,31 +225,46 @@ def load_policy(
 def load_model(run: Run, *, device: str = "cpu", trust_pickle: bool = False) -> Any:
     """Return the model of a run that acts, the best or else the last one; errors as of `load_policy`."""
     file, learner = find_model(run.folder), learner_of(run)
-    if file.name == MODEL:
-        from stormgym.agents.model_files import read_to_act  # here, since it loads torch
+    from stormgym.agents.devices import check_device  # here, since these load torch
+    from stormgym.agents.model_files import read_to_act
 
-        return read_to_act(learner, file, device=device, env_id=run.env_id)
-    check_trusted(file, trust_pickle)
-    return learner.load_pickled(file, device=device)
+    check_device(device, "device")
+    other = "the last checkpoint acts in its place" if file.parent == run.best else "an older checkpoint acts, if any"
+    with cured_by(f"Delete the folder {file.parent}, and {other}"):
+        if file.name == MODEL:
+            return read_to_act(learner, file, device=device, env_id=run.env_id)
+        check_trusted(file, trust_pickle)
+        with readable(file, "a model of an earlier version", (Exception,)):  # what a pickle raises, nobody knows
+            return learner.load_pickled(file, device=device)
 
 
 def learner_of(run: Run) -> Any:
     """The learner of a run (`stormgym.agents.learners.base.Learner`), by its name in the registry.
 
     Raises:
-        KeyError: an unknown name.
-        ValueError: an agent that does not learn.
+        UnreadableFile: settings.json names an unknown agent, or one that does not learn.
     """
-    spec = agent_spec(run.settings.agent)
+    file, name = run.folder / SETTINGS, run.settings.agent
+    try:
+        spec = agent_spec(name)
+    except KeyError as error:
+        raise UnreadableFile(f"{file} names an agent that is not there: {error.args[0]}") from None
     if not spec.trainable:
-        raise ValueError(f"{run.folder / SETTINGS} names the agent {spec.name!r}, which does not learn: no run of it")
+        raise UnreadableFile(
+            f"{file} names the agent {name!r}, which needs no training, so there is no run of it; name that agent "
+            "itself, or restore the file from a copy"
+        )
     return spec.load()
 
 
 def checkpoint_folders(folder: Path) -> list[Path]:
     """Checkpoints of a run folder, the oldest first: folders named by their step, and no links."""
-    found = [p for p in (folder / CHECKPOINTS).glob("*") if p.name.isdecimal() and p.name.isascii() and p.is_dir()]
+    found = [p for p in (folder / CHECKPOINTS).glob("*") if _is_step(p.name) and p.is_dir()]
     return sorted((p for p in found if not p.is_symlink()), key=lambda p: int(p.name))
+
+
+def _is_step(name: str) -> bool:
+    return name.isdecimal() and name.isascii() and (name == "0" or not name.startswith("0"))
 
 
 def check_trusted(file: Path, trust_pickle: bool) -> None:
@@ -235,13 +275,9 @@ def check_trusted(file: Path, trust_pickle: bool) -> None:
     warnings.warn(f"{file} is opened because of --trust-pickle: {why}", UserWarning, stacklevel=2)
 
 
-def _model_in(folder: Path) -> Path | None:
+def model_in(folder: Path) -> Path | None:
     """The file of a model in a folder, one without pickles if there is any."""
     return next((folder / name for name in (MODEL, PICKLED_MODEL) if os.path.lexists(folder / name)), None)
-
-
-def _write_settings(run: Run) -> None:
-    write_atomically(run.folder / SETTINGS, json.dumps(asdict(run.settings), indent=1) + "\n")
 
 
 def _short(space: Any) -> str:

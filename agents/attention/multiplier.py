@@ -3,6 +3,10 @@
 A constrained problem, max E[return] s.t. E[C] <= d, is learnt as max E[return] - lambda E[C / d] while lambda rises as
 long as the mean cost of finished episodes exceeds d and falls as long as it does not. Costs and limits are in any unit,
 as long as it is the same; lambda multiplies C / d and has none.
+
+A limit on the tail, on the CVaR of C or on the share of episodes beyond d, is a limit on a mean as well, that of
+g(C / d) with g of `stormgym.envs.risk_measure`: g takes the place of C / d everywhere. The threshold in the CVaR's g is
+the quantile of the costs of recent finished episodes. Source: Chow et al. (2018), who move it by its gradient instead.
 """
 
 from __future__ import annotations
@@ -14,7 +18,12 @@ import torch
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
+from stormgym.envs.risk_measure import MEAN, RiskMeasure
+
 Method = Literal["softplus", "projected"]
+N_RECENT = 128
+"""Finished episodes whose quantile is the threshold of the CVaR; where episodes differ in their limits, this for each
+of some ranges of them."""
 
 
 class LagrangeMultiplier(nn.Module):
@@ -29,7 +38,13 @@ class LagrangeMultiplier(nn.Module):
         learning_rate: Adam's step, or eta.
         method: `"softplus"` or `"projected"`.
         maximum: cap of lambda.
+        measure: what of the costs of episodes the limit bounds.
     """
+
+    recent: Tensor
+    """`[R]` costs of the last finished episodes, as shares of what lambda aims at; kept for the CVaR alone."""
+    n_seen: Tensor
+    """How many there were, of all."""
 
     def __init__(
         self,
@@ -39,6 +54,7 @@ class LagrangeMultiplier(nn.Module):
         learning_rate: float = 0.02,
         method: Method = "softplus",
         maximum: float = 100.0,
+        measure: RiskMeasure = MEAN,
     ) -> None:
         super().__init__()
         if not 0 < limit < math.inf:
@@ -51,6 +67,10 @@ class LagrangeMultiplier(nn.Module):
         self.method = method
         self.learning_rate = learning_rate
         self.maximum = maximum
+        self.measure = measure
+        if measure.kind == "cvar":
+            self.register_buffer("recent", torch.zeros(N_RECENT, dtype=torch.float64))
+            self.register_buffer("n_seen", torch.zeros((), dtype=torch.int64))
         start = max(initial, 1e-4)
         # softplus has an inverse, x = log(e^lambda - 1), written so that it is exact for small and large lambda
         raw = start + math.log(-math.expm1(-start)) if method == "softplus" else initial
@@ -71,6 +91,46 @@ class LagrangeMultiplier(nn.Module):
         """Lambda / d, the factor of a cost in its own unit."""
         return self.value / self.limit
 
+    @property
+    def threshold(self) -> float:
+        """Where the CVaR's tail begins, as a share of what lambda aims at; that itself before any episode finished."""
+        return float(self._threshold())
+
+    def _threshold(self) -> Tensor:
+        if self.measure.kind != "cvar":
+            return torch.zeros(())
+        shares = self.recent[: min(int(self.n_seen), len(self.recent))]
+        return _quantile(shares, torch.ones_like(shares), self.measure)
+
+    def _threshold_of(self, limits: Tensor, scale: Tensor) -> Tensor:
+        """The threshold of episodes with these limits and units of return, any shape."""
+        del scale
+        return self._threshold().to(limits)
+
+    def burden(self, shares: Tensor, limits: Tensor, scale: Tensor, width: float = 0.0) -> Tensor:
+        """g of costs, which lambda multiplies, and whose mean it holds at 1.
+
+        Args:
+            shares: costs as shares of what lambda aims at, any shape.
+            limits, scale: of these episodes, as for `of`.
+            width: as of `RiskMeasure.g`.
+        """
+        threshold = self._threshold_of(limits, scale) if self.measure.kind == "cvar" else 0.0
+        burdens: Tensor = self.measure.g(shares, threshold, width=width)
+        return burdens
+
+    def _burdens(self, shares: Tensor, limits: Tensor, scale: Tensor) -> Tensor:
+        """g of E finished episodes `[E]`, which are remembered for the threshold."""
+        if self.measure.kind == "cvar":
+            self._remember("recent", shares)
+            self.n_seen += len(shares)
+        return self.burden(shares, limits, scale)
+
+    def _remember(self, name: str, values: Tensor) -> None:
+        """Put values of E finished episodes `[E]` before those of earlier ones, the last first."""
+        kept: Tensor = getattr(self, name)
+        kept.copy_(torch.cat([values.flip(0).to(kept), kept])[: len(kept)])
+
     def of(self, limits: Tensor, scale: Tensor) -> Tensor:
         """Lambda of episodes with these limits and units of return, any shape, on any device: here one for all."""
         del scale
@@ -78,11 +138,12 @@ class LagrangeMultiplier(nn.Module):
 
     def update_each(self, costs: Tensor, limits: Tensor, scale: Tensor) -> float:
         """One dual step on E finished episodes with costs, limits and units of return `[E]`; return the new lambda."""
-        del limits, scale
-        return self.update(float(costs.mean()))
+        if self.measure.is_mean:
+            return self.update(float(costs.mean()))
+        return self.update(float(self._burdens(costs / self.limit, limits, scale).mean()) * self.limit)
 
     def update(self, mean_cost: float) -> float:
-        """One dual step on the mean cost of finished episodes; return the new lambda.
+        """One dual step on the mean cost of finished episodes, or of the limit times g; return the new lambda.
 
         Raises:
             ValueError: the cost is missing (None) or NaN.
@@ -109,16 +170,19 @@ class LimitMultiplier(LagrangeMultiplier):
 
     Tightness is limit / scale, the scale an episode's unit of return (so that problems of different sizes are alike).
     lambda = softplus(x), x linear in log(tightness) between K knots; a finished episode moves the two knots beside it,
-    as far as it is near them. A limit beyond the outer knots takes theirs.
+    as far as it is near them. A limit beyond the outer knots takes theirs. The threshold of a CVaR is such a function
+    too: at each knot the quantile of recent episodes, weighted by how near they are.
 
     Args:
         low, high: tightness at the first and the last knot.
         n_knots: K.
         margin: lambda aims at this share of each limit.
-        initial, learning_rate: as in `LagrangeMultiplier`.
+        initial, learning_rate, measure: as in `LagrangeMultiplier`.
     """
 
     knots: Tensor
+    recent_tightness: Tensor
+    """`[R]` of the episodes of `recent`."""
 
     def __init__(
         self,
@@ -129,14 +193,18 @@ class LimitMultiplier(LagrangeMultiplier):
         margin: float = 1.0,
         initial: float = 1.0,
         learning_rate: float = 0.02,
+        measure: RiskMeasure = MEAN,
     ) -> None:
-        super().__init__(margin, initial=initial, learning_rate=learning_rate)
+        super().__init__(margin, initial=initial, learning_rate=learning_rate, measure=measure)
         if not 0 < low < high:
             raise ValueError(f"need 0 < low < high; got {low!r} and {high!r}")
         if n_knots < 2:
             raise ValueError(f"n_knots must be at least 2; got {n_knots!r}")
         knots = torch.linspace(math.log(low), math.log(high), n_knots, dtype=torch.float64)
         self.register_buffer("knots", knots)
+        if measure.kind == "cvar":
+            self.register_buffer("recent", torch.zeros(n_knots * N_RECENT, dtype=torch.float64))
+            self.register_buffer("recent_tightness", torch.ones(n_knots * N_RECENT, dtype=torch.float64))
         self.raw = nn.Parameter(self.raw.detach().repeat(n_knots))
         self.optimizer = torch.optim.Adam([self.raw], lr=learning_rate)
 
@@ -145,6 +213,19 @@ class LimitMultiplier(LagrangeMultiplier):
         x = tightness.to(torch.float64).log().clamp(self.knots[0], self.knots[-1])
         gap = self.knots[1] - self.knots[0]
         return (1.0 - (x.unsqueeze(-1) - self.knots).abs() / gap).clamp_min(0.0)
+
+    def _thresholds(self) -> Tensor:
+        """The threshold at each knot `[K]`."""
+        n = min(int(self.n_seen), len(self.recent))
+        weights = self._weights(self.recent_tightness[:n])  # [n, K]
+        return torch.stack([_quantile(self.recent[:n], weight, self.measure) for weight in weights.T])
+
+    def _threshold(self) -> Tensor:
+        return self._thresholds().mean() if self.measure.kind == "cvar" else torch.zeros(())
+
+    def _threshold_of(self, limits: Tensor, scale: Tensor) -> Tensor:
+        tightness = (limits / scale).to(self.raw.device)
+        return (self._weights(tightness) * self._thresholds()).sum(-1).to(limits)
 
     @property
     def value(self) -> float:
@@ -161,7 +242,10 @@ class LimitMultiplier(LagrangeMultiplier):
         if not bool(torch.isfinite(costs).all()):
             raise ValueError(f"the dual step needs the costs of finished episodes; got {costs!r}")
         weights = self._weights(limits / scale)  # [E, K]
-        excess = costs.to(torch.float64) / (limits.to(torch.float64) * self.limit) - 1.0
+        shares = costs.to(torch.float64) / (limits.to(torch.float64) * self.limit)
+        if self.measure.kind == "cvar":
+            self._remember("recent_tightness", limits / scale)
+        excess = (shares if self.measure.is_mean else self._burdens(shares, limits, scale)) - 1.0
         mean = (weights * excess[:, None]).sum(0) / weights.sum(0).clamp_min(1e-9)  # [K]
         seen = weights.sum(0) > 0  # a knot that no episode was near has nothing to follow
         self.optimizer.zero_grad()
@@ -171,6 +255,16 @@ class LimitMultiplier(LagrangeMultiplier):
         with torch.no_grad():
             self.raw.clamp_(-10.0, self.maximum)
         return self.value
+
+
+def _quantile(shares: Tensor, weights: Tensor, measure: RiskMeasure) -> Tensor:
+    """The quantile of costs `[n]` with weights `[n]` at the level of a CVaR; 1 where none weighs anything."""
+    total = weights.sum()
+    if not float(total) > 0:
+        return torch.ones((), dtype=shares.dtype, device=shares.device)
+    ordered, index = shares.sort()
+    reached = weights[index].cumsum(0) / total >= 1.0 - measure.tail - 1e-9
+    return ordered[int(reached.to(torch.int8).argmax())]
 
 
 def cost_limit_of(env: VecEnv | None) -> float:
@@ -185,6 +279,21 @@ def cost_limit_of(env: VecEnv | None) -> float:
         return float(env.get_attr("cost_limit")[0])
     except AttributeError:
         raise ValueError("the environment has no cost_limit; pass cost_limit (in the unit of info['cost'])") from None
+
+
+def measure_of(env: VecEnv | None) -> RiskMeasure:
+    """What of the costs of episodes the limit of the environments bounds; the mean where they do not say.
+
+    Raises:
+        ValueError: they differ, and there is one multiplier for all.
+    """
+    if env is None or not env.has_attr("risk_measure"):
+        return MEAN
+    found = [measure for measure in env.get_attr("risk_measure") if measure is not None]
+    others = [measure for measure in found if measure != found[0]]
+    if others:
+        raise ValueError(f"environments must limit the same; got the {found[0].name} and the {others[0].name}")
+    return found[0] if found else MEAN
 
 
 def tightness_of(env: VecEnv | None) -> tuple[float, float] | None:

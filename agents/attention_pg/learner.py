@@ -17,6 +17,7 @@ class AttentionPGLearner(Learner):
 
     any_regions = True
     must_match = "number of groups"
+    takes_extractor = False
 
     def check(self, venv: VecEnv) -> None:
         """It needs regions, and environments enough for a baseline."""

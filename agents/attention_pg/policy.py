@@ -12,13 +12,11 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
 
+from stormgym.agents.attention.masking import masked_log_softmax
 from stormgym.agents.attention.networks import Encoding, EpisodeNet, Inputs
 from stormgym.agents.attention_pg.settings import AttentionPGSettings
 from stormgym.agents.restoration.network.features import N_STATIC, check_observation_space, make_inputs, n_crew_features
 from stormgym.envs.restoration.layout import COLUMN, n_groups_of, regions_of
-
-CLOSED = -1e9
-"""Logit of a closed region."""
 
 _DEFAULT = AttentionPGSettings()
 
@@ -71,7 +69,7 @@ class AttentionPolicy(BasePolicy):
     def log_probs(self, inputs: Inputs, action_mask: Tensor, encoding: Encoding | None = None) -> Tensor:
         """Log probabilities `[B, T, N]` of all regions at all steps; the regions are encoded here unless given."""
         logits = self.actor.score(self.actor.encode(inputs) if encoding is None else encoding, inputs)
-        return torch.log_softmax(logits.squeeze(-1).masked_fill(~action_mask, CLOSED), dim=-1)
+        return masked_log_softmax(logits.squeeze(-1), action_mask)
 
     @torch.no_grad()
     def step_log_probs(

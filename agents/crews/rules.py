@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from stormgym.agents.binding import announced_of
 from stormgym.agents.policy import BasePolicy
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation
-from stormgym.envs.crews.knowledge import CrewAnnounced
 
 ENV_ID = "CrewDispatch-v0"
 USUAL_WAY_H = 0.12
@@ -92,24 +91,28 @@ class RequestVolume(CrewRule):
     Idea: the status quo. Cost: none. Source: EPOPR, section 5.
 
     Args:
-        requests: `[N]` volume of requests of each region.
+        requests: `[R]` volume of requests of each region.
+        xy_km: `[R, 2]` their coordinates, by which a job's region is told.
     """
 
     name = "request-volume"
 
-    def __init__(self, requests: Floats) -> None:
+    def __init__(self, requests: Floats, xy_km: Floats) -> None:
         self.requests = np.asarray(requests, dtype=np.float64)
+        self.xy_km = np.asarray(xy_km, dtype=np.float32)
 
     @classmethod
     def for_env(cls, env: Any, **kwargs: Any) -> RequestVolume:
         """Take the city's requests."""
-        announced: CrewAnnounced = announced_of(env)[0]
-        return cls(announced.city.requests, **kwargs)
+        city = announced_of(env)[0].city
+        return cls(city.requests, city.xy_km, **kwargs)
 
     def key(self, observation: Observation) -> Floats:
         """Hours without power as one number with the rank of the region below a second."""
         rank = np.argsort(np.argsort(-self.requests, kind="stable"), kind="stable") / self.requests.size
-        return -np.round(np.asarray(observation["age_h"], dtype=np.float64), 4) + 1e-5 * rank
+        place = np.stack([observation["x_km"], observation["y_km"]], axis=-1)[..., None, :]  # [B, N, 1, 2]
+        region = np.abs(place - self.xy_km).sum(axis=-1).argmin(axis=-1)
+        return -np.round(np.asarray(observation["age_h"], dtype=np.float64), 4) + 1e-5 * rank[region]
 
 
 class ListRho(CrewRule):

@@ -14,6 +14,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from stormgym.envs.core import is_number, is_whole
+
 Solve = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Right-hand sides r `[B, m]` to the solutions y of (A D^-1 A' + shift) y = r, `[B, m]`, and D^-1 A' y `[B, n]`.
 
@@ -55,9 +57,9 @@ class DenseConstraints:
     """
 
     def __init__(self, a: ArrayLike | Tensor, b: ArrayLike | Tensor, u: ArrayLike | Tensor) -> None:
-        self.a = _float64(a)
-        self.b = _float64(b)
-        self.u = _float64(u)
+        self.a = float64_of("a", a)
+        self.b = float64_of("b", b)
+        self.u = float64_of("u", u)
         if self.a.ndim != 2 or self.a.numel() == 0 or not bool(self.a.isfinite().all()):
             raise ValueError(f"a must be a finite matrix [m, n], not empty; got shape {tuple(self.a.shape)}")
         _check_rows("b", self.b, self.a.shape[0])
@@ -138,16 +140,16 @@ class FlowConstraints:
         trip_bound: float = math.inf,
     ) -> None:
         for name, value in (("n_days", n_days), ("n_counties", n_counties), ("n_segments", n_segments)):
-            if value < 1:
+            if not is_whole(value) or value < 1:
                 raise ValueError(f"{name} must be at least 1; got {value!r}")
-        if not 0 < total < math.inf:
+        if not is_number(total) or not 0 < total < math.inf:
             raise ValueError(f"total must be above 0 and finite; got {total!r}")
-        if not trip_bound > 0:
+        if not is_number(trip_bound) or not trip_bound > 0:
             raise ValueError(f"trip_bound must be above 0, inf for none; got {trip_bound!r}")
         self.n_days, self.n_counties, self.n_segments = t, k, j = n_days, n_counties, n_segments
         self.total = float(total)
-        width = torch.ones(t, k, j, dtype=torch.float64) if widths is None else _float64(widths)
-        start = torch.zeros(k, dtype=torch.float64) if stock0 is None else _float64(stock0)
+        width = torch.ones(t, k, j, dtype=torch.float64) if widths is None else float64_of("widths", widths)
+        start = torch.zeros(k, dtype=torch.float64) if stock0 is None else float64_of("stock0", stock0)
         if width.ndim not in (3, 4) or width.shape[-3:] != (t, k, j):
             raise ValueError(f"widths must be [T, K, J] = {(t, k, j)} or [B, T, K, J]; got shape {tuple(width.shape)}")
         _check_rows("stock0", start, k)
@@ -347,8 +349,16 @@ def _cholesky(matrix: Tensor) -> Callable[[Tensor], Tensor]:
     return solve
 
 
-def _float64(value: ArrayLike | Tensor) -> Tensor:
-    return torch.as_tensor(value, dtype=torch.float64).detach()
+def float64_of(name: str, value: ArrayLike | Tensor) -> Tensor:
+    """Numbers as a float64 tensor without gradient.
+
+    Raises:
+        ValueError: texts, rows of different lengths, numbers too large for a float.
+    """
+    try:
+        return torch.as_tensor(value, dtype=torch.float64).detach()
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise ValueError(f"{name} must be numbers; got {str(value)[:80]} ({error})") from error
 
 
 def _check_rows(name: str, value: Tensor, size: int) -> None:

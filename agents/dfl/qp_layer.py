@@ -17,7 +17,15 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from stormgym.agents.dfl.constraints import Constraints, DenseConstraints, FlowBlocks, FlowConstraints, Solve
+from stormgym.agents.dfl.constraints import (
+    Constraints,
+    DenseConstraints,
+    FlowBlocks,
+    FlowConstraints,
+    Solve,
+    float64_of,
+)
+from stormgym.envs.core import is_number, is_whole
 
 __all__ = [
     "Constraints",
@@ -92,7 +100,7 @@ def solve_qp(
         RuntimeError: elements that did not converge (most often there is no feasible x, or no least value).
     """
     with torch.no_grad():
-        p64, r64 = p.detach().double(), torch.as_tensor(r, dtype=torch.float64).detach()
+        p64, r64 = float64_of("p", p), float64_of("r", r)
         _check(p64, r64, constraints, tolerance, max_iterations)
         solution = _Solver(p64, r64, constraints).run(tolerance, max_iterations)
     if strict and not bool(solution.converged.all()):
@@ -103,7 +111,7 @@ def solve_qp(
             f"{tolerance:g}: elements {bad[:10]}; element {first} has primal residual "
             f"{solution.primal_residual[first]:.1e}, dual residual {solution.dual_residual[first]:.1e} and gap "
             f"{solution.gap[first]:.1e}. A primal residual that stays points to constraints that no x meets, a dual "
-            "residual to an objective without a least value."
+            f"residual to an objective without a least value. {_worst(solution, first, p64, r64, constraints)}"
         )
     return solution
 
@@ -405,6 +413,29 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return torch.linalg.vecdot(a, b)
 
 
+def _worst(solution: QPSolution, element: int, p: Tensor, r: Tensor, constraints: Constraints) -> str:
+    """Which numbers of an element that did not converge to look at, in words."""
+    x = solution.x[element]
+    b, u = (value if value.ndim == 1 else value[element] for value in (constraints.b, constraints.u))
+    # the constraints are for a whole batch: repeat the element, and look at its row
+    row = constraints.times(x.repeat(len(p), 1))[element]
+    if solution.primal_residual[element] >= solution.dual_residual[element]:
+        i = int((row - b).abs().nan_to_num(torch.inf).argmax())
+        told = f"Row {i} needs b = {float(b[i]):g} and gets {float(row[i]):g} from the nearest x within 0 <= x <= u"
+        if isinstance(constraints, DenseConstraints):
+            ends = torch.where(constraints.a[i] == 0, 0.0, constraints.a[i] * u)  # inf where there is no bound
+            told += f"; any x gives {float(ends.clamp_max(0).sum()):g} to {float(ends.clamp_min(0).sum()):g}"
+        return f"{told}. Change b or u."
+    slope = (p[element] + r * x).masked_fill(u.isfinite(), torch.inf)
+    j = int(slope.argmin())
+    largest = max(float(p[element].abs().max()), float(r.max()))
+    if not bool(u.isinf().any()):
+        return f"Numbers of p and r go up to {largest:g}: scale them."
+    return (
+        f"Variable {j} has no bound u, p = {float(p[element, j]):g} and r = {float(r[j]):g}: give it a bound or r > 0."
+    )
+
+
 def _check(p: Tensor, r: Tensor, constraints: Constraints, tolerance: float, max_iterations: int) -> None:
     n = constraints.u.shape[-1]
     if p.ndim != 2 or p.shape[1] != n or len(p) == 0:
@@ -422,7 +453,7 @@ def _check(p: Tensor, r: Tensor, constraints: Constraints, tolerance: float, max
             raise ValueError(
                 f"{name} of the constraints is for {len(value)} elements and p for {len(p)}: make both equal"
             )
-    if not 0 < tolerance < 1:
+    if not is_number(tolerance) or not 0 < tolerance < 1:
         raise ValueError(f"tolerance must be in (0, 1); got {tolerance!r}")
-    if max_iterations < 1:
+    if not is_whole(max_iterations) or max_iterations < 1:
         raise ValueError(f"max_iterations must be at least 1; got {max_iterations!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
@@ -19,7 +20,16 @@ from stormgym.envs.cache import cache_folder, load_arrays, store_arrays
 M = TypeVar("M")
 MOST_KEPT = 64
 """Models that memory keeps; of more the one that was asked for longest ago goes."""
-SOURCES = ("agents/dfl", "agents/decisions", "envs/decisions", "predictors", "envs/risk*.py")
+SOURCES = (
+    "agents/dfl",
+    "agents/decisions",
+    "agents/dispatch",
+    "envs/decisions",
+    "envs/dispatch",
+    "envs/storms.py",
+    "predictors",
+    "envs/risk*.py",
+)
 """Folders, and patterns of files, whose code decides what a fit gives: a model of other code is not recalled."""
 
 
@@ -42,13 +52,16 @@ class Storable(Protocol):
 _kept: OrderedDict[Hashable, Any] = OrderedDict()  # by key, the last one asked for at the end
 
 
-def fit_or_recall(key: Hashable, fit: Callable[[], M], *, blank: Callable[[], M] | None = None) -> M:
+def fit_or_recall(
+    key: Hashable, fit: Callable[[], M], *, blank: Callable[[], M] | None = None, notice: str | None = None
+) -> M:
     """The model of this key, fitted only if it is not kept. It is shared: copy it before you change it.
 
     Args:
         key: all that decides the fit. With `blank` its `repr` must say all of it, in every process alike.
         fit: makes and fits the model.
         blank: makes the model unfitted (`Storable`); then it is kept on disk as well (`stormgym.envs.cache`).
+        notice: what is told on standard error before a slow fit: what is fitted, and about how long it takes.
     """
     if key in _kept:
         _kept.move_to_end(key)
@@ -57,6 +70,9 @@ def fit_or_recall(key: Hashable, fit: Callable[[], M], *, blank: Callable[[], M]
     file = None if blank is None else _file(key)
     found = None if file is None or blank is None else _restored(file, blank)
     if found is None:
+        if notice is not None:
+            where = "" if file is None else f" (kept in {file.parent})"
+            print(f"{notice}, once{where}", file=sys.stderr, flush=True)
         found = fit()
         if file is not None:
             state: Mapping[str, NDArray[Any]] = found.state()  # type: ignore[attr-defined]  # Storable, with `blank`
@@ -82,7 +98,7 @@ def _restored(file: Path, blank: Callable[[], M]) -> M | None:
         if bad:
             raise ValueError(f"{bad[0]} is not finite")
         model.restore(state)  # type: ignore[attr-defined]  # Storable, as `blank` is given
-    except (KeyError, ValueError, RuntimeError) as error:
+    except Exception as error:  # arrays of any name, kind and shape may stand there
         warnings.warn(
             f"the model in {file} cannot be restored ({error}); it is fitted again", UserWarning, stacklevel=3
         )

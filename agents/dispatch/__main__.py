@@ -15,14 +15,13 @@ from typing import Literal
 import numpy as np
 import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from stormgym.agents.dfl.learner import FineTuning, fine_tune
 from stormgym.agents.dfl.problem import regret
 from stormgym.agents.dispatch.decision import WEATHER, DispatchProblem, Events, WaveModel, simulated_events
 from stormgym.agents.dispatch.forecasters import N_PLANNED
 from stormgym.agents.statistics import mean_estimate
-from stormgym.agents.terminal import make_console
+from stormgym.agents.terminal import PlainTable, make_console
 from stormgym.agents.usage import check_writable
 from stormgym.envs.dispatch.profiles import resolve_profile
 from stormgym.envs.storms import FEATURES
@@ -99,7 +98,9 @@ def main(args: list[str] | None = None) -> int:
     with console.status("calibrating and scoring"):
         ode.conformalize(choose.X, choose.out, choose.onset)
         rows = _scores(ode, problem, test, settings)
-    table = Table(title=f"{settings.out}: {settings.loss} forecaster of profile {profile.name}, on 200 other storms")
+    table = PlainTable(
+        title=f"{settings.out}: {settings.loss} forecaster of profile {profile.name}, on 200 other storms"
+    )
     table.add_column("figure")
     table.add_column("value", justify="right")
     if epochs:

@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from stormgym.envs.arrays import Floats
+from stormgym.envs.core import is_number, numbers_of
 
+LARGEST = 1e18
+"""Of outages, and of what a generator can cost or save: HiGHS takes 1e20 for infinity."""
 ReturnBy = Literal["after", "within", "none"]
 """When generators must be home: `after` the horizon, on day T + 1; `within` it, so that nobody is served on day T;
 `none`: they may stay in counties, and shipments home are free."""
@@ -22,24 +25,36 @@ def checked_outages(
     return_by: str,
 ) -> tuple[Floats, Floats]:
     """Waves `[T, K]` or `[S, T, K]` and interruption costs `[K]`; see `solve_dispatch` for what is raised."""
-    waves = np.asarray(outages, dtype=np.float64)
+    waves = numbers_of("outages", outages)
     if waves.ndim not in (2, 3) or waves.size == 0:
         raise ValueError(f"outages must be [T, K] or samples [S, T, K], not empty; got shape {waves.shape}")
     if not (np.isfinite(waves) & (waves >= 0)).all():
         raise ValueError(f"outages must be finite and at least 0 customers; got {waves.min()} to {waves.max()}")
-    if not 0 <= operating_cost < np.inf:
+    if not is_number(operating_cost) or not 0 <= operating_cost < np.inf:
         raise ValueError(f"operating_cost must be at least 0; got {operating_cost!r}")
-    tau = np.asarray(interruption_cost, dtype=np.float64)
+    tau = numbers_of("interruption_cost", interruption_cost)
     if tau.shape not in ((), waves.shape[-1:]) or not (np.isfinite(tau) & (tau >= 0)).all():
         raise ValueError(
             f"interruption_cost must be at least 0, a number or {waves.shape[-1:]}; got {interruption_cost!r}"
         )
     tau = np.broadcast_to(tau, waves.shape[-1:])
-    if not 0 < customers_per_generator < np.inf:
+    if not is_number(customers_per_generator) or not 0 < customers_per_generator < np.inf:
         raise ValueError(f"customers_per_generator must be above 0; got {customers_per_generator!r}")
     if return_by not in ("after", "within", "none"):
         raise ValueError(f"return_by must be after, within or none; got {return_by!r}")
+    for name, largest in (
+        ("outages", float(waves.max())),
+        ("operating_cost", float(operating_cost)),
+        ("interruption_cost times customers_per_generator", float(tau.max(initial=0.0)) * customers_per_generator),
+    ):
+        check_largest(name, largest)
     return waves, tau
+
+
+def check_largest(name: str, largest: float) -> None:
+    """Raise `ValueError` where a number is so large that the solver takes it for infinity."""
+    if largest > LARGEST:
+        raise ValueError(f"{name} must be at most {LARGEST:g}; got {largest:g}. Count in a larger unit")
 
 
 def checked_stock0(stock0: ArrayLike | None, n_counties: int) -> Floats:
@@ -48,8 +63,8 @@ def checked_stock0(stock0: ArrayLike | None, n_counties: int) -> Floats:
     Raises:
         ValueError: another shape, or numbers that are not whole or below 0.
     """
-    held = np.zeros(n_counties) if stock0 is None else np.asarray(stock0, dtype=np.float64)
-    if held.shape != (n_counties,) or (held < 0).any() or (held != np.round(held)).any():
+    held = np.zeros(n_counties) if stock0 is None else numbers_of("stock0", stock0)
+    if held.shape != (n_counties,) or not np.isfinite(held).all() or (held < 0).any() or (held != np.round(held)).any():
         raise ValueError(f"stock0 must be {(n_counties,)} whole numbers of at least 0; got {stock0!r}")
     return held
 

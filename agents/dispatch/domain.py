@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from stormgym.agents.domain import AgentSpec, Column, Domain, Headline
-from stormgym.agents.general import DQN, MASKABLE_DQN, MASKABLE_PPO, PPO
+from stormgym.agents.domain import AgentSpec, Column, Domain, Headline, LearnerDefaults
+from stormgym.agents.general import DQN, MASKABLE_DQN, MASKABLE_PPO, PPO, STA_SAC
 
 _HERE = "stormgym.agents.dispatch"
 
 AGENTS = (
+    STA_SAC,
     PPO,
     MASKABLE_PPO,
     DQN,
@@ -98,8 +99,22 @@ DOMAIN = Domain(
     env_id="GeneratorDispatch-v0",
     agents=AGENTS,
     headline=HEADLINE,
-    default_learner="ppo",
+    default_learner="sta-sac",
+    learner_defaults={
+        "sta-sac": LearnerDefaults(
+            timesteps=48_000,
+            settings={
+                "teacher_steps": 9_600,
+                "imitation_batch": 8,
+                "actor_batch_size": 16,
+                "limit_margin": 0.95,
+            },
+        )
+    },
     extractor=f"{_HERE}.network:DispatchFeatures",
+    tokens=f"{_HERE}.reading:READING",
+    teacher="fair-adaptive-dispatch",
+    replay=f"{_HERE}.replay:DispatchRecorder",
     options=("profile", "cost_limit"),
     agent_files={".npz": f"{_HERE}.forecasters:policy_of"},
     demonstrators={

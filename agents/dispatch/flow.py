@@ -10,16 +10,25 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
-from scipy.optimize import linprog
 
-from stormgym.agents.dispatch.costs import ReturnBy, checked_outages, checked_stock0, plan_cost
+from stormgym.agents.dispatch.costs import (
+    LARGEST,
+    ReturnBy,
+    check_largest,
+    checked_outages,
+    checked_stock0,
+    plan_cost,
+)
+from stormgym.agents.dispatch.highs import least_cost
 from stormgym.agents.dispatch.risk_flow import RiskPlan, plan_dispatch_risk
 from stormgym.envs.arrays import Floats, Ints
+from stormgym.envs.core import is_number, is_whole, numbers_of
 
 __all__ = [
     "DispatchPlan",
@@ -32,6 +41,14 @@ __all__ = [
     "plan_dispatch_risk",
     "solve_dispatch",
 ]
+
+
+MAX_GENERATORS = 1_000_000
+"""Of a warehouse."""
+_KEPT_ARCS = 20_000
+"""Holding arcs up to which the matrix of a plan is kept for the next."""
+MAX_ARCS = 20_000_000
+"""Holding arcs of a plan for samples."""
 
 
 @dataclass(frozen=True)
@@ -139,13 +156,18 @@ def _network(
     arc_capacity: ArrayLike | None,
     return_by: ReturnBy,
 ) -> _Network:
-    own = np.atleast_1d(np.asarray(generators))
-    if own.ndim != 1 or (own < 0).any() or (own != np.round(own)).any():
-        raise ValueError(f"generators must be whole numbers of at least 0, one a warehouse; got {generators!r}")
-    own = own.astype(np.int64)
-    cost = np.asarray(transport_cost, dtype=np.float64)
+    number = np.atleast_1d(numbers_of("generators", generators))
+    whole = (number >= 0) & (number == np.round(number)) & (number <= MAX_GENERATORS)
+    if number.ndim != 1 or np.asarray(generators).dtype == np.bool_ or not whole.all():
+        raise ValueError(
+            f"generators must be whole numbers of at least 0 and at most {MAX_GENERATORS:,}, one a warehouse; got "
+            f"{generators!r}"
+        )
+    own: Ints = number.astype(np.int64)
+    cost = numbers_of("transport_cost", transport_cost)
     if not (np.isfinite(cost) & (cost >= 0)).all():
         raise ValueError(f"transport_cost must be finite and at least 0; got {cost.min()} to {cost.max()}")
+    check_largest("transport_cost", float(cost.max(initial=0.0)))
     k, n = n_counties, n_counties + own.size
     if cost.ndim == 2:
         if cost.shape != (n, n):
@@ -164,9 +186,12 @@ def _network(
         price = np.where(target >= k, 0.0, price)
     capacity = np.full(source.size, np.inf)
     if arc_capacity is not None:
-        most = np.asarray(arc_capacity, dtype=np.float64)
+        most = numbers_of("arc_capacity", arc_capacity)
         if cost.ndim != 2 or most.shape != (n, n) or not (most >= 0).all():
-            raise ValueError(f"arc_capacity goes with a transport_cost {(n, n)}, at least 0; got shape {most.shape}")
+            raise ValueError(
+                f"arc_capacity goes with a transport_cost {(n, n)}, at least 0; got shape {most.shape}"
+                + (f", from {most.min()} to {most.max()}" if most.size else "")
+            )
         capacity = np.floor(most[source, target])
     return _Network(source, target, price, capacity, k, own)
 
@@ -198,6 +223,12 @@ def _segments(samples: Floats, total: int, customers_per_generator: float) -> tu
         width = np.stack([np.minimum(whole, total), np.ones_like(y), np.full_like(y, total)], axis=-1)
         return saved, width
     most = int(min(np.ceil(samples.max() / customers_per_generator), total))
+    n_arcs = samples[0].size * (most + 1)
+    if n_arcs > MAX_ARCS:
+        raise ValueError(
+            f"samples need an arc for each day, county and generator that one county can use, {n_arcs:,}; at most "
+            f"{MAX_ARCS:,} are tried. Take fewer days or counties, or larger generators (customers_per_generator)"
+        )
     saved = np.zeros((*samples.shape[1:], most + 1))
     for j in range(most):
         saved[..., j] = np.clip(samples - j * customers_per_generator, 0.0, customers_per_generator).mean(axis=0)
@@ -217,20 +248,68 @@ def _solve_flow(
     A variable enters with +1 in one row and -1 in another, as in a node-arc incidence matrix: totally unimodular, so a
     vertex of the linear program is whole where capacities and supplies are.
     """
-    # columns: trips [L, A], generators held in counties [T, K, J], generators kept in warehouses [T, W]
     n_days, k, _ = price.shape
-    n_arcs, n_places = network.source.size, start.size
+    n_places = start.size
     n_layers = n_days + (return_by == "after")
+    make = _balance if price.size <= _KEPT_ARCS else _balance.__wrapped__
+    balance = make(network.source.tobytes(), network.target.tobytes(), price.shape, n_places, n_layers)
+    n_trips = n_layers * network.source.size
+    n_kept = n_days * (n_places - k)
+    right = np.zeros((n_layers, n_places))
+    right[0] = start
+    if return_by == "after":
+        right[-1, k:] -= network.generators
+    width = width.copy()
+    if return_by == "within":
+        width[-1] = 0.0  # no holding arcs on day T: every generator has left the counties
+    upper = np.concatenate([np.tile(network.capacity, n_layers), width.ravel(), np.full(n_kept, np.inf)])
+    cost = np.concatenate([np.tile(network.price, n_layers), price.ravel(), np.zeros(n_kept)])
+    try:
+        x, value = least_cost(cost, balance, right.ravel(), upper)
+    except RuntimeError as error:
+        why = _why_none(network, start, return_by) if "infeasible" in str(error).lower() else None
+        raise RuntimeError(f"no dispatch plan: {why or error}") from error
+    whole: Floats = np.round(x)
+    if np.abs(x - whole).max() > 1e-6:
+        raise RuntimeError(f"the flow is not whole: off by {np.abs(x - whole).max():.1e} generators")
+    stock = whole[n_trips : n_trips + price.size].reshape(price.shape).sum(axis=-1).astype(np.int64)
+    return stock, whole[:n_trips].reshape(n_layers, -1), value
+
+
+def _why_none(network: _Network, start: Floats, return_by: ReturnBy) -> str | None:
+    """Which input leaves no plan; None where it is not ways that are too narrow."""
+    if return_by == "none" or np.isinf(network.capacity).all():
+        return None
+    total, away = int(network.generators.sum()), int(start[: network.n_counties].sum())
+    return (
+        f"all {total} generators must come home, {away} of them from counties (stock0), and arc_capacity leaves them "
+        "no way in time. Raise arc_capacity, or give fewer generators in stock0"
+    )
+
+
+@lru_cache(maxsize=256)
+def _balance(source: bytes, target: bytes, held_shape: tuple[int, int, int], n_places: int, n_layers: int) -> Any:
+    """The balances of `_solve_flow` as a matrix, kept: plans of one profile differ in prices and bounds alone.
+
+    Args:
+        source, target: places of the arcs, as bytes of int64.
+        held_shape: T, K and J.
+        n_places, n_layers: K + W and L.
+    """
+    # columns: trips [L, A], generators held in counties [T, K, J], generators kept in warehouses [T, W]
+    sources, targets = np.frombuffer(source, dtype=np.int64), np.frombuffer(target, dtype=np.int64)
+    n_days, k, n_parts = held_shape
+    n_arcs, n_held = sources.size, n_days * k * n_parts
     day = np.arange(n_layers)[:, None]
     trip = np.arange(n_layers * n_arcs).reshape(n_layers, n_arcs)
-    held = n_layers * n_arcs + np.arange(price.size).reshape(price.shape)
-    kept = n_layers * n_arcs + price.size + np.arange(n_days * (n_places - k)).reshape(n_days, -1)
+    held = n_layers * n_arcs + np.arange(n_held).reshape(held_shape)
+    kept = n_layers * n_arcs + n_held + np.arange(n_days * (n_places - k)).reshape(n_days, -1)
     row_of_county = np.arange(n_days)[:, None, None] * n_places + np.arange(k)[None, :, None]
-    row_of_county = np.broadcast_to(row_of_county, price.shape)
+    row_of_county = np.broadcast_to(row_of_county, held_shape)
     row_of_home = np.arange(n_days)[:, None] * n_places + np.arange(k, n_places)
     entries = [
-        (day * n_places + network.target, trip, -1.0),
-        (day * n_places + network.source, trip, 1.0),
+        (day * n_places + targets, trip, -1.0),
+        (day * n_places + sources, trip, 1.0),
         (row_of_county, held, 1.0),
         # what is held today is there tomorrow: the same variable in the row of the next day, if there is one
         (row_of_county[: n_layers - 1] + n_places, held[: n_layers - 1], -1.0),
@@ -241,25 +320,8 @@ def _solve_flow(
     columns = np.concatenate([np.ravel(column) for _, column, _ in entries])
     values = np.concatenate([np.full(column.size, sign) for _, column, sign in entries])
     n_columns = trip.size + held.size + kept.size
-    balance: Any = sparse.csr_array((values, (rows, columns)), shape=(n_layers * n_places, n_columns))
-    right = np.zeros((n_layers, n_places))
-    right[0] = start
-    if return_by == "after":
-        right[-1, k:] -= network.generators
-    width = width.copy()
-    if return_by == "within":
-        width[-1] = 0.0  # no holding arcs on day T: every generator has left the counties
-    upper = np.concatenate([np.tile(network.capacity, n_layers), width.ravel(), np.full(kept.size, np.inf)])
-    cost = np.concatenate([np.tile(network.price, n_layers), price.ravel(), np.zeros(kept.size)])
-    bounds: Any = np.stack([np.zeros(n_columns), upper], axis=1)
-    answer: Any = linprog(cost, A_eq=balance, b_eq=right.ravel(), bounds=bounds, method="highs")
-    if answer.status != 0:
-        raise RuntimeError(f"no dispatch plan: {answer.message}")
-    whole: Floats = np.round(answer.x)
-    if np.abs(answer.x - whole).max() > 1e-6:
-        raise RuntimeError(f"the flow is not whole: off by {np.abs(answer.x - whole).max():.1e} generators")
-    stock = whole[held].sum(axis=-1).astype(np.int64)
-    return stock, whole[trip], float(answer.fun)
+    shape = (n_layers * n_places, n_columns)
+    return sparse.csc_array(sparse.csr_array((values, (rows, columns)), shape=shape))
 
 
 OnlineRule = Literal["returns", "keeps", "printed"]
@@ -296,14 +358,26 @@ def online_greedy(
         rule: see `OnlineRule`; stocks of `printed` may add up to more than Q.
 
     Raises:
-        ValueError: a lag below 1 or an unknown rule.
+        ValueError: a lag below 1, an unknown rule, or a shape or number that does not fit.
     """
-    if lag < 1:
+    if not is_whole(lag) or lag < 1:
         raise ValueError(f"lag must be at least 1 day: today's outages are not known yet; got {lag!r}")
+    for name, number, least in (
+        ("generators", generators, 0),
+        ("customers_per_generator", customers_per_generator, 1e-9),
+    ):
+        if not is_number(number) or not least <= number < np.inf:
+            raise ValueError(f"{name} must be a finite number of at least {least:g}; got {number!r}")
     if rule not in ("returns", "keeps", "printed"):
         raise ValueError(f"rule must be returns, keeps or printed; got {rule!r}")
-    y = np.asarray(outages, dtype=np.float64)
-    day0 = np.broadcast_to(np.asarray(first, dtype=np.float64), y[..., 0, :].shape)
+    y, before = numbers_of("outages", outages), numbers_of("first", first)
+    if y.ndim < 2 or before.shape[-1:] not in ((), (1,), y.shape[-1:]) or before.ndim >= y.ndim:
+        raise ValueError(f"outages must be [..., T, K] and first [..., K]; got shapes {y.shape} and {before.shape}")
+    most = LARGEST * min(customers_per_generator, 1.0)  # more generators than an integer holds
+    for name, values in (("outages", y), ("first", before)):
+        if not ((values >= 0) & (values <= most)).all():
+            raise ValueError(f"{name} must be from 0 to {most:g} customers; got {values.min()} to {values.max()}")
+    day0 = np.broadcast_to(before, y[..., 0, :].shape)
     late = np.concatenate([np.zeros_like(y[..., : lag - 1, :]), day0[..., None, :], y], axis=-2)[..., : y.shape[-2], :]
     need = np.ceil(late / customers_per_generator - 1e-9).astype(np.int64)
     stock = np.empty(y.shape, dtype=np.int64)

@@ -6,6 +6,7 @@ Unless a forecaster is an argument they fit one on simulated storms of the profi
 from __future__ import annotations
 
 import copy
+import hashlib
 import os
 from typing import Any, ClassVar
 
@@ -18,7 +19,7 @@ from stormgym.agents.dispatch.planners import DispatchPolicy, day_of, kernel_wei
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation
 from stormgym.envs.dispatch.forecasts import check_forecaster
 from stormgym.envs.dispatch.generators import StormProfile
-from stormgym.envs.storms import COVARIATES, Family, features
+from stormgym.envs.storms import COVARIATES, features
 from stormgym.predictors.outage_ode import Loss, OutageODE
 
 N_FIT, N_VALIDATION = 160, 100
@@ -30,6 +31,11 @@ N_ADAPTIVE = 400
 TEMPERATURE = 0.03
 """T of the energy-based model, as a share of the mean cost of the best plans."""
 _FIT_SEED, _VALIDATION_SEED = 7_003, 7_004
+FIT_S: dict[Loss, float] = {"mse": 5.0, "crps": 8.0}
+TUNE_S: dict[DecisionLoss, float] = {"qp": 25.0, "spo+": 25.0, "so-ebm": 15.0}
+"""About how long a fit of the forecaster and its fine-tuning take (s) on one core, for profiles A and B."""
+_STEPS = 3 * 15 * 20
+"""Counties, periods and steps of those two."""
 
 Forecaster = OutageODE | str | os.PathLike[str]
 
@@ -37,15 +43,18 @@ Forecaster = OutageODE | str | os.PathLike[str]
 def fit_forecaster(profile: StormProfile, loss: Loss) -> OutageODE:
     """A forecaster of the profile's storms, fitted on 160 simulated ones and calibrated on 100 others."""
     train, calibration = simulated_events(profile, N_FIT, _FIT_SEED), fresh_events(profile)
-    ode = OutageODE(
+    ode = _unfitted(profile, loss).fit(train.X, train.out, train.onset)
+    return ode.conformalize(calibration.X, calibration.out, calibration.onset)
+
+
+def _unfitted(profile: StormProfile, loss: Loss) -> OutageODE:
+    return OutageODE(
         profile.population,
         profile.n_periods,
         feature_names=WEATHER,
         loss=loss,
         steps_per_period=profile.steps_per_period,
     )
-    ode.fit(train.X, train.out, train.onset)
-    return ode.conformalize(calibration.X, calibration.out, calibration.onset)
 
 
 def fresh_events(profile: StormProfile) -> Events:
@@ -71,12 +80,17 @@ def tuning_of(loss: DecisionLoss, problem: DispatchProblem, events: Events) -> F
 
 
 def _fitted(profile: StormProfile, loss: Loss) -> OutageODE:
-    """The fitted forecaster of a family of profiles, shared."""
-    return fit_or_recall(("OutageODE", Family(profile), loss), lambda: fit_forecaster(profile, loss))
+    """The fitted forecaster of a family of profiles, shared and kept."""
+    return fit_or_recall(
+        _key(profile, loss),
+        lambda: fit_forecaster(profile, loss),
+        blank=lambda: _unfitted(profile, loss),
+        notice=f"profile {profile.name}: fitting a forecaster of waves, {_about(profile, FIT_S[loss])}",
+    )
 
 
 def _tuned(profile: StormProfile, loss: Loss, tuning: DecisionLoss) -> OutageODE:
-    """A copy of the fitted forecaster, fine-tuned on plans of this profile's costs, shared."""
+    """A copy of the fitted forecaster, fine-tuned on plans of this profile's costs, shared and kept."""
 
     def fit() -> OutageODE:
         ode, problem = copy.deepcopy(_fitted(profile, loss)), DispatchProblem(profile)
@@ -85,7 +99,26 @@ def _tuned(profile: StormProfile, loss: Loss, tuning: DecisionLoss) -> OutageODE
         return ode
 
     # a family is equal for all profiles of the same storms, whatever their costs
-    return fit_or_recall(("OutageODE", Family(profile), costs_of(profile), loss, tuning), fit)
+    time_s = TUNE_S.get(tuning, max(TUNE_S.values()))
+    return fit_or_recall(
+        _key(profile, costs_of(profile), loss, tuning),
+        fit,
+        blank=lambda: _unfitted(profile, loss),
+        notice=f"profile {profile.name}: tuning its forecaster by {tuning}, {_about(profile, time_s)}",
+    )
+
+
+def _key(profile: StormProfile, *settings: Any) -> tuple[str, ...]:
+    """All that a fit depends on, as text that is the same in every process."""
+    storms = [getattr(part, "__qualname__", None) or repr(part) for part in profile.storm_key]
+    return ("OutageODE", hashlib.sha256("|".join(storms).encode()).hexdigest(), *map(repr, settings))
+
+
+def _about(profile: StormProfile, seconds: float) -> str:
+    """Time of a fit in words, for as many counties and periods as the profile has."""
+    steps = profile.n_counties * profile.n_periods * profile.steps_per_period
+    time_s = seconds * max(steps / _STEPS, 1.0)
+    return f"about {time_s:.0f} s" if time_s < 100 else f"about {time_s / 60:.0f} minutes"
 
 
 def costs_of(profile: StormProfile) -> tuple[float, ...]:
@@ -228,6 +261,8 @@ class AdaptiveDispatch(SampledDispatch):
     """
 
     name = "adaptive-dispatch"
+    follows_episodes: ClassVar[bool] = True
+    """It weighs samples by all that was observed since the storm began."""
     fair: ClassVar[float] = 0.0
     n_samples = N_ADAPTIVE
     n_kept: ClassVar[int] = 50

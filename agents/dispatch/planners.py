@@ -270,14 +270,20 @@ def kernel_weights(distance: Floats, effective: float) -> Floats:
     gap = distance - distance.min()
     low, high = -40.0, 40.0  # log h; the effective number rises with h, so bisection finds it
     scale = max(float(gap.mean()), 1e-12)
+    away, weight, square = -gap, np.empty_like(gap), np.empty_like(gap)
     for _ in range(60):
         middle = 0.5 * (low + high)
-        weight = np.exp(-gap / (scale * np.exp(middle)))
-        if weight.sum() ** 2 / (weight**2).sum() > effective:
+        np.divide(away, scale * np.exp(middle), out=weight)
+        np.exp(weight, out=weight)
+        np.multiply(weight, weight, out=square)
+        before = low, high
+        if np.add.reduce(weight) ** 2 / np.add.reduce(square) > effective:
             high = middle
         else:
             low = middle
-    weight = np.exp(-gap / (scale * np.exp(high)))
+        if (low, high) == before:
+            break  # neighbouring numbers: it stays so
+    weight = np.exp(away / (scale * np.exp(high)))
     normed: Floats = weight / weight.sum()
     return normed
 

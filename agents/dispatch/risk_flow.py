@@ -16,8 +16,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from stormgym.agents.dispatch.costs import ReturnBy, checked_outages, checked_stock0, plan_cost
+from stormgym.agents.dispatch.costs import (
+    ReturnBy,
+    check_largest,
+    checked_outages,
+    checked_stock0,
+    plan_cost,
+)
 from stormgym.envs.arrays import Floats, Ints
+from stormgym.envs.core import is_number, numbers_of
 from stormgym.envs.risk import CVaRPlan, Polytope, check_alpha, check_mean_weight, cvar, cvar_plan
 
 _WIDER, _MORE = 1.5, 10
@@ -94,11 +101,12 @@ def plan_dispatch_risk(
         raise ValueError(f"outages must be samples [S, T, K]; got shape {waves.shape}. Add an axis to one wave")
     alpha, n_counties = check_alpha(alpha), waves.shape[2]
     check_mean_weight(mean_weight)
-    trip = np.asarray(transport_cost, dtype=np.float64)
+    trip = numbers_of("transport_cost", transport_cost)
     if trip.shape not in ((), (n_counties,)) or not (np.isfinite(trip) & (trip >= 0)).all():
         raise ValueError(f"transport_cost must be at least 0, a number or {(n_counties,)}; got {transport_cost!r}")
-    if np.ndim(generators) or generators < 0 or generators != np.round(generators):
+    if not is_number(generators) or not 0 <= generators < np.inf or generators != np.round(generators):
         raise ValueError(f"generators must be a whole number of at least 0, of one warehouse; got {generators!r}")
+    check_largest("transport_cost", float(trip.max(initial=0.0)))
     held = checked_stock0(stock0, n_counties)
     if held.sum() > generators:
         raise ValueError(f"stock0 holds {held.sum():g} generators, and there are {generators}")

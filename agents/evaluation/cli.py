@@ -2,6 +2,7 @@
 
 python evaluate.py --env Restoration-v0 --agents nearest,equity-planner,RUN_DIR --json evaluation.json
 python evaluate.py --plan --city FOLDER --agents equity-planner --csv plan.csv
+python evaluate.py --plan --env CrewDispatch-v0 --city FOLDER --what-if n_crews=6
 python evaluate.py --list
 """
 
@@ -16,10 +17,11 @@ from typing import Annotated
 import tyro
 
 from stormgym.agents.domain import PlanRequest
+from stormgym.agents.evaluation.board.submission import Submission, command_without
 from stormgym.agents.evaluation.command import run_evaluation, run_list, run_plan
 from stormgym.agents.evaluation.options import EnvOptions, shown_as, with_options
-from stormgym.agents.registry import DOMAINS
-from stormgym.agents.usage import UsageError
+from stormgym.agents.registry import DOMAINS, domain_of
+from stormgym.agents.usage import UsageError, words_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +42,18 @@ class Settings:
     workers: Annotated[str | None, shown_as("ray[:N]")] = None
     """Play batches side by side in a Ray cluster (docs/ray.md); the numbers are the same."""
     json: Annotated[Path | None, shown_as("FILE")] = None
-    """Write every figure and every episode to this file."""
+    """Write every figure and every episode to this file; with --plan, the plan, where the environment's plans can."""
     html: Annotated[Path | None, shown_as("FILE")] = None
-    """Write a page with tables and figures to this file."""
+    """Write an interactive page with figures, replays of storms and tables to this file."""
+    replays: Annotated[int | None, shown_as("N")] = None
+    """Storms kept for replay, in the page and the JSON. Left out: 5 with --html, else none."""
+    submit: Annotated[Path | None, shown_as("FILE")] = None
+    """Add the scores to this results board (docs/board.md); those that it has are reproduced. Needs --by."""
+    by: Annotated[str | None, shown_as("NAME")] = None
+    """With --submit: who you are, as the board shows it."""
+    ert: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
+    """Agents that plan publish estimated restoration times, which are scored too. They are calibrated first: minutes,
+    once."""
     sort: Annotated[str | None, shown_as("KEY")] = None
     """Order of the table: a figure such as gap_h, "name" or "given". Left out: the objective."""
     list: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
@@ -55,13 +66,15 @@ class Settings:
     """With --plan: write the plan to this file."""
     start: Annotated[str | None, shown_as("TIME")] = None
     """With --plan: when the crew leaves, e.g. "2026-09-27 06:00"; the plan then shows times of day."""
+    what_if: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, shown_as("NAME=NUMBER")] = ()
+    """With --plan: plan once more with other crews, e.g. n_crews=6 or n_crews=6,off_h=0; may be repeated."""
     trust_pickle: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
     """Open runs that an earlier version wrote, whose files can run any code: only if you trust their maker."""
     environment: tyro.conf.OmitArgPrefixes[EnvOptions] = field(default_factory=EnvOptions)
 
 
-ONLY_PLAN = ("jobs", "csv", "start")
-ONLY_SCORING = ("episodes", "batch_size", "workers", "json", "html", "sort")
+ONLY_PLAN = ("jobs", "csv", "start", "what_if")
+ONLY_SCORING = ("episodes", "batch_size", "workers", "json", "html", "replays", "submit", "by", "ert", "sort")
 NOT_LISTING = ("agents", "seed", "plan", "trust_pickle", *ONLY_PLAN, *ONLY_SCORING)
 
 
@@ -84,9 +97,14 @@ def main(arguments: Sequence[str] | None = None, prog: str = "evaluate.py") -> i
                 env_id=settings.env,
                 agents=settings.agents,
                 request=PlanRequest(
-                    env_kwargs=kwargs, seed=settings.seed, jobs_file=settings.jobs, start=settings.start
+                    env_kwargs=kwargs,
+                    seed=settings.seed,
+                    jobs_file=settings.jobs,
+                    start=settings.start,
+                    what_if=settings.what_if,
                 ),
                 csv_file=settings.csv,
+                json_file=settings.json,
                 trust_pickle=settings.trust_pickle,
             )
         else:
@@ -99,12 +117,15 @@ def main(arguments: Sequence[str] | None = None, prog: str = "evaluate.py") -> i
                 batch_size=settings.batch_size,
                 json_file=settings.json,
                 html_file=settings.html,
+                replays=settings.replays,
+                submission=_submission(settings, words, prog),
+                ert=settings.ert,
                 sort=settings.sort,
                 trust_pickle=settings.trust_pickle,
                 workers=settings.workers,
             )
     except (UsageError, ValueError, KeyError) as error:
-        print(f"{prog}: {error.args[0] if error.args else error}", file=sys.stderr)
+        print(f"{prog}: {words_of(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{prog}: stopped", file=sys.stderr)
@@ -114,7 +135,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "evaluate.py") -> i
 
 def _refuse_idle_options(settings: Settings) -> None:
     """Raise `UsageError` for an option that only another mode reads: a file left unwritten is no surprise then."""
-    idle = NOT_LISTING if settings.list else ONLY_SCORING if settings.plan else ONLY_PLAN
+    idle = NOT_LISTING if settings.list else _no_use_to_plans(settings.env) if settings.plan else ONLY_PLAN
     default = type(settings)()
     given = [name for name in idle if getattr(settings, name) != getattr(default, name)]
     given += settings.environment.env_kwargs() if settings.list else {}
@@ -123,3 +144,22 @@ def _refuse_idle_options(settings: Settings) -> None:
         cure = "leave out --list" if settings.list else cure
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise UsageError(f"no use here for {options}; leave it out, or {cure}")
+
+
+def _submission(settings: Settings, words: Sequence[str], prog: str) -> Submission | None:
+    """What `--submit` and `--by` ask for.
+
+    Raises:
+        UsageError: one of them alone.
+    """
+    if settings.submit is None and settings.by is None:
+        return None
+    if settings.submit is None or not (settings.by or "").strip():
+        raise UsageError("--submit FILE and --by NAME go together: the board says whose scores they are")
+    return Submission(settings.submit, str(settings.by).strip(), command_without(prog, words))
+
+
+def _no_use_to_plans(env_id: str) -> tuple[str, ...]:
+    """Options that plans of an environment do not take."""
+    extras = domain_of(env_id).plan_extras
+    return tuple(name for name in (*ONLY_SCORING, "what_if") if name not in extras)

@@ -8,21 +8,29 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from stormgym.agents.binding import PrivilegeError
 from stormgym.agents.cluster import parse_workers
 from stormgym.agents.domain import PlanReport, PlanRequest, load_entry
+from stormgym.agents.evaluation.board.submission import Submission
 from stormgym.agents.evaluation.options import check_env_id, check_env_kwargs
 from stormgym.agents.evaluation.report import render_report, sorted_agents
-from stormgym.agents.evaluation.rollouts import evaluate
+from stormgym.agents.evaluation.rollouts import Evaluation, evaluate
+from stormgym.agents.evaluation.storms import MOST_STORMS, USUAL_STORMS, record_storms
 from stormgym.agents.evaluation.summary import summarise, write_json
 from stormgym.agents.lineup import resolve_agents
+from stormgym.agents.model_files import MOST_ENVS
 from stormgym.agents.policy import Entrant
-from stormgym.agents.registry import DOMAINS, domain_of
+from stormgym.agents.registry import AGENTS, DOMAINS, domain_of
 from stormgym.agents.terminal import episode_progress, make_console, status_console
-from stormgym.agents.usage import check_writable, usage_errors
+from stormgym.agents.usage import Outputs, check_outputs, usage_errors
 from stormgym.envs.making import make_batch
 from stormgym.predictors.extras import MissingExtraError
+
+MOST_EPISODES = 1_000_000
+"""What one table may be made of: every figure of every episode is kept."""
+ON_PAST_STORMS = "past storms, on which its restoration times are calibrated"
 
 
 def run_evaluation(
@@ -35,6 +43,9 @@ def run_evaluation(
     batch_size: int = 64,
     json_file: Path | None = None,
     html_file: Path | None = None,
+    replays: int | None = None,
+    submission: Submission | None = None,
+    ert: bool = False,
     sort: str | None = None,
     trust_pickle: bool = False,
     workers: str | None = None,
@@ -42,9 +53,11 @@ def run_evaluation(
 ) -> dict[str, Any]:
     """Evaluate agents on common scenarios, print the tables, write the files; return the summary.
 
+    `replays` storms are kept for replay, at most; None keeps `USUAL_STORMS` for a page, and none without.
+
     Raises:
-        UsageError: an unknown environment, agent or option, a missing run folder, a file that cannot be written, or an
-            agent that reads the truth without saying so.
+        UsageError: an unknown environment, agent or option, a missing run folder, a file that cannot be written, an
+            agent that reads the truth without saying so, or a page without the extra that draws it.
     """
     out = console or make_console()
     with usage_errors():
@@ -53,15 +66,35 @@ def run_evaluation(
         check_env_kwargs(env_id, env_kwargs)
         if episodes < 1 or batch_size < 1:
             raise ValueError(f"--episodes and --batch-size must be at least 1; got {episodes} and {batch_size}")
+        if episodes > MOST_EPISODES:
+            raise ValueError(
+                f"--episodes must be at most {MOST_EPISODES:,}; got {episodes}. Score several --seed apart"
+            )
+        if min(batch_size, episodes) > MOST_ENVS:
+            raise ValueError(f"--batch-size must be at most {MOST_ENVS:,}; got {batch_size}")
         crew = None if workers is None else parse_workers(workers, "--workers")
         if crew is not None and not crew.on_ray:
             raise ValueError(f"--workers must be ray or ray:NUMBER; got {workers}. One process plays a batch at a time")
         if seed < 0:
             raise ValueError(f"--seed must be at least 0; got {seed}")
-        for file in (json_file, html_file):
-            check_writable(file)
+        if replays is None:
+            replays = 0 if html_file is None else USUAL_STORMS
+        if not 0 <= replays <= MOST_STORMS:
+            raise ValueError(f"--replays must be from 0 to {MOST_STORMS}; got {replays}")
+        check_outputs(
+            {"--json": json_file, "--html": html_file, "--submit": None if submission is None else submission.file}
+        )
+        if submission is not None:
+            submission.check(env_id, env_kwargs, episodes, seed, entrants)
         with status_console().status("preparing the environment (the first time, forecasts are fitted)"):
             check_runs(entrants, env_id, env_kwargs)
+        if ert:
+            entrants = publishing_ert(entrants, env_id, env_kwargs)
+    if html_file is not None:
+        from stormgym.agents.evaluation.html import require_page, write_html
+
+        with usage_errors((MissingExtraError,)):
+            require_page()
     with usage_errors((PrivilegeError, MissingExtraError)), episode_progress(list(entrants), episodes) as on_progress:
         evaluation = evaluate(
             env_id,
@@ -75,19 +108,66 @@ def run_evaluation(
         )
     with usage_errors():
         summary = summarise(evaluation)
-    try:
-        sorted_agents(summary, sort)
-    except KeyError as error:  # too late to stop: show the default order instead
-        out.print(f"--sort: {error.args[0]}", style="yellow")
-        sort = None
-    out.print(render_report(summary, sort))
-    if json_file is not None:
-        out.print(f"JSON with every episode: {write_json(summary, json_file)}", soft_wrap=True)
-    if html_file is not None:
-        from stormgym.agents.evaluation.html import write_html
-
-        out.print(f"HTML report: {write_html(evaluation, summary, html_file, sort)}", soft_wrap=True)
+    if replays:
+        summary["storms"] = _storms(evaluation, summary, entrants, replays)
+    with Outputs(lambda line: out.print(line, soft_wrap=True)) as outputs:
+        outputs.write("JSON with every episode", json_file, lambda file: write_json(summary, file))
+        try:
+            sorted_agents(summary, sort)
+        except KeyError as error:  # too late to stop: show the default order instead
+            out.print(f"--sort: {error.args[0]}", style="yellow")
+            sort = None
+        if html_file is not None:
+            outputs.write("HTML report", html_file, lambda file: write_html(evaluation, summary, file, sort))
+        out.print(render_report(summary, sort))
+        if submission is not None:
+            with usage_errors():
+                told = submission.submit(summary, entrants)
+            out.print(f"{submission.file}: {'; '.join(told)}", markup=False, soft_wrap=True)
     return summary
+
+
+def _storms(
+    evaluation: Evaluation, summary: dict[str, Any], entrants: Mapping[str, Entrant], n_storms: int
+) -> dict[str, Any] | None:
+    """Storms for replay, with a line that says what takes its time."""
+    told = min(n_storms, summary["episodes"])
+    with status_console().status(Text(f"{told} storms once more, for replay")) as status:
+        return record_storms(
+            evaluation,
+            summary,
+            entrants,
+            n_storms,
+            on_progress=lambda name, _: status.update(Text(f"{name}: storms once more, for replay")),
+        )
+
+
+def publishing_ert(entrants: Mapping[str, Entrant], env_id: str, env_kwargs: Mapping[str, Any]) -> dict[str, Entrant]:
+    """The agents, those that can with estimated restoration times (`--ert`); others are left as they are.
+
+    Raises:
+        ValueError: none of them can, or the environment has no such times.
+    """
+    entry = domain_of(env_id).ert
+    if entry is None:
+        able = [known.env_id for known in DOMAINS.values() if known.ert is not None]
+        raise ValueError(f"--ert is for {' and '.join(able)}; got {env_id}")
+    make = load_entry(entry)
+    told: dict[str, Entrant | None] = {}
+    for name, entrant in entrants.items():
+        with status_console().status(Text(f"{name}: {ON_PAST_STORMS}")) as status:
+            done = 0
+
+            def count(n: int, name: str = name, status: Any = status) -> None:
+                nonlocal done
+                done += n
+                status.update(Text(f"{name}: {done} {ON_PAST_STORMS}"))
+
+            kept = name in AGENTS and not AGENTS[name].trainable
+            told[name] = make(name, entrant, env_id, env_kwargs, kept=kept, on_progress=count)
+    if not any(told.values()):
+        raise ValueError(f"--ert needs an agent that keeps a plan; got {', '.join(entrants)}")
+    return {name: told[name] or entrant for name, entrant in entrants.items()}
 
 
 def run_plan(
@@ -96,10 +176,11 @@ def run_plan(
     agents: str | None,
     request: PlanRequest,
     csv_file: Path | None = None,
+    json_file: Path | None = None,
     trust_pickle: bool = False,
     console: Console | None = None,
 ) -> None:
-    """Print one agent's plan, as the environment's domain makes it, and write it as CSV.
+    """Print one agent's plan, as the environment's domain makes it, and write it as CSV and JSON.
 
     Raises:
         UsageError: an unknown name, an option without meaning here, bad data, or an agent that cannot plan.
@@ -110,19 +191,21 @@ def run_plan(
         domain = domain_of(env_id)
         if domain.plan is None:
             able = [known.env_id for known in DOMAINS.values() if known.plan is not None]
-            raise ValueError(f"--plan is for {' and '.join(able)}; got {env_id}")
+            raise ValueError(f"--plan is for {', '.join(able)}; got {env_id}")
         entrants = resolve_agents(agents or domain.plan_agent, env_id, trust_pickle=trust_pickle)
         if len(entrants) != 1:
             raise ValueError(f"--plan takes one agent; got {', '.join(entrants)}")
         ((name, entrant),) = entrants.items()
         check_env_kwargs(env_id, request.env_kwargs)
-        check_writable(csv_file)
+        check_outputs({"--csv": csv_file, "--json": json_file})
         make_plan: Callable[[str, Entrant, PlanRequest], PlanReport] = load_entry(domain.plan)
         with status_console().status("forecasting and planning"):
             plan = make_plan(name, entrant, replace(request, env_id=env_id))
-    out.print(plan.table)
-    if csv_file is not None:
-        out.print(f"CSV: {plan.write_csv(csv_file)}", soft_wrap=True)
+    with Outputs(lambda line: out.print(line, soft_wrap=True)) as outputs:
+        outputs.write("CSV", csv_file, plan.write_csv)
+        if plan.write_json is not None:
+            outputs.write("JSON", json_file, plan.write_json)
+        out.print(plan.table)
 
 
 def run_list(*, env_id: str, console: Console | None = None) -> None:

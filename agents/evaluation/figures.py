@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stormgym.agents.evaluation.report import sorted_agents
+from stormgym.agents.evaluation.report import measure_of, sorted_agents
 from stormgym.agents.evaluation.rollouts import Evaluation
 from stormgym.agents.registry import domain_of
 
@@ -115,8 +113,8 @@ def draw_tradeoff(summary: dict[str, Any], names: Sequence[str]) -> Figure:
         agent = summary["agents"][name]
         x, y = agent[x_key], agent[y_key]
         ax.errorbar(x, y, xerr=_arms(agent, x_key), yerr=_arms(agent, y_key), **_point(agent))
-    limit = summary["cost_limit"]
-    if limit is not None and not summary.get("cost_limit_range"):
+    limit, on_mean = summary["cost_limit"], measure_of(summary).is_mean
+    if limit is not None and on_mean and not summary.get("cost_limit_range"):
         ax.axvline(limit, color=_LIMIT, linewidth=1.1, linestyle="--", zorder=0)
         left, right = ax.get_xlim()
         ax.axvspan(limit, max(right, limit * 1.05), color=_LIMIT, alpha=0.05, zorder=-1, linewidth=0)
@@ -285,13 +283,3 @@ def _group_keys(summary: dict[str, Any], names: Sequence[str], prefix: str) -> l
 def save_png(figure: Figure, file: str | os.PathLike[str], dpi: int = 150) -> None:
     """Write a figure as PNG."""
     figure.savefig(file, format="png", dpi=dpi)
-
-
-def svg_data_uri(figure: Figure) -> str:
-    """Return a figure as a `data:` address that a page can hold in an `<img>`."""
-    from matplotlib import rc_context
-
-    buffer = io.BytesIO()
-    with rc_context(_RC):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, make_dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -19,7 +19,11 @@ import gymnasium as gym
 import tyro
 
 from stormgym.agents.registry import DOMAINS, domain_of, has_domain
+from stormgym.envs.data.tables import keys_once
 from stormgym.envs.making import spec_of
+
+MOST_DIGITS = 400
+"""Of a whole number in an option; more are no number of anything, and Python reads 4,300 at most."""
 
 
 def shown_as(metavar: str, text: str | None = None) -> Any:
@@ -112,10 +116,17 @@ def limit_of(text: str) -> float | tuple[float, float]:
 
 
 def _json_or_text(text: str) -> Any:
+    def whole(digits: str) -> int:
+        if len(digits) > MOST_DIGITS:
+            raise ValueError(f"a number of an option must have at most {MOST_DIGITS} digits; got {digits[:40]}...")
+        return int(digits)
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=partial(keys_once, f"an option, {text[:200]!r}"), parse_int=whole)
     except json.JSONDecodeError:
         return text
+    except RecursionError:
+        raise ValueError(f"an option is nested too deep; got {text[:200]!r}...") from None
 
 
 def known_ids() -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,8 +42,22 @@ class Player:
         self.alone = make_batch(task.env_id, 1, task.env_kwargs)
         self._policies: dict[str, Policy] = {}
 
-    def play(self, name: str, seeds: Sequence[int]) -> Played:
+    def play(
+        self,
+        name: str,
+        seeds: Sequence[int],
+        on_step: Callable[[int], None] | None = None,
+        on_reset: Callable[[], None] | None = None,
+        on_end: Callable[[Policy, Any, NDArray[np.int64]], None] | None = None,
+    ) -> Played:
         """Play an agent on at most `rows` scenarios.
+
+        Args:
+            name: of the agent.
+            seeds: of the scenarios.
+            on_step: called after each step with the number of episodes that ended in it.
+            on_reset: called when the scenarios have been drawn, before the first step.
+            on_end: called with the policy, its state and the rows whose episodes have just ended.
 
         Raises:
             PrivilegeError: it read what nobody can know, and does not say so.
@@ -53,7 +67,8 @@ class Player:
         policy = self._policies[name]
         privileged = self.task.entrants[name].privileged or bool(getattr(policy, "privileged", False))
         before = truth_reads(self.env)
-        played = play(self.env, policy, list(seeds), own_cost=attribute(self.env, "cost_limit") is None)
+        own_cost = attribute(self.env, "cost_limit") is None
+        played = play(self.env, policy, list(seeds), own_cost, on_step, on_reset, on_end)
         if not privileged and truth_reads(self.env) != before:
             raise PrivilegeError(
                 f"agent {name!r} read what nobody can know (env.truth, or env.process, which holds it) and does not "
@@ -92,18 +107,31 @@ class Played:
     privileged: bool = False
 
 
-def play(env: VectorEnv[Any, Any, Any], policy: Policy, seeds: list[int], own_cost: bool = False) -> Played:
+def play(
+    env: VectorEnv[Any, Any, Any],
+    policy: Policy,
+    seeds: list[int],
+    own_cost: bool = False,
+    on_step: Callable[[int], None] | None = None,
+    on_reset: Callable[[], None] | None = None,
+    on_end: Callable[[Policy, Any, NDArray[np.int64]], None] | None = None,
+) -> Played:
     """Play one episode a row; rows that ended are reset by the environment and ignored from then on.
 
     A policy that draws random numbers is given the seed of every row first (`seed_episodes`), so that its draws are
-    those of the scenario, in whatever batch and process it is played. With `own_cost` a metric `cost` of the
-    environment takes the place of the sum of the steps' costs.
+    those of the scenario, in whatever batch and process it is played. One with figures of its own about an episode
+    (`episode_metrics(state, rows)`, called when rows have just ended) has them among the metrics. With `own_cost` a
+    metric `cost` of the environment takes the place of the sum of the steps' costs. `on_step` is called after each step
+    with the number of scenarios that ended in it, `on_reset` before the first, `on_end` with the policy, its state and
+    the rows that have just ended.
     """
     n, wanted = env.num_envs, len(seeds)
     filled = seeds + [seeds[-1]] * (n - wanted)  # a short last batch repeats its last scenario
     if hasattr(policy, "seed_episodes"):
         policy.seed_episodes(filled)
     observation, _ = env.reset(seed=filled)  # type: ignore[arg-type]  # vector forms take one seed a row
+    if on_reset is not None:
+        on_reset()
     state: Any = None
     start, just_ended, running = np.ones(n, dtype=bool), np.zeros(n, dtype=bool), np.ones(n, dtype=bool)
     total: dict[str, Floats] = {"return": np.zeros(n), "cost": np.zeros(n), "steps": np.zeros(n)}
@@ -125,6 +153,11 @@ def play(env: VectorEnv[Any, Any, Any], policy: Policy, seeds: list[int], own_co
             for key, values in _final_metrics(infos, last).items():
                 metrics.setdefault(key, np.full(n, np.nan))[last] = values[last]
             rows = np.flatnonzero(last)
+            if hasattr(policy, "episode_metrics"):
+                for key, values in policy.episode_metrics(state, rows).items():
+                    metrics.setdefault(key, np.full(n, np.nan))[rows] = values
+            if on_end is not None:
+                on_end(policy, state, rows)
             hours = _times_h(env, rows)
             if hours is not None:
                 times = np.full((n, hours.shape[1]), np.nan) if times is None else times
@@ -135,6 +168,8 @@ def play(env: VectorEnv[Any, Any, Any], policy: Policy, seeds: list[int], own_co
         start = just_ended  # NEXT_STEP: a row that ended one step ago was reset in this one
         just_ended = ended
         running &= ~ended
+        if on_step is not None:
+            on_step(int(last[:wanted].sum()))
     steps = total["steps"].astype(np.int64)
     if own_cost and "cost" in metrics:
         del total["cost"]

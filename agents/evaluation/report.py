@@ -11,9 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from stormgym.agents.domain import TAIL_SHARE, Column, Headline
+from stormgym.agents.evaluation.summary import ROUNDING
 from stormgym.agents.moved import forward
 from stormgym.agents.registry import domain_of
 from stormgym.agents.terminal import PRIVILEGED_MARK, simple_table
+from stormgym.envs.risk_measure import MEAN, RiskMeasure
 
 __getattr__ = forward(__name__)
 
@@ -69,7 +71,7 @@ def render_report(summary: dict[str, Any], sort: str | None = None) -> Renderabl
     parts += [] if paired is None else [Text(""), paired]
     parts += [Text(""), tail_table(summary, headline, names)]
     parts += [Text(note, style="dim") for note in tail_notes(summary)]
-    for table in further_tables(summary, headline, names):
+    for table in (*further_tables(summary, headline, names), *extra_tables(summary, headline, names)):
         parts += [Text(""), table]
     return Group(*parts)
 
@@ -82,17 +84,29 @@ def title(summary: dict[str, Any]) -> str:
     text = f"{summary['env']}: {n:,} common scenario{'s' if n != 1 else ''} (seed {seed})"
     if limit is None or headline.constraint is None:
         return text
-    name, unit = headline.constraint.name, headline.constraint.unit
+    name, unit, measure = headline.constraint.name, headline.constraint.unit, measure_of(summary)
+    what = f"{measure.name} of the {name}" if measure.kind == "cvar" else f"the {measure.kind} {name}"
+    if measure.kind == "chance":
+        what = f"the {name} in {100 * (measure.level or 0):g} % of scenarios"
     if limit_range := summary.get("cost_limit_range"):
         low, high = limit_range
-        return f"{text}, limit on the {name} of each drawn from {low:g} to {high:g} {unit}".rstrip()
-    return f"{text}, limit on the mean {name}: {limit:g} {unit}".rstrip()
+        what = f"the {name}" if measure.is_mean else what
+        return f"{text}, limit on {what} of each drawn from {low:g} to {high:g} {unit}".rstrip()
+    return f"{text}, limit on {what}: {limit:g} {unit}".rstrip()
+
+
+def measure_of(summary: dict[str, Any]) -> RiskMeasure:
+    """What the limit bounds; the mean in a summary of before."""
+    return RiskMeasure.of(summary.get("cost_limit_kind", MEAN.kind), summary.get("cost_limit_level"))
 
 
 def holds_limit(summary: dict[str, Any], agent: dict[str, Any]) -> bool:
-    """Whether an agent's mean cost (of cost / limit, where episodes have limits of their own) holds the limit."""
+    """Whether an agent's mean cost (of cost / limit, where episodes have limits of their own) holds the limit, or its
+    tail where the limit is on that."""
     if summary["cost_limit"] is None:
         return True
+    if not measure_of(summary).is_mean:
+        return bool(agent["burden"] <= 1.0 + ROUNDING)
     if summary.get("cost_limit_range"):
         return bool(agent["cost_in_limits"] <= 1.0)
     return bool(agent["cost"] <= summary["cost_limit"])
@@ -214,21 +228,28 @@ FEW_IN_TAIL = 50
 
 
 def tail_table(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -> Table:
-    """The objective's tail: its mean, the mean of its worst tenth, its worst episode, and how far the tail is off the
-    best heuristic's."""
-    best, tail = summary["best_heuristic"], headline.tail
+    """The objective's tail: its mean, the mean of its worst tenth, its worst episode, how far the tail is off the best
+    heuristic's; and the tail of the constraint."""
+    best, tail, limited = summary["best_heuristic"], headline.tail, headline.constraint_tail
     heads = ["mean", tail.name, headline.worst.name]
-    if best is not None and len(names) > 1:
-        heads.append(f"{tail.name}, difference to {best}")
+    compared = best is not None and len(names) > 1
+    if compared:
+        heads.append(f"{tail.name}, difference\nto {best}")
+    if limited is not None:
+        heads.append(limited.title.replace(" of ", "\nof ", 1))
     table = simple_table(f"Tail of {headline.objective.title}", heads, names=names)
     wide = replace(tail, decimals=max(2, tail.decimals))
     for name in names:
         agent = summary["agents"][name]
         cells = [Text(headline.objective.text(agent[headline.objective.key]))]
         cells += [Text(_bracketed(agent, tail)), Text(headline.worst.text(agent[headline.worst.key]))]
-        if name != best and len(heads) == 4:
+        if compared and name != best:
             difference = _bracketed(agent["paired"], wide, sign=True)
             cells.append(_judged(difference, agent, tail.key, headline.lower_is_better))
+        elif compared:
+            cells.append(Text(""))
+        if limited is not None:
+            cells.append(Text(_bracketed(agent, limited) if limited.key in agent else "-"))
         table.add_row(_name(name, agent), *cells)
     return table
 
@@ -252,7 +273,9 @@ def _metric_keys(summary: dict[str, Any]) -> list[str]:
     keys: dict[str, None] = {}
     for agent in summary["agents"].values():
         keys.update({k: None for k in agent if f"{k}_ci" in agent})
-    keys.pop(domain_of(summary["env"]).headline.tail.key, None)
+    headline = domain_of(summary["env"]).headline
+    for column in (headline.tail, headline.constraint_tail):
+        keys.pop("" if column is None else column.key, None)
     return list(keys)
 
 
@@ -266,6 +289,27 @@ def further_tables(summary: dict[str, Any], headline: Headline, names: Sequence[
             agent = summary["agents"][name]
             table.add_row(_name(name, agent), *(c.text(agent.get(c.key)) for c in part))
         yield table
+
+
+def extra_tables(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -> Iterable[Table]:
+    """Tables of metrics that only some agents have, of these agents."""
+    agents, groups = summary["agents"], summary["group_names"]
+    for caption, columns in headline.extras:
+        columns = tuple(part for column in columns for part in _by_group(column, groups))
+        own = [name for name in names if any(c.key in agents[name] for c in columns)]
+        if own:
+            table = simple_table(caption, [c.title for c in columns], names=own)
+            for name in own:
+                table.add_row(_name(name, agents[name]), *(c.text(agents[name].get(c.key)) for c in columns))
+            yield table
+
+
+def _by_group(column: Column, groups: Sequence[str]) -> list[Column]:
+    """A column, or where its key ends with `_g` one for each group, headed by the group's name."""
+    if not column.key.endswith("_g"):
+        return [column]
+    stem = column.key.removesuffix("g")
+    return [replace(column, key=f"{stem}{g}", name=f"{column.name} {name}".strip()) for g, name in enumerate(groups)]
 
 
 def _name(name: str, agent: dict[str, Any]) -> str:

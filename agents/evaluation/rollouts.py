@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from stormgym.agents.evaluation.playing import Floats, Played, Player, Task, att
 from stormgym.agents.moved import forward
 from stormgym.agents.policy import Entrant, Maker, Policy
 from stormgym.envs.making import episode_seeds, spec_of
+from stormgym.envs.risk_measure import MEAN, RiskMeasure
 
 __getattr__ = forward(__name__)
 
@@ -68,11 +70,22 @@ class Evaluation:
     """Group of each region `[N]` and the groups' names, where the environment has groups (`Core.groups`)."""
     cost_limit_range: tuple[float, float] | None = None
     """Range from which each episode drew its limit (`cost_limit` is its middle); None where all have the same."""
+    measure: RiskMeasure = MEAN
+    """What of the costs of episodes the limit bounds."""
 
     @property
     def episodes(self) -> int:
         """Number of episodes E that each agent played."""
         return len(self.seeds)
+
+    def burden_of(self, record: AgentRecord) -> float | None:
+        """Mean over episodes of g(cost / limit) (`RiskMeasure`), at most 1 where an agent holds the limit; None without
+        a limit."""
+        limits = self.limits_of(record)
+        if limits is None:
+            return None
+        shares = record.metrics["cost"] / limits
+        return float(self.measure.g(shares, self.measure.threshold(shares)).mean())
 
     def limits_of(self, record: AgentRecord) -> Floats | None:
         """The limit of each episode `[E]` on its cost; None without a limit."""
@@ -100,6 +113,7 @@ def evaluate(
     Scenario i is drawn from a seed that depends on `seed` and i alone, so that differences between agents are
     paired and no batch size changes them. An agent that draws random numbers of its own has `seed_episodes(seeds)`,
     which is called with the seed of each row before they begin; without it, it may act differently in another batch.
+    One that has `episode_metrics(state, rows)` adds figures of its own to those of the environment.
 
     Args:
         env_id: a registered id.
@@ -109,7 +123,8 @@ def evaluate(
         env_kwargs: arguments of the environment.
         batch_size: episodes played side by side, at most.
         latency_episodes: further episodes an agent plays alone (batch one) to time its decisions.
-        on_progress: called with an agent's name and the number of episodes it has just finished.
+        on_progress: called with an agent's name and the number of episodes it has just finished: after each step, also
+            with 0, or with `workers` after each batch.
         workers: actors of a Ray cluster that play the batches side by side; None plays them here. All numbers but the
             times of decisions are the same to the bit, on processors of one kind: batches are the same, and what an
             agent remembers is for the steps of one (`predict`'s state).
@@ -157,6 +172,7 @@ def evaluate(
             group=None if groups is None else np.asarray(groups.ids),
             group_names=() if groups is None else tuple(groups.names),
             cost_limit_range=limit_range,
+            measure=attribute(env, "risk_measure") or MEAN,
         )
     finally:
         player.close()
@@ -182,11 +198,8 @@ def _played_here(
     timed: Sequence[int],
     on_progress: Callable[[str, int], None] | None,
 ) -> AgentRecord:
-    played = []
-    for batch in batches:
-        played.append(player.play(name, batch))
-        if on_progress is not None:
-            on_progress(name, len(batch))
+    on_step = None if on_progress is None else partial(on_progress, name)
+    played = [player.play(name, batch, on_step) for batch in batches]
     return _record(name, player.task, played, player.time_alone(name, timed))
 
 

@@ -24,21 +24,25 @@ __getattr__ = forward(__name__)
 
 OVER_LIMIT_TOLERANCE = 1e-6
 """An episode is over the limit when its cost exceeds it by more than this: sums of steps carry rounding."""
+ROUNDING = 1e-9
+"""Of a mean of shares of the limit."""
 
 
 def summarise(evaluation: Evaluation, confidence_level: float = 0.95) -> dict[str, Any]:
     """Return the evaluation as plain numbers, lists and dicts for JSON (no NaN: what is undefined is None).
 
     Keys: `env`, `episodes` (their number), `settings`, `versions`, `cost_limit`, `cost_limit_range` (where each episode
-    drew its own; else None), `best_heuristic`, `agents`.
+    drew its own; else None), `cost_limit_kind` and `cost_limit_level` (what the limit bounds, `RiskMeasure`),
+    `best_heuristic`, `agents`.
     An agent holds every metric's mean and, under the metric's name + `_ci`, its interval `[low, high]`;
     `violation_rate` (share of episodes whose cost is over their limit, Wilson interval), with a range also
-    `cost_in_limits` (mean of cost / limit, which the constraint holds at 1); `decision_ms`,
-    `decision_ms_worst` (batch one), `decision_ms_batched`; `privileged`, `learned`; the tail of the objective, as
-    OBJECTIVE + `_cvar_0.1` (mean of its worst tenth of episodes, with a bootstrap interval) and `_worst` (its worst
-    episode); the distance to the bound (`excess_over_clairvoyant_h` for Restoration-v0); `paired` (differences to the
-    best heuristic, `versus`; that of the tail is the difference of the two agents' CVaRs, not the CVaR of differences);
-    and `episodes`, a list with one dict an episode.
+    `cost_in_limits` (mean of cost / limit, which the constraint holds at 1), under a limit on the tail `burden` (mean
+    of g(cost / limit), which is held at 1); `decision_ms`, `decision_ms_worst` (batch one), `decision_ms_batched`;
+    `privileged`, `learned`; the tail of the objective, as OBJECTIVE + `_cvar_0.1` (mean of its worst tenth of episodes,
+    with a bootstrap interval) and `_worst` (its worst episode), and of the constraint CONSTRAINT + `_cvar_0.1`; the
+    distance to the bound (`excess_over_clairvoyant_h` for Restoration-v0); `paired` (differences to the best heuristic,
+    `versus`; that of the tail is the difference of the two agents' CVaRs, not the CVaR of differences); and `episodes`,
+    a list with one dict an episode.
     """
     headline = domain_of(evaluation.env_id).headline
     _check_headline(evaluation, headline)
@@ -53,6 +57,8 @@ def summarise(evaluation: Evaluation, confidence_level: float = 0.95) -> dict[st
         "versions": package_versions(),
         "cost_limit": evaluation.cost_limit,
         "cost_limit_range": evaluation.cost_limit_range,
+        "cost_limit_kind": evaluation.measure.kind,
+        "cost_limit_level": evaluation.measure.level,
         "group_names": list(evaluation.group_names),
         "best_heuristic": best,
         "agents": agents,
@@ -82,7 +88,8 @@ def best_heuristic(evaluation: Evaluation) -> str | None:
     """Name of the agent that the others are compared with; None when no unprivileged, unlearned agent took part.
 
     Among agents that neither learn nor read the truth: the best mean objective of those whose mean cost (mean of cost /
-    limit, where episodes have limits of their own) is within the limit; when none is, the lowest mean cost.
+    limit, where episodes have limits of their own) is within the limit, or its tail where the limit is on that; when
+    none is, the lowest mean cost.
     """
     headline = domain_of(evaluation.env_id).headline
     sign = 1.0 if headline.lower_is_better else -1.0
@@ -95,6 +102,8 @@ def best_heuristic(evaluation: Evaluation) -> str | None:
         cost = {n: float(_in_limits(r).mean()) for n, r in field.items()}
         limit = 1.0
     feasible = [n for n in field if cost[n] <= limit]
+    if not evaluation.measure.is_mean and evaluation.cost_limit is not None:
+        feasible = [n for n, record in field.items() if (evaluation.burden_of(record) or 0.0) <= 1.0 + ROUNDING]
     if not feasible:
         return min(cost, key=cost.__getitem__)
     return min(feasible, key=lambda n: sign * float(field[n].metrics[headline.objective.key].mean()))
@@ -124,6 +133,8 @@ def _agent(
             _put(out, "cost_in_limits", mean_estimate(_in_limits(record), confidence_level))
         over = int((record.metrics["cost"] > limits + OVER_LIMIT_TOLERANCE).sum())
         _put(out, "violation_rate", wilson_interval(over, evaluation.episodes, confidence_level))
+        if not evaluation.measure.is_mean:
+            out["burden"] = evaluation.burden_of(record)
     out["decision_ms"] = record.latency.mean_ms
     out["decision_ms_worst"] = record.latency.worst_ms
     out["decision_ms_batched"] = record.latency.batched_ms
@@ -154,11 +165,14 @@ def _agent(
 
 
 def _put_tail(out: dict[str, Any], record: AgentRecord, headline: Headline, confidence_level: float) -> None:
-    """CVaR 0.1 and the worst episode of the objective, in its own sign."""
+    """CVaR 0.1 and the worst episode of the objective, in its own sign, and CVaR 0.1 of the constraint."""
     losses = _losses(record, headline)
     tail = tail_estimate(losses, TAIL_SHARE, confidence_level=confidence_level)
     _put(out, headline.tail.key, _signed(tail, headline))
     out[headline.worst.key] = float(losses.max()) if headline.lower_is_better else -float(losses.max())
+    if headline.constraint is not None and headline.constraint_tail is not None:
+        gaps = record.metrics[headline.constraint.key]
+        _put(out, headline.constraint_tail.key, tail_estimate(gaps, TAIL_SHARE, confidence_level=confidence_level))
 
 
 def _losses(record: AgentRecord, headline: Headline) -> NDArray[np.float64]:

@@ -41,8 +41,12 @@ class Learner:
     """Whether it learns on a `MixedVecEnv`, whose observations are padded."""
     any_regions: ClassVar[bool] = False
     """Whether a trained one acts in cities with another number of regions (and the same number of groups)."""
+    takes_extractor: ClassVar[bool] = True
+    """Whether its networks read the features that the environment's domain names (`Domain.extractor`)."""
     any_limit: ClassVar[bool] = False
     """Whether it learns where every episode has a cost limit of its own."""
+    any_measure: ClassVar[bool] = False
+    """Whether it learns under limits on the tail of the cost too (`RiskMeasure`), not on its mean alone."""
     must_match: ClassVar[str] = "size"
     """What an environment must share with that of the training for a trained one to act in it; words of an error."""
 

@@ -13,13 +13,12 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from stormgym.agents.evaluation.options import EnvOptions, check_env_id, check_env_kwargs, held_out, takes
 from stormgym.agents.evaluation.report import render_report
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.evaluation.summary import summarise, write_json
-from stormgym.agents.lineup import resolve_agents
+from stormgym.agents.lineup import resolve_agents, run_entrant
 from stormgym.agents.offline.datasets import (
     KINDS,
     RANDOM,
@@ -31,7 +30,7 @@ from stormgym.agents.offline.datasets import (
 )
 from stormgym.agents.offline.learning import METHODS, OfflineSettings, fit
 from stormgym.agents.registry import domain_of
-from stormgym.agents.terminal import make_console
+from stormgym.agents.terminal import PlainTable, make_console
 from stormgym.agents.usage import UsageError, usage_errors
 
 
@@ -86,7 +85,7 @@ def training_kwargs(env_id: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def progress_bar(console: Console) -> Progress:
     """A bar of fits or datasets."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console)
 
 
@@ -103,7 +102,7 @@ def make(command: Make, console: Console) -> None:
     for spec in specs:
         assert spec.makers, "a kind that nobody plays is told before the others are"
     headline = domain_of(env_id).headline
-    table = Table("dataset", "episodes", "transitions", "return", "cost", *(c.title for c in headline.leading))
+    table = PlainTable("dataset", "episodes", "transitions", "return", "cost", *(c.title for c in headline.leading))
     with progress_bar(console) as bar:
         task = bar.add_task("datasets", total=len(specs))
         for spec in specs:
@@ -179,7 +178,7 @@ def compare(command: Compare, console: Console) -> None:
             settings = OfflineSettings(method=method, steps=command.steps, seed=seed)
             run = fit(datasets[kind], made[kind], settings, runs_dir=command.runs_dir)
             label = f"{method} on {kind}" + (f", seed {seed}" if command.seeds > 1 else "")
-            entrants |= resolve_agents([f"{label}={run.folder}"], env_id)
+            entrants[label] = run_entrant(run.folder)
             bar.advance(task)
     kwargs = held_out(dict(next(iter(made.values())).env_kwargs or {}))
     with console.status("playing held-out scenarios"):

@@ -216,7 +216,7 @@ def _learn(
             advantage = advantage / advantage.std().clamp(min=1e-6)
             weight = (advantage / settings.temperature).exp().clamp(max=LARGEST_WEIGHT)
             loss = -(weight / weight.mean() * log_prob).mean() + (values.ravel() - wanted).square().mean()
-        if not math.isfinite(float(loss)):
+        if not math.isfinite(float(loss.detach())):
             raise FloatingPointError(
                 f"the loss of step {step} is {float(loss)}: an action of the dataset has no probability (masked, or "
                 "out of bounds); make the dataset anew"

@@ -44,12 +44,15 @@ def load_pretrained(
     Raises:
         KeyError: no such agent; the message lists those there are.
         FileNotFoundError: its weights are missing.
-        ValueError: the environment does not fit, or the weights do not fit the network of the card.
+        ValueError: torch lacks the device, the environment does not fit, or the weights do not fit the card's network.
     """
     card = load_card(full_name, folder)
     entry_point = agent_spec(card.agent).pretrained
     if entry_point is None:
         raise ValueError(f"{full_name!r} has a card, but agents of {card.agent!r} have no class that loads weights")
+    from stormgym.agents.devices import check_device  # here, since it loads torch
+
+    check_device(device, "device")
     policy: Pretrained = load_entry(entry_point)(card, weights_file(card, folder), device=device, seed=seed)
     if env is not None:
         policy.check(env)

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stormgym.agents.attention.masking import choose
 from stormgym.agents.attention.networks import SHAPES, EpisodeNet, PaperNet
 from stormgym.agents.policy import BasePolicy
 from stormgym.agents.pretrained.cards import Card
-from stormgym.agents.restoration.network.acting import choose, step_probs
+from stormgym.agents.pretrained.tokens import SHAPE, PretrainedTokens
+from stormgym.agents.restoration.network.acting import step_probs
 from stormgym.agents.restoration.network.features import N_STATIC, check_observation_space, n_crew_features
 from stormgym.envs.arrays import Observation
 from stormgym.envs.restoration.layout import n_groups_of
@@ -70,6 +72,13 @@ class PretrainedSTASAC(BasePolicy):
                 f"{n_groups}. Take a city with {self.card.n_groups} groups (and any number of regions), or train on "
                 f"your own: python train.py --agent {self.card.agent} --city CITY"
             )
+
+
+def load_sta_sac(card: Card, weights: Path, *, device: str = "cpu", seed: int = 0) -> BasePolicy:
+    """The pretrained policy of a card: over regions, or over tokens that its domain reads."""
+    if card.network.get("shape") == SHAPE:
+        return PretrainedTokens(card, weights, device=device, seed=seed)
+    return PretrainedSTASAC(card, weights, device=device, seed=seed)
 
 
 def write_weights(weights: Mapping[str, torch.Tensor], file: Path) -> Path:

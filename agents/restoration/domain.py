@@ -5,6 +5,7 @@ from __future__ import annotations
 from stormgym.agents.domain import AgentSpec, Column, Domain, Headline, Many
 from stormgym.agents.general import (
     CLAIRVOYANT,
+    CLAIRVOYANT_FAIR,
     DQN,
     MASKABLE_DQN,
     MASKABLE_PPO,
@@ -13,6 +14,7 @@ from stormgym.agents.general import (
     RANDOM,
     REQUEST_VOLUME,
     SHORTEST_REPAIR,
+    STA_SAC,
 )
 
 _HERE = "stormgym.agents.restoration"
@@ -27,6 +29,12 @@ AGENTS = (
     AgentSpec("repairman", f"{_HERE}.planners:RepairmanPolicy", "travelling repairman on the forecast (local search)"),
     AgentSpec("equity-planner", f"{_HERE}.planners:EquityPlanner", "travelling repairman within the gap limit"),
     AgentSpec(
+        "priced-planner",
+        f"{_HERE}.priced:PricedPlanner",
+        "travelling repairman that pays one price for the gap in all storms",
+        usual=False,
+    ),
+    AgentSpec(
         "equity-replanner",
         f"{_HERE}.replanning:EquityReplanner",
         "equity planner that plans again as repairs tell of the storm's shock",
@@ -34,21 +42,8 @@ AGENTS = (
     ),
     AgentSpec("rollout", f"{_HERE}.rollout:RolloutPolicy", "rollout of gap-aware greedy rules on the forecast"),
     CLAIRVOYANT,
-    AgentSpec(
-        "clairvoyant-fair",
-        f"{_HERE}.planners:ClairvoyantFairPolicy",
-        "knows the true durations, within the limit",
-        privileged=True,
-    ),
-    AgentSpec(
-        "sta-sac",
-        "stormgym.agents.sta_sac.learner:sta_sac",
-        "spatial-temporal attention SAC-Lagrangian (EPOPR)",
-        trainable=True,
-        settings="stormgym.agents.sta_sac.settings:STASACSettings",
-        pretrained="stormgym.agents.pretrained.sta_sac:PretrainedSTASAC",
-        look_ahead=_LOOK_AHEAD,
-    ),
+    CLAIRVOYANT_FAIR,
+    STA_SAC,
     AgentSpec(
         "sta-sac-paper",
         "stormgym.agents.sta_sac.learner:sta_sac_paper",
@@ -109,17 +104,24 @@ DOMAIN = Domain(
         "nearest": f"{_HERE}.rules:NearestPolicy",
         "request-volume": f"{_HERE}.rules:RequestVolumePolicy",
         "shortest-repair": f"{_HERE}.rules:ShortestRepairPolicy",
+        "clairvoyant-fair": f"{_HERE}.planners:ClairvoyantFairPolicy",
     },
     headline=HEADLINE,
     default_learner="sta-sac",
+    tokens=f"{_HERE}.network.reading:READING",
+    look_ahead=_LOOK_AHEAD,
+    teacher="equity-planner",
     extractor=f"{_HERE}.network.extractor:RegionExtractor",
     plan=f"{_HERE}.todays_plan:plan_today",
     plan_agent="equity-planner",
+    replay=f"{_HERE}.replay:RestorationRecorder",
     options=(
         "city",
         "predictor",
         "confidence_level",
         "cost_limit",
+        "cost_limit_kind",
+        "cost_limit_level",
         "shock",
         "max_travel_km",
         "income_effect",

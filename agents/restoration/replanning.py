@@ -26,7 +26,7 @@ class EquityReplanner(EquityPlanner):
     Args:
         env: the environment that it plays: its shock, its log and its predictive quantiles.
         every: regions between plans.
-        seed, iterations, n_scenarios, margin: as for the equity planner.
+        seed, iterations, n_scenarios, margin, cost_limit_kind, cost_limit_level: as for the equity planner.
     """
 
     name = "equity-replanner"
@@ -40,11 +40,20 @@ class EquityReplanner(EquityPlanner):
         n_scenarios: int = 128,
         margin: float = 0.02,
         every: int = 6,
+        cost_limit_kind: str | None = None,
+        cost_limit_level: float | None = None,
     ) -> None:
         if every < 1:
             raise ValueError(f"every must be at least 1; got {every!r}")
         super().__init__(
-            city_of(env), seed=seed, iterations=iterations, n_scenarios=n_scenarios, margin=margin, env=env
+            city_of(env),
+            seed=seed,
+            iterations=iterations,
+            n_scenarios=n_scenarios,
+            margin=margin,
+            cost_limit_kind=cost_limit_kind,
+            cost_limit_level=cost_limit_level,
+            env=env,
         )
         self.every = every
 
@@ -79,6 +88,7 @@ class EquityReplanner(EquityPlanner):
                 (1.0 - self.margin) * part.limit_h,
                 start=np.argsort(np.take_along_axis(rank, part.regions, axis=1), axis=1),
                 first_iterations=self.iterations,
+                measure=self.measure,
                 seed=self.seed,
             )
             order[at] = part.whole(plan.order)

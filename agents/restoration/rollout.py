@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,19 @@ from stormgym.agents.restoration.search.orders import OrderProblem
 from stormgym.agents.restoration.situation import Part, city_of, parts
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation
 from stormgym.envs.data import City
+from stormgym.envs.restoration.layout import COLUMN, regions_of
 
 BALANCES = (0.0, 0.5, 1.0, 2.0, 4.0)
 """Weights of the imbalance between groups in the base rules, one rule each."""
+
+LARGE = 200
+"""Regions of a city beyond which not every region is tried at every decision."""
+
+FEWEST_TRIED = 10
+"""Regions that are tried at least, in a city of more than `LARGE`."""
+
+NUMBERS_A_DECISION = 500_000
+"""Steps of orders times open regions that a decision takes on average, in a city of more than `LARGE`."""
 
 NUMBERS_AT_ONCE = 2_000_000
 """Numbers in the largest array of one simulation, which bounds memory."""
@@ -76,7 +87,10 @@ class RolloutPolicy(BasePolicy):
     step of policy improvement on the best of the rules. The best order so far is kept and followed where nothing
     beats it (the fortified form), so the prediction never gets worse. No training, no search; blind to how uncertain
     forecasts are but for the margin: the gap of mean forecasts understates the mean gap.
-    Cost: H n orders of n steps a decision, each step over n regions; 2 to 3 ms a decision at 20 regions in a batch.
+    Cost: H n orders of n steps a decision, each step over n regions; 2 to 3 ms a decision at 20 regions in a batch. In
+    a city of more than 200 regions work is bounded: only the regions that come first by each rule are tried, ten at
+    least, and with many open the best order is followed for some decisions before others are tried (100 at 1,000 open
+    regions, 1 at 100).
     Source: Bertsekas, Tsitsiklis and Wu (1997); several rules at once: parallel rollout, Chang, Givan and Chong (2004).
 
     Args:
@@ -116,9 +130,15 @@ class RolloutPolicy(BasePolicy):
             )
         kept[episode_start] = -1
         action = mask.argmax(axis=1)
-        at_once = max(NUMBERS_AT_ONCE // (len(self.balances) * n * n), 1)
-        for i in range(0, n_rows, at_once):
-            for part in parts(observation, self.city, np.arange(i, min(i + at_once, n_rows))):
+        rows = np.arange(n_rows)
+        if n > LARGE:
+            rows = np.flatnonzero((kept[:, 0] < 0) | self._due(observation))
+            follow = kept[:, 0] >= 0
+            place = np.take_along_axis(mask, np.maximum(kept, 0), axis=1).argmax(axis=1)
+            action = np.where(follow, kept[np.arange(n_rows), place], action)
+        at_once = 1 if n > LARGE else max(NUMBERS_AT_ONCE // (len(self.balances) * n * n), 1)
+        for i in range(0, len(rows), at_once):
+            for part in parts(observation, self.city, rows[i : i + at_once]):
                 order = self._best(part, part.local(mask[part.rows]), kept[part.rows])
                 kept[part.rows] = part.whole(order)
                 action[part.rows] = kept[part.rows, 0]
@@ -129,12 +149,37 @@ class RolloutPolicy(BasePolicy):
         problem = part.problem
         r, n = problem.repair_h.shape
         first = np.broadcast_to(np.arange(n), (r, n))
+        if self.city.n_regions > LARGE:
+            first = self._likely(problem, mask)
         tried = greedy_orders(problem, first, self.balances).reshape(r, -1, n)  # [R, H n, n]
         # fortified rollout: the kept order is a candidate too, so the predicted value never gets worse
         orders = np.concatenate([tried, self._rest_of(part, kept)[:, None]], axis=1)
         score = self._score(part, orders)
         score[~np.take_along_axis(mask, orders[..., 0], axis=1)] = np.inf
         return orders[np.arange(r), score.argmin(axis=1)]
+
+    def _n_tried(self, n: Ints) -> Ints:
+        """Regions that are tried where n are open, in a large city."""
+        return np.clip(NUMBERS_A_DECISION // (len(self.balances) * n * n), FEWEST_TRIED, n)
+
+    def _due(self, observation: Observation) -> Bools:
+        """Rows `[B]` of a large city in which others than the best order so far are tried now: it depends on the number
+        of open regions alone."""
+        n = np.maximum((regions_of(observation)[..., COLUMN["open"]] > 0).sum(axis=1), 1)
+        due: Bools = n % np.maximum(len(self.balances) * self._n_tried(n) * n * n // NUMBERS_A_DECISION, 1) == 0
+        return due
+
+    def _likely(self, problem: OrderProblem, mask: Bools) -> Ints:
+        """The regions `[R, C]` that the base rules put first, among those that the mask `[R, n]` allows."""
+        r, n = problem.repair_h.shape
+        most = -(-int(self._n_tried(np.array(n))) // len(self.balances))
+        start = np.broadcast_to(problem.travel_h, (r, n + 1, n + 1))[:, n, :n]
+        key = (np.where(mask, start + problem.repair_h, np.inf))[:, None]  # [R, 1, n]
+        if problem.n_pairs:
+            uneven = np.abs(problem.ahead[:, None] + problem.steps).max(axis=-1)  # [R, n]
+            hours = problem.repair_h.mean(axis=1)[:, None, None]
+            key = key + hours * self.balances[:, None] * uneven[:, None]  # [R, H, n]
+        return np.argsort(key, axis=-1, kind="stable")[..., :most].reshape(r, -1)
 
     def _rest_of(self, part: Part, kept: Ints) -> Ints:
         """The open regions in the kept orders' sequence, numbered as in `part`; ascending where nothing is kept."""
@@ -146,7 +191,10 @@ class RolloutPolicy(BasePolicy):
     def _score(self, part: Part, orders: Ints) -> Floats:
         """Mean outage + price * excess of the gap, `[R, K]`, of orders `[R, K, n]`."""
         r, k, n = orders.shape
-        problem = part.problem.take(np.repeat(np.arange(r), k))
+        problem = part.problem
+        if r == 1 and problem.travel_h.ndim == 3:
+            problem = replace(problem, travel_h=problem.travel_h[0])  # one table for all orders
+        problem = problem.take(np.repeat(np.arange(r), k))
         flat = orders.reshape(r * k, n)
         # a gap of mean forecasts is at most the mean gap (Jensen), hence the margin
         aim = np.repeat((1.0 - self.margin) * part.limit_h, k)

@@ -16,6 +16,7 @@ from stormgym.envs.data import City
 from stormgym.envs.equity import group_pairs, pair_matrix
 from stormgym.envs.restoration.knowledge import RestorationAnnounced
 from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, crew_columns, regions_of
+from stormgym.envs.risk_measure import MEAN, RiskMeasure
 
 ENV_ID = "Restoration-v0"
 
@@ -29,6 +30,22 @@ def city_of(env: Any) -> City:
     """Return the city of a restoration environment (single, batched or wrapped)."""
     city: City = restoration_envs(env)[0].announced.city
     return city
+
+
+def risk_measure_of(env: Any, kind: str | None = None, level: float | None = None) -> RiskMeasure:
+    """The statistic of the gap that a policy holds to the limit: what its arguments say, else the environment's.
+
+    Args:
+        env: the environment that the policy is bound to; None is one that limits the mean.
+        kind, level: the policy's `cost_limit_kind` and `cost_limit_level`; None takes the environment's.
+
+    Raises:
+        TypeError, ValueError: as of `RiskMeasure.of`.
+    """
+    announced = MEAN if env is None else restoration_envs(env)[0].announced.risk_measure
+    if kind is None and level is None:
+        return announced
+    return RiskMeasure.of(announced.kind if kind is None else kind, level)
 
 
 def rows_of_part(

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stormgym.envs.cities.open_jobs import JobForecast, forecast_jobs
 from stormgym.envs.data import City
-from stormgym.envs.data.tables import DataError, read_table
+from stormgym.envs.data.jobs_file import jobs_file_of, read_reported_jobs
+
+__all__ = ["JobForecast", "OpenJobs", "forecast_jobs", "sub_city", "todays_jobs"]
 
 Floats = NDArray[np.float64]
-JOBS_FILE = "jobs.csv"
-_MIN_REPAIR_H = 1e-6
 
 
 @dataclass(frozen=True)
@@ -28,22 +28,6 @@ class OpenJobs:
     """`[J, F]`, columns as in the city's log."""
     source: str
     """Where they come from, in words."""
-
-
-@dataclass(frozen=True)
-class JobForecast:
-    """Forecast repair hours of J jobs."""
-
-    lower_h: Floats
-    upper_h: Floats
-    """Ends of the prediction interval `[J]`."""
-    point_h: Floats
-    """Mean forecast `[J]`."""
-    quantile_levels: Floats
-    """`[Q]`, the middles of equally likely slices."""
-    quantile_h: Floats
-    """Predictive quantiles `[J, Q]`; their average over Q is `point_h`."""
-    confidence_level: float
 
 
 def todays_jobs(
@@ -64,8 +48,8 @@ def todays_jobs(
     Raises:
         DataError: the file breaks a rule; the message names file, line, value and cure.
     """
-    if file is None and folder is not None and (Path(folder) / JOBS_FILE).is_file():
-        file = Path(folder) / JOBS_FILE
+    if file is None and folder is not None:
+        file = jobs_file_of(folder)
     if file is not None:
         return _read_jobs(city, Path(file))
     log = city.log
@@ -80,99 +64,10 @@ def todays_jobs(
 
 
 def _read_jobs(city: City, path: Path) -> OpenJobs:
-    table = read_table(path)
-    log = city.log
-    region = table.index(
-        "region",
-        city.region_ids,
-        what="the region is not one of the city",
-        cure="Correct it or remove the row.",
-    )
-    table.unique_ids("region")  # one job a region
-    columns: list[Any] = []
-    for f, name in enumerate(log.feature_names):
-        if name in table.columns:
-            columns.append(table.numbers(name))
-            continue
-        first = np.zeros(city.n_regions)
-        first[log.region[::-1]] = log.features[::-1, f]
-        if not np.array_equal(first[log.region], log.features[:, f]):
-            raise DataError(
-                f"{path}: column '{name}' is missing; it differs between the jobs of a region, so each open "
-                f"job needs it. Add the column; the log's features are {', '.join(log.feature_names)}."
-            )
-        columns.append(first[region])
-    order = np.argsort(region, kind="stable")
-    unused = [c for c in table.columns if c != "region" and c not in log.feature_names]
-    source = f"{len(region)} open job{'s' if len(region) != 1 else ''} of {path}"
-    if unused:
-        source += f" (columns that are no features: {', '.join(unused)})"
-    return OpenJobs(region=region[order], features=np.column_stack(columns)[order], source=source)
-
-
-def forecast_jobs(
-    city: City,
-    jobs: OpenJobs,
-    *,
-    predictor: str = "ecqr",
-    confidence_level: float = 0.9,
-    random_state: int = 0,
-) -> JobForecast:
-    """Forecast the jobs from models fitted on the city's whole log.
-
-    As in `cross_fit`, the interval's model is fitted on 60 % of the log and calibrated on the rest, split at
-    random within each group; mean and quantiles come from a forest on all of it.
-
-    Raises:
-        ValueError: an unknown predictor, a bad level, or too few records for finite intervals.
-    """
-    from stormgym.predictors import CQR, ECQR, SplitConformal
-    from stormgym.predictors.cross_fit import CALIBRATION_SHARE, N_LEVELS
-    from stormgym.predictors.quantile_models import default_forest, predict_mean
-
-    log = city.log
-    group = city.group[log.region]
-    levels = (np.arange(N_LEVELS) + 0.5) / N_LEVELS
-    n = jobs.region.size
-    if predictor == "none":
-        point = np.full(n, log.repair_h.mean())
-    elif predictor in ("ecqr", "cqr", "cp", "point"):
-        forest = default_forest(random_state).fit(log.features, log.repair_h)
-        point = np.maximum(predict_mean(forest, jobs.features), _MIN_REPAIR_H)
-    else:
-        raise ValueError(f"predictor must be one of ecqr, cqr, cp, point, none; got {predictor!r}")
-    if predictor in ("none", "point"):
-        quantile = np.repeat(point[:, None], N_LEVELS, axis=1)
-        return JobForecast(point, point, point, levels, quantile, confidence_level)
-    quantile = np.asarray(forest.predict(jobs.features, quantiles=levels.tolist()), dtype=np.float64).reshape(n, -1)
-    quantile *= (point / quantile.mean(axis=1))[:, None]
-    common: dict[str, Any] = {
-        "confidence_level": confidence_level,
-        "random_state": random_state,
-        "lower_bound": 0.0,
-    }
-    if predictor == "ecqr":
-        model: Any = ECQR(unseen_group="marginal", small_group="marginal", **common)
-    else:
-        model = {"cqr": CQR, "cp": SplitConformal}[predictor](**common)
-    calibrate = _share_of_each_group(group, CALIBRATION_SHARE, np.random.default_rng(random_state))
-    model.fit(log.features[~calibrate], log.repair_h[~calibrate])
-    model.conformalize(log.features[calibrate], log.repair_h[calibrate], group[calibrate])
-    ends = model.predict_interval(jobs.features, city.group[jobs.region])
-    if not np.isfinite(ends).all():
-        raise ValueError(
-            f"{len(log)} records are too few for finite intervals at confidence_level {confidence_level:g}. "
-            'Give more records, lower confidence_level, or use predictor="point".'
-        )
-    return JobForecast(ends[:, 0], ends[:, 1], point, levels, quantile, confidence_level)
-
-
-def _share_of_each_group(group: NDArray[np.int64], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    chosen = np.zeros(group.size, dtype=bool)
-    for g in np.unique(group):
-        members = rng.permutation(np.flatnonzero(group == g))
-        chosen[members[: round(share * members.size)]] = True
-    return chosen
+    jobs = read_reported_jobs(city, path, one_a_region=True)
+    order = np.argsort(jobs.region, kind="stable")
+    source = jobs.source.replace(" job", " open job", 1)
+    return OpenJobs(region=jobs.region[order], features=jobs.features[order], source=source)
 
 
 def sub_city(city: City, region: NDArray[np.int64]) -> City:
@@ -194,5 +89,6 @@ def sub_city(city: City, region: NDArray[np.int64]) -> City:
         context={name: values[region] for name, values in city.context.items()},
         customers=customers if customers is not None and customers.sum() > 0 else None,
         requests=city.requests[region],
+        parent=None,  # lines are no part of the restoration of regions
         orders={name: rank[order][rank[order] >= 0] for name, order in city.orders.items()},
     )

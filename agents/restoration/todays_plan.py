@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +17,33 @@ from rich.text import Text
 
 from stormgym.agents.domain import PlanReport, PlanRequest
 from stormgym.agents.episodes import play_episode
-from stormgym.agents.files import write_atomically
+from stormgym.agents.files import csv_for_people, write_atomically
+from stormgym.agents.plan_times import PlanClock, read_start
 from stormgym.agents.policy import Entrant
 from stormgym.agents.restoration.todays_jobs import JobForecast, forecast_jobs, sub_city, todays_jobs
 from stormgym.agents.terminal import simple_table
 from stormgym.envs import equity
+from stormgym.envs.cities.open_jobs import draw_hours
 from stormgym.envs.data import City, resolve_city
+from stormgym.envs.risk_measure import MEAN, RiskMeasure
 
 Floats = NDArray[np.float64]
 N_DRAWS = 4000
 N_RECORDS = 10
 """The fewest records that an environment takes (it has ten folds)."""
-OPTIONS = frozenset({"city", "predictor", "confidence_level", "cost_limit", "max_travel_km", "income_effect"})
+OPTIONS = frozenset(
+    {
+        "city",
+        "predictor",
+        "confidence_level",
+        "cost_limit",
+        "cost_limit_kind",
+        "cost_limit_level",
+        "max_travel_km",
+        "income_effect",
+    }
+)
 """Arguments of the environment that a plan for today has a use for."""
-_DAY_FORMAT = "%a %d %b "
-_DAY = len("Mon 01 Jan ")
 
 
 @dataclass(frozen=True)
@@ -63,12 +74,15 @@ class Plan:
     mean_outage_h: float
     """Expected mean over the regions."""
     gap_h: float
-    """Mean over the simulated days of the largest gap between two groups (EPOPR eq. 14)."""
+    """Mean over the simulated days of the largest gap between two groups (EPOPR eq. 14); where the limit is on its
+    tail, its CVaR or quantile."""
     cost_limit_h: float
     confidence_level: float
     source: str
     """Where the open jobs come from."""
     start: datetime | None = None
+    measure: RiskMeasure = MEAN
+    """What of the gap the limit bounds."""
 
 
 def plan_today(name: str, entrant: Entrant, request: PlanRequest) -> PlanReport:
@@ -92,17 +106,10 @@ def plan_today(name: str, entrant: Entrant, request: PlanRequest) -> PlanReport:
         jobs_file=request.jobs_file,
         city_folder=place if Path(place).is_dir() else None,
         seed=request.seed,
-        start=None if request.start is None else _moment(request.start),
+        start=read_start(request.start),
         **kwargs,
     )
     return PlanReport(render_plan(plan), lambda file: write_plan_csv(plan, file))
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f'--start must be a date and time such as "2026-09-27 06:00"; got {text!r}') from None
 
 
 def make_plan(
@@ -115,6 +122,8 @@ def make_plan(
     predictor: str = "ecqr",
     confidence_level: float = 0.9,
     cost_limit: float | None = None,
+    cost_limit_kind: str = MEAN.kind,
+    cost_limit_level: float | None = None,
     max_travel_km: float | None = None,
     seed: int = 0,
     start: datetime | None = None,
@@ -137,8 +146,15 @@ def make_plan(
     jobs = todays_jobs(city, jobs_file, city_folder)
     forecast = forecast_jobs(city, jobs, predictor=predictor, confidence_level=confidence_level, random_state=seed)
     open_city = sub_city(city, jobs.region)
+    measure = RiskMeasure.of(cost_limit_kind, cost_limit_level)
+    rules = {
+        "cost_limit": cost_limit,
+        "cost_limit_kind": measure.kind,
+        "cost_limit_level": measure.level,
+        "max_travel_km": max_travel_km,
+    }
     try:
-        order, elapsed_h, limit = _play(open_city, agent_name, agent, forecast, cost_limit, max_travel_km, seed)
+        order, elapsed_h, limit = _play(open_city, agent_name, agent, forecast, rules, seed)
     except ValueError as error:
         idle = [name for name in city.group_names if name not in open_city.group_names]
         if not idle or not agent.learned:
@@ -154,11 +170,12 @@ def make_plan(
         agent=agent_name,
         stops=stops,
         mean_outage_h=float(elapsed_h.mean()),
-        gap_h=float(gap.mean()),
+        gap_h=float(measure.statistic(gap)),
         cost_limit_h=limit,
         confidence_level=confidence_level,
         source=jobs.source,
         start=start,
+        measure=measure,
     )
 
 
@@ -168,7 +185,7 @@ def _stops(
     """The stops of an order `[J]` whose restorations end at `elapsed_h` `[J]`, and simulated ends `[S, J]` (h)."""
     repair = forecast.point_h[order]
     fixed = elapsed_h - np.cumsum(repair)  # travel (and trips in vain) before each restoration
-    draws = _draw(forecast, order, np.random.default_rng(seed))  # [S, J]
+    draws = draw_hours(forecast.quantile_h[order], N_DRAWS, np.random.default_rng(seed))  # [S, J]
     times = fixed + np.cumsum(draws, axis=1)
     tail = (1.0 - confidence_level) / 2.0
     low, high = np.quantile(times, [tail, 1.0 - tail], axis=0)
@@ -203,16 +220,18 @@ def _play(
     name: str,
     agent: Entrant,
     forecast: JobForecast,
-    cost_limit: float | None,
-    max_travel_km: float | None,
+    rules: dict[str, Any],
     seed: int,
 ) -> tuple[NDArray[np.int64], Floats, float]:
-    """Return the order `[J]`, the hours at which each restoration ends `[J]`, and the limit on the gap."""
+    """Return the order `[J]`, the hours at which each restoration ends `[J]`, and the limit on the gap.
+
+    `rules` are arguments of the environment.
+    """
     from stormgym.envs.restoration.env import RestorationEnv
 
     if len(city.log) < N_RECORDS:  # the environment cross-fits its log, which no plan uses: a short one is repeated
         city = replace(city, log=city.log.take(np.arange(N_RECORDS) % len(city.log)))
-    env = RestorationEnv(city, predictor="none", cost_limit=cost_limit, max_travel_km=max_travel_km)
+    env = RestorationEnv(city, predictor="none", **rules)
     policy = agent.make(env)
     if getattr(policy, "privileged", False):
         raise ValueError(_refuse(name))
@@ -237,36 +256,15 @@ def _play(
     return visited, times[0, visited], env.cost_limit
 
 
-def _draw(forecast: JobForecast, order: NDArray[np.int64], rng: np.random.Generator) -> Floats:
-    """Repair hours `[S, J]` in the plan's order, from joined quantiles (the mean stays the forecast's)."""
-    quantile = forecast.quantile_h[order]  # [J, Q]
-    n_levels = quantile.shape[1]
-    place = np.clip(rng.random((N_DRAWS, len(order))) * n_levels - 0.5, 0.0, n_levels - 1)
-    below = np.minimum(place.astype(np.int64), max(n_levels - 2, 0))
-    above = np.minimum(below + 1, n_levels - 1)
-    jobs = np.arange(len(order))
-    low: Floats = quantile[jobs, below]
-    return low + (place - below) * (quantile[jobs, above] - low)
-
-
-def _clock(plan: Plan, hours: float) -> str:
-    """Hours from the start, or the time of day where the plan has a start."""
-    if plan.start is None:
-        return f"{hours:.1f}"
-    return f"{plan.start + timedelta(hours=hours):{_DAY_FORMAT}%H:%M}"
-
-
-def _between(plan: Plan, low_h: float, high_h: float) -> str:
-    """An interval in hours or times of day; a day that both ends share is written once."""
-    low, high = _clock(plan, low_h), _clock(plan, high_h)
-    if plan.start is not None and low[:_DAY] == high[:_DAY]:
-        high = high[_DAY:]
-    return f"{low} to {high}"
+def _what(measure: RiskMeasure) -> str:
+    """What of the gap the limit bounds, in words."""
+    return f"{measure.name} gap" if measure.is_mean else f"{measure.name} of the gap"
 
 
 def render_plan(plan: Plan) -> RenderableType:
     """The plan as a table with what its numbers mean."""
     share = f"{100 * plan.confidence_level:g} %"
+    clock = PlanClock(plan.start)
     unit = "h" if plan.start is None else ""
     table: Table = simple_table(
         None,
@@ -287,19 +285,19 @@ def render_plan(plan: Plan) -> RenderableType:
             stop.group,
             f"{stop.travel_h:.2f}",
             f"{stop.repair_h:.1f} ({stop.repair_lower_h:.1f}-{stop.repair_upper_h:.1f})",
-            _clock(plan, stop.expected_h),
-            _between(plan, stop.lower_h, stop.upper_h),
+            clock.text(stop.expected_h),
+            clock.between(stop.lower_h, stop.upper_h),
         )
     over = " (over the limit)" if plan.gap_h > plan.cost_limit_h else ""
     notes = [
         f"Jobs: {plan.source}.",
-        f"Expected mean outage {plan.mean_outage_h:.1f} h; mean gap between groups {plan.gap_h:.1f} h, "
+        f"Expected mean outage {plan.mean_outage_h:.1f} h; {_what(plan.measure)} between groups {plan.gap_h:.1f} h, "
         f"limit {plan.cost_limit_h:g} h{over}.",
         "Expected: travel plus mean forecasts so far. Interval: simulated, repairs drawn independently from "
         "their predictive quantiles, order fixed; delays that hit all jobs alike would widen it.",
     ]
     title = f"Plan of {plan.agent} for {plan.city}: {len(plan.stops)} open region{'s' if len(plan.stops) != 1 else ''}"
-    title += ", hours from the crew's departure" if plan.start is None else f", crew leaves {_clock(plan, 0.0)}"
+    title += ", hours from the crew's departure" if plan.start is None else f", crew leaves {clock.text(0.0)}"
     return Group(Text(title, style="bold"), Text(""), table, Text(""), *(Text(n, style="dim") for n in notes))
 
 
@@ -320,14 +318,12 @@ CLOCK_COLUMNS = ("expected_restoration", "restoration_lower", "restoration_upper
 
 def write_plan_csv(plan: Plan, file: str | os.PathLike[str]) -> Path:
     """Write the plan, one row a stop; with a start, three more columns hold times of day (ISO 8601)."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS + (CLOCK_COLUMNS if plan.start is not None else ()))
+    rows: list[Sequence[Any]] = [CSV_COLUMNS + (CLOCK_COLUMNS if plan.start is not None else ())]
     for stop in plan.stops:
         times = (stop.expected_h, stop.lower_h, stop.upper_h)
         hours = (stop.travel_h, stop.repair_h, stop.repair_lower_h, stop.repair_upper_h, *times)
         row: list[Any] = [stop.position, stop.region, stop.group, *(f"{h:.4f}" for h in hours)]
         if plan.start is not None:
-            row += [(plan.start + timedelta(hours=h)).isoformat(timespec="minutes") for h in times]
-        writer.writerow(row)
-    return write_atomically(file, out.getvalue())
+            row += [PlanClock(plan.start).iso(h) for h in times]
+        rows.append(row)
+    return write_atomically(file, csv_for_people(rows))

@@ -10,7 +10,7 @@ from stable_baselines3.common.utils import polyak_update
 from torch import Tensor
 from torch.optim import Optimizer
 
-from stormgym.agents.sta_sac.buffer import EpisodeBatch
+from stormgym.agents.restoration.network.episodes import EpisodeBatch
 from stormgym.agents.sta_sac.losses import imitation_loss
 from stormgym.agents.sta_sac.policy import STASACPolicy
 from stormgym.agents.sta_sac.settings import STASACSettings

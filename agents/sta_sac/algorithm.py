@@ -14,24 +14,34 @@ from numpy.typing import NDArray
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, TrainFreq
 from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
 
-from stormgym.agents.attention.multiplier import LagrangeMultiplier, LimitMultiplier, cost_limit_of, tightness_of
+from stormgym.agents.attention.multiplier import (
+    LagrangeMultiplier,
+    LimitMultiplier,
+    cost_limit_of,
+    measure_of,
+    tightness_of,
+)
 from stormgym.agents.attention.networks import EpisodeNet, PaperNet
+from stormgym.agents.domain import load_entry
 from stormgym.agents.policy import Policy
-from stormgym.agents.restoration.network.features import check_observation_space
+from stormgym.agents.restoration.network.episodes import EpisodeBatch
 from stormgym.agents.restoration.network.shared_storms import SharedStorms
 from stormgym.agents.sta_sac import old_files
 from stormgym.agents.sta_sac.actor_step import ActorStep, Stage
-from stormgym.agents.sta_sac.buffer import EpisodeBatch, EpisodeReplayBuffer
+from stormgym.agents.sta_sac.buffer import EpisodeReplayBuffer
 from stormgym.agents.sta_sac.collecting import Collector, rows_of
 from stormgym.agents.sta_sac.critic_update import CriticUpdate
 from stormgym.agents.sta_sac.policy import STASACPolicy
+from stormgym.agents.sta_sac.reading import reading_of
 from stormgym.agents.sta_sac.rewards import Rewards
 from stormgym.agents.sta_sac.settings import STASACSettings
 from stormgym.agents.sta_sac.storm_update import StormUpdate
 from stormgym.agents.sta_sac.teacher import Teacher, has_shock, teacher_of
+from stormgym.envs.risk_measure import MEAN, RiskMeasure
 
 ALPHA_LR = 5e-3
 """Step size of the entropy's weight."""
@@ -55,12 +65,14 @@ class STASAC(OffPolicyAlgorithm):
 
     Args:
         policy: `"STASACPolicy"` or a class.
-        env: constrained environment (or id) with the observation of Restoration-v0; every info carries `cost`.
+        env: constrained environment (or id) whose observations some domain reads; every info carries `cost`.
         settings: all that can be chosen, with its defaults.
         teacher: a policy of your own that plays first, in place of the one that `settings.teacher` names. It is not
             saved: hand it to `load` as `own_teacher`, if its time is not over.
         cost_limit: limit d (h); None asks the environment. Where episodes have limits of their own (a `cost_limit`
             pair, or many cities), the multiplier is a function of how tight an episode's limit is (`LimitMultiplier`).
+        cost_limit_kind, cost_limit_level: what of the costs of episodes the limit bounds, as of `RiskMeasure.of`; None
+            asks the environment. The teacher plays for the environment's.
         policy_kwargs: of the policy, beside what the settings say.
         replay_buffer_class, replay_buffer_kwargs: another buffer of episodes.
         stats_window_size, tensorboard_log, verbose, seed, device: as in Stable-Baselines3.
@@ -83,6 +95,8 @@ class STASAC(OffPolicyAlgorithm):
         *,
         teacher: Policy | None = None,
         cost_limit: float | None = None,
+        cost_limit_kind: str | None = None,
+        cost_limit_level: float | None = None,
         policy_kwargs: dict[str, Any] | None = None,
         replay_buffer_class: type[EpisodeReplayBuffer] | None = None,
         replay_buffer_kwargs: dict[str, Any] | None = None,
@@ -118,7 +132,7 @@ class STASAC(OffPolicyAlgorithm):
             device=device,
             seed=seed,
             sde_support=False,
-            supported_action_spaces=(spaces.Discrete,),
+            supported_action_spaces=(spaces.Discrete, spaces.MultiDiscrete),
             support_multi_env=True,
         )
         # a teacher of one's own is not saved, and no file may say that another one taught
@@ -127,6 +141,9 @@ class STASAC(OffPolicyAlgorithm):
         self.shock = has_shock(self.env)
         self.policy_kwargs = {**settings.network, "update": self.shock, **self.policy_kwargs}
         self.cost_limit = cost_limit
+        self.measure = None if cost_limit_kind is None else RiskMeasure.of(cost_limit_kind, cost_limit_level)
+        if self.measure is None and cost_limit_level is not None:
+            raise ValueError(f"cost_limit_level goes with a cost_limit_kind; got {cost_limit_level!r} alone")
         self.tightness: tuple[float, float] | None = None  # limits in units of return, where episodes differ
         self.checkpoint_state: dict[str, dict[str, Any]] | None = None  # of teacher and collector; written by save()
         if _init_setup_model:
@@ -139,19 +156,24 @@ class STASAC(OffPolicyAlgorithm):
         if old_files.is_old(self.__dict__):
             old_files.convert(self.__dict__)
         settings = self.settings
-        check_observation_space(self.observation_space)
-        assert isinstance(self.action_space, spaces.Discrete)
+        reading = reading_of(self.observation_space)
+        if self.policy_class is STASACPolicy:  # not a class of the user's own
+            self.policy_class = load_entry(reading.policy)
+        usual_steps = reading.layout_of(self.observation_space, self.action_space).usual_steps
+        self.round_steps = round(reading.round_share * usual_steps)
         if settings.train_freq is None:
-            self.train_freq = int(self.action_space.n)
+            self.train_freq = self.round_steps
         if self.cost_limit is None:
             self.cost_limit = cost_limit_of(self.env)
             self.tightness = tightness_of(self.env)
+        if self.measure is None:
+            self.measure = measure_of(self.env)
         self.teacher = Teacher(settings, self.n_envs)
         if self.checkpoint_state is not None:
             self.teacher.load_state_dict(self.checkpoint_state["teacher"])
         self.teacher.policy = self._teaching_policy()
         super()._setup_model()
-        self.multiplier = self._make_multiplier(self.cost_limit)
+        self.multiplier = self._make_multiplier(self.cost_limit, self.measure)
         self.log_alpha = torch.tensor(math.log(settings.alpha_init), device=self.device, requires_grad=True)
         self.alpha_optimizer = torch.optim.Adam([self.log_alpha], lr=ALPHA_LR)
         rows = rows_of(self.env, self.n_envs, settings)
@@ -172,7 +194,7 @@ class STASAC(OffPolicyAlgorithm):
             return self.own_teacher
         return teacher_of(self.settings.teacher, self.env, self.settings.teacher_margin)
 
-    def _make_multiplier(self, limit: float) -> LagrangeMultiplier:
+    def _make_multiplier(self, limit: float, measure: RiskMeasure) -> LagrangeMultiplier:
         settings = self.settings
         initial = settings.multiplier_init if settings.constrained else 0.0
         if self.tightness is None:
@@ -181,9 +203,14 @@ class STASAC(OffPolicyAlgorithm):
                 initial=initial,
                 learning_rate=settings.multiplier_lr,
                 method=settings.multiplier_method,
+                measure=measure,
             )
         return LimitMultiplier(
-            *self.tightness, margin=settings.limit_margin, initial=initial, learning_rate=settings.multiplier_lr
+            *self.tightness,
+            margin=settings.limit_margin,
+            initial=initial,
+            learning_rate=settings.multiplier_lr,
+            measure=measure,
         )
 
     def _make_updates(self) -> None:
@@ -291,7 +318,17 @@ class STASAC(OffPolicyAlgorithm):
             self.multiplier.update_each(costs, limits, scale)
         self.logger.record("rollout/greedy_cost", float(costs.mean()))
         self.logger.record("rollout/greedy_cost_in_limits", float((costs / limits).mean()))
+        if not self.multiplier.measure.is_mean:
+            self._log_tail(costs, limits, scale)
         self.collector.finished = []
+
+    def _log_tail(self, costs: Tensor, limits: Tensor, scale: Tensor) -> None:
+        """Log what the dual step compares with 1, of finished episodes `[E]`, and the threshold of a CVaR."""
+        margin = self.settings.limit_margin
+        burden = self.multiplier.burden(costs / (limits * margin), limits, scale)
+        self.logger.record("rollout/greedy_burden", float(burden.mean()))
+        if self.multiplier.measure.kind == "cvar":
+            self.logger.record("train/threshold_in_limits", self.multiplier.threshold * margin)
 
     # ---------------------------------------------------------------- collecting: Stable-Baselines3's hooks
 
@@ -301,18 +338,22 @@ class STASAC(OffPolicyAlgorithm):
         if self._last_obs is not observed:  # the environments were reset
             self.collector.storms_begun = False
         self.collector.forget_encodings()
-        assert isinstance(self.action_space, spaces.Discrete)
-        self.teacher.schedule(self._total_timesteps, self.n_envs * int(self.action_space.n))
+        self.teacher.schedule(self._total_timesteps, self.n_envs * self.round_steps)
         return result
 
-    def collect_rollouts(self, env: VecEnv, *args: Any, **kwargs: Any) -> Any:
-        """As Stable-Baselines3; where environments share storms, all begin together once the teacher has left."""
+    def collect_rollouts(self, env: VecEnv, callback: Any, train_freq: TrainFreq, *args: Any, **kwargs: Any) -> Any:
+        """As Stable-Baselines3; where environments share storms, all begin together once the teacher has left.
+
+        Then the round is as long as the longest storm at least.
+        """
         if self.teacher.has_left(self.num_timesteps):
             self.teacher.cool(self.policy, self.replay_buffer, self._stage().entropy_share)
+            if self.collector.rows is not None:
+                train_freq = train_freq._replace(frequency=self.collector.round_of(train_freq.frequency))
             if self.collector.rows is not None and not self.collector.storms_begun:
                 self._last_obs = self.collector.begin_storms(env, self.replay_buffer)
                 self._last_episode_starts = np.ones(self.n_envs, dtype=bool)
-        result = super().collect_rollouts(env, *args, **kwargs)
+        result = super().collect_rollouts(env, callback, train_freq, *args, **kwargs)
         self.collector.storms_begun = False
         return result
 
@@ -373,11 +414,14 @@ class STASAC(OffPolicyAlgorithm):
 
     def environment_facts(self) -> dict[str, Any]:
         """What it asked its environments."""
-        return {"cost_limit": self.cost_limit, "tightness": self.tightness, "shock": self.shock}
+        measure = None if self.measure is None else [self.measure.kind, self.measure.level]
+        return {"cost_limit": self.cost_limit, "tightness": self.tightness, "shock": self.shock, "measure": measure}
 
     def set_environment_facts(self, facts: dict[str, Any]) -> None:
         """Take the answers in the place of environments, before `_setup_model`."""
         self.cost_limit, self.shock = float(facts["cost_limit"]), bool(facts["shock"])
+        kind, level = facts.get("measure") or (MEAN.kind, None)  # files of before have none
+        self.measure = RiskMeasure.of(kind, level)
         pair = facts["tightness"]
         self.tightness = None if pair is None else (float(pair[0]), float(pair[1]))
         self.policy_kwargs["update"] = self.shock

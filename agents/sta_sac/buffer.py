@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,58 +12,43 @@ from numpy.typing import NDArray
 from stable_baselines3.common.buffers import BaseBuffer, DictReplayBuffer
 from stable_baselines3.common.vec_env import VecNormalize
 
-from stormgym.agents.restoration.network.features import check_observation_space
+from stormgym.agents.attention.reading import COMMON, Layout, Shapes
+from stormgym.agents.sta_sac.reading import reading_of
 from stormgym.agents.storage.buffers import GROWTH, check_range, fill, ring_place
-from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, regions_of
 
-
-class EpisodeBatch(NamedTuple):
-    """M whole episodes, padded to T steps; `valid` is False on the padding."""
-
-    regions: torch.Tensor  # [M, N, 9] float32, the first observation of each episode
-    distance_km: torch.Tensor  # [M, T, N] float32
-    is_open: torch.Tensor  # [M, T, N] bool
-    action_mask: torch.Tensor  # [M, T, N] bool
-    crew: torch.Tensor  # [M, T, K] float32
-    actions: torch.Tensor  # [M, T] int64
-    rewards: torch.Tensor  # [M, T] float32
-    costs: torch.Tensor  # [M, T] float32
-    behaviour: torch.Tensor  # [M, T] float32, probability of the action when it was chosen
-    taught: torch.Tensor  # [M, T] bool, whether a teacher took the step
-    valid: torch.Tensor  # [M, T] bool
-
-
-_STEP_FIELDS = EpisodeBatch._fields[1:-1]
-_REGION_FIELDS = ("distance_km", "is_open", "action_mask")
 POOL = 4
 """Episodes of like size among which a batch is drawn, in batches."""
 
 
 class _Store:
-    """A ring of finished episodes: step fields `[E, T, ...]`, first observations `[E, N, 9]`, lengths `[E]`."""
+    """A ring of finished episodes: step fields `[E, T, ...]`, first observations `[E, ...]`, lengths `[E]`."""
 
-    def __init__(self, capacity: int, shapes: dict[str, tuple[tuple[int, ...], Any]], n: int) -> None:
+    def __init__(self, capacity: int, layout: Layout) -> None:
         self.capacity = capacity
-        self.steps = {k: np.zeros((capacity, n, *s), dtype=d) for k, (s, d) in shapes.items()}
-        self.regions = np.zeros((capacity, n, len(REGION_COLUMNS)), dtype=np.float32)
+        self.layout = layout
+        self.n_actions = layout.n_actions
+        self.usual_length = layout.n_parts * layout.usual_steps
+        self.steps = _zeros({**layout.steps, **COMMON}, (capacity, self.usual_length))
+        self.first = _zeros(layout.first, (capacity,))
         self.lengths = np.zeros(capacity, dtype=np.int64)
-        self.n_regions = np.zeros(capacity, dtype=np.int64)  # without padding
+        self.n_regions = np.zeros(capacity, dtype=np.int64)  # choices without padding
         self.pos, self.full = 0, False
 
     def size(self) -> int:
         """Episodes held."""
         return self.capacity if self.full else self.pos
 
-    def keep(self, steps: dict[str, NDArray[Any]], regions: NDArray[Any], length: int) -> None:
+    def keep(self, steps: Mapping[str, NDArray[Any]], first: Mapping[str, NDArray[Any]], length: int) -> None:
         """Add one episode over the oldest one."""
         while length > self.steps["actions"].shape[1]:
             self.grow()
         for key, store in self.steps.items():
             store[self.pos, :length] = steps[key][:length]
             store[self.pos, length:] = steps[key][length - 1]  # a state that is possible, so that nothing is NaN
-        self.regions[self.pos] = regions
+        for key, store in self.first.items():
+            store[self.pos] = first[key]
         self.lengths[self.pos] = length
-        self.n_regions[self.pos] = (regions[:, COLUMN["group"]] >= 0).sum()
+        self.n_regions[self.pos] = self.layout.size(first)
         self.pos += 1
         if self.pos == self.capacity:
             self.pos, self.full = 0, True
@@ -75,38 +61,36 @@ class _Store:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict()`; raises `ValueError` where it does not fit."""
         steps = int(state["steps"])
-        if steps > GROWTH * self.regions.shape[1]:
-            raise ValueError(f"episodes of {steps} steps in a city of {self.regions.shape[1]} regions")
+        if steps > GROWTH * self.usual_length:
+            raise ValueError(f"episodes of {steps} steps where {self.usual_length} are usual")
         while self.steps["actions"].shape[1] < steps:
             self.grow()
         pos, full, size = ring_place(state, self.capacity)
         fill(self._rings(), state["rows"], size)
-        n = self.regions.shape[1]
+        n = self.n_actions
         check_range("lengths", self.lengths[:size], 1, steps)
         check_range("n_regions", self.n_regions[:size], 1, n)
         check_range("actions", self.steps["actions"][:size], 0, n - 1)
         self.pos, self.full = pos, full
 
     def _rings(self) -> dict[str, NDArray[Any]]:
-        return {**self.steps, "regions": self.regions, "lengths": self.lengths, "n_regions": self.n_regions}
+        return {**self.steps, **self.first, "lengths": self.lengths, "n_regions": self.n_regions}
 
     def grow(self) -> None:
         """Make room for longer episodes (wasted trips lengthen them)."""
         for key, array in self.steps.items():
             self.steps[key] = np.concatenate([array, np.zeros_like(array)], axis=1)
 
-    def episodes(self, index: NDArray[np.int64], device: torch.device) -> EpisodeBatch:
-        """Return the episodes at `index` `[M]`, cut to the longest and to the largest city among them."""
+    def episodes(self, index: NDArray[np.int64], device: torch.device) -> Any:
+        """Return the episodes at `index` `[M]`, cut to the longest and to the largest number of choices among them."""
         length = self.lengths[index]
         t, n = int(length.max()), int(self.n_regions[index].max())
-        cut = {k: array[index, :t] for k, array in self.steps.items()}
-        cut |= {k: cut[k][..., :n] for k in _REGION_FIELDS}
-        valid = np.arange(t) < length[:, None]
-        return EpisodeBatch(
-            regions=torch.from_numpy(self.regions[index, :n]).to(device),
-            valid=torch.from_numpy(valid).to(device),
-            **{k: torch.from_numpy(cut[k]).to(device) for k in _STEP_FIELDS},
-        )
+        arrays = {k: array[index, :t] for k, array in self.steps.items()}
+        arrays |= {k: array[index] for k, array in self.first.items()}
+        for key in self.layout.cut:
+            arrays[key] = arrays[key][..., :n] if key in self.steps else arrays[key][:, :n]
+        arrays["valid"] = np.arange(t) < length[:, None]
+        return self.layout.batch(**{k: torch.from_numpy(array).to(device) for k, array in arrays.items()})
 
     def draw(self, batch_size: int) -> NDArray[np.int64]:
         """Draw episodes `[batch_size]`, with replacement.
@@ -126,8 +110,10 @@ class _Store:
 class EpisodeReplayBuffer(DictReplayBuffer):
     """Keeps the last finished episodes and samples whole ones (EPOPR eq. 17 averages over M episodes).
 
-    What the observations of an episode share (coordinates, forecasts, groups) is kept once; the next observation is
-    the next step's. A truncated episode counts as ended: Restoration-v0 settles everything inside its last step.
+    What is kept of observations, and what episodes are handed out as, the environment's `Layout` says; the next
+    observation is the next step's. A truncated episode counts as ended: what is left is settled in its last step.
+
+    Where actions have several parts, each part is a step, and the last one has the reward and the cost.
 
     Episodes in which a teacher took steps (`info["taught"]`) are kept a second time, as demonstrations, so that the
     ring of the learner's own episodes does not push them out.
@@ -135,7 +121,7 @@ class EpisodeReplayBuffer(DictReplayBuffer):
     Where all environments begin together (`begin_round`), one episode of each is kept, and `round` says where.
 
     Args:
-        buffer_size: steps kept over all environments (episodes kept = buffer_size // N).
+        buffer_size: steps of environments kept over all of them (episodes kept = buffer_size // steps of a usual one).
         observation_space, action_space, device, n_envs: as in Stable-Baselines3.
         demonstration_size: steps of demonstrations kept beside them.
     """
@@ -151,7 +137,7 @@ class EpisodeReplayBuffer(DictReplayBuffer):
         handle_timeout_termination: bool = False,
         demonstration_size: int = 0,
     ) -> None:
-        check_observation_space(observation_space)
+        layout: Layout = reading_of(observation_space).layout_of(observation_space, action_space)
         BaseBuffer.__init__(self, buffer_size, observation_space, action_space, device, n_envs=n_envs)
         if optimize_memory_usage or handle_timeout_termination:
             raise ValueError(
@@ -159,27 +145,14 @@ class EpisodeReplayBuffer(DictReplayBuffer):
                 "leave optimize_memory_usage and handle_timeout_termination False"
             )
         self.optimize_memory_usage = self.handle_timeout_termination = False
-        crew_shape, mask_shape = observation_space["crew"].shape, observation_space["action_mask"].shape
-        assert crew_shape is not None
-        assert mask_shape is not None
-        n = mask_shape[0]
-        self.capacity = max(buffer_size // n, n_envs, 1)
+        n, usual = layout.n_parts * layout.usual_steps, layout.usual_steps
+        self.layout = layout
+        self.capacity = max(buffer_size // usual, n_envs, 1)
         self.buffer_size = self.capacity
-        shapes: dict[str, tuple[tuple[int, ...], Any]] = {
-            "distance_km": ((n,), np.float32),
-            "is_open": ((n,), np.bool_),
-            "action_mask": ((n,), np.bool_),
-            "crew": (crew_shape, np.float32),
-            "actions": ((), np.int64),
-            "rewards": ((), np.float32),
-            "costs": ((), np.float32),
-            "behaviour": ((), np.float32),
-            "taught": ((), np.bool_),
-        }
-        self._store = _Store(self.capacity, shapes, n)
-        self._demonstrations = _Store(max(demonstration_size // n, 1), shapes, n)
-        self._stage = {k: np.zeros((n_envs, n, *s), dtype=d) for k, (s, d) in shapes.items()}
-        self._stage_regions = np.zeros((n_envs, n, len(REGION_COLUMNS)), dtype=np.float32)
+        self._store = _Store(self.capacity, layout)
+        self._demonstrations = _Store(max(demonstration_size // usual, 1), layout)
+        self._stage = _zeros({**layout.steps, **COMMON}, (n_envs, n))
+        self._stage_first = _zeros(layout.first, (n_envs,))
         self._at = np.zeros(n_envs, dtype=np.int64)
         self.round: NDArray[np.int64] | None = None
 
@@ -233,12 +206,11 @@ class EpisodeReplayBuffer(DictReplayBuffer):
         rows = np.arange(self.n_envs)
         first = step == 0
         if first.any():
-            self._stage_regions[first] = regions_of({key: value[first] for key, value in obs.items()})
+            seen = self.layout.read_first({key: value[first] for key, value in obs.items()})
+            for key, value in seen.items():
+                self._stage_first[key][first] = value
         values = {
-            "distance_km": obs["distance_km"],
-            "is_open": obs["open"] > 0,
-            "action_mask": obs["action_mask"],
-            "crew": obs["crew"],
+            **self.layout.read_step(obs),
             "actions": action,
             "rewards": reward,
             "costs": cost,
@@ -257,22 +229,31 @@ class EpisodeReplayBuffer(DictReplayBuffer):
         Raises:
             KeyError: an info has no cost.
         """
-        missing = [i for i, info in enumerate(infos) if "cost" not in info]
-        if missing:
-            raise KeyError(
-                f"info of environment {missing[0]} has no key 'cost': STA-SAC learns a constrained problem. "
-                "Put the step's cost (0.0 where there is none) into every info"
-            )
-        cost = np.array([info["cost"] for info in infos], dtype=np.float64)
+        cost = self.costs_of(infos)
         behaviour = np.array([info.get("behaviour", 1.0) for info in infos], dtype=np.float64)
         taught = np.array([info.get("taught", False) for info in infos], dtype=bool)
         self.add_step(
             obs, np.asarray(action).reshape(self.n_envs), reward, cost, behaviour, np.asarray(done, dtype=bool), taught
         )
 
+    @staticmethod
+    def costs_of(infos: list[dict[str, Any]]) -> NDArray[np.float64]:
+        """The cost of a step in every environment, `[n_envs]`.
+
+        Raises:
+            KeyError: an info has none.
+        """
+        missing = [i for i, info in enumerate(infos) if "cost" not in info]
+        if missing:
+            raise KeyError(
+                f"info of environment {missing[0]} has no key 'cost': STA-SAC learns a constrained problem. "
+                "Put the step's cost (0.0 where there is none) into every info"
+            )
+        return np.array([info["cost"] for info in infos], dtype=np.float64)
+
     def state_dict(self) -> dict[str, Any]:
         """Finished episodes, demonstrations, and the steps of episodes under way."""
-        under_way = {**self._stage, "regions": self._stage_regions, "at": self._at}
+        under_way = {**self._stage, **self._stage_first, "at": self._at}
         stores = {"episodes": self._store.state_dict(), "demonstrations": self._demonstrations.state_dict()}
         return {**stores, "under_way": under_way, "round": self.round}
 
@@ -286,10 +267,10 @@ class EpisodeReplayBuffer(DictReplayBuffer):
         self._demonstrations.load_state_dict(state["demonstrations"])
         self.pos, self.full = self._store.pos, self._store.full
         under_way = dict(state["under_way"])
-        steps, n = under_way["actions"].shape[1], self._stage_regions.shape[1]
-        while self._stage["actions"].shape[1] < min(steps, GROWTH * n):
+        steps, n = under_way["actions"].shape[1], self.layout.n_actions
+        while self._stage["actions"].shape[1] < min(steps, GROWTH * self._store.usual_length):
             self._grow()
-        fill({**self._stage, "regions": self._stage_regions, "at": self._at}, under_way, self.n_envs)
+        fill({**self._stage, **self._stage_first, "at": self._at}, under_way, self.n_envs)
         check_range("at", self._at, 0, steps)
         check_range("actions", self._stage["actions"], 0, n - 1)
         self.round = None
@@ -306,9 +287,10 @@ class EpisodeReplayBuffer(DictReplayBuffer):
                 self._at[row] = 0
                 return
             self.round[row] = self._store.pos
-        self._store.keep(steps, self._stage_regions[row], length)
+        first = {key: values[row] for key, values in self._stage_first.items()}
+        self._store.keep(steps, first, length)
         if steps["taught"][:length].any():
-            self._demonstrations.keep(steps, self._stage_regions[row], length)
+            self._demonstrations.keep(steps, first, length)
         self._at[row] = 0
         self.pos, self.full = self._store.pos, self._store.full
 
@@ -316,13 +298,13 @@ class EpisodeReplayBuffer(DictReplayBuffer):
         for key, array in self._stage.items():
             self._stage[key] = np.concatenate([array, np.zeros_like(array)], axis=1)
 
-    def sample(self, batch_size: int, env: VecNormalize | None = None) -> EpisodeBatch:  # type: ignore[override]
+    def sample(self, batch_size: int, env: VecNormalize | None = None) -> Any:
         """Draw `batch_size` episodes with replacement (NumPy's global generator, as Stable-Baselines3's buffers do)."""
         if self.size() == 0:
             raise ValueError("the replay buffer holds no finished episode yet; collect one before sampling")
         return self.episodes(self._store.draw(batch_size))
 
-    def demonstrations(self, batch_size: int) -> EpisodeBatch:
+    def demonstrations(self, batch_size: int) -> Any:
         """Draw `batch_size` demonstrations with replacement, as `sample` draws episodes.
 
         Raises:
@@ -332,6 +314,10 @@ class EpisodeReplayBuffer(DictReplayBuffer):
             raise ValueError("the replay buffer holds no demonstrations: no teacher has finished an episode")
         return self._demonstrations.episodes(self._demonstrations.draw(batch_size), self.device)
 
-    def episodes(self, index: NDArray[np.int64]) -> EpisodeBatch:
+    def episodes(self, index: NDArray[np.int64]) -> Any:
         """Return the episodes at `index` `[M]`."""
         return self._store.episodes(index, self.device)
+
+
+def _zeros(shapes: Shapes, leading: tuple[int, ...]) -> dict[str, NDArray[Any]]:
+    return {name: np.zeros((*leading, *shape), dtype=dtype) for name, (shape, dtype) in shapes.items()}

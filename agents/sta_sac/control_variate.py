@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from stormgym.agents.restoration.network.episodes import EpisodeBatch
 from stormgym.agents.restoration.network.features import CREW, Scales, group_one_hot, split_groups, travel_hours
-from stormgym.agents.sta_sac.buffer import EpisodeBatch
 from stormgym.envs.equity import pair_matrix
 from stormgym.envs.restoration.layout import COLUMN
 

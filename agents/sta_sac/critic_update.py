@@ -8,9 +8,9 @@ import torch
 from stable_baselines3.common.utils import polyak_update
 from torch import Tensor
 
+from stormgym.agents.restoration.network.episodes import EpisodeBatch
 from stormgym.agents.restoration.network.features import Scales
 from stormgym.agents.sta_sac.actor_step import ActorStep, Stage
-from stormgym.agents.sta_sac.buffer import EpisodeBatch
 from stormgym.agents.sta_sac.losses import drawn_surrogate, reduce_critics, retrace_targets
 from stormgym.agents.sta_sac.policy import N_CRITICS, STASACPolicy
 from stormgym.agents.sta_sac.rewards import Rewards
@@ -77,7 +77,7 @@ class CriticUpdate:
         reward, cost = self.rewards.of(batch, scales)
         bonus = self.actor.alpha * entropy.detach() if settings.entropy_in_critic else torch.zeros_like(entropy)
         with torch.no_grad():
-            slow = policy.critic_target(inputs, batch.regions, batch.crew, scales)  # [M, T, N, 4]
+            slow = policy.values(inputs, batch, scales, target=True)  # [M, T, N, 4]
         targets = retrace_targets(
             batch,
             slow,
@@ -89,7 +89,7 @@ class CriticUpdate:
             cost_reduction=settings.cost_reduction,
         )
 
-        q = policy.critic(inputs, batch.regions, batch.crew, scales)  # [M, T, N, 4]
+        q = policy.values(inputs, batch, scales)  # [M, T, N, 4]
         taken = q.gather(2, batch.actions[..., None, None].expand(-1, -1, 1, N_CRITICS)).squeeze(2)  # [M, T, 4]
         error = (taken - targets) * batch.valid.unsqueeze(-1)
         loss = error.square().sum() / batch.valid.sum()

@@ -7,8 +7,8 @@ from typing import Any
 from stable_baselines3.common.vec_env import VecEnv
 
 from stormgym.agents.learners.base import Learner
-from stormgym.agents.restoration.network.features import check_regions
 from stormgym.agents.sta_sac.algorithm import STASAC
+from stormgym.agents.sta_sac.reading import reading_of
 from stormgym.agents.sta_sac.settings import STASACPaperSettings, STASACSettings
 
 
@@ -18,11 +18,13 @@ class STASACLearner(Learner):
     many_cities = True
     any_regions = True
     must_match = "number of groups"
+    takes_extractor = False
     any_limit = True
+    any_measure = True
 
     def check(self, venv: VecEnv) -> None:
-        """STA-SAC needs regions."""
-        check_regions("sta-sac", venv.observation_space)
+        """Some domain must say how STA-SAC is to read the observations, and choose the actions."""
+        reading_of(venv.observation_space).check_actions(venv.action_space)
 
     def arguments(self, venv: VecEnv, settings: STASACSettings, extractor: Any) -> tuple[Any, dict[str, Any]]:
         """The settings as they are; what the environments decide, the algorithm asks them itself."""

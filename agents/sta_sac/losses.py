@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from stormgym.agents.restoration.network.acting import masked_log_softmax
+from stormgym.agents.attention.masking import masked_log_softmax
+from stormgym.agents.restoration.network.episodes import EpisodeBatch
 from stormgym.agents.restoration.network.shared_storms import clipped_surrogate
-from stormgym.agents.sta_sac.buffer import EpisodeBatch
 
 CostReduction = Literal["mean", "max"]
 """How the two cost critics count together."""

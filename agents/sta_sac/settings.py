@@ -84,8 +84,9 @@ class STASACSettings:
     constrained: bool = True
     """Off leaves the cost out: the multiplier stays at zero."""
     teacher: str = "equity-planner"
-    """Policy that needs no training and plays the first steps, a warm start that the actor imitates; or none. Under
-    --shock the equity planner plans again on the way."""
+    """Policy that needs no training and plays the first steps, a warm start that the actor imitates; `usual` for the
+    planner that the environment's domain names, which also stands in for the equity planner where the domain has none;
+    or `none`. Under --shock the equity planner plans again on the way."""
     teacher_steps: int = 120_000
     """Steps that the teacher plays, at most half of the training."""
     teacher_margin: float = 0.25

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from stormgym.agents.restoration.network.features import scales_of
+from typing import Any
+
+from torch import Tensor
+
+from stormgym.agents.restoration.network.episodes import EpisodeBatch
 from stormgym.agents.restoration.network.shared_storms import SharedStorms
 from stormgym.agents.sta_sac.actor_step import ActorStep, Stage
-from stormgym.agents.sta_sac.buffer import EpisodeBatch
 from stormgym.agents.sta_sac.losses import drawn_surrogate
 from stormgym.agents.sta_sac.policy import STASACPolicy
 from stormgym.agents.sta_sac.rewards import Rewards
@@ -52,10 +55,9 @@ class StormUpdate:
             Numbers to be logged under `train/`.
         """
         _, scales, log_pi = self.policy.episode_log_probs(batch)
-        reward, cost = self.rewards.of(batch, scales)
-        price = self.rewards.price(batch, scales)
-        gain = (reward - price * cost) * batch.valid
-        advantage = self.storms.advantages(gain, batch.regions, batch.is_open, scales)
+        gain, price = self._gain(batch, scales)
+        advantage = self.storms.advantages_over(gain, self.policy.expected_to_go(batch, scales))
+        self.policy.fit_expectation(batch, gain)
         if self.own_limits:  # else the episodes of tight limits, whose price is high, would drown the others
             advantage = advantage / (1.0 + price)
         objective = drawn_surrogate(batch, log_pi.exp(), advantage, self.storms.clip_range)
@@ -63,6 +65,14 @@ class StormUpdate:
 
     def imitate(self, batch: EpisodeBatch, demonstrations: EpisodeBatch, stage: Stage) -> dict[str, float]:
         """While the teacher plays: one step of imitation, and one of what repairs should take, on replayed episodes."""
+        scales = self.policy.scales(batch)
         if self.control_variate:
-            self.rewards.fit(batch, scales_of(batch.regions))
+            self.rewards.fit(batch, scales)
+        self.policy.fit_expectation(batch, batch.rewards / scales.total_hours)
         return self.actor.imitate(demonstrations, stage)
+
+    def _gain(self, batch: EpisodeBatch, scales: Any) -> tuple[Tensor, Tensor]:
+        """Rewards less the price of costs, 0 after an episode's end, and that price, both `[M, T]`."""
+        reward, cost = self.rewards.of(batch, scales)
+        price = self.rewards.price(batch, scales)
+        return (reward - price * cost) * batch.valid, price

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
 from stormgym.agents.mixed import policy_for
+from stormgym.agents.of_domain import domain_behind
 from stormgym.agents.policy import Policy
-from stormgym.agents.registry import AGENTS, agent_spec
-from stormgym.agents.sta_sac.buffer import EpisodeBatch, EpisodeReplayBuffer
+from stormgym.agents.registry import AGENTS, DOMAINS, agent_spec
+from stormgym.agents.restoration.network.episodes import EpisodeBatch
+from stormgym.agents.sta_sac.buffer import EpisodeReplayBuffer
 from stormgym.agents.sta_sac.losses import cooling_factor
 from stormgym.agents.sta_sac.policy import STASACPolicy
 from stormgym.agents.sta_sac.settings import STASACSettings
@@ -37,7 +39,8 @@ def teacher_of(name: str, venv: VecEnv, margin: float = 0.0) -> Policy | None:
     Where durations share a shock, the equity planner is the one that plans again.
 
     Args:
-        name: a policy of the registry that needs no training.
+        name: a policy of the registry that needs no training, or `"usual"` for the one that the environments' domain
+            names.
         venv: the environments.
         margin: share of the cost limit that a planner with a limit leaves free; others have none.
 
@@ -46,13 +49,29 @@ def teacher_of(name: str, venv: VecEnv, margin: float = 0.0) -> Policy | None:
     """
     if name == "none":
         return None
+    arguments: dict[str, Any] = {}
+    if name in ("usual", "equity-planner"):
+        name, arguments = usual_teacher(venv)
     if name == "equity-planner" and has_shock(venv):
         name = "equity-replanner"
     fitting = [n for n, spec in AGENTS.items() if not spec.trainable and not spec.privileged]
     if name not in fitting:
         raise ValueError(f"teacher must be none or one of {', '.join(fitting)}; got {name!r}")
     keeps_limit = "margin" in inspect.signature(agent_spec(name).load().__init__).parameters
-    return policy_for(name, venv, **({"margin": margin} if keeps_limit else {}))
+    return policy_for(name, venv, **({"margin": margin} if keeps_limit else {}), **arguments)
+
+
+def usual_teacher(venv: VecEnv) -> tuple[str, dict[str, Any]]:
+    """The agent that the domain of the environments names for it, and its arguments.
+
+    Raises:
+        ValueError: it names none.
+    """
+    able = [domain for domain in DOMAINS.values() if domain.teacher is not None]
+    domain = domain_behind(venv, able)
+    if domain.teacher is None:
+        raise ValueError("the domain of these environments names no teacher; take teacher none, or name a planner")
+    return domain.teacher, dict(domain.teacher_arguments)
 
 
 class Teacher:
@@ -97,6 +116,14 @@ class Teacher:
         """Whether its time is over at this step of the training."""
         return step >= (self.until or 0)
 
+    @property
+    def follows(self) -> bool:
+        """Whether it must see every step of an episode, also those that the learner takes (`Policy.follows_episodes`).
+
+        Others plan on from wherever they take over.
+        """
+        return bool(getattr(self.policy, "follows_episodes", False))
+
     # ---------------------------------------------------------------- playing
 
     def take_rows(self, step: int, n_open: NDArray[Any], start: NDArray[np.bool_]) -> None:
@@ -104,7 +131,7 @@ class Teacher:
 
         Args:
             step: of the training.
-            n_open: `[B]` open regions.
+            n_open: `[B]` open regions, or what else is left of an episode and falls to its end.
             start: `[B]` bool, rows whose episode begins here.
         """
         self.plays = self.policy is not None and not self.has_left(step)
@@ -115,8 +142,8 @@ class Teacher:
             late = step >= (self.until or 0) * WHOLE_EPISODES and np.random.random() < OWN_START
             share = np.random.random() if late else 0.0
             self._handover[start] = n_open[start] - np.floor(share * n_open[start])
-        rows = n_open <= self._handover
-        self._begins = rows & (start | ~self.rows)
+        rows = (n_open <= self._handover) | (self.rows & ~start)
+        self._begins = start if self.follows else rows & (start | ~self.rows)
         self.rows = rows
 
     def act(self, observation: dict[str, NDArray[Any]]) -> NDArray[np.int64]:
@@ -126,8 +153,9 @@ class Teacher:
         return action
 
     def forget_plan(self) -> None:
-        """Plan anew at the next step."""
-        self._plan = None
+        """Plan anew at the next step, unless what it plans on is what it saw of the episodes under way."""
+        if not self.follows:
+            self._plan = None
 
     # ---------------------------------------------------------------- being imitated
 

@@ -76,7 +76,7 @@ class Contents:
             return _unpacked(self.head[key], opened)
 
 
-_WRONG = (
+WRONG = (
     SafetensorError,
     csv.Error,
     OSError,
@@ -92,8 +92,19 @@ _WRONG = (
 
 
 @contextmanager
-def readable(file: Path, what: str = "a file of stormgym") -> Iterator[None]:
-    """Turn what goes wrong while a file is read into `UnreadableFile`."""
+def cured_by(cure: str) -> Iterator[None]:
+    """Add to the message of an `UnreadableFile` what its reader can do, as a sentence without its full stop."""
+    try:
+        yield
+    except UnreadableFile as error:
+        raise UnreadableFile(f"{error}. {cure}") from error
+
+
+@contextmanager
+def readable(
+    file: Path, what: str = "a file of stormgym", wrong: tuple[type[Exception], ...] = WRONG
+) -> Iterator[None]:
+    """Turn what goes wrong while a file is read, errors of the kinds `wrong`, into `UnreadableFile`."""
     try:
         yield
     except UnreadableFile:
@@ -102,7 +113,7 @@ def readable(file: Path, what: str = "a file of stormgym") -> Iterator[None]:
         raise UnreadableFile(f"{file} cannot be read as {what}: it is nested too deeply") from None
     except MemoryError:
         raise UnreadableFile(f"{file} cannot be read as {what}: it asks for more memory than there is") from None
-    except _WRONG as error:
+    except wrong as error:
         text = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UnreadableFile(f"{file} cannot be read as {what}: {text}") from error
 
@@ -153,6 +164,7 @@ def write_file(
 
     Raises:
         TypeError: something else is in it.
+        OSError: no room or no leave.
     """
     named = {name: np.asarray(array, order="C") for name, array in (arrays or {}).items()}
     plain = {key: _packed(value, key, named) for key, value in head.items()}
@@ -160,7 +172,10 @@ def write_file(
         if str(array.dtype) not in DTYPES.values():
             raise TypeError(f"{name} of a file must be an array of numbers; got {array.dtype}")
     text = json.dumps({"kind": kind, "version": VERSION, **plain})
-    save_file(named, file, metadata={HEAD: text})
+    try:
+        save_file(named, file, metadata={HEAD: text})
+    except SafetensorError as error:  # how its library tells of a full disk
+        raise OSError(f"{file} cannot be written: {error}") from error
     return file
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -24,14 +24,16 @@ from stormgym.agents.learners.lagrangian import record_episode_costs
 from stormgym.agents.model_files import write_model
 from stormgym.agents.moved import forward
 from stormgym.agents.registry import domain_of
-from stormgym.agents.runs import BEST, MODEL, Run
-from stormgym.agents.storage.container import UnreadableFile, read_json, readable
+from stormgym.agents.runs import BEST, MODEL, Run, model_in
+from stormgym.agents.storage.container import UnreadableFile, cured_by, read_json, readable
 from stormgym.agents.training.checkpoints import save_checkpoint
 from stormgym.agents.training.play import SPARED_FOR_NEW_RECORDS, Score, play
 
 __getattr__ = forward(__name__)
 
 SCORE = "score.json"
+SIGHUP: int | None = getattr(signal, "SIGHUP", None)
+"""What a terminal that is closed sends; None on Windows."""
 
 
 @dataclass
@@ -71,6 +73,7 @@ class EvaluationCallback(BaseCallback):
         learner: gives the policy that plays.
         stop: after a request to stop nothing is played any more.
         on_result: called with the step, the score, and whether it is the best so far.
+        check: called before the run's folder is written to; raises where it is no longer there (`RunLock.check`).
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class EvaluationCallback(BaseCallback):
         learner: Learner,
         stop: StopRequest | None = None,
         on_result: Callable[[int, Score, bool], None] | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
         self.run = run
@@ -90,24 +94,34 @@ class EvaluationCallback(BaseCallback):
         self.freq = run.settings.eval_freq
         self.constrained = bool(run.settings.learner.get("constrained", True))
         self.on_result = on_result
+        self.check = check
         self.last_step = 0
         self.best_rank: tuple[float, float] | None = None
+        self._best_step: Any = None  # of the model in best/ when the run was resumed
 
     def state_dict(self) -> dict[str, Any]:
         """Step of the last evaluation, and the rank of the best model so far."""
         return {"last_step": self.last_step, "best_rank": self.best_rank}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict()`; the best rank is that of the model in `best/`, which may be newer."""
+        """Continue from `state_dict()`; the best rank is that of the model in `best/`, which may be newer.
+
+        Where that folder is gone, the next model is the best so far.
+
+        Raises:
+            UnreadableFile: `best/score.json` is no score.
+        """
         self.last_step = int(state["last_step"])
-        rank = state["best_rank"]
+        rank = None if model_in(self.run.best) is None else state["best_rank"]
         file = self.run.best / SCORE
-        if os.path.lexists(file):
-            rank = read_json(file, "the score of a model").get("rank")
-            if rank is None:
-                raise UnreadableFile(f"{file} cannot be read as the score of a model: it has no rank")
-        with readable(file, "the score of a model"):
-            self.best_rank = None if rank is None else (float(rank[0]), float(rank[1]))
+        with cured_by(f"Delete the folder {self.run.best}: the best model is then chosen among those to come"):
+            if os.path.lexists(file):
+                score = read_json(file, "the score of a model")
+                rank, self._best_step = score.get("rank"), score.get("timesteps")
+                if rank is None:
+                    raise UnreadableFile(f"{file} cannot be read as the score of a model: it has no rank")
+            with readable(file, "the score of a model"):
+                self.best_rank = None if rank is None else (float(rank[0]), float(rank[1]))
 
     def _on_step(self) -> bool:
         return True
@@ -127,7 +141,8 @@ class EvaluationCallback(BaseCallback):
             score = replace(score, spared=SPARED_FOR_NEW_RECORDS)
         self.last_step = self.num_timesteps
         rank = self._rank(score)
-        best = self.best_rank is None or rank > self.best_rank
+        same = (rank, self.num_timesteps) == (self.best_rank, self._best_step)  # its checkpoint was never written
+        best = self.best_rank is None or rank > self.best_rank or same
         if best:
             self.best_rank = rank
             self._keep(score)
@@ -155,6 +170,7 @@ class EvaluationCallback(BaseCallback):
             write_model(self.learner, self.model, folder / MODEL, settings.learner, settings.env_id)
             write_atomically(folder / SCORE, json.dumps(what, indent=1) + "\n")
 
+        self.check()
         write_folder(self.run.folder / BEST, fill)
 
 
@@ -201,6 +217,7 @@ class Checkpoints(BaseCallback):
 
     def save(self) -> None:
         """Write a checkpoint now."""
+        self.evaluation.check()
         save_checkpoint(self.run, self.model, self.evaluation.learner, self.state_dict())
         self.last_step = self.num_timesteps
 
@@ -211,14 +228,21 @@ def pending(logger: Logger) -> dict[str, float]:
     return {name: float(value) for name, value in logger.name_to_value.items() if isinstance(value, kinds)}
 
 
+def stopping_signals() -> list[int]:
+    """Signals that ask a process to end, without those that it was started to ignore."""
+    hangup = [] if SIGHUP is None or signal.getsignal(SIGHUP) == signal.SIG_IGN else [SIGHUP]
+    return [signal.SIGINT, signal.SIGTERM, *hangup]
+
+
 @contextmanager
 def stop_on_signals(
     on_request: Callable[[], None] | None = None, stop: StopRequest | None = None
 ) -> Iterator[StopRequest]:
-    """Turn the first Ctrl-C (SIGINT) or SIGTERM into a request to stop; a second one interrupts at once.
+    """Turn the first Ctrl-C (SIGINT), SIGTERM or SIGHUP into a request to stop; a second one interrupts at once.
 
-    Only the main thread of a process can take signals: in any other they do what they did before, and whoever shall
-    stop the training sets `asked`.
+    A terminal that closes may send more than one SIGHUP, so these never interrupt; and where they are ignored (`nohup`)
+    they stay so. Only the main thread of a process can take signals: in any other they do what they did before, and
+    whoever shall stop the training sets `asked`.
 
     Args:
         on_request: called at the first signal, e.g. to say that the run is being saved.
@@ -232,12 +256,15 @@ def stop_on_signals(
     def handle(signum: int, frame: FrameType | None) -> None:
         del frame
         if stop:
-            raise KeyboardInterrupt
+            if signum != SIGHUP:
+                raise KeyboardInterrupt
+            return
         stop.signum = signum
         if on_request is not None:
-            on_request()
+            with suppress(OSError):  # a terminal that has just been closed
+                on_request()
 
-    before: dict[int, Any] = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[int, Any] = {s: signal.signal(s, handle) for s in stopping_signals()}
     try:
         yield stop
     finally:

@@ -21,6 +21,7 @@ from stormgym.agents.evaluation.options import EnvOptions, shown_as
 from stormgym.agents.registry import DOMAINS
 from stormgym.agents.runs import RunRequest
 from stormgym.agents.training.options import settings_asked, with_learners
+from stormgym.agents.usage import words_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +86,14 @@ def main(arguments: Sequence[str] | None = None, prog: str = "train.py") -> int:
     try:
         settings: Any = tyro.cli(with_learners(Settings, words), prog=prog, args=words)
     except (ValueError, KeyError) as error:  # of an environment's domain, or a name to be helped with
-        print(f"{prog}: {error.args[0] if error.args else error}", file=sys.stderr)
+        print(f"{prog}: {words_of(error)}", file=sys.stderr)
         return 2
     try:
         return _run(settings, prog) if settings.seeds is None else _run_seeds(settings, words, prog)
     except KeyboardInterrupt:
-        print(f"{prog}: stopped at once; --resume goes on from the last checkpoint, if there is one", file=sys.stderr)
+        fresh = settings.seeds is None
+        done = "stopped before it began; nothing was written" if fresh else "stopped; the same command goes on"
+        print(f"{prog}: {done}", file=sys.stderr)
         return 130
 
 
@@ -103,28 +106,72 @@ def _run(settings: Any, prog: str) -> int:
     try:
         if settings.jobs != 1:
             raise UsageError("--jobs is for several --seeds; leave it out, or add --seeds N")
+        if _finish(settings, out):
+            return 0
         training = _prepare(settings, err)
-        run = training.run
-        left = run.settings.timesteps - training.model.num_timesteps
-        small = "" if settings.resume or settings.timesteps else " (a small default budget; --timesteps sets another)"
-        out.print(f"Training {run.settings.agent} on {run.settings.env_id}: {left:,} steps{small}")
-        warm_up = getattr(training.settings, "learning_starts", 0)
-        if run.settings.timesteps <= warm_up:
-            option = f"--{run.settings.agent}.learning-starts"
-            out.print(f"Note: the first {warm_up:,} steps are random ({option}), so this run may learn nothing")
-        out.print(f"Run folder: {run.folder}", soft_wrap=True)
-        command.train(training, err, progress=settings.progress)
-        command.show_result(run, out, _table(settings))
+    except UsageError as error:
+        print(f"{prog}: {error}", file=sys.stderr)
+        return 2
+    run = training.run
+    try:
+        with training.lock:  # until the table is written as well
+            _train(training, settings, out, err)
     except command.Stopped as stopped:
         print(f"{prog}: {stopped}", file=sys.stderr)
         return 128 + stopped.signum
     except UsageError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        last = run.last_checkpoint()
+        rest = "before its first checkpoint" if last is None else f"go on with: {command.resume_command(run)}"
+        print(f"{prog}: stopped at once; {rest}", file=sys.stderr)
+        return 130
     return 0
 
 
+def _train(training: Any, settings: Any, out: Any, err: Any) -> None:
+    """Train a run that is ready, and show the result."""
+    from stormgym.agents.training import command
+
+    run = training.run
+    left = run.settings.timesteps - training.model.num_timesteps
+    small = "" if settings.resume or settings.timesteps else " (a small default budget; --timesteps sets another)"
+    out.print(f"Training {run.settings.agent} on {run.settings.env_id}: {left:,} steps{small}")
+    warm_up = getattr(training.settings, "learning_starts", 0)
+    if run.settings.timesteps <= warm_up:
+        option = f"--{run.settings.agent}.learning-starts"
+        out.print(f"Note: the first {warm_up:,} steps are random ({option}), so this run may learn nothing")
+    out.print(f"Run folder: {run.folder}", soft_wrap=True)
+    command.train(training, err, progress=settings.progress)
+    command.show_result(run, out, _table(settings))
+
+
+def _finish(settings: Any, out: Any) -> bool:
+    """Make the final table that a run to be resumed lacks, where that is all it lacks."""
+    from stormgym.agents.training import command
+    from stormgym.agents.usage import UsageError
+
+    if settings.resume is None:
+        return False
+    default = type(settings)()
+    names = [f.name for f in fields(settings) if f.name not in FREE_ON_RESUME]
+    changed = [name for name in names if getattr(settings, name) != getattr(default, name)]
+    if changed:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+        raise UsageError(f"--resume goes on with the run's own settings; leave out {options}")
+    return command.finish(
+        settings.resume, settings.timesteps, env_id=_named_env(settings), console=out, table=_table(settings)
+    )
+
+
+def _named_env(settings: Any) -> str | None:
+    """The environment that a command line names, or None."""
+    return settings.env if settings.env != type(settings)().env else None
+
+
 def _run_seeds(settings: Any, words: Sequence[str], prog: str) -> int:
+    from stormgym.agents.devices import capped_threads
     from stormgym.agents.terminal import make_console, status_console
     from stormgym.agents.training import seeds
     from stormgym.agents.training.pool import TRAIN
@@ -144,7 +191,7 @@ def _run_seeds(settings: Any, words: Sequence[str], prog: str) -> int:
             jobs,
             workers=workers,
             device=settings.device,
-            threads=settings.torch_threads,
+            threads=capped_threads(settings.torch_threads) if not workers.on_ray else settings.torch_threads,
             script=TRAIN,
             console=status_console(),
         )
@@ -162,17 +209,11 @@ def _run_seeds(settings: Any, words: Sequence[str], prog: str) -> int:
 def _prepare(settings: Any, console: Any) -> Any:
     """The run that is asked for, new or resumed, ready to learn."""
     from stormgym.agents.training import command
-    from stormgym.agents.usage import UsageError, usage_errors
+    from stormgym.agents.usage import usage_errors
 
     table = _table(settings)
     if settings.resume is not None:
-        default = type(settings)()
-        names = [f.name for f in fields(settings) if f.name not in FREE_ON_RESUME]
-        changed = [name for name in names if getattr(settings, name) != getattr(default, name)]
-        if changed:
-            options = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
-            raise UsageError(f"--resume goes on with the run's own settings; leave out {options}")
-        env_id = settings.env if settings.env != default.env else None
+        env_id = _named_env(settings)
         return command.resume(settings.resume, settings.timesteps, env_id=env_id, console=console, table=table)
     with usage_errors():
         request = _request(settings)
@@ -181,7 +222,7 @@ def _prepare(settings: Any, console: Any) -> Any:
 
 def _table(settings: Any) -> Any:
     """The table at the end that is asked for."""
-    from stormgym.agents.training.command import FinalTable
+    from stormgym.agents.training.checks import FinalTable
 
     return FinalTable(settings.final_episodes, settings.compare, settings.trust_pickle)
 

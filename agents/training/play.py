@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.env_util import make_vec_env as make_dummy_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 
+from stormgym.agents.attention.multiplier import measure_of
 from stormgym.agents.domain import Headline
 from stormgym.agents.evaluation.summary import OVER_LIMIT_TOLERANCE
 from stormgym.agents.policy import Policy
@@ -20,6 +21,7 @@ from stormgym.agents.registry import domain_of, has_domain
 from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.adapters.sb3_mixed import make_mixed_vec_env
 from stormgym.envs.making import episode_seeds, spec_of
+from stormgym.envs.risk_measure import MEAN, RiskMeasure
 
 ONE_SIDED_95 = 1.645
 """Standard normal quantile of a one-sided 95 % bound."""
@@ -76,13 +78,15 @@ class Score:
     returns: NDArray[np.float64]  # [E]
     costs: NDArray[np.float64] | None  # [E]; None where the environment has no cost
     cost_limit: float | None
-    """Limit on the mean cost; where episodes have limits of their own, the mean of these."""
+    """Limit on the mean cost, or on its tail; where episodes have limits of their own, the mean of these."""
     metrics: dict[str, float]
     """Mean of each metric that the environment reports at the end of an episode."""
     limits: NDArray[np.float64] | None = None
     """Limit of each episode `[E]`; None where all have `cost_limit`."""
     spared: float = 0.0
     """Share of the limit that a feasible policy leaves free."""
+    measure: RiskMeasure = MEAN
+    """What of the costs of episodes the limit bounds."""
 
     @property
     def mean_return(self) -> float:
@@ -110,11 +114,27 @@ class Score:
         return float((self.costs / (self.cost_limit if self.limits is None else self.limits)).mean())
 
     @property
+    def burden(self) -> float | None:
+        """Mean over episodes of g(cost / limit) (`RiskMeasure`), at most 1 where the constraint holds: of the mean and
+        the CVaR that of cost / limit, else the share of episodes over the limit in units of the share that may be."""
+        if self.costs is None or self.cost_limit is None:
+            return None
+        return float(self._burdens(self.costs / (self.cost_limit if self.limits is None else self.limits)).mean())
+
+    def _burdens(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+        """g of costs as shares of their limits, any shape."""
+        if self.measure.is_mean:
+            return shares
+        burdens: NDArray[np.float64] = self.measure.g(shares, self.measure.threshold(shares))
+        return burdens
+
+    @property
     def cost_bounds(self) -> list[float]:
         """Upper ends of the one-sided 95 % interval of the mean cost, as shares of the limit.
 
-        One number; or, where episodes have limits of their own, one for each of `LIMIT_BANDS` bands of them from the
-        tightest to the loosest, so that room under loose limits does not hide what happens under tight ones.
+        Of a limit on the tail, that of `burden`. One number; or, where episodes have limits of their own, one for each
+        of `LIMIT_BANDS` bands of them from the tightest to the loosest, so that room under loose limits does not hide
+        what happens under tight ones.
 
         Many models are compared on the same scenarios, so the one that wins is a little worse than it looks; the bound
         keeps a model that holds the limit only by luck from being taken for feasible.
@@ -122,9 +142,9 @@ class Score:
         if self.costs is None or self.cost_limit is None:
             return []
         if self.limits is None or np.ptp(self.limits) == 0:
-            return [_upper_bound(self.costs / self.cost_limit)]
+            return [_upper_bound(self._burdens(self.costs / self.cost_limit))]
         bands = np.array_split(np.argsort(self.limits, kind="stable"), min(LIMIT_BANDS, self.costs.size))
-        return [_upper_bound(self.costs[band] / self.limits[band]) for band in bands]
+        return [_upper_bound(self._burdens(self.costs[band] / self.limits[band])) for band in bands]
 
     @property
     def excess(self) -> float:
@@ -147,6 +167,8 @@ class Score:
             result["cost"] = self.mean_cost
         if self.limits is not None and self.cost_in_limits is not None:
             result["cost_in_limits"] = self.cost_in_limits
+        if self.burden is not None and not self.measure.is_mean:
+            result["burden"] = self.burden
         if self.violation_rate is not None:
             result["violation_rate"] = self.violation_rate
         result |= {c.key: self.metrics[c.key] for c in headline.columns if c.key in self.metrics}
@@ -198,4 +220,5 @@ def play(venv: VecEnv, policy: Policy, episodes: int, seed: int = EVALUATION_SEE
         cost_limit=None if given is None else given[0] if one else float(np.mean(limits)),
         metrics={name: float(np.mean([m[name] for m in metrics])) for name in names},
         limits=None if given is None or one else np.array(limits),
+        measure=measure_of(venv),
     )

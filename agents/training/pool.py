@@ -41,6 +41,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
@@ -56,6 +57,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from stormgym.agents.cluster import THREAD_CAPS
 from stormgym.agents.files import write_atomically
 from stormgym.agents.runs import SETTINGS, Run, RunSettings, open_run
+from stormgym.agents.storage.container import UnreadableFile
 
 try:
     import fcntl
@@ -131,7 +133,7 @@ class TrainingJob:
         files = sorted(
             self.runs_dir.glob(f"{self.env_id}/{self.agent}/*/{SETTINGS}"), key=lambda file: file.stat().st_mtime
         )
-        runs = [open_run(file.parent) for file in files]
+        runs = [run for file in files if (run := _readable_run(file.parent)) is not None]
         own = [run for run in runs if run.settings.seed == self.seed and self.is_own(run.settings)]
         return own[-1] if own else None
 
@@ -144,14 +146,26 @@ class TrainingJob:
     def steps_done(self) -> int:
         """Steps of the last run, as its log of metrics tells; for a progress bar."""
         files = self.runs_dir.glob(f"{self.env_id}/{self.agent}/{self.seed}-*/progress.csv")
-        newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
-        if newest is None:
+        try:
+            newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
+            if newest is None:
+                return 0
+            with newest.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 2_000))
+                last = file.read().decode("utf-8", errors="replace").strip().rpartition("\n")[2]
+        except OSError:  # a run that is moved or deleted just now
             return 0
-        with newest.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 2_000))
-            last = file.read().decode("utf-8", errors="replace").strip().rpartition("\n")[2]
         head = last.partition(",")[0]
-        return int(head) if head.isdigit() else 0
+        return int(head) if head.isdecimal() else 0
+
+
+def _readable_run(folder: Path) -> Run | None:
+    """The run of a folder; None, with a warning, where its settings cannot be read: other runs go on all the same."""
+    try:
+        return open_run(folder)
+    except UnreadableFile as error:
+        warnings.warn(f"{error}. The run is passed over", UserWarning, stacklevel=2)
+        return None
 
 
 class Trainer:
@@ -333,7 +347,7 @@ def _module(options: Sequence[str]) -> list[str]:
 def _attempt(trainer: Trainer, words: list[str], folder: Path, descriptor: int | None) -> None:
     """Run train.py and keep its processor time, also that of an attempt that was stopped."""
     file = folder / ATTEMPTS
-    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+    before = _attempts(file) if file.is_file() else []
     write_atomically(file, json.dumps([*before, None]) + "\n")  # stays None when this process dies first
     try:
         seconds = trainer.run(words, folder / LOG, descriptor)
@@ -344,23 +358,33 @@ def _attempt(trainer: Trainer, words: list[str], folder: Path, descriptor: int |
 
 
 def _time(folder: Path, run: Run) -> TrainingTime:
-    file = folder / ATTEMPTS
-    attempts = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else [None]
-    cpu_s = None if None in attempts or not attempts else float(sum(attempts))
+    attempts = _attempts(folder / ATTEMPTS)
+    known = [seconds for seconds in attempts if seconds is not None]
+    cpu_s = sum(known) if known and len(known) == len(attempts) else None
     return TrainingTime(_wall_s(run.folder / "progress.csv"), cpu_s, run.settings.device)
 
 
+def _attempts(file: Path) -> list[float | None]:
+    """Processor seconds of each attempt; one that is not known where the file is missing or says something else."""
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        return [None if seconds is None else float(seconds) for seconds in told]
+    except (OSError, ValueError, TypeError):
+        return [None]
+
+
 def _wall_s(file: Path) -> float | None:
-    """Seconds that a run took: its clock starts anew with every resumption."""
-    if not file.is_file():
-        return None
+    """Seconds that a run took, None where its log cannot be read: its clock starts anew with every resumption."""
     total, last = 0.0, 0.0
-    with file.open(newline="", encoding="utf-8") as lines:
-        for line in csv.DictReader(lines):
-            now = float(line.get("time/time_elapsed") or last)
-            if now < last:
-                total += last
-            last = now
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            for line in csv.DictReader(lines):
+                now = float(line.get("time/time_elapsed") or last)
+                if now < last:
+                    total += last
+                last = now
+    except (OSError, ValueError, TypeError, csv.Error):
+        return None
     return total + last
 
 
@@ -512,7 +536,10 @@ def _draw_active(
 
 @contextmanager
 def _terminates(trainer: Trainer) -> Iterator[None]:
-    """Let SIGTERM stop the pool as Ctrl-C does, where handlers may be set; runs in this process set their own."""
+    """Let SIGTERM and SIGHUP stop the pool as Ctrl-C does, where handlers may be set; runs in here set their own.
+
+    A SIGHUP that the process was started to ignore (`nohup`) stays ignored.
+    """
     if trainer.in_process or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -521,16 +548,19 @@ def _terminates(trainer: Trainer) -> Iterator[None]:
         del signum, frame
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, handle)
+    hangup = getattr(signal, "SIGHUP", None)  # which Windows lacks
+    ignored = hangup is None or signal.getsignal(hangup) == signal.SIG_IGN
+    before = {s: signal.signal(s, handle) for s in (signal.SIGTERM, *(() if ignored else (hangup,)))}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 def _bar(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TextColumn("{task.fields[unit]}"),

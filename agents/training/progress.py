@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,8 @@ class ProgressBar(BaseCallback):
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
-        self.console.print(text, highlight=False, soft_wrap=True)
+        with suppress(OSError):  # a terminal that was closed stops no training
+            self.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     def show_score(self, step: int, score: Score, best: bool) -> None:
         """Print the result of an evaluation."""
@@ -46,7 +48,8 @@ class ProgressBar(BaseCallback):
     def close(self) -> None:
         """Remove the bar."""
         if self.bar is not None:
-            self.bar.stop()
+            with suppress(OSError):
+                self.bar.stop()
             self.bar = None
 
     def _on_training_start(self) -> None:
@@ -101,6 +104,8 @@ def describe(step: int, score: Score, best: bool, headline: Headline) -> str:
             cost += f" ({score.cost_in_limits:.2f} of the episode's limit)"
         elif score.cost_limit is not None:
             cost += f" (limit {score.cost_limit:g})"
+        if score.burden is not None and not score.measure.is_mean:
+            cost += f", {score.measure.name} {score.burden:.2f} of what the limit allows"
         parts.append(cost)
     if score.violation_rate is not None:
         parts.append(f"over the limit in {100 * score.violation_rate:.0f} % of episodes")

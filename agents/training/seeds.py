@@ -5,23 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.text import Text
 
 from stormgym.agents.cluster import Workers
 from stormgym.agents.evaluation.options import held_out
 from stormgym.agents.evaluation.report import render_report
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.evaluation.summary import summarise, write_json
-from stormgym.agents.lineup import resolve_agents
+from stormgym.agents.lineup import resolve_agents, run_entrant
 from stormgym.agents.registry import domain_of, has_domain, plain_id
-from stormgym.agents.runs import Run, RunRequest, RunSettings
+from stormgym.agents.runs import Run, RunRequest, comparable
 from stormgym.agents.statistics import mean_estimate
 from stormgym.agents.terminal import status_console
-from stormgym.agents.training.command import HELD_OUT_SEED, FinalTable, complete, names_many
+from stormgym.agents.training.checks import LARGEST_SEED, FinalTable, names_many
+from stormgym.agents.training.command import HELD_OUT_SEED, complete
 from stormgym.agents.training.play import make_training_env
 from stormgym.agents.training.pool import Outcome, TrainingJob, TrainingTime, train_all
 from stormgym.agents.training.workers import trainer_for
@@ -30,8 +31,8 @@ from stormgym.agents.usage import WRONG_USE, usage_errors
 OF_THE_POOL = ("--seeds", "--jobs", "--seed", "--runs-dir", "--final-episodes", "--compare", "--device")
 """Options with a value that the pool sets for each seed, or that a single seed does not take."""
 FLAGS = ("--progress", "--no-progress")
-FREE = ("seed", "device", "torch_threads")
-"""Settings that may differ between runs that count as the same."""
+MOST_SEEDS = 10_000
+"""Runs that one command may ask for."""
 
 
 def options_of_one(words: Sequence[str]) -> list[str]:
@@ -63,10 +64,15 @@ def jobs_of(
         runs_dir: where run folders are made; logs of the seeds are in `ENV/AGENT/seeds/KEY/SEED` of it.
 
     Raises:
-        ValueError: fewer than one seed, or a request that no run can have (see `complete`).
+        ValueError: fewer than one seed or more than `MOST_SEEDS`, or a request that no run can have (see `complete`).
     """
-    if n_seeds < 1:
-        raise ValueError(f"--seeds must be at least 1; got {n_seeds}")
+    if not 1 <= n_seeds <= MOST_SEEDS:
+        least = "at least 1" if n_seeds < 1 else f"at most {MOST_SEEDS:,}"
+        raise ValueError(f"--seeds must be {least}; got {n_seeds}")
+    if request.seed + n_seeds - 1 > LARGEST_SEED:
+        raise ValueError(
+            f"--seed {request.seed} and {n_seeds - 1} more go beyond {LARGEST_SEED:,}; begin with a smaller one"
+        )
     _, _, settings = complete(request, table or FinalTable())
     if names_many(settings.env_id, settings.env_kwargs) is None:
         make_training_env(settings.env_id, 1, settings.env_kwargs).close()  # what all seeds would stumble on
@@ -87,13 +93,6 @@ def jobs_of(
         )
         for seed in range(request.seed, request.seed + n_seeds)
     ]
-
-
-def comparable(settings: RunSettings) -> dict[str, object]:
-    """All that decides a run but its seed and where it is computed, as JSON gives it back."""
-    facts = {name: value for name, value in asdict(settings).items() if name not in FREE}
-    plain: dict[str, object] = json.loads(json.dumps(facts))
-    return plain
 
 
 def train_seeds(
@@ -121,10 +120,10 @@ def show_seeds(runs: Sequence[Run], console: Console, table: FinalTable, folder:
     s = runs[0].settings
     if table.episodes and has_domain(s.env_id) and names_many(s.env_id, s.env_kwargs) is None:
         with usage_errors():
-            names = [f"{s.agent}-{run.settings.seed}={run.folder}" for run in runs]
             trust = table.trust_pickle
             others = {} if table.compare == "none" else resolve_agents(table.compare, s.env_id, trust_pickle=trust)
-            entrants = {**resolve_agents(names, s.env_id), **others}
+            own = {f"{s.agent}-{run.settings.seed}": run_entrant(run.folder) for run in runs}
+            entrants = {**own, **others}
         with status_console().status("playing held-out scenarios") as status:
             evaluation = evaluate(
                 s.env_id,
@@ -132,7 +131,7 @@ def show_seeds(runs: Sequence[Run], console: Console, table: FinalTable, folder:
                 episodes=table.episodes,
                 seed=HELD_OUT_SEED,
                 env_kwargs=held_out(s.env_kwargs),
-                on_progress=lambda name, n: status.update(f"playing held-out scenarios: {name}"),
+                on_progress=lambda name, n: status.update(Text(f"playing held-out scenarios: {name}")),
             )
         summary = summarise(evaluation)
         write_json(summary, folder / "evaluation.json")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields
@@ -16,7 +14,7 @@ from rich.text import Text
 
 from stormgym.agents.domain import PlanReport, PlanRequest
 from stormgym.agents.episodes import play_episode
-from stormgym.agents.files import write_atomically
+from stormgym.agents.files import csv_for_people, write_atomically
 from stormgym.agents.policy import Entrant
 from stormgym.agents.terminal import simple_table
 from stormgym.agents.undergrounding.case import left_h
@@ -207,11 +205,9 @@ def render_hardening_plan(plan: HardeningPlan) -> RenderableType:
 
 def write_hardening_csv(plan: HardeningPlan, file: str | os.PathLike[str]) -> Path:
     """Write the plan, one row a region, those to bury first; yes and no are 1 and 0."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(f.name for f in fields(RegionPlan))
+    rows: list[list[Any]] = [[f.name for f in fields(RegionPlan)]]
     for row in plan.regions:
-        writer.writerow(
-            int(v) if isinstance(v, bool) else f"{v:.4f}" if isinstance(v, float) else v for v in astuple(row)
+        rows.append(
+            [int(v) if isinstance(v, bool) else f"{v:.4f}" if isinstance(v, float) else v for v in astuple(row)]
         )
-    return write_atomically(file, out.getvalue())
+    return write_atomically(file, csv_for_people(rows))

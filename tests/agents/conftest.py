@@ -42,17 +42,20 @@ SMALL: dict[str, dict[str, Any]] = {
     "Restoration-v0": {"city": "synthetic:7:1", "predictor": "none"},
     "Undergrounding-v0": {"profile": "synthetic:12:1", "budget": 3_000.0},
 }
+REPLAY: dict[str, Any] = {"learning_starts": 64, "buffer_size": 96, "batch_size": 16, "gradient_steps": 2, "width": 16}
 QUICK: dict[str, Any] = {
-    "sta-sac": STASACSettings(learning_starts=300, gradient_steps=1, width=16, n_layers=1),
-    "ppo": PPOSettings(n_steps=16, batch_size=64, n_epochs=2, width=16),
-    "dqn": DQNSettings(learning_starts=200, buffer_size=1000, batch_size=32, width=16),
-    "maskable-ppo": MaskablePPOSettings(n_steps=16, batch_size=64, n_epochs=2, width=16),
-    "maskable-dqn": MaskableDQNSettings(learning_starts=200, buffer_size=1000, batch_size=32, width=16),
-    "sac": SACSettings(learning_starts=200, buffer_size=1000, batch_size=32, width=16),
-    "hrl-dpdp": HRLDPDPSettings(n_steps=16, batch_size=64, n_epochs=2, width=16),
+    "sta-sac": STASACSettings(
+        learning_starts=64, gradient_steps=1, width=16, n_layers=1, teacher="nearest", teacher_steps=56
+    ),
+    "ppo": PPOSettings(n_steps=8, batch_size=32, n_epochs=2, width=16),
+    "dqn": DQNSettings(target_update_interval=64, **REPLAY),
+    "maskable-ppo": MaskablePPOSettings(n_steps=8, batch_size=32, n_epochs=2, width=16),
+    "maskable-dqn": MaskableDQNSettings(target_update_interval=64, **REPLAY),
+    "sac": SACSettings(**REPLAY),
+    "hrl-dpdp": HRLDPDPSettings(n_steps=8, batch_size=32, n_epochs=2, width=16),
     "attention-pg": AttentionPGSettings(n_rollouts=3, width=16, n_layers=1),
 }
-"""Settings of learners with which a thousand steps take seconds."""
+"""Settings with which learners learn within a hundred steps, and replay buffers are full by then."""
 
 
 def main_of(script: str) -> Callable[..., int]:
@@ -95,13 +98,13 @@ def begin() -> Callable[..., command.Training]:
             "env_id": "Restoration-v0",
             "agent": agent,
             "learner": asdict(QUICK[agent]),
-            "timesteps": 1024,
+            "timesteps": 256,
             "seed": 3,
             "num_envs": 8,
             "env_kwargs": SMALL["Restoration-v0"],
-            "eval_freq": 512,
-            "eval_episodes": 8,
-            "checkpoint_freq": 512,
+            "eval_freq": 128,
+            "eval_episodes": 4,
+            "checkpoint_freq": 128,
         }
         return command.start_run(RunRequest(**{**asked, **changes}), runs_dir=folder, console=console)
 

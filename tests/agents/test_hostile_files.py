@@ -11,6 +11,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from safetensors.numpy import save_file
 
 import stormgym  # noqa: F401  (registers the ids)
 from stormgym.agents.domain import load_entry
+from stormgym.agents.learners.settings import MaskableDQNSettings
 from stormgym.agents.model_files import write_model
 from stormgym.agents.registry import DOMAINS
 from stormgym.agents.runs import load_policy
@@ -112,8 +114,9 @@ FOREIGN: dict[str, Callable[[Path], bytes]] = {
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, begin: Callable[..., Training]) -> Path:
-    """A run of maskable-dqn with one checkpoint."""
-    changes: dict[str, Any] = {"timesteps": 512, "eval_freq": 256, "eval_episodes": 2}
+    """A run of maskable-dqn with one checkpoint, whose buffer is not full."""
+    changes: dict[str, Any] = {"timesteps": 512, "eval_freq": 256, "eval_episodes": 2, "checkpoint_freq": 512}
+    changes["learner"] = asdict(MaskableDQNSettings(learning_starts=64, batch_size=16, gradient_steps=2, width=16))
     training = begin(tmp_path_factory.mktemp("runs"), Console(quiet=True), "maskable-dqn", **changes)
     command.train(training, Console(quiet=True), progress=False)
     return training.run.folder
@@ -164,6 +167,7 @@ def test_run__as_it_was_written_is_opened_both_ways(run: Path) -> None:
     assert {str(file.relative_to(run)) for file in run.rglob("*") if file.is_file()} >= {*READ} - {"evaluation.json"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FOREIGN)
 @pytest.mark.parametrize("name", READ)
 def test_file__of_another_kind_is_one_sentence_that_names_it(name: str, kind: str, run: Path, marker: Path) -> None:
@@ -283,6 +287,7 @@ MODELS: dict[str, Callable[[dict[str, Any], dict[str, Any]], None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", MODELS)
 @pytest.mark.parametrize("name", [BEST, f"{LAST}/model.safetensors"])
 def test_model__that_says_something_else_is_one_sentence(name: str, change: str, run: Path) -> None:

@@ -21,7 +21,8 @@ AGENT = "sta-sac:default"
 def test_lineup__defaults_to_all_that_need_no_training_and_labels_runs(tmp_path: Path) -> None:
     default = resolve_agents(None, "Restoration-v0")
     known = known_agents("Restoration-v0", trainable=False)
-    assert tuple(default) == tuple(name for name in known if name != "equity-replanner")  # it is for shocks
+    special = {"equity-replanner", "priced-planner"}  # for shocks, and for storms like past ones
+    assert tuple(default) == tuple(name for name in known if name not in special)
     assert {"random", "equity-planner", "clairvoyant"} <= set(default)
     assert not any(e.learned for e in default.values())
     run = tmp_path / "sta-sac" / "0-20260101-000000"
@@ -29,6 +30,32 @@ def test_lineup__defaults_to_all_that_need_no_training_and_labels_runs(tmp_path:
     named = resolve_agents(f"nearest, {run}, ours={run}", "Restoration-v0")
     assert list(named) == ["nearest", "sta-sac/0-20260101-000000", "ours"]
     assert named["ours"].learned
+
+
+@pytest.mark.parametrize("folder", ["lr=0.1/run", "a=b=c/run", "=1+1/run", "seeds@5/run", "at@5"])
+def test_lineup__a_run_folder_may_have_signs_of_the_grammar_in_its_name(folder: str, tmp_path: Path) -> None:
+    run = tmp_path / folder
+    run.mkdir(parents=True)
+    assert list(resolve_agents([f"{run}", f"ours={run}", f"=1+1={run}", f"far={run}@8"], "Restoration-v0")) == [
+        "/".join(run.parts[-2:]),
+        "ours",
+        "=1+1",
+        "far",
+    ]
+
+
+def test_lineup__a_run_folder_alone_may_have_a_comma_in_its_name(tmp_path: Path) -> None:
+    run = tmp_path / "lr=0.1,seed=2" / "run"
+    run.mkdir(parents=True)
+    assert list(resolve_agents(str(run), "Restoration-v0")) == ["lr=0.1,seed=2/run"]
+
+
+def test_lineup__a_label_makes_a_folder_printable(tmp_path: Path) -> None:
+    run = tmp_path / "two\nlines"
+    run.mkdir()
+    with pytest.raises(ValueError, match="has a character that cannot be printed; give it another label"):
+        resolve_agents([f"{run}"], "Restoration-v0")
+    assert list(resolve_agents([f"ours={run}"], "Restoration-v0")) == ["ours"]
 
 
 def test_make_policy__takes_the_name(vector_env: Callable[..., Any]) -> None:

@@ -39,6 +39,7 @@ QUICK: dict[str, Any] = {
     "gradient_steps": 1,
     "buffer_size": 400,
     "n_layers": 1,
+    "teacher": "nearest",
 }
 
 
@@ -46,13 +47,14 @@ def made(agent: str, env_id: str, changes: dict[str, Any]) -> tuple[Learner, Any
     """A learner, its settings and a model that has learnt a little."""
     learner: Learner = agent_spec(agent).load()
     known = asdict(learner.settings())
-    settings = learner.settings(**{key: value for key, value in QUICK.items() if key in known})
+    settings = learner.settings(**{k: v for k, v in QUICK.items() if known.get(k, "none") != "none"})
     venv = learner.wrap(make_training_env(env_id, 6, changes or dict(DOMAINS[env_id].small)), settings)
     model: Any = learner.build(venv, settings, seed=1, extractor=domain_of(env_id).extractor)
     model.learn(STEPS, callback=learner.callbacks(venv, settings) or None)
     return learner, settings, model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("agent", "env_id", "changes"), CASES, ids=lambda value: str(value)[:30])
 @pytest.mark.filterwarnings("ignore:You have specified a mini-batch size")
 def test_model__comes_back_without_environments_and_acts_as_it_did(

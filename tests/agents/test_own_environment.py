@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,23 +79,34 @@ def test_evaluate__has_its_own_headline_and_marks_who_knows_the_truth(tmp_path: 
     assert "regions that has power again" not in html or html.count("<figure>") == 2
 
 
-def test_list__names_its_agents() -> None:
-    done = command("evaluate.py", "--list")
-    assert done.returncode == 0, done.stderr
+def test_list__names_its_agents(evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate_main(("--env", ENV, "--list")) == 0
+    said = capsys.readouterr().out
     for text in ("Agents for pump_stations:PumpStations-v0", "shortest expected work first", "maskable-ppo"):
-        assert text in done.stdout
+        assert text in said
 
 
-def test_help__explains_its_arguments_from_its_docstring() -> None:
-    done = command("evaluate.py", "--help")
-    assert "--n-stations" in done.stdout
-    assert "stations at the river take longer" in " ".join(done.stdout.replace("│", " ").split())
-    assert "--city" not in done.stdout
+def test_help__explains_its_arguments_from_its_docstring(
+    evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        evaluate_main(("--env", ENV, "--help"))
+    said = capsys.readouterr().out
+    assert "--n-stations" in said
+    assert "stations at the river take longer" in " ".join(said.replace("│", " ").split())
+    assert "--city" not in said
 
 
-def test_train__takes_its_default_learner_shows_progress_and_scores_and_resumes(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_train__takes_its_default_learner_shows_progress_and_scores_and_resumes(
+    tmp_path: Path,
+    train_main: Callable[..., int],
+    evaluate_main: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     words = ("--n-stations", "4", *QUICK, "--num-envs", "8", "--eval-episodes", "8", "--runs-dir", str(tmp_path))
-    done = command("train.py", *words, "--timesteps", "512", "--final-episodes", "8", "--compare", "alternating")
+    done = command("train.py", *words, "--timesteps", "256", "--final-episodes", "8", "--compare", "alternating")
     assert done.returncode == 0, done.stderr
     assert "mean wait" in done.stderr  # the progress line leads with its objective
     assert "district gap" in done.stderr
@@ -106,19 +117,21 @@ def test_train__takes_its_default_learner_shows_progress_and_scores_and_resumes(
     assert "district gap" in done.stdout
     assert f"--env {ENV} --n-stations 4 --agents {folder}" in done.stdout
 
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "examples"), *sys.path])}
-    again = [sys.executable, str(ROOT / "train.py"), "--resume", str(folder), "--timesteps", "700"]
-    refused = subprocess.run(again, capture_output=True, text=True, env=env, check=False)
-    assert refused.returncode == 2
-    assert (
-        f"a module that a file names is not imported; if you trust it, name it yourself: --env {ENV}" in refused.stderr
-    )
+    again = ("--resume", str(folder), "--timesteps", "300", "--final-episodes", "0")
+    with monkeypatch.context() as unknown:
+        for registry in (gym.registry, DOMAINS):
+            unknown.delitem(registry, "PumpStations-v0")
+        unknown.delitem(sys.modules, "pump_stations")
+        assert train_main(again) == 2
+        assert "pump_stations" not in sys.modules
+    said = capsys.readouterr().err
+    assert f"a module that a file names is not imported; if you trust it, name it yourself: --env {ENV}" in said
     assert f"--resume {folder} --env {ENV}" in done.stdout  # the command that goes on says it
-    resumed = command("train.py", "--resume", str(folder), "--timesteps", "700", "--final-episodes", "0")
-    assert resumed.returncode == 0, resumed.stderr
-    scored = command("evaluate.py", "--n-stations", "4", "--episodes", "8", "--agents", f"{folder},alternating")
-    assert scored.returncode == 0, scored.stderr
-    assert "alternating" in scored.stdout
+    assert train_main((*again, "--env", ENV)) == 0
+    capsys.readouterr()
+    agents = ("--agents", f"{folder},alternating")
+    assert evaluate_main(("--env", ENV, "--n-stations", "4", "--episodes", "8", *agents)) == 0
+    assert "alternating" in capsys.readouterr().out
 
 
 def test_truth__is_refused_to_a_policy_that_does_not_say_so(toy: Any) -> None:
@@ -191,29 +204,50 @@ MISTAKES = {
 }
 
 
+@pytest.fixture
+def module_at(toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where a module may be written that command lines import, and register its own agents of the example's names."""
+    known = (DOMAINS, AGENTS, gym.registry)
+    before = [dict(registry) for registry in known]
+    for agent in toy.DOMAIN.agents:
+        if agent.entry_point.startswith("pump_stations:"):
+            del AGENTS[agent.name]
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path / "module.py"
+    sys.modules.pop("module", None)
+    for registry, entries in zip(known, before, strict=True):
+        registry.clear()
+        registry.update(entries)  # type: ignore[arg-type]  # each its own kind
+
+
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistakes__in_a_domain_are_told_in_a_sentence(mistake: str, tmp_path: Path) -> None:
+def test_mistakes__in_a_domain_are_told_in_a_sentence(
+    mistake: str,
+    module_at: Path,
+    evaluate_main: Callable[..., int],
+    train_main: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     right, wrong, message = MISTAKES[mistake]
     text = (ROOT / "examples" / "pump_stations.py").read_text().replace("PumpStations-v0", f"Pump{mistake}-v0")
     text = (
         text.replace('f"{__name__}:', '"module:').replace("-pumps", f"-{mistake}").replace('"shortest-first"', '"sf"')
     )
     assert right in text
-    (tmp_path / "module.py").write_text(text.replace(right, wrong))
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    module_at.write_text(text.replace(right, wrong))
     words = ["--env", f"module:Pump{mistake}-v0"]
-    for script, more in (("evaluate.py", ["--episodes", "2"]), ("train.py", ["--help"])):
-        if script == "train.py" and mistake in ("entry", "headline"):
+    for main, more in ((evaluate_main, ["--episodes", "2"]), (train_main, ["--help"])):
+        if main is train_main and mistake in ("entry", "headline"):
             continue  # nothing of them is read yet
-        command = [sys.executable, str(ROOT / script), *words, *more]
-        done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path, check=False)
-        assert done.returncode == 2, done.stderr
-        assert re.search(message, done.stderr), done.stderr
-        assert "Traceback" not in done.stderr
+        sys.modules.pop("module", None)
+        assert main((*words, *more)) == 2
+        said = capsys.readouterr().err
+        assert re.search(message, said), said
+        assert "Traceback" not in said
 
 
-def test_module__that_cannot_be_imported_is_said() -> None:
-    command = [sys.executable, str(ROOT / "evaluate.py"), "--env", "not_there:Some-v0"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "the module of 'not_there:Some-v0' cannot be imported" in done.stderr
+def test_module__that_cannot_be_imported_is_said(
+    evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate_main(("--env", "not_there:Some-v0")) == 2
+    assert "the module of 'not_there:Some-v0' cannot be imported" in capsys.readouterr().err

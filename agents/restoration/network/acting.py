@@ -10,12 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stormgym.agents.attention.masking import masked_log_softmax
 from stormgym.agents.attention.networks import Encoding, EpisodeNet, PaperNet
 from stormgym.agents.restoration.network.features import EpisodeFeatures
 from stormgym.envs.restoration.layout import regions_of
-
-CLOSED = -1e9
-"""Logit of a closed region."""
 
 
 @dataclass
@@ -65,22 +63,3 @@ def step_probs(
         memory.encoding = actor.encode(inputs)
     logits = actor.score(memory.encoding, inputs)[:, 0, :, 0]
     return masked_log_softmax(logits, mask).exp(), memory
-
-
-def masked_log_softmax(logits: Tensor, action_mask: Tensor) -> Tensor:
-    """Log probabilities over the last axis, with True = allowed in the mask."""
-    return torch.log_softmax(logits.masked_fill(~action_mask, CLOSED), dim=-1)
-
-
-def choose(probs: Tensor, deterministic: bool, rng: np.random.Generator | None = None) -> NDArray[np.int64]:
-    """Most probable or drawn regions `[B]` of probabilities `[B, N]`.
-
-    Draws come from `rng`, or from NumPy's global generator, which Stable-Baselines3 seeds and saves.
-    """
-    p = probs.cpu().numpy()
-    if deterministic:
-        return p.argmax(axis=1)
-    # exponential races: argmin E/p is a draw from p, and closed regions (p = 0) never win
-    race = np.random.exponential(size=p.shape) if rng is None else rng.exponential(size=p.shape)
-    with np.errstate(divide="ignore"):
-        return (race / p).argmin(axis=1)

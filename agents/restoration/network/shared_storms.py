@@ -64,7 +64,10 @@ class SharedStorms:
             is_open: `[k * M, T, N]` bool.
             scales: of these episodes.
         """
-        expected = expected_to_go(regions, is_open, scales) / scales.total_hours
+        return self.advantages_over(gain, expected_to_go(regions, is_open, scales) / scales.total_hours)
+
+    def advantages_over(self, gain: Tensor, expected: Tensor) -> Tensor:
+        """As `advantages`, with any guess `[k * M, T]` of the return to go, in units of return."""
         return advantages(gain, self.n_rollouts, expected)
 
     def objective(self, ratio: Tensor, advantage: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ proportional to exp(-value / temperature) (heat bath, by the Gumbel-max trick), 
 
     value = mean outage + price * max(0, gap - limit).
 
-The best order within the limit is kept, also where it was evaluated and not taken. All episodes share the
+The best order within the limit is kept, also where it was evaluated and not taken; where every hour of gap is paid for,
+whatever the limit, the order of least value. All episodes share the
 segments and the noise, and every sum is taken in the same sequence whatever the batch, so that an
 episode's order does not depend on the episodes beside it.
 """
@@ -56,9 +57,19 @@ class Annealing:
 
     Arrays run position first and episode last: `[n, B]`. The extended order E `[n+2, B]` puts the crew's
     position before the regions, and after them an end that costs nothing.
+
+    Args:
+        problem: of which `rows` are annealed.
+        limit: of the gap (h), one for each episode of the problem; None where no gap counts.
+        start: `[B, n]`.
+        price: hours of mean outage for an hour of gap over the limit, at which orders are compared; None compares those
+            within the limit only.
     """
 
-    def __init__(self, problem: OrderProblem, rows: Ints, limit: Floats | None, start: Ints) -> None:
+    def __init__(
+        self, problem: OrderProblem, rows: Ints, limit: Floats | None, start: Ints, price: float | None = None
+    ) -> None:
+        self.price = None if price is None else np.float32(price)
         n_rows, n = start.shape
         self.n, self.n_rows = n, n_rows
         shared = problem.travel_h.ndim == 2
@@ -112,8 +123,11 @@ class Annealing:
             value = self._mean_outage(moves)  # [K, m, B]
             if self.n_pairs:
                 excess = self._gap(moves) - self.limit
-                self._keep_best(moves, np.where(excess <= 0, value, np.float32(np.inf)))
+                if self.price is None:
+                    self._keep_best(moves, np.where(excess <= 0, value, np.float32(np.inf)))
                 value += np.float32(prices[i]) * np.maximum(excess, np.float32(0), out=excess)
+                if self.price is not None:
+                    self._keep_best(moves, value)
             luck = noise[offsets[i] : offsets[i] + len(value) * segments].reshape(-1, segments, 1)
             # Gumbel-max: the argmin of value - T * Gumbel noise is a draw from the heat bath at temperature T
             value -= (cooling[i] * self.unit_h).astype(np.float32) * luck
@@ -142,8 +156,10 @@ class Annealing:
         if self.n_pairs:
             self.pairs = totals[1:, -1] + self.accrued
             gap = self.pairs.max(axis=0)
-            # over the limit an order only beats one that is further over it
-            value = np.where(gap <= self.limit, value, np.float32(1e12) * (1 + gap - self.limit))
+            if self.price is not None:
+                value = value + self.price * np.maximum(gap - self.limit, np.float32(0))
+            else:  # over the limit an order only beats one that is further over it
+                value = np.where(gap <= self.limit, value, np.float32(1e12) * (1 + gap - self.limit))
         better = value < self.best_value
         if better.any():
             self.best[:, better] = visits[1:-1, better]

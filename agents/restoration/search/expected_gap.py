@@ -1,9 +1,10 @@
-"""Orders whose *expected* gap keeps a limit, over scenarios drawn from a predictive distribution.
+"""Orders whose *expected* gap, or a tail of it, keeps a limit, over scenarios drawn from a predictive distribution.
 
 For a fixed order each pair's W1 is linear in the repair hours, so its expectation is the W1 of the mean hours. The
 expected gap, a mean of maxima over pairs, is larger than the maximum of these means (Jensen). Hence a surrogate: search
 on the mean hours with a limit of its own on the largest W1, estimate the plan's expected gap over scenarios, shift the
-surrogate's limit by what that misses the true one, and search again from the last plan.
+surrogate's limit by what that misses the true one, and search again from the last plan. So it goes for any statistic of
+the gap in the scenarios that is in hours: its mean, its CVaR or a quantile of it (`RiskMeasure`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from scipy.special import ndtri
 
 from stormgym.agents.restoration.search.local_search import search_orders
 from stormgym.agents.restoration.search.orders import Floats, Ints, OrderPlan, OrderProblem
+from stormgym.envs.risk_measure import MEAN, RiskMeasure
 
 FIRST_ITERATIONS = 500
 NEXT_ITERATIONS = 150
@@ -75,14 +77,22 @@ def _scaled(hours: Floats, mean_h: ArrayLike) -> Floats:
     return np.asarray(hours * scale[:, None])
 
 
-def expected_gap(problem: OrderProblem, order: Ints, scenario_h: Floats) -> Floats:
-    """Expected gap `[B]` (h) of the orders `[B, n]` over equally likely repair hours `[B, S, n]`."""
+def scenario_gaps(problem: OrderProblem, order: Ints, scenario_h: Floats) -> Floats:
+    """Gap `[B, S]` (h) of the orders `[B, n]` in each of the scenarios of repair hours `[B, S, n]`."""
     if problem.n_pairs == 0:
-        return np.zeros(len(order))
+        return np.zeros(scenario_h.shape[:2])
     repair = np.take_along_axis(scenario_h, order[:, None], axis=2)  # [B, S, n] in the order of visits
     delta = repair + problem.way_h(order)[:, None]
     pairs = delta @ problem.imbalance(order) + problem.accrued_h[:, None]  # [B, S, P]
-    return np.asarray(pairs.max(axis=2).mean(axis=1))
+    return np.asarray(pairs.max(axis=2))
+
+
+def expected_gap(problem: OrderProblem, order: Ints, scenario_h: Floats, measure: RiskMeasure = MEAN) -> Floats:
+    """Expected gap `[B]` (h) of the orders `[B, n]` over equally likely repair hours `[B, S, n]`.
+
+    With another `measure`, that statistic of the gap over the scenarios in place of its mean.
+    """
+    return measure.statistic(scenario_gaps(problem, order, scenario_h))
 
 
 def plan_expected_gap(
@@ -94,9 +104,13 @@ def plan_expected_gap(
     rounds: int = 8,
     first_iterations: int = FIRST_ITERATIONS,
     next_iterations: int = NEXT_ITERATIONS,
+    measure: RiskMeasure = MEAN,
     seed: int = 0,
 ) -> OrderPlan:
     """Search orders of least expected mean outage whose expected gap is at most `gap_limit` in every episode.
+
+    With another `measure` than the mean, its CVaR over the scenarios is; or (`chance`) it is within the limit in a
+    share of them.
 
     Args:
         problem: B episodes with mean forecasts as repair hours.
@@ -107,15 +121,16 @@ def plan_expected_gap(
             are over the limit.
         first_iterations: of the first search.
         next_iterations: of each search after a correction.
+        measure: statistic of the gap over the scenarios that the limit bounds.
         seed: of the searches.
 
     Returns:
-        The best plans found; `gap_h` is the expected gap, and `status` compares it with the limit.
+        The best plans found; `gap_h` is the expected gap, or that statistic, and `status` compares it with the limit.
     """
     n_rows = len(problem.repair_h)
     limit = np.array(np.broadcast_to(gap_limit, (n_rows,)), dtype=np.float64)
     plan = search_orders(problem, gap_limit=limit, start=start, iterations=first_iterations, seed=seed)
-    order, mean, gap = plan.order, plan.mean_h, expected_gap(problem, plan.order, scenario_h)
+    order, mean, gap = plan.order, plan.mean_h, expected_gap(problem, plan.order, scenario_h, measure)
     best, own, last, found = order.copy(), limit.copy(), order.copy(), gap.copy()
     for i in range(rounds if problem.n_pairs else 0):
         # the first correction also loosens limits that leave room; later ones only mend what is over
@@ -134,7 +149,7 @@ def plan_expected_gap(
             price=NEXT_PRICE,
             seed=seed + 1 + i,
         )
-        last[rows], found[rows] = plan.order, expected_gap(part, plan.order, scenario_h[rows])
+        last[rows], found[rows] = plan.order, expected_gap(part, plan.order, scenario_h[rows], measure)
         excess, best_excess = np.maximum(found[rows] - target, 0.0), np.maximum(gap[rows] - target, 0.0)
         # feasibility first, then the mean: an episode's best plan may come from any round
         better = (excess < best_excess) | ((excess == best_excess) & (plan.mean_h < mean[rows]))

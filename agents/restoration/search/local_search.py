@@ -18,6 +18,9 @@ HOT = (10.0, 2.0)
 STEEP = (1.0, 3.0)
 """Its prices."""
 
+FIRST_TEMPERATURE = (3.0, 0.06)
+"""Of a search that begins from a poor order."""
+
 CHUNK = 64
 """Episodes searched together: enough to share the interpreter's cost, few enough for the cache."""
 
@@ -87,11 +90,16 @@ def search_orders(
     start: ArrayLike | None = None,
     iterations: int = 600,
     segments: int = 12,
-    temperature: tuple[float, float] = (3.0, 0.06),
+    temperature: tuple[float, float] = FIRST_TEMPERATURE,
     price: tuple[float, float] = (0.08, 0.3),
+    paid: float | None = None,
     seed: int = 0,
 ) -> OrderPlan:
-    """`plan_orders` for a problem that is already checked."""
+    """`plan_orders` for a problem that is already checked.
+
+    With `paid`, hours of mean outage for an hour of gap, there is no limit: every hour of gap is paid for, and the best
+    orders are those of least mean outage + paid * gap.
+    """
     n_rows, n = problem.repair_h.shape
     for name, (first, last) in (("temperature", temperature), ("price", price)):
         if not (0 < first < np.inf and 0 < last < np.inf):
@@ -99,6 +107,11 @@ def search_orders(
     if iterations < 0 or segments < 1:
         raise ValueError(f"need iterations >= 0 and segments >= 1; got {iterations} and {segments}")
     limit = None
+    if paid is not None:
+        if gap_limit is not None or not 0 <= paid < np.inf:
+            raise ValueError(f"paid must be at least 0, and stands for gap_limit; got {paid} and {gap_limit!r}")
+        if paid > 0 and problem.n_pairs and n > 1 and iterations > 0:
+            return _search_paid(problem, paid, start, iterations, segments, temperature, seed)
     if gap_limit is not None:
         limit = np.array(np.broadcast_to(gap_limit, (n_rows,)), dtype=np.float64)
         if not (limit >= 0).all():
@@ -128,6 +141,26 @@ def search_orders(
     if limit is not None:
         status = np.where(gap <= limit, "within limit", "over limit")
     return OrderPlan(order, problem.mean_outage(order), gap, problem.mean_bound(), status)
+
+
+def _search_paid(
+    problem: OrderProblem,
+    paid: float,
+    start: ArrayLike | None,
+    iterations: int,
+    segments: int,
+    temperature: tuple[float, float],
+    seed: int,
+) -> OrderPlan:
+    """Search orders of least mean outage + paid * gap."""
+    order, n_rows = _checked_start(start, problem), len(problem.repair_h)
+    cooling, prices = np.geomspace(*temperature, iterations), np.full(iterations, paid)
+    for i in range(0, n_rows, CHUNK):
+        rows = np.arange(i, min(i + CHUNK, n_rows))
+        search = Annealing(problem, rows, np.zeros(n_rows), order[rows], price=paid)
+        order[rows] = search.run(cooling, prices, segments, seed)
+    status = np.full(n_rows, "no limit")
+    return OrderPlan(order, problem.mean_outage(order), problem.gap(order), problem.mean_bound(), status)
 
 
 def _checked_start(start: ArrayLike | None, problem: OrderProblem) -> Ints:

@@ -13,6 +13,7 @@ sum_i m_i Y_ki <= lam for every k. No region gains from less damage, so L_0 deci
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -20,6 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
+
+from stormgym.envs.core import is_number, numbers_of
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -30,6 +33,9 @@ ROUNDING = 1e-9
 """Share by which sums of decimals may miss a limit."""
 RESOLUTION = 1e-8
 """Share of the largest single loss below which solvers tell no plans apart; smaller weights count as nothing."""
+LARGEST_COST = 1e14
+"""Of a crew: HiGHS refuses coefficients of 1e15."""
+_MOST_FLOAT = sys.float_info.max
 MAX_PATTERNS = 3000
 """Most sets of regions for whole crews that are listed one by one; beyond, they are found as they are needed."""
 MAX_KNAPSACK_NODES = 20000
@@ -86,7 +92,7 @@ def make_problem(
     Raises:
         ValueError: shapes, signs, an empty set U (the message says which bound cannot be met) or an unbounded one.
     """
-    h = np.asarray(weights, dtype=np.float64)
+    h = numbers_of("weights", weights)
     if h.ndim != 1 or h.size == 0:
         raise ValueError(f"weights must be [n] with at least one region; got shape {h.shape}")
     b, c, low, high = (
@@ -102,11 +108,20 @@ def make_problem(
         if not (np.isfinite(values) & (values >= 0)).all():
             raise ValueError(f"{name} must be finite and at least 0; got {values.min()} to {values.max()}")
     for name, limit in (("budget", budget), ("crew_budget", crew_budget)):
-        if not 0 <= limit < np.inf:
+        if not is_number(limit) or not 0 <= limit <= _MOST_FLOAT:
             raise ValueError(f"{name} must be finite and at least 0; got {limit!r}")
     if crews not in ("continuous", "binary"):
         raise ValueError(f"crews must be continuous or binary; got {crews!r}")
+    for name, total in (("total_lower", total_lower), ("total_upper", total_upper)):
+        if not is_number(total) or not (abs(total) <= _MOST_FLOAT or total == np.inf):
+            raise ValueError(f"{name} must be a number, or inf; got {str(total)[:40]}")
+    if c.max() > LARGEST_COST:
+        raise ValueError(f"crew_cost must be at most {LARGEST_COST:g}; got {c.max():g}. Count in a larger unit")
     low, high, t0 = _tighten(low, high, float(total_lower), float(total_upper))
+    if float(h.max()) * float(high.max()) > _MOST_FLOAT:
+        raise ValueError(
+            f"weights times upper must be finite; got {h.max():g} times {high.max():g}. Count in larger units"
+        )
     one_h, one_u = float(h.max()) or 1.0, float(high.max()) or 1.0
     kind, crew_limit = crews, float(crew_budget)
     if kind == "binary" and np.ptp(c) == 0 and c[0] > 0:
@@ -128,7 +143,7 @@ def make_problem(
 
 
 def _vector(name: str, value: ArrayLike, n: int) -> Floats:
-    array = np.asarray(value, dtype=np.float64)
+    array = numbers_of(name, value)
     if array.ndim == 0:
         array = np.full(n, float(array))
     if array.shape != (n,):
@@ -244,7 +259,11 @@ class WorstStormProgram:
             options={"time_limit": MAX_LP_SECONDS},
         )
         if answer.status != 0:
-            raise RuntimeError(f"the worst storm was not found: {answer.message}")
+            raise RuntimeError(
+                f"the worst storm was not found: the solver stopped ({answer.message}) on weights of "
+                f"{_span(p.weights)}, crew_cost of {_span(p.crew_cost)} and outages of {_span(p.upper)}. "
+                "Bring them closer together"
+            )
         storm, amount, price = answer.x[:n], answer.x[n : 2 * n], answer.x[-1]
         dual = np.maximum(-answer.ineqlin.marginals[n:], 0.0)
         if p.crew_kind == "continuous":
@@ -276,6 +295,12 @@ class WorstStormProgram:
             if not chosen[i] and p.crew_cost[i] <= spare:
                 chosen[i], spare = True, spare - p.crew_cost[i]
         return chosen
+
+
+def _span(values: Floats) -> str:
+    """The least and the largest number above 0, in words."""
+    some = values[values > 0]
+    return f"{some.min():g} to {some.max():g}" if some.size else "0"
 
 
 def knapsack(gain: Floats, cost: Floats, budget: float) -> Bools:
@@ -322,7 +347,10 @@ def _knapsack_by_solver(gain: Floats, cost: Floats, budget: float) -> Bools:
         options={"mip_rel_gap": 1e-9},
     )
     if answer.x is None:
-        raise RuntimeError(f"the knapsack was not solved: {answer.message}")
+        raise RuntimeError(
+            f"the knapsack was not solved: the solver stopped ({answer.message}) on gains of {_span(gain)} and "
+            f"costs of {_span(cost)} with a budget of {budget:g}. Bring them closer together"
+        )
     chosen: Bools = free & (answer.x > 0.5)
     return chosen
 

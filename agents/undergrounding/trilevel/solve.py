@@ -34,6 +34,7 @@ from stormgym.agents.undergrounding.trilevel.problem import (
     list_patterns,
     make_problem,
 )
+from stormgym.envs.core import is_number
 
 Method = Literal["compact", "benders", "kkt", "brute-force"]
 MAX_BRUTE_FORCE = 20000
@@ -128,9 +129,10 @@ def solve_trilevel(
     began = time.perf_counter()
     if method not in ("compact", "benders", "kkt", "brute-force"):
         raise ValueError(f"method must be compact, benders, kkt or brute-force; got {method!r}")
-    if not 0 <= gap < 1:
-        raise ValueError(f"gap must be in [0, 1); got {gap!r}. Did you mean {gap / 100:g}?")
-    if time_limit is not None and not time_limit > 0:
+    if not is_number(gap) or not 0 <= gap < 1:
+        hint = f". Did you mean {gap / 100:g}?" if is_number(gap) and 1 <= gap < 100 else ""
+        raise ValueError(f"gap must be in [0, 1); got {gap!r}{hint}")
+    if time_limit is not None and (not is_number(time_limit) or not time_limit > 0):
         raise ValueError(f"time_limit must be above 0 seconds, or None; got {time_limit!r}")
     problem = make_problem(
         weights,

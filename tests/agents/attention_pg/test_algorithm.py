@@ -111,6 +111,7 @@ def test_constraint__lambda_follows_greedy_costs_and_stays_at_zero_without_one()
     assert free._price() == 0.0
 
 
+@pytest.mark.slow
 def test_learning__gets_better_than_the_first_policy() -> None:
     model = model_on(32, n_rollouts=8, constrained=False, width=32)
     venv = make_vec_env("Restoration-v0", 32, seed=100, **ENV_KWARGS)

@@ -110,6 +110,7 @@ def test_default_city__rules_land_on_the_reference_table():
             assert metrics[key].mean() == pytest.approx(value, abs=band)
 
 
+@pytest.mark.slow
 def test_domain__every_agent_that_needs_no_training_plays():
     domain = domain_of(ID)
     names = [spec.name for spec in domain.agents if not spec.trainable]

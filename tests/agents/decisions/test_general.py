@@ -49,6 +49,7 @@ def test_decide__is_within_a_hundredth_of_the_exact_quantile(problem: Any, newsv
     np.testing.assert_allclose(plans, problem.best_known(cases.context), rtol=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("under", "over", "ramp"), [(2.0, 1.0, 0.1), (50.0, 0.5, 0.1), (50.0, 0.5, 0.4)])
 def test_decide__costs_within_a_thousandth_of_the_optimum_where_a_constraint_joins_parts(
     under: float, over: float, ramp: float
@@ -181,6 +182,7 @@ def test_worth__the_plan_on_a_forecast_is_near_that_on_the_true_law(
     assert floor.mean() < found.mean() < floor.mean() + 0.25 * (usual.mean() - floor.mean())
 
 
+@pytest.mark.slow
 def test_methods__calibration_and_energies_cost_no_more_on_the_validation_cases(
     model: GeneralModel, task: GeneralTask
 ) -> None:

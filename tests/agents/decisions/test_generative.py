@@ -67,6 +67,7 @@ def same(one: list[Any], other: list[Any]) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "risk"),
     [("spo+", 1.0), ("spo+", 0.2), ("tail-spo+", 0.2), ("tail-spo+-every", 0.2), ("proper", 0.2), ("proper", 1.0)],

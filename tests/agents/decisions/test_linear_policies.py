@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -10,10 +12,11 @@ import numpy as np
 import pytest
 
 import stormgym  # noqa: F401  (registers the ids)
-from stormgym.agents.decisions import generative, linear
+from stormgym.agents.decisions import generative, linear, linear_policies
 from stormgym.agents.decisions.domain import LINEAR_METHODS
 from stormgym.agents.decisions.generative import ball_radius
 from stormgym.agents.decisions.policies import risk_of
+from stormgym.agents.decisions.policy_net import PolicyNet
 from stormgym.agents.dfl import recall
 from stormgym.agents.lineup import make_policy
 from stormgym.agents.registry import domain_of
@@ -42,6 +45,9 @@ def _quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(linear, "GENERATORS", {**linear.GENERATORS, **made})
         patch.setattr(linear, "new_point", lambda seed: PointNet(random_state=seed, **small))
+        patch.setattr(linear, "PolicyNet", partial(PolicyNet, max_steps=4))
+        patch.setattr(linear_policies, "GEN_DFL", replace(linear_policies.GEN_DFL, n_epochs=1))
+        patch.setattr(linear_policies, "SPO_PLUS", replace(linear_policies.SPO_PLUS, n_epochs=2))
         patch.setattr(generative, "RADII", (0.0, 0.3))
         patch.setenv("STORMGYM_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(recall, "_kept", type(recall._kept)())
@@ -58,6 +64,7 @@ def vector(form: str, **kwargs: Any) -> Any:
     return gym.make_vec(env_id, len(SEEDS), vectorization_mode="vector_entry_point", **found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", NAMES)
 def test_policy__decides_alone_as_in_a_batch_and_within_the_feasible_set(form: str, name: str) -> None:

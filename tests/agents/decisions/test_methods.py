@@ -28,6 +28,7 @@ from stormgym.agents.decisions.methods import (
     tuned_from,
     tuning_of,
 )
+from stormgym.agents.decisions.network_security import GraphLearner, NetworkSecurityTask
 from stormgym.agents.decisions.power_scheduling import LoadModel, PowerSchedulingTask
 from stormgym.agents.decisions.tasks import Task, task_of
 from stormgym.agents.dfl import recall
@@ -46,9 +47,12 @@ PROBLEMS = ("town", "security")
 
 @pytest.fixture(autouse=True, scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache and a memory of our own, for all tests here: what one fits the next recalls."""
+    """A cache and a memory of our own: what one test fits the next recalls. Graph networks learn for a few epochs."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
+        fewer = {name: replace(tuning, n_epochs=2) for name, tuning in NetworkSecurityTask.tuning.items()}
+        patch.setattr(NetworkSecurityTask, "tuning", fewer)
+        patch.setitem(GraphLearner.__init__.__kwdefaults__, "max_epochs", 40)
         patch.setenv("STORMGYM_CACHE", str(folder))
         patch.setattr(recall, "_kept", type(recall._kept)())
         yield folder
@@ -85,6 +89,7 @@ def weights_of(model: Any) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------------ every method
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["two-stage", "two-stage-calibrated", *TUNED])
 def test_fitted__plans_for_every_case_and_is_recalled(task: Task, method: str) -> None:
     model = fitted(task, method)
@@ -144,6 +149,7 @@ np.savez(sys.argv[1], net=fitted_policy_net(task).plans(cases), **plans)
 """
 
 
+@pytest.mark.slow
 def test_fitted__another_process_recalls_it_and_plans_to_the_bit_the_same(tmp_path: Path) -> None:
     task, methods = town(), ["two-stage", "two-stage-calibrated", *STARTS]
     cases = task.problem.cases("test")

@@ -17,6 +17,7 @@ import pytest
 import stormgym  # noqa: F401  (registers the ids)
 from stormgym.agents.binding import PrivilegeError
 from stormgym.agents.decisions import methods
+from stormgym.agents.decisions.network_security import GraphLearner, NetworkSecurityTask
 from stormgym.agents.decisions.policies import (
     Clairvoyant,
     DecisionPolicy,
@@ -49,9 +50,13 @@ SEEDS = [3, 8, 5, 11]
 
 @pytest.fixture(autouse=True, scope="module")
 def _small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One epoch of the slow method, and a cache and a memory of our own."""
+    """One epoch of tuning, a few of graph networks, and a cache and a memory of our own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(methods.TUNING, "dfl-cvx", replace(methods.TUNING["dfl-cvx"], n_epochs=1))
+        for name, tuning in methods.TUNING.items():
+            patch.setitem(methods.TUNING, name, replace(tuning, n_epochs=1))
+        own = {name: replace(tuning, n_epochs=1) for name, tuning in NetworkSecurityTask.tuning.items()}
+        patch.setattr(NetworkSecurityTask, "tuning", own)
+        patch.setitem(GraphLearner.__init__.__kwdefaults__, "max_epochs", 10)
         patch.setenv("STORMGYM_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(recall, "_kept", type(recall._kept)())
         yield
@@ -75,6 +80,7 @@ def regrets(env: Any, policy: Any, seeds: list[int]) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------------- every name
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of cvxpylayers
 @pytest.mark.parametrize(("env_id", "name"), NAMES)
 def test_policy__decides_alone_as_in_a_batch_and_in_every_door(env_id: str, name: str) -> None:

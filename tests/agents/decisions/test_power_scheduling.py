@@ -118,6 +118,7 @@ def test_plan__is_the_minimum_of_a_general_solver(ramp: float) -> None:
 PRICES = [(50.0, 0.5), (1.0, 1.0), (0.0, 5.0), (0.0, 0.0), (1e4, 1e-2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ramp", [0.0, 1e-6, 1e-3, 0.05, 0.4])
 @pytest.mark.parametrize("spread", [(0.03, 0.25), (1e-5, 1.0001e-5), (1e-5, 0.3)], ids=["usual", "tiny", "mixed"])
 def test_plan__keeps_the_optimality_conditions(spread: tuple[float, float], ramp: float) -> None:

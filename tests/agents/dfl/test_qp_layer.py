@@ -308,3 +308,38 @@ def test_errors__name_value_rule_and_cure(changes: dict[str, Any], message: str)
             tolerance=data.get("tolerance", 1e-8),
             max_iterations=data.get("max_iterations", 60),
         )
+
+
+def test_solve__says_which_row_no_x_meets_and_which_variable_falls_without_end() -> None:
+    constraints = DenseConstraints([[1.0, 0.0], [1.0, 1.0]], torch.tensor([[0.5, 1.0], [0.5, 5.0]]), [1.0, 1.0])
+    with pytest.raises(RuntimeError, match=r"Row 1 needs b = 5 and gets .*; any x gives 0 to 2\. Change b or u"):
+        solve_qp(torch.ones(2, 2), torch.ones(2), constraints)
+    flow = FlowConstraints(2, 2, 1, total=3, widths=np.zeros((2, 2, 1)), stock0=[3, 0], trip_bound=0.5)
+    n = flow.u.shape[-1]
+    with pytest.raises(RuntimeError, match=r"Row \d needs b = 3 and gets 0\.5 from the nearest x"):
+        solve_qp(torch.ones(1, n), torch.ones(n), flow)
+    free = DenseConstraints([[1.0, -1.0]], [0.0], [math.inf, math.inf])
+    with pytest.raises(RuntimeError, match=r"Variable 1 has no bound u, p = -2 and r = 0: give it a bound or r > 0"):
+        solve_qp(torch.tensor([[-1.0, -2.0]]), torch.zeros(2), free)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"r": "x"}, "r must be numbers; got x"),
+        ({"r": [1.0, 10**400]}, "r must be numbers"),
+        ({"max_iterations": 2.5}, "max_iterations must be at least 1; got 2.5"),
+        ({"max_iterations": True}, "max_iterations must be at least 1; got True"),
+        ({"tolerance": "x"}, r"tolerance must be in \(0, 1\); got 'x'"),
+        ({"p": torch.tensor([[math.inf, 1.0]])}, r"p must be finite; got inf at \[0, 0\]"),
+    ],
+)
+def test_solve__arguments_of_a_wrong_kind_are_named(change: dict[str, Any], message: str) -> None:
+    usual: dict[str, Any] = {"p": torch.ones(1, 2), "r": [1.0, 1.0]}
+    with pytest.raises(ValueError, match=message):
+        solve_qp(**{**usual, **change}, constraints=DenseConstraints([[1.0, 1.0]], [1.0], [1.0, 1.0]))
+    for bad in ("x", [[1.0], [1.0, 2.0]]):
+        with pytest.raises(ValueError, match="a must be numbers; got"):
+            DenseConstraints(bad, [1.0], [1.0, 1.0])
+    with pytest.raises(ValueError, match=r"n_days must be at least 1; got 2\.5"):
+        FlowConstraints(2.5, 2, 2, total=3)  # type: ignore[arg-type]

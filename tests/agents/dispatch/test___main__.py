@@ -15,6 +15,7 @@ from stormgym.agents.lineup import resolve_agents
 from stormgym.predictors.outage_ode import OutageODE
 
 
+@pytest.mark.slow
 def test_command__fits_a_forecaster_that_the_environment_shows_and_evaluate_plays(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

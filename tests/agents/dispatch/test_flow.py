@@ -211,6 +211,17 @@ def test_solve_dispatch__goes_on_from_generators_that_are_out_already() -> None:
         ({"stock0": [4, 0]}, "stock0 holds 4 generators, and there are 3"),
         ({"stock0": [0.5, 0]}, r"stock0 must be \(2,\) whole numbers"),
         ({"arc_capacity": np.ones((3, 3))}, "arc_capacity goes with a transport_cost"),
+        *(({"generators": bad}, "generators must be whole numbers") for bad in (np.inf, np.nan, 1e20, True, None)),
+        ({"generators": "x"}, "generators must be an array of numbers; got x"),
+        ({"generators": 10**400}, "generators must be an array of numbers"),
+        ({"outages": [["a"]]}, "outages must be an array of numbers"),
+        ({"outages": np.full((2, 2), 1e300)}, r"outages must be at most 1e\+18; got 1e\+300"),
+        ({"interruption_cost": 1e20}, r"interruption_cost times customers_per_generator must be at most 1e\+18"),
+        ({"transport_cost": 1e20}, r"transport_cost must be at most 1e\+18; got 1e\+20"),
+        ({"transport_cost": np.inf}, "transport_cost must be finite"),
+        *(({"operating_cost": bad}, "operating_cost must be at least 0") for bad in ("x", None, True, 10**400)),
+        *(({"customers_per_generator": bad}, "customers_per_generator must be above 0") for bad in ("x", None, np.inf)),
+        ({"stock0": [np.inf, 0]}, r"stock0 must be \(2,\) whole numbers"),
     ],
 )
 def test_solve_dispatch__wrong_input_is_named(change: dict[str, Any], message: str) -> None:
@@ -265,3 +276,37 @@ def test_solve_dispatch__interruption_costs_of_counties() -> None:
         assert found.bound == pytest.approx(found.cost)
     with pytest.raises(ValueError, match=r"interruption_cost must be at least 0, a number or \(2,\)"):
         solve_dispatch(wave, interruption_cost=[1.0, 2.0, 3.0], **costs)
+
+
+def test_solve_dispatch__without_a_plan_says_which_input_leaves_none() -> None:
+    wave, ways = np.full((3, 2), 10.0), np.ones((3, 3))
+    shared = {"generators": 3, "customers_per_generator": 10.0, "interruption_cost": 1.0, "operating_cost": 0.0}
+    with pytest.raises(
+        RuntimeError, match=r"all 3 generators must come home, 2 of them from counties \(stock0\), and arc_"
+    ):
+        solve_dispatch(wave, transport_cost=ways, arc_capacity=0 * ways, stock0=[2, 0], **shared)  # type: ignore[arg-type]
+    samples = np.full((2, 50, 100), 1e9)
+    with pytest.raises(
+        ValueError, match=r"samples need an arc for each day, county and generator .*, 500,005,000; at m"
+    ):
+        solve_dispatch(samples, transport_cost=1.0, **{**shared, "generators": 100_999, "customers_per_generator": 1e4})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        *(({"outages": np.full((3, 2), bad)}, "outages must be from 0 to") for bad in (np.inf, np.nan, -1.0, 1e300)),
+        ({"outages": [["x"]]}, "outages must be an array of numbers"),
+        (
+            {"first": [0.0, 0.0, 0.0]},
+            r"outages must be \[..., T, K\] and first \[..., K\]; got shapes \(3, 2\) and \(3,\)",
+        ),
+        ({"customers_per_generator": 0.0}, "customers_per_generator must be a finite number"),
+        ({"generators": -3}, "generators must be a finite number of at least 0; got -3"),
+        ({"lag": 1.5}, "lag must be at least 1 day.*got 1.5"),
+    ],
+)
+def test_online_greedy__numbers_that_cannot_be_are_named(change: dict[str, Any], message: str) -> None:
+    usual = {"outages": np.ones((3, 2)), "first": np.ones(2), "generators": 3, "customers_per_generator": 10.0}
+    with pytest.raises(ValueError, match=message):
+        online_greedy(**{**usual, **change})

@@ -48,6 +48,7 @@ def test_two_stage__plays_the_plan_of_its_forecast(odes: dict[str, OutageODE]) -
     np.testing.assert_array_equal(stocks, np.minimum(expected, PROFILE.most_useful))
 
 
+@pytest.mark.slow
 def test_policies__the_more_they_know_the_less_they_cost(odes: dict[str, OutageODE]) -> None:
     """On 60 common storms: paired differences, of which the third is some ten standard errors."""
     makers = {
@@ -72,6 +73,7 @@ def test_policies__the_more_they_know_the_less_they_cost(odes: dict[str, OutageO
     assert cost["fair"].mean() < cost["sampled"].mean()  # and is not dear
 
 
+@pytest.mark.slow
 def test_so_ebm__plans_on_samples_of_a_forecaster_of_its_own_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recall, "_kept", type(recall._kept)())
     monkeypatch.setattr(forecasters, "N_FIT", 16)
@@ -127,3 +129,27 @@ def test_env__shows_intervals_only_of_a_calibrated_forecaster(odes: dict[str, Ou
     file = odes["mse"].save(tmp_path / "raw.npz")
     with pytest.raises(ValueError, match=r"has no intervals: call conformalize"):
         gym.make("stormgym:GeneratorDispatch-v0", profile="A", forecast=str(file))
+
+
+def test_fits__are_kept_on_disk_and_told_of_only_once(tmp_path, monkeypatch, capsys):
+    from stormgym.agents.dfl.recall import forget
+    from stormgym.agents.dispatch import forecasters
+    from stormgym.envs.dispatch.profiles import resolve_profile
+
+    monkeypatch.setenv("STORMGYM_CACHE", str(tmp_path))
+    monkeypatch.setattr(forecasters, "N_FIT", 6)
+    monkeypatch.setattr(forecasters, "N_VALIDATION", 30)
+    profile = resolve_profile("synthetic:3:0")
+    forget()
+    first = forecasters._fitted(profile, "mse")
+    told = capsys.readouterr().err
+    assert "profile synthetic:3:0: fitting a forecaster of waves, about 5 s, once (kept in" in told
+    forget()
+    monkeypatch.setattr(forecasters, "fit_forecaster", None)  # nothing is fitted again
+    second = forecasters._fitted(profile, "mse")
+    assert second is not first
+    assert capsys.readouterr().err == ""
+    mine, kept = first.state(), second.state()
+    assert mine.keys() == kept.keys()
+    assert all(np.asarray(mine[name]).tobytes() == np.asarray(kept[name]).tobytes() for name in mine)
+    forget()

@@ -67,9 +67,10 @@ def test_learner__begins_on_returns_of_the_order_of_ten(learner: object) -> None
 def test_training__from_the_command_line_to_a_score(
     train_main: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = ("--env", ENV_ID, "--profile", "A", "--timesteps", "960", "--num-envs", "8", "--ppo.n-steps", "15")
+    small = ("--env", ENV_ID, "--profile", "A", "--agent", "ppo", "--timesteps", "960")
+    batches = ("--num-envs", "8", "--ppo.n-steps", "15", "--ppo.batch-size", "60")
     rest = ("--eval-episodes", "8", "--final-episodes", "8", "--compare", "do-nothing", "--no-progress")
-    assert train_main((*small, "--ppo.batch-size", "60", *rest, "--runs-dir", str(tmp_path))) == 0
+    assert train_main((*small, *batches, *rest, "--runs-dir", str(tmp_path))) == 0
     out, err = capsys.readouterr()
     assert "total cost" in err
     assert "do-nothing" in out

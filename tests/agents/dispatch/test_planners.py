@@ -41,6 +41,7 @@ def stocks(env: Any, policy: Any, seed: int = 0) -> tuple[np.ndarray, np.ndarray
     return np.stack(asked, axis=1), total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_policy__acts_alone_as_in_a_batch(name: str) -> None:
     env = vector(3)
@@ -59,6 +60,7 @@ def test_policy__acts_alone_as_in_a_batch(name: str) -> None:
         assert reward_sum == pytest.approx(total[i])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_policy__plays_both_action_spaces_to_the_same_return(name: str) -> None:
     for seed in (1, 2):
@@ -84,6 +86,7 @@ def test_online_greedy__is_the_rule_on_the_whole_wave(lag: int, rule: Any) -> No
     np.testing.assert_array_equal(asked, wanted)
 
 
+@pytest.mark.slow
 def test_oracle__costs_what_its_plan_says_and_nobody_is_cheaper() -> None:
     env = vector(6)
     asked, total = stocks(env, make_policy("oracle-dispatch", env), seed=8)
@@ -104,6 +107,7 @@ def test_oracle__costs_what_its_plan_says_and_nobody_is_cheaper() -> None:
         assert (stocks(env, make_policy(name, env), seed=8)[1] <= total + 1e-6).all(), name
 
 
+@pytest.mark.slow
 def test_plans__are_better_the_more_they_use() -> None:
     order = ["oracle-dispatch", "replanning-dispatch", "sample-average-dispatch", "static-dispatch", "do-nothing"]
     agents = {name: lambda env, name=name: make_policy(name, env) for name in (*order, "online-greedy")}
@@ -142,3 +146,14 @@ def test_policies__wrong_use_is_named() -> None:
         make_policy("static-dispatch", gym.make("Restoration-v0", city="synthetic:5:0", predictor="none"))
     with pytest.raises(ValueError, match="reads the observation of GeneratorDispatch-v0"):
         OnlineGreedy(profile).predict({"action_mask": np.ones(3)})
+
+
+def test_kernel_weights__as_many_count_as_are_asked_for():
+    from stormgym.agents.dispatch.planners import kernel_weights
+
+    distance = np.random.default_rng(0).gamma(2.0, 50.0, 400)
+    for effective in (1.5, 20.0, 200.0):
+        weight = kernel_weights(distance, effective)
+        assert weight.sum() == pytest.approx(1.0)
+        assert 1.0 / (weight**2).sum() == pytest.approx(effective, rel=1e-6)
+        assert weight.argmax() == distance.argmin()

@@ -78,6 +78,7 @@ def test_loss__is_least_for_the_wave_that_came_and_pulls_towards_it(kind: Any, w
     assert float((gradient * (truth - far.detach()[0])).sum()) < 0  # along the way to what came the loss falls
 
 
+@pytest.mark.slow
 def test_fine_tune__with_the_tail_s_loss_keeps_the_best_epoch(odes: dict[str, OutageODE]) -> None:
     fit, validation = simulated_events(PROFILE, 12, 31), simulated_events(PROFILE, 8, 32)
     for kind in ("qp", "spo+", None):

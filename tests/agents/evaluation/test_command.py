@@ -1,7 +1,10 @@
 """The command line `evaluate.py`: wrong names, files, and a whole evaluation on a small city."""
 
+import errno
 import json
+import os
 import re
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SMALL = ("--city", "synthetic:6:0", "--predictor", "point")
 
 
+@pytest.mark.slow
 def test_evaluation__prints_tables_and_writes_json_and_page(
     evaluate_main: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -69,9 +73,43 @@ def test_evaluation__scenarios_do_not_depend_on_the_batch(evaluate_main: Callabl
     assert outages[0] == pytest.approx(outages[1], abs=1e-9)
 
 
+def test_evaluation__writes_to_a_device_and_leaves_it_one(evaluate_main: Callable[..., int]) -> None:
+    arguments = ("--agents", "nearest", "--episodes", "2", "--json", "/dev/null", "--html", "/dev/null")
+    assert evaluate_main([*SMALL, *arguments]) == 0
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+def test_evaluation__with_a_full_disk_keeps_what_it_can(
+    evaluate_main: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    from stormgym.agents.evaluation import command
+
+    def full(summary: object, file: Path) -> Path:
+        if file.parent == tmp_path:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+        return write_json(summary, file)
+
+    write_json = command.write_json
+    monkeypatch.setattr(command, "write_json", full)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    files = ("--json", str(tmp_path / "a.json"), "--html", str(tmp_path / "a.html"))
+    assert evaluate_main([*SMALL, "--agents", "nearest", "--episodes", "2", *files]) == 2
+    shown = capsys.readouterr()
+    (rescued,) = tmp_path.glob("stormgym-*/a.json")
+    assert f"a.json could not be written (No space left on device); it was written to {rescued} instead" in shown.err
+    assert json.loads(rescued.read_text())["episodes"] == 2
+    assert (tmp_path / "a.html").exists()
+    assert "nearest" in shown.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (
+            ["--agents", "nearest", "--json", "same.out", "--html", "./same.out"],
+            "--json and --html both name same.out; give each a file of its own",
+        ),
+        (["--agents", "a\udc80=runs"], "has a character that cannot be printed; give it another label"),
         (
             ["--agents", "nearest,neareest"],
             "unknown agent 'neareest'; known agents of Restoration-v0: random, ",
@@ -95,6 +133,14 @@ def test_evaluation__scenarios_do_not_depend_on_the_batch(evaluate_main: Callabl
         (["--option", "colour=red"], "Restoration-v0 takes no argument 'colour'; it takes city, predictor"),
         (["--option", "colour"], "--option takes KEY=VALUE"),
         (["--episodes", "0"], "--episodes and --batch-size must be at least 1; got 0 and 64"),
+        (["--episodes", "1000000000"], "--episodes must be at most 1,000,000; got 1000000000. Score several --seed"),
+        (["--episodes", "1000000", "--batch-size", "1000000"], "--batch-size must be at most 100,000; got 1000000"),
+        (["--agents", "ours=nearest"], "'nearest' is known by its own name and takes no label; write nearest"),
+        (["--agents", f"{'x' * 4000}=sta-sac:default"], "a label must have at most 200 characters; got 4,000. Shorten"),
+        (["--env", "CartPole-v1", "--agents", "nearest"], "'nearest' does not fit CartPole-v1, which has no agents of"),
+        (["--agents", "~nobody-of-this-name/run"], "run folder '~nobody-of-this-name/run' does not exist"),
+        (["--agents", f"ours={'x' * 4000}"], "does not exist"),
+        (["--option", f"shock_log_sd={'9' * 5000}"], "a number of an option must have at most 400 digits; got 999"),
         (["--seed", "-1"], "--seed must be at least 0; got -1"),
         (["--plan", "--agents", "nearest,random"], "--plan takes one agent; got nearest, random"),
         (["--plan", "--agents", "clairvoyant"], "agent 'clairvoyant' looks at true repair durations"),
@@ -144,11 +190,22 @@ def test_command__unknown_sort_key_still_shows_the_table(
     assert "mean outage h" in out
 
 
+@pytest.mark.slow
 def test_evaluation__under_a_range_of_limits_judges_episodes_by_their_own(
     evaluate_main: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, page = tmp_path / "evaluation.json", tmp_path / "report.html"
-    command = [*SMALL, "--agents", "nearest,equity-planner", "--episodes", "6", "--cost-limit", "0.5-9"]
+    command = [
+        *SMALL,
+        "--agents",
+        "nearest,equity-planner",
+        "--episodes",
+        "6",
+        "--cost-limit",
+        "0.5-9",
+        "--replays",
+        "1",
+    ]
     assert evaluate_main([*command, "--json", str(file), "--html", str(page)]) == 0
     out = capsys.readouterr().out
     assert "limit on the gap of each drawn from 0.5 to 9 h" in out

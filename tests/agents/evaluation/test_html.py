@@ -1,23 +1,104 @@
-"""The page of an evaluation."""
+"""The page of an evaluation, as text: what it holds, and that its numbers are those of the evaluation."""
 
+import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from stormgym.agents.evaluation.html import write_html
+import pytest
+
+from stormgym.agents.domain import GENERIC_HEADLINE
+from stormgym.agents.evaluation.html import MOST_BYTES, render_html, write_html
+from stormgym.agents.evaluation.page.numbers import as_block, fitting_replays
 from stormgym.agents.evaluation.rollouts import AgentRecord, Evaluation
 from stormgym.agents.evaluation.summary import summarise
+from stormgym.predictors.extras import MissingExtraError
+
+HOSTILE = "<b>mine</b></script><script>alert(1)</script>[/]"
+
+
+def block_of(page: str) -> dict[str, Any]:
+    """The numbers that the page's figures are drawn from."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    return dict(json.loads(found[1]))
 
 
 def test_page__is_self_contained_and_escapes(
     full: Evaluation, tmp_path: Path, record: Callable[..., AgentRecord]
 ) -> None:
-    full.agents["<b>mine</b>"] = record("<b>mine</b>", 46, 7)
-    page = write_html(full, summarise(full), tmp_path / "page.html").read_text()
+    full.agents[HOSTILE] = record(HOSTILE, 46, 7)
+    file = write_html(full, summarise(full), tmp_path / "page.html")
+    page = file.read_text()
+    assert file.stat().st_size < MOST_BYTES
     assert "<b>mine" not in page
     assert "&lt;b&gt;mine" in page
-    assert page.count("data:image/svg+xml;base64,") == 2
-    assert not re.search(r'(src|href)="http', page)
+    assert [agent["name"] for agent in block_of(page)["agents"]].count(HOSTILE) == 1
+    assert page.count("</script>") == 3  # data, Plotly, ours
+    assert not re.search(r"""<(script|link|img|iframe)[^>]*(src|href)=""", page)
+    assert "default-src 'none'" in page
     assert "customers_out_24h" in page
     assert "<h2>Tail of mean outage h</h2>" in page
     assert "too narrow below 500 scenarios" in page
+
+
+def test_page__has_the_numbers_of_the_evaluation(full: Evaluation) -> None:
+    summary = summarise(full)
+    data = block_of(render_html(full, summary))
+    for point in data["agents"]:
+        agent = summary["agents"][point["name"]]
+        assert (point["y"], point["x"]) == (agent["mean_outage_h"], agent["gap_h"])
+        assert (point["y_ci"], point["x_ci"]) == (agent["mean_outage_h_ci"], agent["gap_h_ci"])
+    for key, table in data["tables"].items():
+        if key == "metrics":
+            continue
+        for row in table["rows"]:
+            told = dict(zip(table["columns"], row, strict=True))
+            agent = summary["agents"][told.pop("agent")]
+            agent = agent["paired"] if key == "paired" else agent
+            for column, value in told.items():
+                stem, _, end = column.rpartition("_")
+                if column in agent:
+                    assert agent[column] == value
+                else:
+                    assert agent[f"{stem}_ci"][("low", "high").index(end)] == value
+    for row in data["tables"]["metrics"]["rows"]:
+        assert row[1:] == [summary["agents"][name].get(row[0]) for name in data["tables"]["metrics"]["columns"][1:]]
+
+
+def test_page__curves_of_groups_are_shares_of_the_hours(full: Evaluation) -> None:
+    curves = block_of(render_html(full, summarise(full)))["curves"]
+    times = full.agents["nearest"].times
+    assert times is not None
+    assert full.group is not None
+    at = 40
+    expected = [(times[:, full.group == g] <= curves["hours"][at]).mean() for g in (0, 1)]
+    assert [curves["agents"]["nearest"][g][at] for g in (0, 1)] == pytest.approx(expected, abs=1e-3)
+
+
+def test_page__names_the_extra_that_it_needs(full: Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "plotly", None)
+    with pytest.raises(MissingExtraError, match=r'needs plotly.*pip install "stormgym\[agents\]"'):
+        render_html(full, summarise(full))
+
+
+def test_replays__are_left_out_until_they_fit() -> None:
+    told = {"metrics": {"return": 1.0, "cost": 2.0}, "waits": [0.5] * 40}
+    agents = {name: told for name in "abc"}
+    storms = {"scene": {}, "storms": [{"episode": i, "agents": agents} for i in range(4)]}
+    whole = fitting_replays(storms, GENERIC_HEADLINE, list("abc"), 10**6)
+    assert whole is not None
+    assert len(whole["storms"]) == 4
+    assert whole["left_out"] == ""
+    one = len(as_block({**whole, "storms": whole["storms"][:1]}))
+    some = fitting_replays(storms, GENERIC_HEADLINE, list("abc"), one + 200)
+    assert some is not None
+    assert [storm["episode"] for storm in some["storms"]] == [0]
+    assert "3 more storms" in some["left_out"]
+    few = fitting_replays(storms, GENERIC_HEADLINE, list("abc"), one - 100)
+    assert few is not None
+    assert list(few["storms"][0]["agents"]) == ["a", "b"]
+    assert fitting_replays(storms, GENERIC_HEADLINE, list("abc"), 50) is None
+    assert fitting_replays(None, GENERIC_HEADLINE, list("abc"), 10**6) is None

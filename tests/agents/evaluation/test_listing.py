@@ -9,7 +9,7 @@ import pytest
 import stormgym  # noqa: F401
 from stormgym.agents.pretrained import known_pretrained
 
-KNOWN = known_pretrained()
+KNOWN = known_pretrained("Restoration-v0")
 
 
 def test_list__shows_agents_that_are_ready_and_pretrained_ones_with_their_summaries(

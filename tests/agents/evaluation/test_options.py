@@ -147,3 +147,11 @@ def test_held_out__scores_on_records_that_training_never_drew() -> None:
     assert held_out({"split": "train", "city": "a"}) == {"split": "test", "city": "a"}
     assert held_out({"split": "all"}) == {"split": "all"}
     assert held_out({}) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [('{"a": 1, "a": 2}', "key 'a' stands twice"), ("[" * 50_000, "too deep")]
+)
+def test_options__json_with_a_key_twice_or_without_end_is_named(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        options_of()(city="default", option=(f"jobs={text}",)).env_kwargs()

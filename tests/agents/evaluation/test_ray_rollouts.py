@@ -48,6 +48,7 @@ def check_equal(one: AgentRecord, other: AgentRecord) -> None:
     assert (one.learned, one.privileged, one.summary) == (other.learned, other.privileged, other.summary)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env_id", AGENTS)
 def test_cluster__gives_the_numbers_of_one_process_to_the_bit(env_id: str) -> None:
     arguments, names = AGENTS[env_id]
@@ -120,6 +121,7 @@ def test_errors__of_agents_are_what_they_are_in_one_process() -> None:
         evaluate("Restoration-v0", {"it": fail}, **given)
 
 
+@pytest.mark.slow
 def test_command__plays_on_a_cluster(tmp_path: Path) -> None:
     def of(workers: str | None) -> Any:
         return run_evaluation(

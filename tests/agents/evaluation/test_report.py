@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 from rich.console import Console
 
 from stormgym.agents.evaluation.figures import draw_all
-from stormgym.agents.evaluation.report import render_report, sorted_agents, tail_notes
+from stormgym.agents.evaluation.report import holds_limit, render_report, sorted_agents, tail_notes
 from stormgym.agents.evaluation.rollouts import AgentRecord, Evaluation, Latency, evaluate
 from stormgym.agents.evaluation.summary import summarise
 from stormgym.agents.lineup import resolve_agents
 from stormgym.agents.terminal import WIDTH
+from stormgym.envs.risk_measure import MEAN, RiskMeasure
 
 
 def shown(summary: dict[str, Any], width: int = WIDTH, sort: str | None = None) -> str:
@@ -86,19 +88,22 @@ def test_tail__has_a_table_of_its_own_sorts_and_says_where_it_is_short(full: Eva
     summary = summarise(full)
     text = shown(summary, sort="mean_outage_h_cvar_0.1")
     table = text[text.index("Tail of mean outage h") : text.index("Further means")].splitlines()
-    assert re.split(r"  +", table[1].strip()) == [
+    assert re.split(r"  +", table[2].strip()) == [
         "agent",
         "mean",
         "CVaR 0.1",
         "worst episode",
-        "CVaR 0.1, difference to equity-planner",
+        "to equity-planner",
+        "of gap h",
     ]
-    rows = {line.split()[0]: line for line in table[3:9]}
+    assert table[1].split("  ")[-1].strip() == "CVaR 0.1"
+    rows = {line.split()[0]: line for line in table[4:10]}
     number = r"\d+\.\d\d"
     assert re.search(
         rf"{number} +{number} \[{number}, {number}\] +{number} +\+9\.00 \[\+9\.00, \+9\.00\]", rows["nearest"]
     )
-    assert rows["equity-planner"].count("[") == 1  # no difference to itself
+    assert rows["equity-planner"].count("[") == 2  # its tail and that of its gap, and no difference to itself
+    assert re.search(rf"{number} \[{number}, {number}\]$", rows["clairvoyant"].rstrip())
     assert "mean of an agent's own worst 10 % of scenarios" in text
     assert "10 % of 60 is a tail of 6: its intervals are too narrow below 500 scenarios." in text
     assert "narrow" not in " ".join(tail_notes({**summary, "episodes": 500}))
@@ -109,6 +114,25 @@ def test_tail__has_a_table_of_its_own_sorts_and_says_where_it_is_short(full: Eva
     assert max(len(line.rstrip()) for line in text.splitlines()) <= WIDTH
 
 
+@pytest.mark.parametrize(
+    ("measure", "what", "held"),
+    [
+        (MEAN, "the mean gap: 8 h", True),
+        (RiskMeasure("cvar", 0.95), "CVaR 0.05 of the gap: 8 h", False),
+        (RiskMeasure("chance", 0.6), "the gap in 60 % of scenarios: 8 h", True),
+        (RiskMeasure("chance", 0.9), "the gap in 90 % of scenarios: 8 h", False),
+    ],
+)
+def test_title__says_what_the_limit_bounds_and_the_best_within_it_is_bold(
+    full: Evaluation, measure: RiskMeasure, what: str, held: bool
+) -> None:
+    summary = summarise(replace(full, measure=measure))
+    assert f"limit on {what}" in shown(summary).splitlines()[0]
+    assert holds_limit(summary, summary["agents"]["equity-planner"]) == held
+    (figure,) = [figure for caption, figure in draw_all(full, summary) if "against" in caption]
+    assert bool([line for line in figure.axes[0].lines if line.get_linestyle() == "--"]) == measure.is_mean
+
+
 def test_tail__of_one_agent_or_one_scenario_has_no_difference_and_no_interval(
     record: Callable[..., AgentRecord], evaluation: Callable[..., Evaluation]
 ) -> None:
@@ -116,7 +140,7 @@ def test_tail__of_one_agent_or_one_scenario_has_no_difference_and_no_interval(
     assert "difference to" not in text[text.index("Tail of") : text.index("CVaR 0.1: mean of")]
     assert "[" not in text
     table = text[text.index("Tail of") :].splitlines()
-    assert len(set(table[3].split()[1:4])) == 1  # mean, tail and worst of one are the same
+    assert len(set(table[4].split()[1:4])) == 1  # mean, tail and worst of one are the same
 
 
 def test_report__unknown_environment_is_shown_generically() -> None:

@@ -127,6 +127,7 @@ def test_evaluate__records_limit_kind_and_latency() -> None:
         assert 0 < record.latency.mean_ms <= record.latency.worst_ms
         assert record.latency.batch_size == 2
     assert sum(n for name, n in told if name == "class") == 5
+    assert 0 in [n for _, n in told]  # a word after each step, whether an episode ended in it or not
 
 
 def test_evaluate__errors_say_what_is_missing() -> None:

@@ -13,10 +13,11 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from stormgym.agents.evaluation.bootstrap import tail_difference, tail_estimate
-from stormgym.agents.evaluation.report import sorted_agents
+from stormgym.agents.evaluation.report import holds_limit, sorted_agents
 from stormgym.agents.evaluation.rollouts import AgentRecord, Evaluation, Latency, evaluate
 from stormgym.agents.evaluation.summary import best_heuristic, plain, summarise, write_json
 from stormgym.agents.lineup import resolve_agents
+from stormgym.envs.risk_measure import RiskMeasure
 
 EPISODES = 60
 
@@ -99,6 +100,29 @@ def test_best__takes_lowest_gap_when_none_holds_the_limit_and_none_without_candi
     assert best_heuristic(none_fits) == "fairer"
     assert best_heuristic(evaluation(record("fast", 40, 30), record("slow", 50, 15), cost_limit=None)) == "fast"
     assert best_heuristic(evaluation(record("clairvoyant", 37, 7, privileged=True))) is None
+
+
+def test_summary__judges_by_the_tail_where_the_limit_is_on_it(
+    record: Callable[..., AgentRecord], evaluation: Callable[..., Evaluation]
+) -> None:
+    played = evaluation(record("fast", 40, 7.0), record("fair", 50, 3.0))
+    gaps = {name: agent.metrics["cost"] for name, agent in played.agents.items()}
+    assert best_heuristic(played) == "fast"
+    assert "burden" not in summarise(played)["agents"]["fast"]
+    for measure in (RiskMeasure("cvar", 0.9), RiskMeasure("chance", 0.9)):
+        limited = replace(played, measure=measure)
+        summary = summarise(limited)
+        assert (summary["cost_limit_kind"], summary["cost_limit_level"]) == (measure.kind, 0.9)
+        for name, agent in summary["agents"].items():
+            worst = np.sort(gaps[name])[-6:].mean()
+            assert_allclose(agent["gap_h_cvar_0.1"], worst)
+            low, high = agent["gap_h_cvar_0.1_ci"]
+            assert low <= worst <= high
+            share = worst / 8.0 if measure.kind == "cvar" else (gaps[name] > 8.0).mean() / 0.1
+            assert_allclose(agent["burden"], share)
+            assert holds_limit(summary, agent) == (measure.statistic(gaps[name]) <= 8.0) == (name == "fair")
+        assert best_heuristic(limited) == summary["best_heuristic"] == "fair"
+        assert best_heuristic(replace(limited, cost_limit=0.01)) == "fair"  # none holds it: the least
 
 
 def test_json__has_no_nan_and_reads_back(

@@ -186,6 +186,7 @@ def test_model__that_was_saved_acts_without_wrapper_or_arguments(
     np.testing.assert_array_equal(alone.predict(observation, deterministic=True)[0], action)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "steps", "settings"), [("ppo", 20_480, {}), ("sac", 6_000, {})])
 def test_learner__comes_close_to_the_best_order_there_is(
     name: str,

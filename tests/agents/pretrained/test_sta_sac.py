@@ -21,7 +21,8 @@ from stormgym.envs.restoration.layout import observation_space
 
 FULL = os.environ.get("STORMGYM_FULL") == "1"
 KNOWN = known_pretrained()
-ANY = next(iter(KNOWN), "")
+OVER_REGIONS = known_pretrained("Restoration-v0")
+ANY = next(iter(OVER_REGIONS), "")
 CHECKED = 64
 """Episodes of the scores that are played again in every test run; longer ones only with STORMGYM_FULL=1."""
 TOLERANCE_H = 0.05
@@ -38,6 +39,7 @@ def test_weights__are_float32_arrays_without_pickles(full_name: str) -> None:
             assert np.isfinite(arrays[key]).all(), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("card", "score"), SCORES, ids=[f"{card.full_name}-{i}-{s.episodes}" for i, (card, s) in enumerate(SCORES)]
 )
@@ -56,7 +58,7 @@ def test_agent__scores_as_its_card_says(card: Card, score: CardScore) -> None:
     assert np.mean(evaluation.limits_of(record)) == pytest.approx(score.cost_limit_h, abs=1e-3)
 
 
-@pytest.mark.parametrize("full_name", KNOWN)
+@pytest.mark.parametrize("full_name", OVER_REGIONS)
 @pytest.mark.parametrize("city", ["synthetic:5:1", "synthetic:23:2"])
 def test_agent__acts_in_a_city_of_any_size_single_and_batched(
     full_name: str, city: str, vector_env: Callable[..., Any]

@@ -22,21 +22,25 @@ from stormgym.envs.restoration.vector_env import RestorationVectorEnv
 
 CITY = "synthetic:12:3"
 PLANNERS = ("tsp", "repairman", "equity-planner", "equity-replanner", "clairvoyant", "clairvoyant-fair")
+SHORT = {"iterations": 40}
+"""A short search, where it matters what a plan is made of and not how good it is."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLANNERS)
 @pytest.mark.parametrize("max_travel_km", [None, 2.0])
 def test_planner__plays_episodes_without_a_masked_action(
     name: str, max_travel_km: float | None, play: Callable[..., Any]
 ) -> None:
     env = RestorationVectorEnv(3, city=CITY, max_travel_km=max_travel_km, on_invalid="raise")
-    _, _, metrics = play(env, make_policy(name, env))
+    _, _, metrics = play(env, make_policy(name, env, **SHORT))
     assert (metrics["completed"] == 1.0).all()
     assert (metrics["wasted_trips"] == 0.0).all()
 
 
+@pytest.mark.slow
 def test_planners__come_in_the_order_of_what_they_know(play: Callable[..., Any]) -> None:
-    env = RestorationVectorEnv(64, city=CITY, cost_limit=3.0)
+    env = RestorationVectorEnv(32, city=CITY, cost_limit=3.0)
     metrics = {name: play(env, make_policy(name, env))[2] for name in PLANNERS}
     mean = {name: m["mean_outage_h"] for name, m in metrics.items()}
     assert (mean["clairvoyant"] <= mean["clairvoyant-fair"] + 0.02).all()
@@ -51,14 +55,14 @@ def test_planners__come_in_the_order_of_what_they_know(play: Callable[..., Any])
 def test_planner__plans_alike_in_every_form(name: str) -> None:
     native = RestorationVectorEnv(3, city=CITY)
     first, _ = native.reset(seed=5)
-    _, orders = make_policy(name, native).predict(first)
+    _, orders = make_policy(name, native, **SHORT).predict(first)
     sync = gym.make_vec("Restoration-v0", 3, vectorization_mode="sync", city=CITY)
     seen, _ = sync.reset(seed=5)
-    assert_array_equal(make_policy(name, sync).predict(seen)[1], orders)
+    assert_array_equal(make_policy(name, sync, **SHORT).predict(seen)[1], orders)
     for row in range(3):
         env = gym.make("Restoration-v0", city=CITY)
         alone, _ = env.reset(seed=5 + row)
-        action, state = make_policy(name, env).predict(alone)
+        action, state = make_policy(name, env, **SHORT).predict(alone)
         assert_array_equal(state, orders[row : row + 1])
         assert action == orders[row, 0]
 
@@ -66,7 +70,7 @@ def test_planner__plans_alike_in_every_form(name: str) -> None:
 @pytest.mark.parametrize("name", PLANNERS)
 def test_planner__meets_an_episode_in_its_middle(name: str, play: Callable[..., Any]) -> None:
     env = RestorationVectorEnv(4, city=CITY)
-    policy = make_policy(name, env)
+    policy = make_policy(name, env, **SHORT)
     observation, _, _ = play(env, make_policy("nearest", env), steps=5)
     _, orders = policy.predict(observation)
     is_open = observation["open"] > 0
@@ -109,7 +113,7 @@ def test_planner__renews_only_the_rows_that_begin() -> None:
 
 def test_equity_planner__never_looks_at_true_durations() -> None:
     env = RestorationVectorEnv(4, city=CITY)
-    policy = make_policy("equity-planner", env)
+    policy = make_policy("equity-planner", env, **SHORT)
     observation, _ = env.reset(seed=0)
     _, orders = policy.predict(observation)
     env.process.duration_h[:] = 99.0
@@ -124,13 +128,14 @@ def test_equity_planner__names_a_bad_argument() -> None:
 def test_equity_planner__plans_without_an_environment() -> None:
     env = RestorationVectorEnv(4, city=CITY, cost_limit=3.0)
     observation, _ = env.reset(seed=0)
-    _, orders = EquityPlanner(env.city).predict(observation)
+    _, orders = EquityPlanner(env.city, **SHORT).predict(observation)
     assert_array_equal(np.sort(orders), np.tile(np.arange(12), (4, 1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["common", "group"])
 def test_equity_planner__keeps_the_limit_under_shocks(kind: str, play: Callable[..., Any]) -> None:
-    env = RestorationVectorEnv(64, city=CITY, cost_limit=3.0, shock=kind)
+    env = RestorationVectorEnv(32, city=CITY, cost_limit=3.0, shock=kind)
     _, _, metrics = play(env, make_policy("equity-planner", env))
     gap = metrics["gap_h"]
     assert gap.mean() - 3 * gap.std() / np.sqrt(gap.size) < 3.0
@@ -158,14 +163,14 @@ def test_planners__work_with_one_region_and_with_one_group(play: Callable[..., A
     for changed in (one_group, one_region):
         env = RestorationVectorEnv(2, city=changed, predictor="none")
         for name in PLANNERS:
-            assert (play(env, make_policy(name, env))[2]["completed"] == 1.0).all()
+            assert (play(env, make_policy(name, env, **SHORT))[2]["completed"] == 1.0).all()
 
 
 def test_planners__fit_stable_baselines() -> None:
     for env in (make_vec_env("Restoration-v0", 2, city=CITY), DummyVecEnv([lambda: RestorationEnv(CITY)] * 2)):
         env.seed(0)
         for name in ("equity-planner", "clairvoyant"):
-            mean, _ = evaluate_policy(make_policy(name, env), env, n_eval_episodes=2, warn=False)  # type: ignore[arg-type]
+            mean, _ = evaluate_policy(make_policy(name, env, **SHORT), env, n_eval_episodes=2, warn=False)  # type: ignore[arg-type]
             assert -20 < mean < -5
 
 
@@ -202,7 +207,7 @@ REFERENCE = {  # mean outage (h), its tolerance upwards, gap (h): published and 
 
 @pytest.mark.slow
 def test_reference_city__agents_land_on_the_table(shared_data: Path, play: Callable[..., Any]) -> None:
-    episodes, batch = (4000, 250) if FULL else (128, 128)
+    episodes, batch = (4000, 250) if FULL else (64, 64)
     env = RestorationVectorEnv(
         batch, city=City.load(shared_data / "calibrated_city"), autoreset_mode=AutoresetMode.DISABLED
     )
@@ -226,10 +231,11 @@ def test_reference_city__agents_land_on_the_table(shared_data: Path, play: Calla
     assert np.concatenate(metrics["clairvoyant-fair"]["gap_h"]).max() <= 8.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planner", [EquityPlanner, ClairvoyantFairPolicy])
 def test_planner__keeps_the_limit_of_each_episode(planner: Any) -> None:
-    env = RestorationVectorEnv(64, city=CITY, cost_limit=(1.0, 9.0))
-    same = RestorationVectorEnv(64, city=CITY, cost_limit=5.0)
+    env = RestorationVectorEnv(40, city=CITY, cost_limit=(1.0, 9.0))
+    same = RestorationVectorEnv(40, city=CITY, cost_limit=5.0)
     obs, infos = env.reset(seed=0)
     limit = infos["cost_limit"]
     other, _ = same.reset(seed=0, options={"cost_limit": limit})

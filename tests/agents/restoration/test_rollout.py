@@ -151,3 +151,27 @@ def test_policy__state_of_another_size_is_refused() -> None:
     obs, _ = env.reset(seed=0)
     with pytest.raises(ValueError, match=r"state holds orders of shape \(2, 5\)"):
         RolloutPolicy.for_env(env).predict(obs, np.zeros((2, 5), dtype=int), np.zeros(2, dtype=bool))
+
+
+def test_rollout__in_a_large_city_tries_few_regions_and_not_at_every_decision(monkeypatch) -> None:
+    from stormgym.agents.restoration import rollout
+
+    tried: list[int] = []
+    greedy = rollout.greedy_orders
+
+    def counted(problem, first, balance):
+        tried.append(first.shape[1])
+        return greedy(problem, first, balance)
+
+    monkeypatch.setattr(rollout, "greedy_orders", counted)
+    given = {"episodes": 3, "batch_size": 3, "env_kwargs": {"city": "synthetic:30:0", "predictor": "none"}}
+    full = evaluate("Restoration-v0", {"a": RolloutPolicy}, **given).agents["a"].metrics["mean_outage_h"]
+    tried.clear()
+    monkeypatch.setattr(rollout, "LARGE", 20)
+    monkeypatch.setattr(rollout, "NUMBERS_A_DECISION", 20_000)
+    few = evaluate("Restoration-v0", {"a": RolloutPolicy}, **given).agents["a"].metrics["mean_outage_h"]
+    assert max(tried) <= 15
+    assert min(tried) >= 1
+    assert few.mean() < 1.1 * full.mean()
+    alone = evaluate("Restoration-v0", {"a": RolloutPolicy}, **{**given, "batch_size": 1}).agents["a"]
+    np.testing.assert_array_equal(alone.metrics["mean_outage_h"], few)  # whatever else is in the batch

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from stormgym.agents.restoration.scenario_sampler import ScenarioSampler, shock_posterior
+from stormgym.agents.restoration.scenario_sampler import ScenarioSampler
 from stormgym.agents.restoration.situation import parts
+from stormgym.agents.shocks import shock_posterior
 from stormgym.envs.restoration.vector_env import RestorationVectorEnv
 
 

@@ -29,6 +29,7 @@ def after(env: RestorationVectorEnv, restored: list[int]) -> dict[str, np.ndarra
     return obs
 
 
+@pytest.mark.slow
 def test_parts__of_a_fresh_episode_is_one_problem_from_the_depot(env: RestorationVectorEnv) -> None:
     obs = after(env, [])
     (part,) = parts(obs, env.core.city, np.arange(5))

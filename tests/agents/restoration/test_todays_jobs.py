@@ -76,3 +76,13 @@ def test_forecast__interval_holds_order_and_quantiles_average_to_the_mean(city: 
 def test_forecast__unknown_predictor_lists_the_known(city: City) -> None:
     with pytest.raises(ValueError, match="predictor must be one of ecqr, cqr, cp, point, none; got 'oracle'"):
         forecast_jobs(city, todays_jobs(city), predictor="oracle")
+
+
+@pytest.mark.parametrize("predictor", ["none", "point", "cp"])
+@pytest.mark.parametrize("level", [-1, 0, 1, 95, float("nan"), float("inf")])
+def test_forecast__a_bad_level_is_refused_whatever_the_predictor(city: City, predictor: str, level: float) -> None:
+    with pytest.raises(ValueError, match=r"confidence_level must be in \(0, 1\); got"):
+        forecast_jobs(city, todays_jobs(city), predictor=predictor, confidence_level=level)
+    for bad in ("0.9", True, None):
+        with pytest.raises(TypeError, match=r"confidence_level must be a number in \(0, 1\); got"):
+            forecast_jobs(city, todays_jobs(city), predictor=predictor, confidence_level=bad)

@@ -6,6 +6,8 @@ import csv
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,12 @@ from rich.console import Console
 import stormgym  # noqa: F401
 from stormgym.agents.policy import BasePolicy, Entrant
 from stormgym.agents.pretrained import known_pretrained
+from stormgym.agents.restoration.planners import EquityPlanner
 from stormgym.agents.restoration.todays_jobs import forecast_jobs, sub_city, todays_jobs
-from stormgym.agents.restoration.todays_plan import CSV_COLUMNS, make_plan, render_plan, write_plan_csv
+from stormgym.agents.restoration.todays_plan import CSV_COLUMNS, Plan, make_plan, render_plan, write_plan_csv
 from stormgym.agents.terminal import WIDTH
 from stormgym.envs.data import City, resolve_city
+from stormgym.envs.risk_measure import KINDS
 
 ANY = next(iter(known_pretrained()), "")
 
@@ -188,3 +192,25 @@ def test_plan__of_a_pretrained_agent_is_printed_and_written(
     assert evaluate_main(words) == 0
     assert f"Plan of {ANY} for" in capsys.readouterr().out
     assert len(csv.read_text().splitlines()) == 10
+
+
+@pytest.mark.slow
+def test_plan__under_a_limit_on_the_tail_tells_the_tail_and_is_planned_for_it(city: City) -> None:
+    entrant = Entrant(partial(EquityPlanner.for_env, iterations=100))
+    plans = {kind: make_plan(city, "planner", entrant, cost_limit=2.0, cost_limit_kind=kind) for kind in KINDS}
+    order = fixed([city.region_ids.index(stop.region) for stop in plans["mean"].stops])
+    same = make_plan(city, "planner", order, cost_limit=2.0, cost_limit_kind="cvar", cost_limit_level=0.8)
+    assert same.gap_h > plans["mean"].gap_h  # one order, its mean gap and the mean of the worst fifth
+    text = shown(same)
+    assert f"CVaR 0.2 of the gap between groups {same.gap_h:.1f} h, limit 2 h" in text
+    assert f"mean gap between groups {plans['mean'].gap_h:.1f} h, limit 2 h" in shown(plans["mean"])
+    assert f"0.9 quantile of the gap between groups {plans['chance'].gap_h:.1f} h" in shown(plans["chance"])
+    with pytest.raises(ValueError, match="cost_limit_kind must be one of mean, cvar, chance; got 'tail'"):
+        make_plan(city, "planner", entrant, cost_limit_kind="tail")
+
+
+def shown(plan: Plan) -> str:
+    """The plan as text, without line breaks."""
+    console = Console(width=WIDTH, record=True, file=StringIO())
+    console.print(render_plan(plan))
+    return " ".join(console.export_text().split())

@@ -10,6 +10,7 @@ import pytest
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.settings import STASACSettings
 from stormgym.envs.adapters.sb3 import make_vec_env
+from stormgym.envs.risk_measure import MEAN, RiskMeasure
 
 CITY = "synthetic:7:1"
 SMALL = STASACSettings(
@@ -17,8 +18,9 @@ SMALL = STASACSettings(
 )
 
 
-def small_model(seed: int = 0, n_envs: int = 4, **changes: Any) -> STASAC:
-    env = make_vec_env("Restoration-v0", n_envs, seed=seed, city=CITY)
+def small_model(seed: int = 0, n_envs: int = 4, measure: RiskMeasure = MEAN, **changes: Any) -> STASAC:
+    limited = {"cost_limit_kind": measure.kind, "cost_limit_level": measure.level}
+    env = make_vec_env("Restoration-v0", n_envs, seed=seed, city=CITY, **limited)
     return STASAC("STASACPolicy", env, replace(SMALL, **changes), seed=seed, device="cpu")
 
 

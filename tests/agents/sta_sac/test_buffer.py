@@ -18,6 +18,7 @@ from stormgym.envs.restoration.layout import regions_of
 CITY = "synthetic:7:1"
 
 
+@pytest.mark.slow
 def test_buffer__gives_back_whole_episodes_as_they_were_played() -> None:
     env = make_vec_env("Restoration-v0", 2, seed=0, city=CITY)
     buffer = EpisodeReplayBuffer(140, env.observation_space, env.action_space, device="cpu", n_envs=2)

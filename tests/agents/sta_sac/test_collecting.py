@@ -28,3 +28,24 @@ def test_dual_step__uses_greedy_episodes_only(make: Any) -> None:
     np.testing.assert_array_equal(model.collector.greedy, [False, False, True, True])
     model = make(n_envs=1, greedy_share=0.5)
     assert not model.collector.greedy.any()
+
+
+def test_round__is_as_long_as_the_longest_storm_and_longer_where_none_ended(make: Any) -> None:
+    collector = make(n_envs=8, n_rollouts=3).collector
+    assert collector.round_of(7) == 7
+    collector._steps[:] = 7  # none ended in the round
+    assert collector.round_of(7) == 9
+    collector._steps[:] = 3
+    assert collector.round_of(7) == 9
+    again = make(n_envs=8, n_rollouts=3).collector
+    again.load_state_dict(collector.state_dict())
+    assert again.round_of(7) == 9
+    before = {k: v for k, v in collector.state_dict().items() if k not in ("steps", "longest")}
+    again.load_state_dict(before)  # of a file that an earlier version wrote
+    assert again.round_of(7) == 7
+
+
+def test_round__of_episodes_of_one_length_stays(make: Any) -> None:
+    model = make(n_envs=8, n_rollouts=3)
+    model.learn(8 * 7 * 3)
+    assert model.collector.longest == model.round_steps == 7

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from stormgym.agents.sta_sac.buffer import EpisodeBatch
+from stormgym.agents.restoration.network.episodes import EpisodeBatch
 
 
 def model_and_batch(make: Any, **changes: Any) -> tuple[Any, EpisodeBatch]:

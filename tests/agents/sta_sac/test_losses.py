@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from stormgym.agents.restoration.network.acting import masked_log_softmax
+from stormgym.agents.attention.masking import masked_log_softmax
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.losses import drawn_surrogate, retrace_targets
 

@@ -50,6 +50,7 @@ def assert_same(first: STASAC, second: STASAC) -> None:
     assert first.multiplier.value == second.multiplier.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"n_rollouts": 1, "target_entropy": (0.2, 0.1)}, {"train_freq": 4}])
 @pytest.mark.parametrize("kwargs", [{}, {"shock": "group"}, {"cost_limit": (4.0, 20.0)}], ids=str)
 def test_old_file__acts_as_it_did(changes: dict[str, Any], kwargs: dict[str, Any], tmp_path: Path) -> None:

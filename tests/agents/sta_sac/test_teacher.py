@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from stormgym.agents.lineup import make_policy
+from stormgym.agents.registry import DOMAINS
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.settings import STASACSettings
 from stormgym.agents.sta_sac.teacher import Teacher, teacher_of
@@ -31,11 +34,14 @@ def test_sta_sac__refuses_a_teacher_that_it_cannot_have() -> None:
     assert teacher.margin == 0.25  # type: ignore[union-attr]
 
 
+NARROW: dict[str, Any] = {"width": 16, "n_layers": 1, "n_heads": 2, "step_width": 8}
+
+
 @pytest.fixture(scope="module")
 def taught() -> STASAC:
     env = make_vec_env("Restoration-v0", 8, seed=0, city=CITY)
-    teacher = make_policy("equity-planner", env)
-    settings = STASACSettings(teacher_steps=100, gradient_steps=2)
+    teacher = make_policy("equity-planner", env, iterations=50)
+    settings = STASACSettings(teacher_steps=100, gradient_steps=2, **NARROW)
     return STASAC("STASACPolicy", env, settings, teacher=teacher, seed=0, device="cpu").learn(280)
 
 
@@ -72,7 +78,7 @@ def test_teacher__plays_whole_episodes_first(taught: STASAC) -> None:
 
 def test_teacher__takes_over_where_the_learner_hands_over() -> None:
     env = make_vec_env("Restoration-v0", 8, seed=0, city=CITY)
-    settings = STASACSettings(teacher="nearest", gradient_steps=1)
+    settings = STASACSettings(teacher="nearest", gradient_steps=1, **NARROW)
     model = STASAC("STASACPolicy", env, settings, seed=0, device="cpu")
     model.learn(56 * 20)
     taught = model.replay_buffer.episodes(np.arange(80)).taught.numpy()  # the teacher's 560 steps
@@ -87,9 +93,10 @@ def test_teacher__takes_over_where_the_learner_hands_over() -> None:
     assert (closed.argmin(axis=1) == batch.actions.numpy()[row, step]).all()
 
 
-def test_teacher__its_choices_become_likely(taught: STASAC) -> None:
+@pytest.mark.slow
+def test_teacher__its_choices_become_likely() -> None:
     env = make_vec_env("Restoration-v0", 8, seed=0, city=CITY)
-    teacher = make_policy("equity-planner", env)
+    teacher = make_policy("equity-planner", env, iterations=50)
     settings = STASACSettings(teacher_steps=448, gradient_steps=16)
     model = STASAC("STASACPolicy", env, settings, teacher=teacher, seed=0, device="cpu")
     model.learn(896)
@@ -102,7 +109,7 @@ def test_teacher__its_choices_become_likely(taught: STASAC) -> None:
 
 def test_teacher__has_at_most_half_of_the_training_and_imitation_moves_to_its_last_weight() -> None:
     env = make_vec_env("Restoration-v0", 8, seed=0, city=CITY)
-    settings = STASACSettings(teacher="nearest", teacher_steps=10_000, imitation=(2.0, 1.0), gradient_steps=1)
+    settings = STASACSettings(teacher="nearest", teacher_steps=10_000, imitation=(2.0, 1.0), gradient_steps=1, **NARROW)
     model = STASAC("STASACPolicy", env, settings, seed=0, device="cpu")
     model.learn(224)
     assert model.teacher.until == 112
@@ -111,18 +118,24 @@ def test_teacher__has_at_most_half_of_the_training_and_imitation_moves_to_its_la
         assert model.teacher.imitation_weight(left, 224) == pytest.approx(weight)
 
 
-def test_teacher__is_made_of_the_settings_and_a_file_says_who_it_is(tmp_path: Path) -> None:
+def test_teacher__is_made_of_the_settings_and_a_file_says_who_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = replace(DOMAINS["Restoration-v0"], teacher_arguments={"iterations": 50})
+    monkeypatch.setitem(DOMAINS, "Restoration-v0", quick)
     env = make_vec_env("Restoration-v0", 8, seed=0, city=CITY)
-    settings = STASACSettings(teacher="equity-planner", teacher_margin=0.2, teacher_steps=112, gradient_steps=1)
+    settings = STASACSettings(
+        teacher="equity-planner", teacher_margin=0.2, teacher_steps=56, gradient_steps=1, **NARROW
+    )
     model = STASAC("STASACPolicy", env, settings, seed=0, device="cpu")
     assert (model.teacher.policy.name, model.teacher.policy.margin) == ("equity-planner", 0.2)  # type: ignore[union-attr]
     model.save(tmp_path / "begun")
     assert STASAC.load(tmp_path / "begun", device="cpu").teacher.policy is None  # it acts, and needs no teacher
     assert STASAC.load(tmp_path / "begun", env=env, device="cpu").teacher.policy.margin == 0.2  # type: ignore[union-attr]
-    model.learn(280)
+    model.learn(112)
     model.save(tmp_path / "over")
     again = STASAC.load(tmp_path / "over", env=env, device="cpu")
-    assert (again.teacher.policy, again.teacher.until) == (None, 112)  # its time is over
+    assert (again.teacher.policy, again.teacher.until) == (None, 56)  # its time is over
 
 
 def test_teacher__of_ones_own_is_handed_to_load_again(tmp_path: Path) -> None:

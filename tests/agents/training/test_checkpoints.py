@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,29 +20,47 @@ import torch
 from rich.console import Console
 
 import stormgym  # noqa: F401
-from stormgym.agents.registry import known_agents
+from stormgym.agents.registry import DOMAINS, known_agents
 from stormgym.agents.runs import RunSettings, create_run, open_run
-from stormgym.agents.training import command
+from stormgym.agents.training import checkpoints, command
 from stormgym.agents.training.command import Training
 from stormgym.agents.usage import UsageError
 
 ROOT = Path(__file__).resolve().parents[3]
 ENV_KWARGS: dict[str, Any] = {"city": "synthetic:7:1", "predictor": "none"}
 OWN_LIMITS: dict[str, Any] = {**ENV_KWARGS, "cost_limit": [2.0, 20.0]}
+TAIL_OF_EACH: dict[str, Any] = {**OWN_LIMITS, "cost_limit_kind": "cvar", "cost_limit_level": 0.8}
 MANY_CITIES: dict[str, Any] = {**OWN_LIMITS, "city": "synthetic:5-8:1:3"}
+NARROW = {"width": 16, "n_layers": 1, "n_heads": 2, "step_width": 8, "buffer_size": 300}
+PLANNED = {"teacher": "equity-planner", "teacher_steps": 84, "gradient_steps": 1, **NARROW}
 CLOCKS = ("start_time", "_num_timesteps_at_start")
 LEARNERS = sorted({*known_agents("Restoration-v0", trainable=True)} - {"sta-sac-paper"})  # which is sta-sac
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("agent", "env_kwargs"),
-    [*((agent, ENV_KWARGS) for agent in LEARNERS), ("sta-sac", MANY_CITIES), ("sta-sac", OWN_LIMITS)],
-    ids=[*LEARNERS, "sta-sac-many-cities", "sta-sac-own-limits"],
+    [
+        *((agent, ENV_KWARGS) for agent in LEARNERS),
+        *(("sta-sac", kwargs) for kwargs in (MANY_CITIES, OWN_LIMITS, TAIL_OF_EACH)),
+    ],
+    ids=[*LEARNERS, *(f"sta-sac-{what}" for what in ("many-cities", "own-limits", "tail-of-each-limit"))],
 )
 def test_run__resumed_goes_on_exactly_as_if_it_had_not_stopped(
     agent: str, env_kwargs: dict[str, Any], tmp_path: Path, console: Console, begin: Callable[..., Training]
 ) -> None:
     resumes_exactly(begin(tmp_path, console, agent, env_kwargs=env_kwargs), tmp_path / "copy", console)
+
+
+def test_run__whose_teacher_plans_resumed_in_its_time_goes_on_exactly_too(
+    tmp_path: Path, console: Console, begin: Callable[..., Training], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = replace(DOMAINS["Restoration-v0"], teacher_arguments={"iterations": 20})
+    monkeypatch.setitem(DOMAINS, "Restoration-v0", quick)
+    monkeypatch.setattr(checkpoints, "KEPT", 3)
+    training = begin(tmp_path, console, "sta-sac", learner=PLANNED, num_envs=4, timesteps=168, checkpoint_freq=56)
+    resumes_exactly(training, tmp_path / "copy", console, n_checkpoints=3)
+    assert training.model.teacher.until == 84  # the first checkpoint is at step 56
 
 
 @pytest.mark.parametrize("agent", ["ppo", "sac"])
@@ -52,14 +71,34 @@ def test_run__of_decisions_resumed_goes_on_exactly_too(
     resumes_exactly(training, tmp_path / "copy", console)
 
 
-def resumes_exactly(training: Training, copy: Path, console: Console) -> None:
-    """Train a run of two checkpoints; the copy of its folder that resumes from the first one must end the same."""
+@pytest.mark.slow
+def test_run__whose_actions_have_parts_resumed_goes_on_exactly_too(
+    tmp_path: Path, console: Console, begin: Callable[..., Training]
+) -> None:
+    training = begin(
+        tmp_path,
+        console,
+        "sta-sac",
+        env_id="GeneratorDispatch-v0",
+        env_kwargs={"profile": "synthetic:3:0", "generators": 4},
+        learner={"teacher": "online-greedy", "teacher_steps": 30, "n_rollouts": 3, "gradient_steps": 1, **NARROW},
+        num_envs=4,
+        timesteps=128,
+        eval_freq=64,
+        checkpoint_freq=64,
+    )
+    resumes_exactly(training, tmp_path / "copy", console)
+
+
+def resumes_exactly(training: Training, copy: Path, console: Console, n_checkpoints: int = 2) -> None:
+    """Train a run of some checkpoints; the copy of its folder that resumes from the first one must end the same."""
     run, through = training.run, training.model
     command.train(training, console, progress=False)
     shutil.copytree(run.folder, copy)
     kept = sorted((copy / "checkpoints").iterdir(), key=lambda p: int(p.name))
-    assert len(kept) == 2
-    shutil.rmtree(kept[-1])
+    assert len(kept) == n_checkpoints
+    for later in kept[1:]:
+        shutil.rmtree(later)
     again = command.resume(copy, None, console=console)
     resumed = again.model
     assert 0 < resumed.num_timesteps < through.num_timesteps
@@ -68,6 +107,8 @@ def resumes_exactly(training: Training, copy: Path, console: Console) -> None:
     for key, value in through.policy.state_dict().items():
         assert torch.equal(value, resumed.policy.state_dict()[key]), key
     assert multiplier_of(resumed) == multiplier_of(through)
+    if hasattr(through, "multiplier"):  # the threshold of a tail with it
+        assert_same(dict(through.multiplier.state_dict()), dict(resumed.multiplier.state_dict()), "multiplier")
     for key, value in plain_parts(through).items():
         assert_same(value, plain_parts(resumed)[key], key)
     for name in ("best/score.json", "settings.json"):
@@ -133,18 +174,18 @@ def test_resume__without_checkpoint_or_with_nothing_left_is_an_error(
     training = begin(tmp_path, console)
     run = training.run
     command.train(training, console, progress=False)
-    with pytest.raises(UsageError, match="has reached its 1,024 steps"):
+    with pytest.raises(UsageError, match="has reached its 256 steps"):
         command.resume(run.folder, None, console=console)
-    longer = command.resume(run.folder, 1300, console=console)
+    longer = command.resume(run.folder, 300, console=console)
     command.train(longer, console, progress=False)
-    assert longer.model.num_timesteps >= 1300
-    assert open_run(run.folder).settings.timesteps == longer.run.settings.timesteps == 1300
+    assert longer.model.num_timesteps >= 300
+    assert open_run(run.folder).settings.timesteps == longer.run.settings.timesteps == 300
 
 
 def test_run__of_environments_without_a_core_goes_on_with_new_episodes_and_says_so(
     tmp_path: Path, console: Console, begin: Callable[..., Training]
 ) -> None:
-    training = begin(tmp_path, console, "ppo", env_id="CartPole-v1", env_kwargs={}, timesteps=256, eval_freq=512)
+    training = begin(tmp_path, console, "ppo", env_id="CartPole-v1", env_kwargs={}, timesteps=256, checkpoint_freq=256)
     first = training.venv.reset()
     command.train(training, console, progress=False)
     told = Console(file=io.StringIO(), width=400)
@@ -185,7 +226,7 @@ def test_run__of_another_package_is_resumed_where_its_module_is_named(
 def test_checkpoint__that_lacks_a_file_says_so(
     name: str, tmp_path: Path, console: Console, begin: Callable[..., Training]
 ) -> None:
-    training = begin(tmp_path, console, "dqn", timesteps=256)
+    training = begin(tmp_path, console, "dqn", timesteps=128)
     command.train(training, console, progress=False)
     folder = training.run.last_checkpoint()
     assert folder is not None

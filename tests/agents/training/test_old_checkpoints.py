@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -49,29 +50,36 @@ def as_before(training: Training, console: Console) -> Path:
     return run.folder
 
 
+@pytest.fixture(scope="module")
+def pickled(tmp_path_factory: pytest.TempPathFactory, begin: Callable[..., Training]) -> Path:
+    """A run of dqn as an earlier version left it."""
+    quiet = Console(quiet=True)
+    return as_before(begin(tmp_path_factory.mktemp("runs"), quiet, "dqn", timesteps=128), quiet)
+
+
 @pytest.mark.parametrize("agent", ["maskable-ppo", "sta-sac"])
 def test_run__of_before_is_opened_where_it_is_trusted_and_goes_on_in_the_form_of_today(
     agent: str, tmp_path: Path, console: Console, begin: Callable[..., Training]
 ) -> None:
-    training = begin(tmp_path, console, agent, timesteps=512, eval_freq=600)
+    training = begin(tmp_path, console, agent, checkpoint_freq=256)
     folder = as_before(training, console)
     env = gym.make("Restoration-v0", city="synthetic:7:1", predictor="none")
     with pytest.raises(UntrustedPickle, match=WHY):
         load_policy(folder, env)
     with pytest.raises(UsageError, match=WHY):
-        command.resume(folder, 600, console=console)
+        command.resume(folder, 400, console=console)
     with pytest.warns(UserWarning, match=TRUSTED):
         policy = load_policy(folder, env, trust_pickle=True)
     observation, _ = env.reset(seed=0)
     action, _ = policy.predict(observation, deterministic=True)
     assert action == training.learner.policy(training.model).predict(observation, deterministic=True)[0]
     with pytest.warns(UserWarning, match=TRUSTED):
-        again = command.resume(folder, 600, console=console, table=FinalTable(trust_pickle=True))
+        again = command.resume(folder, 400, console=console, table=FinalTable(trust_pickle=True))
     buffer: Any = getattr(again.model, "replay_buffer", None)
     assert again.model.num_timesteps == training.model.num_timesteps
     assert buffer is None or (buffer.size() > 0 and not buffer._at.any())  # episodes that were under way are dropped
     command.train(again, console, progress=False)
-    assert again.model.num_timesteps >= 600
+    assert again.model.num_timesteps >= 400
     last = again.run.last_checkpoint()
     assert last is not None
     assert (last / "model.safetensors").is_file()
@@ -86,7 +94,7 @@ def test_command_lines__take_the_option(
     train_main: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    folder = str(as_before(begin(tmp_path, console, "ppo", timesteps=256), console))
+    folder = str(as_before(begin(tmp_path, console, "ppo", timesteps=128), console))
     score = ["--agents", folder, *CITY, "--episodes", "2"]
     plan = ["--plan", "--agents", folder, *CITY]
     resume = ["--resume", folder, "--timesteps", "300", "--final-episodes", "2", "--compare", "none", "--no-progress"]
@@ -101,10 +109,31 @@ def test_command_lines__take_the_option(
     assert evaluate_main(["--list", "--trust-pickle"]) == 2
 
 
+@pytest.mark.parametrize("name", ["state.pkl", "model.zip", "replay_buffer.pkl"])
+@pytest.mark.parametrize("text", [b"", None, b"garbled", pickle.dumps(7)], ids=["empty", "half", "garbled", "other"])
+def test_checkpoint__of_before_that_is_garbled_is_one_sentence(
+    name: str, text: bytes | None, pickled: Path, tmp_path: Path, console: Console
+) -> None:
+    folder = shutil.copytree(pickled, tmp_path / "run")
+    file = next(folder.glob(f"checkpoints/*/{name}"))
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2] if text is None else text)
+    with pytest.warns(UserWarning, match=TRUSTED), pytest.raises(UsageError) as told:
+        command.resume(folder, 400, console=console, table=FinalTable(trust_pickle=True))
+    assert re.search(f"{name} cannot be read as .*Delete the folder {file.parent}", str(told.value)), told.value
+    assert "\n" not in str(told.value)
+    if name == "model.zip":
+        shutil.copyfile(file, folder / "best" / name)
+        with (
+            pytest.warns(UserWarning, match=TRUSTED),
+            pytest.raises(ValueError, match=r"best/model\.zip cannot be read"),
+        ):
+            load_policy(folder, trust_pickle=True)
+
+
 def test_checkpoint__of_before_that_lacks_a_file_says_so(
     tmp_path: Path, console: Console, begin: Callable[..., Training]
 ) -> None:
-    folder = as_before(begin(tmp_path, console, "ppo", timesteps=256), console)
+    folder = as_before(begin(tmp_path, console, "ppo", timesteps=128), console)
     next(folder.rglob("state.pkl")).unlink()
     with pytest.warns(UserWarning, match=TRUSTED), pytest.raises(UsageError, match=r"lacks state\.pkl"):
-        command.resume(folder, 600, console=console, table=FinalTable(trust_pickle=True))
+        command.resume(folder, 400, console=console, table=FinalTable(trust_pickle=True))

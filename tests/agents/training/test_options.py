@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import pytest
 
 from stormgym.agents.domain import load_entry
-from stormgym.agents.registry import AGENTS
+from stormgym.agents.registry import AGENTS, DOMAINS
+from stormgym.agents.runs import RunRequest
+from stormgym.agents.training.command import complete
 from stormgym.agents.training.options import field_name, settings_asked, with_learners
 
 
@@ -64,3 +66,20 @@ def test_options__keep_what_the_command_line_has_of_its_own() -> None:
     assert (made.env, made.agent) == ("Restoration-v0", "ppo")
     assert made.environment.env_kwargs() == {}
     assert "A command line's options" in (type(made).__doc__ or "")
+
+
+@pytest.mark.parametrize(
+    ("env_id", "name"), [(env_id, name) for env_id, domain in DOMAINS.items() for name in domain.learner_defaults]
+)
+def test_options__default_to_what_the_environment_wants_of_a_learner(env_id: str, name: str) -> None:
+    own = DOMAINS[env_id].defaults_of(name)
+    learner = AGENTS[name].load()
+    assert own.settings
+    command_line: Any = with_learners(Words, ("--env", env_id))()
+    assert settings_asked(command_line, name) == learner.settings(**own.settings) != learner.settings()
+    assert settings_asked(command_line, "ppo") == AGENTS["ppo"].load().settings()  # the other's are not taken for set
+    run = complete(RunRequest(env_id=env_id, agent=name, learner={"width": 32}))[2]
+    assert run.learner == {**asdict(learner.settings(**own.settings)), "width": 32}
+    assert run.timesteps == (own.timesteps or learner.default_timesteps)
+    asked = complete(RunRequest(env_id=env_id, agent=name, timesteps=2_000, num_envs=8))[2]
+    assert (asked.timesteps, asked.num_envs) == (2_000, 8)

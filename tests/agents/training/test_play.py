@@ -16,6 +16,7 @@ from stormgym.agents.training import command
 from stormgym.agents.training.play import EVALUATION_SEED, Score, make_training_env, play
 from stormgym.envs.adapters.sb3_mixed import MixedVecEnv
 from stormgym.envs.data.resolve import many_cities
+from stormgym.envs.risk_measure import KINDS, MEAN, RiskMeasure
 
 ENV_KWARGS: dict[str, Any] = {"city": "synthetic:7:1", "predictor": "none"}
 MANY = "synthetic:5-9:3:3"
@@ -108,6 +109,34 @@ def test_score__episodes_are_judged_by_their_own_limits() -> None:
     assert (fair.violation_rate, unfair.violation_rate) == (0.0, 0.5)
     assert unfair.mean_cost < fair.mean_cost + 1.0
     assert unfair.cost_in_limits == pytest.approx((11 / 4 + 11 / 20) / 2)
+
+
+def test_score__of_a_limit_on_the_tail_is_judged_by_its_tail() -> None:
+    costs = np.array([4.0] * 36 + [14.0] * 4)  # a mean of 5 h; 10 % over 8 h, whose mean is 14 h
+    scores = {kind: Score(np.zeros(40), costs, 8.0, {}, measure=RiskMeasure.of(kind)) for kind in KINDS}
+    assert scores["mean"].burden == pytest.approx(5 / 8)
+    assert scores["cvar"].burden == pytest.approx(14 / 8)
+    assert scores["chance"].burden == pytest.approx(1.0)
+    assert scores["mean"].excess == 0.0 < scores["cvar"].excess
+    assert "burden" not in scores["mean"].logged(HEADLINE)
+    assert scores["cvar"].logged(HEADLINE)["burden"] == scores["cvar"].burden
+    looser = Score(np.zeros(40), costs, 8.0, {}, measure=RiskMeasure("chance", 0.7))
+    assert looser.burden == pytest.approx(1 / 3)
+    assert looser.excess == 0.0 < scores["chance"].excess  # which holds the limit by luck alone
+
+
+def test_score__of_the_mean_is_what_it_was() -> None:
+    costs = np.random.default_rng(0).gamma(4.0, 2.0, size=32)
+    plain, named = Score(np.zeros(32), costs, 8.0, {}), Score(np.zeros(32), costs, 8.0, {}, measure=MEAN)
+    assert plain.cost_bounds == named.cost_bounds
+    assert plain.rank == named.rank
+
+
+def test_play__reads_what_the_limit_bounds(mixed: Callable[..., MixedVecEnv]) -> None:
+    venv = mixed(cost_limit=5.0, cost_limit_kind="chance", cost_limit_level=0.8)
+    score = play(venv, policy_for("nearest", venv), episodes=7)
+    assert score.measure == RiskMeasure("chance", 0.8)
+    assert score.burden == pytest.approx(score.violation_rate / 0.2)
 
 
 def test_score__room_under_loose_limits_does_not_hide_what_happens_under_tight_ones() -> None:

@@ -144,6 +144,39 @@ def test_runs__of_other_seeds_and_other_settings_are_not_a_jobs_own(tmp_path: Pa
     assert newest.folder == second.folder
 
 
+def test_garbled__files_of_other_runs_and_of_times_hold_up_no_job(tmp_path: Path, script: Path) -> None:
+    job = job_of(tmp_path, 3)
+    run, spent = train_to_end(Trainer(script=script), job)
+    other = run.folder.with_name("3-garbled")
+    other.mkdir()
+    (other / "settings.json").write_text("{")
+    with pytest.warns(UserWarning, match=r"3-garbled/settings\.json cannot be read .* The run is passed over"):
+        again, spent_again = train_to_end(Trainer(script=script), job)
+    assert (again.folder, spent_again) == (run.folder, spent)
+    (other / "settings.json").unlink()
+    for text in ("", "[1", "7", '["much"]'):
+        (job.folder / ATTEMPTS).write_text(text)
+        assert train_to_end(Trainer(script=script), job)[1].cpu_s is None
+    (run.folder / "progress.csv").write_text("time/total_timesteps,time/time_elapsed\n40,soon\n")
+    assert train_to_end(Trainer(script=script), job)[1].wall_s is None
+    assert job.steps_done() == 40
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="a system without SIGHUP")
+@pytest.mark.parametrize("ignored", [False, True])
+def test_hangup__stops_the_pool_unless_it_is_ignored(ignored: bool, tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    (tmp_path / "train.py").write_text("")
+    try:
+        trainer = Trainer(script=tmp_path / "train.py")
+        outcome = work(
+            [1], lambda job: os.kill(os.getpid(), signal.SIGHUP), trainer=trainer, n_workers=0, console=quiet()
+        )
+        assert outcome.stopped is not ignored
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_crashed__is_told_with_its_log_holds_up_no_other_and_is_resumed_by_the_same_call(
     tmp_path: Path, script: Path
 ) -> None:
@@ -195,7 +228,7 @@ CALLER = textwrap.dedent(
 def test_stop__saves_every_run_and_the_same_call_goes_on(tmp_path: Path, script: Path, signum: signal.Signals) -> None:
     command = [sys.executable, "-c", CALLER, str(tmp_path), "100"]
     first = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    wait_for(lambda: len(list(tmp_path.glob("runs/*/*/*/checkpoints/*/model.safetensors"))) >= 2)
+    wait_for(lambda: len(list(tmp_path.glob("runs/*/*/*/checkpoints/[0-9]*/model.safetensors"))) >= 2)
     first.send_signal(signum)
     assert first.wait(60) == 130
     runs = list(tmp_path.glob("runs/*/*/*"))
@@ -212,7 +245,7 @@ def test_stop__saves_every_run_and_the_same_call_goes_on(tmp_path: Path, script:
 def test_killed_caller__leaves_runs_that_the_next_call_waits_for(tmp_path: Path, script: Path) -> None:
     command = [sys.executable, "-c", CALLER, str(tmp_path), "60"]
     first = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    wait_for(lambda: len(list(tmp_path.glob("runs/*/*/*/checkpoints/*/model.safetensors"))) >= 2)
+    wait_for(lambda: len(list(tmp_path.glob("runs/*/*/*/checkpoints/[0-9]*/model.safetensors"))) >= 2)
     first.kill()
     first.wait(60)
     assert (tmp_path / "jobs" / "0" / LOCK).is_file()

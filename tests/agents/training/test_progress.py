@@ -14,6 +14,7 @@ from stormgym.agents.domain import GENERIC_HEADLINE, Column, Headline
 from stormgym.agents.registry import DOMAINS
 from stormgym.agents.training.play import Score
 from stormgym.agents.training.progress import ProgressBar, describe
+from stormgym.envs.risk_measure import RiskMeasure
 
 HEADLINE = Headline(
     objective=Column("wait_h", "mean wait", "h", 2),
@@ -43,6 +44,11 @@ def test_line__under_limits_of_episodes_says_the_share_of_theirs() -> None:
     assert f"district gap 5.5 h ({score.cost_in_limits:.2f} of the episode's limit)" in line
     assert "over the limit in 50 % of episodes" in line
     assert "(limit" not in line
+
+
+def test_line__under_a_limit_on_the_tail_says_how_much_of_it_is_used() -> None:
+    line = describe(1, Score(RETURNS, COSTS, 8.0, {}, measure=RiskMeasure("cvar", 0.9)), False, HEADLINE)
+    assert "district gap 5.5 h (limit 8), CVaR 0.1 0.75 of what the limit allows, over the limit in 0 %" in line
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,14 @@ from types import ModuleType
 import pytest
 
 from stormgym.agents.learners.settings import MaskablePPOSettings
-from stormgym.agents.runs import RunRequest, open_run
-from stormgym.agents.training.pool import train_module
-from stormgym.agents.training.seeds import comparable, jobs_of, options_of_one
+from stormgym.agents.runs import RunRequest, comparable, open_run
+from stormgym.agents.training.pool import Trainer, train_module
+from stormgym.agents.training.seeds import jobs_of, options_of_one
 
 ROOT = Path(__file__).resolve().parents[3]
-SMALL = ("--agent", "maskable-ppo", "--city", "synthetic:6:1", "--predictor", "none", "--num-envs", "8")
+SMALL = ("--agent", "maskable-ppo", "--city", "synthetic:6:1", "--predictor", "none", "--num-envs", "4")
 QUICK = ("--maskable-ppo.n-steps", "8", "--maskable-ppo.batch-size", "32", "--maskable-ppo.n-epochs", "1")
-RUN = (*SMALL, *QUICK, "--timesteps", "128", "--eval-episodes", "8")
+RUN = (*SMALL, *QUICK, "--timesteps", "64", "--eval-episodes", "4")
 
 
 def request(**changes: object) -> RunRequest:
@@ -54,6 +54,8 @@ def test_jobs__are_one_a_seed_and_know_their_runs(tmp_path: Path) -> None:
     ("n_seeds", "changes", "message"),
     [
         (0, {}, "--seeds must be at least 1; got 0"),
+        (10**9, {}, "--seeds must be at most 10,000; got 1000000000"),
+        (2, {"seed": 2**32 - 1}, "--seed 4294967295 and 1 more go beyond 4,294,967,295"),
         (2, {"timesteps": -3}, "--timesteps must be at least 1; got -3"),
         (2, {"agent": "nearest"}, "needs no training"),
     ],
@@ -66,6 +68,7 @@ def test_jobs__bad_requests_stop_before_any_training(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_seeds__train_side_by_side_are_compared_and_found_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,7 +77,7 @@ def test_seeds__train_side_by_side_are_compared_and_found_again(
     main = train_module(ROOT / "train.py").main
     assert main([*words, *table]) == 0
     out = capsys.readouterr().out
-    for text in ("maskable-ppo-3", "maskable-ppo-4", "nearest", "Mean of 2 seeds", "128 steps each"):
+    for text in ("maskable-ppo-3", "maskable-ppo-4", "nearest", "Mean of 2 seeds", "64 steps each"):
         assert text in out
     runs = [open_run(file.parent) for file in sorted(tmp_path.rglob("settings.json"))]
     assert [run.settings.seed for run in runs] == [3, 4]
@@ -106,10 +109,12 @@ def test_seeds__wrong_use_says_what_there_is(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_seeds__a_run_that_fails_is_told_with_the_end_of_its_log(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [*RUN, "--seeds", "1", "--runs-dir", str(tmp_path), "--maskable-ppo.learning-rate", "-1"]
+    # a step that no check refuses and no network survives
+    words = [*RUN, "--seeds", "1", "--runs-dir", str(tmp_path), "--maskable-ppo.learning-rate", "1e30"]
     assert train_module(ROOT / "train.py").main(words) == 1
     assert "failed: seed 0" in capsys.readouterr().err.replace("\n", " ")
 
@@ -122,10 +127,11 @@ def test_jobs__without_seeds_have_no_use(tmp_path: Path, capsys: pytest.CaptureF
 def test_seeds__of_decisions_have_their_mean_without_a_gap(
     newsvendor: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "agents"))  # of the processes that train
+    here = Trainer(in_process=True)
+    monkeypatch.setattr("stormgym.agents.training.seeds.trainer_for", lambda *asked: (here, 0))
     run = ("--agent", "ppo", "--ppo.n-steps", "8", "--ppo.batch-size", "32", "--num-envs", "4")
-    words = ["--env", f"newsvendor:{newsvendor.ENV_ID}", *run, "--timesteps", "64", "--eval-episodes", "8"]
-    rest = ["--seeds", "2", "--jobs", "2", "--runs-dir", str(tmp_path), "--final-episodes", "8"]
+    words = ["--env", f"newsvendor:{newsvendor.ENV_ID}", *run, "--timesteps", "32", "--eval-episodes", "4"]
+    rest = ["--seeds", "2", "--jobs", "2", "--runs-dir", str(tmp_path), "--final-episodes", "4"]
     assert train_module(ROOT / "train.py").main([*words, *rest]) == 0
     assert re.search(
         r"Mean of 2 seeds, with 95 % intervals over seeds: cost \S+ USD \[\S+, \S+\]\.", capsys.readouterr().out

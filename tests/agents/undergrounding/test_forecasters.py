@@ -11,6 +11,7 @@ from stormgym.agents.undergrounding.decision import SAIDIModel, simulated_season
 from stormgym.agents.undergrounding.forecasters import GDFKnapsack, ListwiseKnapsack, TwoStageKnapsack
 
 
+@pytest.mark.slow
 def test_knapsacks__plan_on_networks_and_take_a_forecaster_of_their_own():
     env = gym.make("Undergrounding-v0").unwrapped
     usual, tuned = TwoStageKnapsack.for_env(env), GDFKnapsack.for_env(env)

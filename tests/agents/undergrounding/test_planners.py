@@ -38,6 +38,7 @@ def totals(name, n_envs=8, keys=("saidi_h", "worst_saidi_h"), **kwargs):
     return loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLANNERS)
 def test_policy__plays_within_the_budget_and_the_same_alone_and_in_batches(name):
     if name == "random":

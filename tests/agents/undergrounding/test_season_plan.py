@@ -73,7 +73,7 @@ def test_plan__is_printed_and_written_with_all_regions(tmp_path: Path, capsys: p
         ({"jobs_file": Path("jobs.csv")}, "--plan of Undergrounding-v0 has no use for --jobs"),
         ({"env_kwargs": {"city": "default"}}, "city"),
         ({"env_id": "DefenderAttacker-v0"}, "'DefenderAttacker-v0' is a game: make it with pettingzoo.make"),
-        ({"env_id": "GeneratorDispatch-v0"}, "--plan is for Restoration-v0 and Undergrounding-v0"),
+        ({"env_id": "GeneratorDispatch-v0"}, "--plan is for Restoration-v0, CrewDispatch-v0, Undergrounding-v0"),
     ],
 )
 def test_plan__what_makes_none_is_refused(options, message):

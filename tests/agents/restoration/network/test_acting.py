@@ -10,8 +10,9 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import chisquare
 
+from stormgym.agents.attention.masking import choose, masked_log_softmax
 from stormgym.agents.attention.networks import SHAPES
-from stormgym.agents.restoration.network.acting import choose, masked_log_softmax, step_probs
+from stormgym.agents.restoration.network.acting import step_probs
 from stormgym.agents.restoration.network.features import N_STATIC, n_crew_features
 from stormgym.envs.restoration.vector_env import RestorationVectorEnv
 

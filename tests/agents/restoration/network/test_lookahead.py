@@ -102,6 +102,7 @@ def test_orders__are_of_the_open_regions_and_keep_the_mask(max_travel_km: float 
         assert len({tuple(order) for order in orders[0]}) > 4  # they are not all the same
 
 
+@pytest.mark.slow
 def test_choice__is_the_shortest_within_the_limit_else_the_fairest() -> None:
     env = RestorationVectorEnv(2, city="synthetic:6:1")
     policy = LookaheadPolicy(network(), env, 3)
@@ -113,8 +114,40 @@ def test_choice__is_the_shortest_within_the_limit_else_the_fairest() -> None:
     means = part.problem.take(np.repeat([0, 1], 720)).mean_outage(every.reshape(-1, 6)).reshape(2, 720)
     limit = np.quantile(gaps, 0.3, axis=1)
     best = policy._best(part.problem, hours, every, limit)
-    assert_array_equal(best, np.where(gaps <= limit[:, None], means, np.inf).argmin(axis=1))
-    assert_array_equal(policy._best(part.problem, hours, every, np.zeros(2)), gaps.argmin(axis=1))
+    assert_array_equal(best, every[0, np.where(gaps <= limit[:, None], means, np.inf).argmin(axis=1)])
+    assert_array_equal(policy._best(part.problem, hours, every, np.zeros(2)), every[0, gaps.argmin(axis=1)])
+
+
+def test_search__of_a_look_ends_at_the_best_order_there_is_and_never_at_a_worse_one() -> None:
+    env = RestorationVectorEnv(16, city="synthetic:6:1", predictor="none")
+    policy = LookaheadPolicy(network(), env, 3, search_iterations=60)
+    obs, _ = env.reset(seed=0)
+    (part,) = parts(obs, env.core.city, np.arange(16))
+    hours = policy.sampler.prior(part, 16)
+    every = np.tile(np.array(list(permutations(range(6)))), (16, 1, 1))
+    limit = np.quantile([expected_gap(part.problem, every[:, j], hours) for j in range(720)], 0.3, axis=0)
+    best = policy._best(part.problem, hours, every, limit)
+    begun = every[:, 0]
+    found = policy._searched(part.problem, hours, begun, limit, 0)
+    found = policy._searched(part.problem, hours, found, limit, 1)
+    assert (expected_gap(part.problem, found, hours) <= limit).all()
+    least, reached = part.problem.mean_outage(best), part.problem.mean_outage(found)
+    assert (reached >= least - 1e-9).all()
+    assert (reached <= least + 1e-9).mean() > 0.7  # the search is short, and bounds a surrogate of the gap
+    again = policy._searched(part.problem, hours, best, limit, 2)
+    assert_allclose(part.problem.mean_outage(again), least)
+    with pytest.raises(ValueError, match="search_iterations must be a whole number, at least 0; got -1"):
+        LookaheadPolicy(network(), env, 3, search_iterations=-1)
+
+
+def test_search__makes_the_foretold_order_no_worse() -> None:
+    env = Foretold(16, city=CITY, predictor="point", cost_limit=1e3)
+    actor = network(seed=3)
+    plain, searched = (
+        play(env, LookaheadPolicy(actor, env, 3, n_orders=4, every=99, search_iterations=i))[1] for i in (0, 40)
+    )
+    assert (searched <= plain + 1e-4).all()
+    assert searched.mean() < plain.mean() - 0.1
 
 
 def test_looking_again__never_makes_the_foretold_order_worse() -> None:
@@ -183,6 +216,7 @@ def test_learners__that_score_regions_look_ahead(learner: Learner) -> None:
     assert_array_equal(np.sort(actions, axis=1), np.tile(np.arange(9), (3, 1)))
 
 
+@pytest.mark.slow
 def test_environments__of_different_kinds_are_refused() -> None:
     def make(**more: Any) -> Any:
         return lambda: gym.make("stormgym:Restoration-v0", **{"city": CITY, **more})

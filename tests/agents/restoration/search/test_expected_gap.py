@@ -11,10 +11,12 @@ from stormgym.agents.restoration.search.expected_gap import (
     plan_expected_gap,
     sample_lognormal,
     sample_quantiles,
+    scenario_gaps,
     uniform_scenarios,
 )
 from stormgym.agents.restoration.search.orders import OrderProblem
 from stormgym.envs import equity
+from stormgym.envs.risk_measure import RiskMeasure
 
 
 def test_scenarios__meet_every_slice_once_and_keep_the_mean() -> None:
@@ -89,3 +91,45 @@ def test_expected_gap_plan__says_when_the_limit_is_out_of_reach(
 ) -> None:
     problem, scenarios, _ = problem_of(2, 8, 2)
     assert (plan_expected_gap(problem, scenarios, 0.01).status == "over limit").all()
+
+
+def test_expected_gap__of_another_measure_is_that_of_the_scenarios_gaps(
+    problem_of: Callable[[int, int, int], tuple[OrderProblem, np.ndarray, np.ndarray]],
+) -> None:
+    problem, scenarios, _ = problem_of(3, 9, 0)
+    order = np.tile(np.arange(9), (3, 1))
+    gaps = scenario_gaps(problem, order, scenarios)  # [3, 60]
+    assert_array_equal(expected_gap(problem, order, scenarios), gaps.mean(axis=1))
+    worst = np.sort(gaps, axis=1)
+    assert_allclose(expected_gap(problem, order, scenarios, RiskMeasure("cvar", 0.8)), worst[:, -12:].mean(axis=1))
+    assert_array_equal(expected_gap(problem, order, scenarios, RiskMeasure("chance", 0.8)), worst[:, 47])
+
+
+def test_expected_gap_plan__holds_the_tail_to_the_limit_where_it_is_asked_for(
+    problem_of: Callable[[int, int, int], tuple[OrderProblem, np.ndarray, np.ndarray]],
+) -> None:
+    problem, scenarios, _ = problem_of(8, 24, 1)
+    limit, means = 4.8, {}
+    for measure in (RiskMeasure(), RiskMeasure("chance", 0.9), RiskMeasure("cvar", 0.9)):
+        plan = plan_expected_gap(problem, scenarios, limit, measure=measure)
+        gaps = scenario_gaps(problem, plan.order, scenarios)
+        assert_array_equal(plan.gap_h, measure.statistic(gaps))
+        assert (plan.status == "within limit").all()
+        means[measure.kind] = plan.mean_h.mean()
+        if measure.kind == "chance":
+            assert ((gaps <= limit).mean(axis=1) >= 0.9).all()
+        if measure.kind == "cvar":
+            assert (np.sort(gaps, axis=1)[:, -6:].mean(axis=1) <= limit).all()
+    assert means["mean"] < means["chance"] < means["cvar"]  # a stronger promise costs more
+
+
+def test_expected_gap_plan__of_the_mean_is_what_it_was(
+    problem_of: Callable[[int, int, int], tuple[OrderProblem, np.ndarray, np.ndarray]],
+) -> None:
+    problem, scenarios, _ = problem_of(4, 12, 3)
+    plain, named = (
+        plan_expected_gap(problem, scenarios, 3.0, first_iterations=100, next_iterations=30, **kw)
+        for kw in ({}, {"measure": RiskMeasure.of("mean")})
+    )
+    for name in ("order", "mean_h", "gap_h", "status"):
+        assert_array_equal(getattr(plain, name), getattr(named, name))

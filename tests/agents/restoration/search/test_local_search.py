@@ -31,6 +31,7 @@ def every_order(arguments: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
 SIZES = [(1, 1, False), (2, 2, False), (5, 3, True), (7, 3, False), (7, 2, True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "n_groups", "midway"), SIZES)
 def test_search__finds_the_brute_force_optimum(
     n: int, n_groups: int, midway: bool, instances: Callable[..., dict[str, Any]]

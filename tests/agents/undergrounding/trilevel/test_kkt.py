@@ -8,6 +8,7 @@ import pytest
 from stormgym.agents.undergrounding.trilevel.solve import solve_trilevel, worst_case
 
 
+@pytest.mark.slow
 def test_random__kkt_agrees(draw: Callable[..., Any]) -> None:
     for seed in range(24):
         data, limits = draw(2 + seed % 4, 200 + seed, equal=seed % 2 == 0)

@@ -53,3 +53,30 @@ def test_cuts__hold_at_every_plan(draw: Callable[..., Any]) -> None:
             assert cut.constant - x @ cut.slope == pytest.approx(
                 cut.value, abs=1e-8
             )  # and it is tight where it was made
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"weights": ["x", 1.0, 1.0]}, "weights must be an array of numbers"),
+        ({"weights": [10**400, 1.0, 1.0]}, "weights must be an array of numbers"),
+        ({"weights": [1e300, 1.0, 1.0], "upper": 1e300, "total_upper": np.inf}, "weights times upper must be finite"),
+        ({"crew_cost": 1e300}, r"crew_cost must be at most 1e\+14; got 1e\+300\. Count in a larger unit"),
+        *(({name: 10**400}, f"{name} must be finite and at least 0") for name in ("budget", "crew_budget")),
+        *(({name: None}, f"{name} must be finite and at least 0") for name in ("budget", "crew_budget")),
+        *(({"total_upper": bad}, "total_upper must be a number, or inf") for bad in (None, "x", 10**400, np.nan)),
+    ],
+)
+def test_make_problem__numbers_that_no_solver_takes_are_named(change: dict[str, Any], message: str) -> None:
+    usual: dict[str, Any] = {
+        "weights": [1.0, 2.0, 3.0],
+        "protect_cost": 1.0,
+        "crew_cost": 1.0,
+        "lower": 0.0,
+        "upper": 5.0,
+    }
+    usual |= {"total_lower": 0.0, "total_upper": 9.0, "budget": 1.0, "crew_budget": 1.0}
+    with pytest.raises(ValueError, match=message):
+        make_problem(**{**usual, **change})
+    unlimited = make_problem(**{**usual, "protect_cost": [1.0, 1e300, 1.0], "budget": 1e300})  # never, and all
+    assert unlimited.size == 3

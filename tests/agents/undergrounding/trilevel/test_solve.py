@@ -44,6 +44,7 @@ def value_by_corners(plan: np.ndarray, data: tuple[Any, ...], crew_budget: float
 # Known optima
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_instance__every_method_finds_its_optimum(
     name: str, method: Any, shared_data: Path, load: Callable[..., Any]
@@ -86,9 +87,10 @@ def test_instance__whole_crews(name: str, method: Any, shared_data: Path, load: 
 # Equivalence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 6])
 def test_random__compact_and_benders_are_brute_force(n: int, draw: Callable[..., Any]) -> None:
-    for seed in range(40):
+    for seed in range(40 if FULL else 12):
         data, limits = draw(n, seed, equal=seed % 3 == 0)
         exact = solve_trilevel(*data, **limits, method="brute-force").value
         for method in ("compact", "benders"):
@@ -106,8 +108,9 @@ def test_random__brute_force_is_enumeration_over_corners(draw: Callable[..., Any
         assert solve_trilevel(*data, **limits, method="brute-force").value == pytest.approx(exact, rel=1e-6, abs=1e-7)
 
 
+@pytest.mark.slow
 def test_random__whole_crews_by_every_method(draw: Callable[..., Any]) -> None:
-    for seed in range(16):
+    for seed in range(16 if FULL else 8):
         data, limits = draw(3 + seed % 4, 300 + seed)
         exact = solve_trilevel(*data, **limits, method="brute-force", crews="binary")
         assert exact.value >= solve_trilevel(*data, **limits).value - 1e-9

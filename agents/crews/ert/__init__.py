@@ -1,0 +1,1 @@
+"""Estimated restoration times (ERT): simulated from the plan in force, calibrated on past storms, published."""

@@ -1,0 +1,1 @@
+"""Networks that dispatch crews: what they read of jobs, crews and the storm."""
