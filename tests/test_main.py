@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+import stormgym
 from stormgym.__main__ import COMMANDS, main, run
 from stormgym.agents.training import pool
+from stormgym.envs.data import City
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -45,6 +48,24 @@ def test_commands__are_the_scripts_under_another_name(
     assert capsys.readouterr().err.startswith(f"{words[0]}.py: {sentence}")
 
 
+def test_version__is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"stormgym {stormgym.__version__}\n"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert stormgym.__version__ == project["version"]
+
+
+def test_plan__is_evaluate_with_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    City.synthetic(seed=3, n_regions=6).save(tmp_path)
+    words = ["--city", str(tmp_path), "--agents", "nearest"]
+    assert main(["plan", *words]) == 0
+    plan = capsys.readouterr().out
+    assert main(["evaluate", "--plan", *words]) == 0
+    assert plan == capsys.readouterr().out
+    assert plan.startswith("Plan of nearest")
+
+
+@pytest.mark.slow
 def test_list__is_the_same_from_the_module_and_from_the_script() -> None:
     said = [
         subprocess.run(
@@ -56,6 +77,7 @@ def test_list__is_the_same_from_the_module_and_from_the_script() -> None:
     assert "sta-sac" in said[0]
 
 
+@pytest.mark.slow
 def test_pool__finds_its_script_in_the_source_and_beside_the_installed_package() -> None:
     assert pool.TRAIN == ROOT / "train.py"
     # where `stormgym.agents` is installed, the folder two above it is the package itself

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
+from urllib.parse import unquote
 
 import gymnasium as gym
 import pytest
@@ -46,7 +48,9 @@ def test_packages__are_typed() -> None:
 def test_package_data__covers_every_file_beside_the_code() -> None:
     patterns = settings()["tool"]["setuptools"]["package-data"]
     for floor in FLOORS:
-        for file in (f for f in (ROOT / floor).rglob("*") if f.is_file() and f.suffix not in (".py", ".pyc")):
+        for file in (f for f in (ROOT / floor).rglob("*") if f.is_file() and f.suffix != ".py"):
+            if "__pycache__" in file.parts:
+                continue
             package = ".".join(("stormgym", *file.parent.relative_to(ROOT).parts))
             fitting = [*patterns["*"], *patterns.get(package, ())]
             assert any(fnmatch(file.name, pattern) for pattern in fitting), f"a wheel would lack {file}"
@@ -54,6 +58,27 @@ def test_package_data__covers_every_file_beside_the_code() -> None:
 
 def test_version__is_that_of_pyproject() -> None:
     assert stormgym.__version__ == settings()["project"]["version"]
+
+
+def test_badges__of_the_readme_say_what_pyproject_does() -> None:
+    facts = settings()
+    text = (ROOT / "README.md").read_text()
+    badge = r"^\[!\[(.*?)\]\(https://img\.shields\.io/badge/(.*?)-[0-9A-F]{6}\)\]\((.*?)\)$"
+    badges = re.findall(badge, text, re.MULTILINE)
+    tools = facts["tool"]
+    assert tools["mypy"]["disallow_untyped_defs"]
+    assert "--cov" in (ROOT / ".ci" / "run").read_text()
+    told = {
+        f"Python {facts['project']['requires-python'].removeprefix('>=')}+",
+        f"licence: {facts['project']['license']}",
+        f"branches that quick tests reach: {tools['coverage']['report']['fail_under']} % at least",
+        "types: checked by mypy",
+    }
+    assert {words for words, _, _ in badges} == told
+    for words, picture, link in badges:  # the picture says what its words do
+        shown = unquote(picture).replace("-", " ").replace("≥ ", "")
+        assert set(re.findall(r"[\d.]+|MIT|mypy", shown)) == set(re.findall(r"[\d.]+|MIT|mypy", words))
+        assert (ROOT / link).is_file()
 
 
 def test_import__loads_neither_torch_nor_pandas_nor_matplotlib() -> None:
