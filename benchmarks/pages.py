@@ -15,13 +15,15 @@ from types import ModuleType
 import tyro
 
 from benchmarks import offline
+from benchmarks.crews import ert, knowing
+from benchmarks.crews import table as crews_table
 from benchmarks.decisions.generative import command as decision_generative
 from benchmarks.decisions.methods import command as decision_methods
 from benchmarks.dispatch import storms
 from benchmarks.dispatch.forecasts import command as dispatch_forecasts
 from benchmarks.dispatch.risk import command as dispatch_risk
 from benchmarks.kit.cells import RESULTS, Cells
-from benchmarks.restoration import lookahead, transfer
+from benchmarks.restoration import coverage_price, lookahead, reach, tail_limits, transfer
 from benchmarks.restoration.table import command as table
 from benchmarks.undergrounding import learners, risk, trilevel_speed
 from benchmarks.undergrounding.forecasts import command as undergrounding_forecasts
@@ -31,6 +33,9 @@ BENCHMARKS: tuple[ModuleType, ...] = (
     table,
     transfer,
     lookahead,
+    tail_limits,
+    reach,
+    coverage_price,
     dispatch_forecasts,
     dispatch_risk,
     storms,
@@ -42,6 +47,9 @@ BENCHMARKS: tuple[ModuleType, ...] = (
     decision_methods,
     decision_generative,
     offline,
+    crews_table,
+    ert,
+    knowing,
 )
 """Benchmarks with pages. Each has `BENCHMARK`, the name of its cells, and `write_pages(cells, docs)`."""
 

@@ -2,7 +2,7 @@
 
 Writes `restoration.png` (a frame half-way through the episode), `restoration.gif` (the episode), `dispatch.png` (a
 day of GeneratorDispatch-v0), `undergrounding.png` (a season of Undergrounding-v0 whose worst storm comes) and
-`crews.png` (a storm of CrewDispatch-v0 half-way) into the folder.
+`crews.png` and `crews.gif` (a storm of CrewDispatch-v0 half-way, and the whole of it) into the folder.
 
     python -m benchmarks.pictures --folder docs/img
 """
@@ -47,7 +47,7 @@ class Settings:
     """Profile of the undergrounding environment."""
     hardener: str = "tri-level"
     """The agent that plays it."""
-    crew_dispatcher: str = "list-rho"
+    crew_dispatcher: str = "sta-sac:crews"
     """The agent that dispatches crews."""
     seed: int = 0
     """Seed of the episode."""
@@ -95,7 +95,8 @@ def main(settings: Settings) -> None:
     Image.fromarray(last).save(settings.folder / "undergrounding.png", optimize=True)
     storm = play(CrewDispatchEnv(settings.city, render_mode="rgb_array"), settings.crew_dispatcher, settings.seed)
     Image.fromarray(storm[len(storm) // 2]).save(settings.folder / "crews.png", optimize=True)
-    for name in ("restoration.png", "restoration.gif", "dispatch.png", "undergrounding.png", "crews.png"):
+    write_gif(settings.folder / "crews.gif", storm[:: settings.every])
+    for name in ("restoration.png", "restoration.gif", "dispatch.png", "undergrounding.png", "crews.png", "crews.gif"):
         path = settings.folder / name
         print(f"{path}: {path.stat().st_size / 1024:.0f} KiB")
 

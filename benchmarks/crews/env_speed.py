@@ -52,10 +52,16 @@ class Case:
     mode: str = "vector_entry_point"
     city: str = "default"
     n_crews: int = 4
+    n_jobs: int | None = None
 
     def make(self) -> Any:
         """The vector environment."""
-        kwargs = {"city": self.city, "n_crews": self.n_crews, "predictor": "none"}
+        kwargs: dict[str, Any] = {
+            "city": self.city,
+            "n_crews": self.n_crews,
+            "predictor": "none",
+            "n_jobs": self.n_jobs,
+        }
         return gym.make_vec(ENV_ID, self.batch, vectorization_mode=self.mode, **kwargs)
 
 
@@ -65,7 +71,7 @@ CASES = (
     Case("native, B = 1024", 1024),
     Case("SyncVectorEnv, B = 64", 64, "sync"),
     Case("native, B = 64, 200 jobs", 64, city="synthetic:200:1"),
-    Case("native, B = 64, 1,000 jobs", 64, city="synthetic:1000:1"),
+    Case("native, B = 64, 1,000 jobs", 64, city="synthetic:200:1", n_jobs=1000),
     Case("native, B = 64, 1 crew", 64, n_crews=1),
     Case("native, B = 64, 16 crews", 64, n_crews=16),
     Case("native, B = 64, 50 crews", 64, n_crews=50),

@@ -15,12 +15,12 @@ from benchmarks.kit.pages import replace_block
 from benchmarks.kit.tables import markdown, number
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.lineup import resolve_agents
-from stormgym.agents.registry import domain_of
 from stormgym.agents.statistics import mean_estimate, paired_difference
 from stormgym.agents.terminal import make_console
 
 ENV_ID = "CrewDispatch-v0"
 BEST = "list-rho"
+RULES = ("random", "request-volume", "nearest", "shortest-repair", "smith", "customers", BEST)
 COLUMNS = {"mean_outage_h": 2, "gap_h": 2, "saidi_h": 2, "overtime_h": 1, "makespan_h": 1, "travel_h": 1}
 
 
@@ -38,8 +38,7 @@ class Settings:
 def main(args: list[str] | None = None) -> int:
     """Play, print, write."""
     settings = tyro.cli(Settings, args=args, description=__doc__)
-    names = [spec.name for spec in domain_of(ENV_ID).agents if not spec.trainable and not spec.privileged]
-    result = evaluate(ENV_ID, resolve_agents(names, ENV_ID), episodes=settings.episodes, seed=settings.seed)
+    result = evaluate(ENV_ID, resolve_agents(RULES, ENV_ID), episodes=settings.episodes, seed=settings.seed)
     best = result.agents[BEST].metrics["mean_outage_h"]
     rows = []
     for name, record in sorted(result.agents.items(), key=lambda item: item[1].metrics["mean_outage_h"].mean()):

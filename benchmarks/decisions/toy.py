@@ -10,6 +10,7 @@ model's decisions to the loads: with costs of 50 and 0.5 it is led to the wrong 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,15 +108,19 @@ class Hour:
         return Optimum(mu, sigma, plan, self.cost(plan))
 
 
-def table_of(spreads: tuple[float, ...]) -> str:
+def minimisers(spreads: tuple[float, ...]) -> dict[float, dict[str, Optimum]]:
+    """Where each of `LOSSES` leads, by the load's spread and the loss's name."""
+    return {s0: {name: Hour(s0).minimiser(*weights) for name, weights in LOSSES.items()} for s0 in spreads}
+
+
+def table_of(aims: Mapping[float, Mapping[str, Optimum]]) -> str:
     """Best decisions and minimisers, in units of the load's spread, and what they cost."""
     rows = []
-    for s0 in spreads:
+    for s0, aimed_at in aims.items():
         hour = Hour(s0)
         best = hour.best()
         row = [f"{s0:g}", f"{best.decision / s0:+.2f} s0 ({best.cost:.3g})"]
-        for weights in LOSSES.values():
-            found = hour.minimiser(*weights)
+        for found in aimed_at.values():
             ends = {LEAST: "to 0", MOST: "unbounded"}
             ratio = found.sigma / s0
             width = next((word for end, word in ends.items() if abs(math.log(ratio / end)) < 0.05), f"{ratio:.2f} s0")
@@ -124,21 +129,20 @@ def table_of(spreads: tuple[float, ...]) -> str:
     return markdown(["spread s0", "best decision (cost)", *(f"minimiser of {name}" for name in LOSSES)], rows)
 
 
-def draw(spreads: tuple[float, ...]) -> Figure:
+def draw(aims: Mapping[float, Mapping[str, Optimum]]) -> Figure:
     """True cost of a decision, and where each loss leads, one panel a spread."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.0, 3.4), layout="constrained")
-    axes = figure.subplots(1, len(spreads), squeeze=False)[0]
+    axes = figure.subplots(1, len(aims), squeeze=False)[0]
     colours = {"l_MLE": "#D55E00", "l_KL": "#009E73", "l_MLE + l_KL": "#CC79A7"}
-    for ax, s0 in zip(axes, spreads, strict=True):
+    for ax, (s0, aimed_at) in zip(axes, aims.items(), strict=True):
         hour = Hour(s0)
         at = np.linspace(-3.2, 3.2, 161)
         ax.semilogy(at, [hour.cost(s0 * a) for a in at], color="#3f4a5a")
         best = hour.best()
         ax.plot(best.decision / s0, best.cost, "o", color="#0072B2", label="best decision", markersize=8)
-        for name, weights in LOSSES.items():
-            found = hour.minimiser(*weights)
+        for name, found in aimed_at.items():
             ax.plot(found.decision / s0, found.cost, "v", color=colours[name], label=name, markersize=8)
         ax.set_title(f"load's spread {s0:g}", fontsize=10)
         for side in ("top", "right"):
@@ -162,11 +166,12 @@ class Settings:
 def main(args: list[str] | None = None) -> int:
     """Minimise, print and write."""
     settings = tyro.cli(Settings, args=args, description=__doc__)
-    text = table_of(settings.spreads)
+    aims = minimisers(settings.spreads)
+    text = table_of(aims)
     make_console().print(text, markup=False)
     if settings.docs is not None:
         replace_block(settings.docs / "decisions.md", "toy", text)
-        save_picture(draw(settings.spreads), settings.docs, "so_ebm_toy.png")
+        save_picture(draw(aims), settings.docs, "so_ebm_toy.png")
     return 0
 
 

@@ -66,6 +66,6 @@ def kept_parts(
 @contextmanager
 def bar(**options: Any) -> Iterator[Progress]:
     """A bar on standard error: what is being done, how much is done, since when."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=make_console(stderr=True), **options) as progress:
         yield progress

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stormgym.agents.registry import agent_spec
+from stormgym.agents.registry import agent_spec, domain_of
 from stormgym.agents.training.command import env_options
 from stormgym.agents.training.pool import TrainingJob
 
@@ -43,7 +43,8 @@ class Training:
 
     def settings_today(self) -> dict[str, Any]:
         """All settings of the learner, as JSON gives them back, with those that are left at their default."""
-        settings = agent_spec(self.agent).load().settings(**self.train)
+        own = domain_of(self.env_id).defaults_of(self.agent).settings
+        settings = agent_spec(self.agent).load().settings(**{**own, **self.train})
         found: dict[str, Any] = json.loads(json.dumps(asdict(settings)))
         return found
 

@@ -31,9 +31,11 @@ from stormgym.agents.learners.base import Learner
 from stormgym.agents.pretrained.cards import FOLDER, Card, CardScore, TrainedOn, check_name, write_card
 from stormgym.agents.pretrained.loading import load_pretrained
 from stormgym.agents.pretrained.sta_sac import NETWORK, write_weights
+from stormgym.agents.pretrained.tokens import SHAPE
 from stormgym.agents.registry import agent_spec
 from stormgym.agents.runs import MODEL, PICKLED_MODEL, Run, RunSettings, load_model, open_run
 from stormgym.agents.sta_sac.algorithm import STASAC
+from stormgym.agents.sta_sac.token_policy import TokenPolicy
 from stormgym.agents.training.command import env_options
 from stormgym.envs.data.resolve import many_cities
 from stormgym.envs.making import make_batch
@@ -134,9 +136,12 @@ def best_actor(run: Run, *, trust_pickle: bool = False) -> Actor:
     if run.settings.agent not in ("sta-sac", "sta-sac-paper"):
         raise ValueError(f"only runs of sta-sac and sta-sac-paper can be exported; this one is of {run.settings.agent}")
     model: STASAC = load_model(run, trust_pickle=trust_pickle)
-    sizes = {key: run.settings.learner[key] for key in NETWORK}
-    if model.shock:
-        sizes["update"] = True
+    if isinstance(model.policy, TokenPolicy):
+        sizes = {"shape": SHAPE, **model.policy.sizes, **model.policy.widths}
+    else:
+        sizes = {key: run.settings.learner[key] for key in NETWORK}
+        if model.shock:
+            sizes["update"] = True
     return Actor(sizes=sizes, n_groups=model.policy.n_groups, weights=model.policy.actor_average.state_dict())
 
 

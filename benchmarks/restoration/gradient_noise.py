@@ -25,11 +25,13 @@ from torch import Tensor
 
 from benchmarks.kit.pages import replace_block
 from benchmarks.kit.tables import markdown, show
+from stormgym.agents.attention.masking import choose, masked_log_softmax
 from stormgym.agents.pretrained import load_pretrained
-from stormgym.agents.restoration.network.acting import choose, masked_log_softmax, step_probs
+from stormgym.agents.restoration.network.acting import step_probs
+from stormgym.agents.restoration.network.episodes import EpisodeBatch
 from stormgym.agents.restoration.network.features import CREW, make_inputs, scales_of
 from stormgym.agents.restoration.network.scenarios import advantages, expected_to_go
-from stormgym.agents.sta_sac.buffer import EpisodeBatch, EpisodeReplayBuffer
+from stormgym.agents.sta_sac.buffer import EpisodeReplayBuffer
 from stormgym.agents.sta_sac.control_variate import Forecast, without_luck
 from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.restoration.layout import COLUMN

@@ -2,8 +2,9 @@
 
     python -m benchmarks.restoration.lookahead --docs docs
 
-`0` is the agent as it is; `K:EVERY` draws K orders and looks again every EVERY regions (`32:999` looks once). All play
-the same storms of records that training never drew. Forms that are kept are not played again.
+`0` is the agent as it is; `K:EVERY` draws K orders and looks again every EVERY regions (`32:999` looks once);
+`K:EVERY:MOVES` ends each look in local searches of so many moves. All play the same storms of records that training
+never drew. Forms that are kept are not played again.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ HEADS = (
     "agent",
     "orders",
     "a look every",
+    "moves",
     "mean outage h",
     "behind the planner h",
     "mean gap h",
@@ -55,8 +57,8 @@ class Settings(Keeping):
 
     agent: str = "sta-sac:default"
     """Pretrained agent (AGENT:NAME) or run folder, also as LABEL=ITEM."""
-    looks: tuple[str, ...] = ("0", "1:999", "32:999", "96:999", "32:9", "32:6", "16:6")
-    """Forms of the agent: 0, or ORDERS:EVERY."""
+    looks: tuple[str, ...] = ("0", "1:999", "32:999", "96:999", "32:9", "32:6", "16:6", "32:9:100", "32:6:400")
+    """Forms of the agent: 0, ORDERS:EVERY, or ORDERS:EVERY:MOVES."""
     city: str = "default"
     """Name or folder."""
     shock: float = 0.0
@@ -91,18 +93,33 @@ class Form(Cell):
         return f"{self.name}-{self.orders}-{self.every}"
 
 
-def parse(look: str) -> tuple[int, int]:
-    """Orders and regions between looks; (0, 0) is the agent as it is.
+@dataclass(frozen=True, kw_only=True)
+class SearchedForm(Form):
+    """One whose looks end in local searches."""
+
+    moves: int
+
+    @property
+    def title(self) -> str:
+        """What a reader looks for in the key."""
+        return f"{super().title}-{self.moves}"
+
+
+def parse(look: str) -> tuple[int, int, int]:
+    """Orders, regions between looks, and moves of a search; (0, 0, 0) is the agent as it is.
 
     Raises:
-        ValueError: neither 0 nor two whole numbers above 0.
+        ValueError: neither 0 nor two or three whole numbers above 0.
     """
     if look == "0":
-        return 0, 0
-    orders, colon, every = look.partition(":")
-    if not (colon and orders.isdigit() and every.isdigit() and int(orders) and int(every)):
-        raise ValueError(f"--looks must be 0 or ORDERS:EVERY, two whole numbers above 0, as 32:9; got {look!r}")
-    return int(orders), int(every)
+        return 0, 0, 0
+    parts = look.split(":")
+    if len(parts) not in (2, 3) or not all(part.isdigit() and int(part) for part in parts):
+        raise ValueError(
+            f"--looks must be 0, ORDERS:EVERY or ORDERS:EVERY:MOVES, whole numbers above 0, as 32:9; got {look!r}"
+        )
+    orders, every, *moves = map(int, parts)
+    return orders, every, moves[0] if moves else 0
 
 
 def forms_of(settings: Settings) -> list[Form]:
@@ -113,7 +130,13 @@ def forms_of(settings: Settings) -> list[Form]:
     agent = {"agent": without_folders(settings.agent), "name": name, "weights": weights_of(settings.agent)}
     looks = [parse(look) for look in settings.looks]
     planner = Form(agent=PLANNER, name=PLANNER, weights="", orders=0, every=0, **where)  # type: ignore[arg-type]
-    return [planner, *(Form(orders=k, every=every, **agent, **where) for k, every in looks)]  # type: ignore[arg-type]
+    forms = [
+        SearchedForm(orders=k, every=every, moves=moves, **agent, **where)  # type: ignore[arg-type]
+        if moves
+        else Form(orders=k, every=every, **agent, **where)  # type: ignore[arg-type]
+        for k, every, moves in looks
+    ]
+    return [planner, *forms]
 
 
 def play(form: Form, settings: Settings) -> dict[str, Any]:
@@ -133,17 +156,19 @@ def play(form: Form, settings: Settings) -> dict[str, Any]:
 
 
 def _ahead(make: Callable[[Any], Any], form: Form) -> Callable[[Any], Any]:
-    return lambda env: look_ahead(make(env), env, n_orders=form.orders, every=form.every)
+    moves = form.moves if isinstance(form, SearchedForm) else 0
+    return lambda env: look_ahead(make(env), env, n_orders=form.orders, every=form.every, search_iterations=moves)
 
 
 def rows_of(cells: Cells, keys: Sequence[str]) -> list[tuple[str, ...]]:
     """The table's cells of what is kept, the planner first."""
     planner, *forms = map(cells.need, keys)
-    lines = [_cells((PLANNER, "", ""), planner.result, None)]
+    lines = [_cells((PLANNER, "", "", ""), planner.result, None)]
     for form in forms:
         orders, every = form.cell["orders"], form.cell["every"]
         look = "" if not orders else "once" if every >= ONCE else f"{every} regions"
-        lines.append(_cells((form.cell["name"], str(orders or ""), look), form.result, planner.result))
+        who = (form.cell["name"], str(orders or ""), look, str(form.cell.get("moves", "")))
+        lines.append(_cells(who, form.result, planner.result))
     return lines
 
 

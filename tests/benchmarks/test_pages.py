@@ -23,6 +23,7 @@ def written() -> dict[str, str]:
     return {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("benchmark", BENCHMARKS, ids=lambda module: module.BENCHMARK)
 def test_pages__are_those_of_the_collected_results(
     benchmark: ModuleType, tmp_path: Path, written: dict[str, str]

@@ -62,6 +62,7 @@ def test_data_set__the_floor_is_near_zero_and_no_plan_is_far_below_it(family: st
     assert all(abs(value) < 1e-9 for value in exact.values())
 
 
+@pytest.mark.slow
 def test_command__measures_a_small_form_once_and_writes_a_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -69,6 +69,7 @@ def named(method: str) -> str:
     return {"usual": "one decision always", "true-distribution": "floor: true law"}.get(method, method)
 
 
+@pytest.mark.slow
 def test_tables__are_made_of_kept_seeds_that_are_measured_once(
     tmp_path: Path, docs: Path, loads: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,8 +125,9 @@ def test_command__leaves_out_problems_whose_loads_are_not_known(
         door.main(["--problems", "rain"])
 
 
+@pytest.mark.slow
 def test_measured__gives_the_same_but_for_times(tmp_path: Path) -> None:
-    cell = MethodCell(problem="security", seed=1, small=True)
+    cell = MethodCell(problem="town", seed=1, small=True)
     both = [Cells("methods", tmp_path, tmp_path / name).result(cell, partial(measure, folder=None)) for name in "ab"]
     for result in both:
         for numbers in result["methods"].values():

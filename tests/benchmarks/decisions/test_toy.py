@@ -35,6 +35,7 @@ def test_best__is_the_decision_of_least_expected_cost() -> None:
     assert best == Optimum(0.0, 0.2, hour.decide(0.0, 0.2), hour.cost(best.decision))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", LOSSES.values(), ids=LOSSES)
 def test_minimiser__no_other_mean_or_spread_near_it_has_less_loss(weights: tuple[float, float]) -> None:
     hour = Hour(0.2)
@@ -53,6 +54,7 @@ def test_loss__is_a_sum_of_both() -> None:
     assert hour.loss(0.1, 0.3, 2.0, 0.5) == pytest.approx(2.0 * mle + 0.5 * kl, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_page__has_the_table_and_the_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "decisions.md"
     page.write_text("before\n<!-- toy:begin -->\nold\n<!-- toy:end -->\nafter\n")

@@ -26,6 +26,7 @@ from benchmarks.kit.regret import Result, headroom
 SMALL = door.SMALL
 
 
+@pytest.mark.slow
 def test_table__is_made_of_kept_seeds_and_measured_once(
     tmp_path: Path, docs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -57,8 +58,7 @@ def test_table__is_made_of_kept_seeds_and_measured_once(
 def test_measure__a_cell_gives_the_same_to_the_bit(tmp_path: Path) -> None:
     agents = ("two-stage", "gdf", "sampled", "so-ebm")
     cell = ForecastCell(seed=1, transport_cost=100.0, agents=agents, **SMALL)  # type: ignore[arg-type]
-    first, second = (Cells("forecasts", tmp_path, tmp_path / name).result(cell, measure) for name in ("a", "b"))
-    assert first == second == measure(cell)
+    assert Cells("forecasts", tmp_path, tmp_path / "cells").result(cell, measure) == measure(cell)
     with pytest.raises(ValueError, match="no agent 'best'"):
         measure(ForecastCell(seed=1, agents=("best",), **SMALL))  # type: ignore[arg-type]
 

@@ -73,6 +73,7 @@ def test_figures__are_means_and_tails_over_samples() -> None:
     }
 
 
+@pytest.mark.slow
 def test_storms__cells_give_the_same_and_tuned_ones_name_their_epochs() -> None:
     cell = StormCell(seed=1, agents=("half", "half, more CRPS", "half, gen-dfl (QP)"), **SMALL)  # type: ignore[arg-type]
     first, second = measure_storms(cell), measure_storms(cell)

@@ -50,6 +50,7 @@ def folder_of(folder: Path, peak: float, n_periods: int) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_storms__each_folder_is_left_out_in_turn(
     tmp_path: Path, docs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -217,4 +217,4 @@ def test_names__of_published_benchmarks_are_no_beginnings_of_one_another(publish
     assert not any(a != b and f"{b}-".startswith(f"{a}-") for a in names for b in names)
     files = {file.relative_to(published).with_suffix("").as_posix() for file in published.rglob("*.json")}
     assert all(any(f == name or f.startswith(f"{name}-") for name in names) for f in files)
-    assert len(files) < 25
+    assert len(files) < 2 * len(names)  # one a benchmark, more only where a city has its own

@@ -64,6 +64,7 @@ def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_export__takes_the_same_choices_as_the_run(run: Path, exported: Path) -> None:
     assert {file.name for file in exported.iterdir()} == {"sta-sac-tiny.npz", "sta-sac-tiny.json"}
     envs = gym.make_vec("Restoration-v0", 16, vectorization_mode="vector_entry_point", **ENV_KWARGS)

@@ -53,6 +53,7 @@ QUICK = Row(
 # rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", [*ROWS, *FRONTIER], ids=lambda row: row.label)
 def test_row__is_an_agent_and_options_that_exist(row: Row) -> None:
     if row.agent not in AGENTS:
@@ -118,6 +119,7 @@ def test_lacking__names_the_agent_or_option() -> None:
 # storms and files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("predictor", ["cqr", "cp", "point", "none"])
 def test_storms__have_the_same_durations_under_every_predictor(predictor: str) -> None:
     seeds = list(episode_seeds(12_345, 32))
@@ -163,6 +165,7 @@ def test_score__is_kept_small_and_read_back_unless_the_storms_changed(tmp_path: 
     assert file.read_bytes() == data
 
 
+@pytest.mark.slow
 def test_facts__name_no_folder_of_this_machine(tmp_path: Path) -> None:
     from stormgym.envs.data import City
 
@@ -376,13 +379,15 @@ def test_small__trains_scores_writes_and_is_not_done_twice(
         if FULL
         else (*("--only", "nearest", "equity planner", "MaskablePPO-Lagrangian", "STA-SAC", "STA-SAC, looking ahead"),)
     )
-    words = small_run(tmp_path, *only, "--docs", str(docs))
+    size = () if FULL else ("--timesteps", "512", "--episodes", "16")
+    words = small_run(tmp_path, *only, *size, "--docs", str(docs))
     assert door.main(words) == 0
     capsys.readouterr()
     page = docs / "results" / "tables" / "restoration-table.md"
     text = page.read_text()
     assert "\n# The main paper's table\n" in text
-    assert "\nMade by `python -m benchmarks.restoration.table --small`" in text
+    made_by = " ".join(("python -m benchmarks.restoration.table", *size, "--small"))
+    assert f"\nMade by `{made_by}`" in text
     assert "![Mean outage against mean gap](../../img/results.png)" in text
     assert (docs / "img" / "results.png").stat().st_size > 10_000
     assert "<!-- restoration:begin -->\n| agent | mean outage (h) |" in (docs / "results" / "README.md").read_text()
@@ -405,7 +410,7 @@ def test_small__trains_scores_writes_and_is_not_done_twice(
     door.write_pages(Cells(door.BENCHMARK, tmp_path / "results", None), docs)  # of what is collected
     assert page.read_text() == text
     assert door.main([*words, "--table-only", "--eval-seed", "1"]) == 2
-    assert "no scores of these rows on 64 storms of seed 1" in capsys.readouterr().err
+    assert f"no scores of these rows on {64 if FULL else 16} storms of seed 1" in capsys.readouterr().err
 
 
 def test_seed__that_has_ended_is_found_and_one_of_other_settings_is_not(tmp_path: Path) -> None:
@@ -474,40 +479,46 @@ def test_wrong_names__end_with_code_2(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 KILLED = """
-import sys
+import json, sys
 sys.path.insert(0, sys.argv[1])
-from dataclasses import replace
 from benchmarks.restoration.table import command as door
 from benchmarks.restoration.table.rows import Row
-row = Row(label="quick", agent="maskable-ppo", group="learners", kind="learner", timesteps=6_144, seeds=1,
-          env={"predictor": "none"}, train={"n_steps": 16, "n_epochs": 1},
-          run={"num_envs": 8, "eval_episodes": 8, "eval_freq": 2_048, "checkpoint_freq": 512})
-door.ROWS = (row,)
-sys.exit(door.main(sys.argv[2:]))
+door.ROWS = (Row(**json.loads(sys.argv[2])),)
+sys.exit(door.main(sys.argv[3:]))
 """
+LONGER = replace(
+    QUICK,
+    timesteps=2_048,
+    seeds=1,
+    run={"num_envs": 8, "eval_episodes": 8, "eval_freq": 1_024, "checkpoint_freq": 256},
+)
 
 
-def command_of(folder: Path) -> list[str]:
-    words = ["--cities", CITY, "--episodes", "8", "--jobs", "1"]
-    words += ["--runs-dir", str(folder / "runs"), *kept_in(folder)]
-    return [sys.executable, "-c", KILLED, str(ROOT), *words]
+def words_of(folder: Path, jobs: int = 1) -> list[str]:
+    words = ["--cities", CITY, "--episodes", "8", "--jobs", str(jobs)]
+    return [*words, "--runs-dir", str(folder / "runs"), *kept_in(folder)]
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A benchmark that nobody killed."""
+    """A benchmark that nobody killed, trained in this process."""
     folder = tmp_path_factory.mktemp("whole")
-    subprocess.run(command_of(folder), check=True, capture_output=True, cwd=ROOT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(door, "ROWS", (LONGER,))
+        assert door.main(words_of(folder, jobs=0)) == 0
     return folder
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="sends signals")
 @pytest.mark.parametrize("how", ["stopped", "crashed", "orphaned"])
-def test_kill__the_same_command_goes_on_to_the_same_numbers(how: str, whole: Path, tmp_path: Path) -> None:
+def test_kill__the_same_command_goes_on_to_the_same_numbers(
+    how: str, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     killed = tmp_path
-    first = subprocess.Popen(command_of(killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
-    wait_for(lambda: list(killed.glob("runs/**/checkpoints/*/model.safetensors")), first)
+    command = [sys.executable, "-c", KILLED, str(ROOT), json.dumps(vars(LONGER)), *words_of(killed)]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
+    wait_for(lambda: list(killed.glob("runs/**/checkpoints/[0-9]*/model.safetensors")), first)
     (folder,) = {path.parents[3] for path in killed.glob("runs/**/checkpoints")}
     if how == "stopped":
         first.send_signal(signal.SIGTERM)
@@ -518,7 +529,8 @@ def test_kill__the_same_command_goes_on_to_the_same_numbers(how: str, whole: Pat
         if how == "crashed":
             for pid in holders(folder / "lock"):
                 os.kill(pid, signal.SIGKILL)
-    subprocess.run(command_of(killed), check=True, capture_output=True, cwd=ROOT)
+    monkeypatch.setattr(door, "ROWS", (LONGER,))
+    assert door.main(words_of(killed)) == 0
     assert len(list(killed.glob("runs/**/settings.json"))) == 1  # the run went on, none was begun anew
     log = (folder / "train.log").read_text()
     assert log.count("Trained maskable-ppo") == 1

@@ -8,6 +8,15 @@ import pytest
 
 from benchmarks.kit.cells import Cells
 from benchmarks.restoration import transfer as door
+from stormgym.agents.restoration.planners import EquityPlanner
+from stormgym.agents.restoration.replanning import EquityReplanner
+
+
+@pytest.fixture(autouse=True)
+def _short_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planners play some episodes of five regions here, and how well is not asked."""
+    for planner in (EquityPlanner, EquityReplanner):
+        monkeypatch.setitem(planner.__init__.__kwdefaults__, "iterations", 20)
 
 
 def run(tmp_path: Path, *options: str, cities: tuple[str, ...] = ("synthetic:5:1",)) -> int:
@@ -22,6 +31,7 @@ def cells_of(tmp_path: Path) -> dict[Path, bytes]:
     return {file: file.read_bytes() for file in (tmp_path / "cells").rglob("*.json")}
 
 
+@pytest.mark.slow
 def test_table__has_every_city_limit_and_agent_and_compares_on_the_same_storms(tmp_path: Path, docs: Path) -> None:
     page = docs / "results" / "tables" / "restoration-some-limits.md"
     options = ("--docs", str(docs), "--table", "some-limits", "--figure")

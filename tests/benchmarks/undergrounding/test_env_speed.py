@@ -14,6 +14,10 @@ def test_speed__prints_a_ratio_of_each_pair(tmp_path: Path) -> None:
         "synthetic:5:1",
         "--batch",
         "4",
+        "--large-batch",
+        "6",
+        "--made",
+        "ten",
         "--seconds",
         "0.05",
         "--rounds",
@@ -22,4 +26,4 @@ def test_speed__prints_a_ratio_of_each_pair(tmp_path: Path) -> None:
         str(tmp_path),
     ]
     assert env_speed.main(options) == 0
-    assert len([line for line in page.read_text().splitlines() if line.startswith("|")]) == 2 + 6
+    assert len([line for line in page.read_text().splitlines() if line.startswith("|")]) == (2 + 11) + (2 + 1)

@@ -49,6 +49,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory, front_page: Callable[[Pa
     return folder, (folder / "docs" / "results" / "tables" / "undergrounding-plans.md").read_text()
 
 
+@pytest.mark.slow
 def test_table__is_made_of_kept_seeds_and_measured_once(small_run: tuple[Path, str]) -> None:
     folder, page = small_run
     kept = {file: file.stat().st_mtime_ns for file in files_of(folder)}
@@ -146,6 +147,7 @@ def test_sweeps__share_the_usual_cell_and_have_keys_of_their_own() -> None:
     assert name_of("two-stage-whole ncp") == "2-stage worst, whole crews, NCP"
 
 
+@pytest.mark.slow
 def test_sweeps__small_form_prints_and_draws(tmp_path: Path, docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = {"noise": (0.0, 1_000.0), "budget": (1_000.0,), "n_crews": (1,), "n_regions": (5,)}
     for module in ("cells", "figures"):
