@@ -1,5 +1,6 @@
 """What every test may ask for."""
 
+import multiprocessing
 import os
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,17 @@ def _name_benchmarks() -> None:
 
 
 _name_benchmarks()
+# From here on processes begin as this platform begins them. Else TorchRL, where a test imports it, sets "spawn" for all
+# tests after it, whose environments in processes then take a second each to begin.
+multiprocessing.get_start_method()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Count no branches while slow tests run: the others reach nearly all, and counting can double their time."""
+    if config.pluginmanager.hasplugin("pytest_cov"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker("no_cover")
 
 
 @pytest.fixture(scope="session")

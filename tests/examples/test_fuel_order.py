@@ -89,6 +89,7 @@ def test_register__again_changes_nothing_and_another_environments_id_is_an_error
         own_decision("CartPole-v1", example.FuelOrder)
 
 
+@pytest.mark.slow
 def test_evaluate__knows_it_from_its_module_alone(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(FILE.parent), *sys.path]), "OMP_NUM_THREADS": "1"}
     words = ["--env", "fuel_order:FuelOrder-v0", "--option", "tanker=200", "--episodes", "20", "--json"]

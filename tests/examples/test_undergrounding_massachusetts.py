@@ -95,6 +95,7 @@ def test_main__plans_scores_and_draws(example: Any, made_up: Path, capsys: pytes
     assert figure.stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_real_log__tri_level_is_lowest_against_its_own_set(example: Any, shared_data: Path) -> None:
     settings = settings_of(example, shared_data)
     with pytest.warns(UserWarning, match="2 time"):  # in the hour that the clock repeats
