@@ -142,8 +142,8 @@ def _job_columns(process: CrewProcess, known: NDArray[np.bool_], places_km: Floa
     distance = np.take_along_axis(way, jobs.site, axis=1)
     open_above, below = _along_feeders(process, ~repaired, np.where(dark, jobs.weight, 0.0))
     columns: dict[str, NDArray[Any]] = {
-        "x_km": places_km[jobs.site, 0],
-        "y_km": places_km[jobs.site, 1],
+        "x_km": places_km[:, 0].take(jobs.site),
+        "y_km": places_km[:, 1].take(jobs.site),
         "group": jobs.group,
         "weight": jobs.weight,
         "customers": jobs.customers,
@@ -165,10 +165,15 @@ def _job_columns(process: CrewProcess, known: NDArray[np.bool_], places_km: Floa
         "distance_km": distance,
         "travel_h": distance / process.roster.speed_kmh[process.asked][:, None],
     }
+    # what is not known is blotted out in the bits: a factor of 0 would leave the sign
+    mask = -known.astype(np.int32)
     shown: dict[str, NDArray[Any]] = {}
     for name, values in columns.items():
-        shown[name] = np.full(known.shape, NONE if name in ("group", "parent") else 0.0, dtype=np.float32)
-        np.copyto(shown[name], values, casting="unsafe", where=known)
+        bits = values.astype(np.float32).view(np.int32)
+        bits &= mask
+        shown[name] = bits.view(np.float32)
+    for name in ("group", "parent"):
+        shown[name][~known] = NONE
     return shown
 
 

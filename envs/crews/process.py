@@ -12,7 +12,6 @@ outages so far.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -283,8 +282,9 @@ class CrewProcess:
         finish = begin + work
         self.loc[b, k], self.begin_h[b, k], self.finish_h[b, k] = place, begin, finish
         self.target[b, k] = np.where(good, j, -1)
-        self.ready_h[b, k] = _of_crew(roster.next_on, finish, k, roster.n_crews)
-        on_duty = _of_crew(roster.duty_h, finish, k, roster.n_crews) - _of_crew(roster.duty_h, t, k, roster.n_crews)
+        duty = roster.duty.at(k)
+        self.ready_h[b, k] = duty.next_on(finish)
+        on_duty = duty.hours(finish) - duty.hours(t)
         overtime = (finish - t) - on_duty
         self.overtime_h[b, k] += overtime
         self.overtime_due_h[b, k] += overtime
@@ -403,9 +403,3 @@ class CrewProcess:
             if isinstance(value, np.ndarray) and name not in ("distance_km", "serves"):
                 part.__dict__[name] = value[rows]
         return part
-
-
-def _of_crew(function: Callable[[Floats], Floats], x: Floats, crew: Ints, n_crews: int) -> Floats:
-    """A function over crews `[..., K]` of one crew's number in each row: x `[b]` of crew `[b]`."""
-    result: Floats = function(np.broadcast_to(x[:, None], (len(x), n_crews)))[np.arange(len(x)), crew]
-    return result
