@@ -86,6 +86,12 @@ def test_quantile__is_the_kth_smallest_score():
     assert conformal_quantile(scores, 0.9) == 28.0  # ceil(31 * 0.9) = 28
 
 
+def test_quantile__of_many_scores_in_any_order_is_the_kth_smallest():
+    scores = np.random.default_rng(2).normal(size=2_001)
+    for level in (0.1, 0.37, 0.5, 0.9, 0.999):
+        assert conformal_quantile(scores, level) == np.sort(scores)[conformal_rank(2_001, level) - 1]
+
+
 def test_split_conformal__hand_computed():
     X = np.zeros((9, 1))
     y = np.array([1.0, -2.0, 3.0, -4.0, 5.0, -6.0, 7.0, -8.0, 9.0])
@@ -117,6 +123,23 @@ def test_cqr__crossing_quantiles_are_sorted():
     assert model.quantile_ == -1.0  # of the sorted interval [-1, 1]; unsorted it would be +1
 
 
+class Levels(Constant):
+    """A stand-in quantile model whose quantiles are the levels themselves."""
+
+    def predict(self, X, quantiles="mean"):
+        return np.full(len(X), 0.5) if quantiles == "mean" else np.tile(quantiles, (len(X), 1))
+
+
+@pytest.mark.parametrize("method", [CQR, ECQR])
+def test_cqr__asks_for_the_levels_on_both_sides_of_the_confidence(method):
+    X, y = np.zeros((9, 1)), np.full(9, 1.0)
+    groups = [["a"] * 9] if method is ECQR else []
+    model = method(Levels(), confidence_level=0.8).fit(X, y).conformalize(X, y, *groups)
+    np.testing.assert_allclose(model.scores_, 0.1)  # y is 0.1 above the upper quantile, 0.9
+    assert model.n_calibration_ == 9
+    np.testing.assert_allclose(model.predict_interval(X[:1], *(g[:1] for g in groups)), [[0.0, 1.0]], atol=1e-12)
+
+
 def test_ecqr__one_correction_a_group_by_hand():
     X = np.zeros((12, 1))
     groups = np.array(["a", "b"] * 6)
@@ -135,6 +158,53 @@ def test_normalized__width_follows_the_learnt_scale():
     model.fit(scale[:1000], noise[:1000]).conformalize(scale[1000:], noise[1000:])
     width = np.diff(model.predict_interval([[0.4], [1.6]]))[:, 0]
     assert 3.0 < width[1] / width[0] < 5.0
+
+
+class Kept(LinearRegression):
+    """A stand-in point model that keeps what it is fitted on and predicts `value`."""
+
+    def __init__(self, value=1.0):
+        self.value = value
+
+    def fit(self, X, y):
+        self.seen_ = np.array(y)
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.value)
+
+
+def test_normalized__scale_model_learns_absolute_residuals_and_has_a_floor_by_hand():
+    X, y = np.zeros((6, 1)), np.array([0.0, 1.0, 2.0, 3.0, -1.0, 1.0])
+    model = NormalizedConformal(Kept(1.0), scale_estimator=Kept(0.01), scale_floor=0.1, confidence_level=0.5).fit(X, y)
+    assert model.estimator_.value == 1.0
+    assert model.scale_estimator_.value == 0.01
+    np.testing.assert_array_equal(model.scale_estimator_.seen_, [1.0, 0.0, 1.0, 2.0, 2.0, 0.0])
+    assert model.scale_floor_ == pytest.approx(0.1)  # 0.1 times the mean residual, 1
+    model.conformalize(X[:3], [1.0, 1.2, 0.7])
+    np.testing.assert_allclose(model.scores_, [0.0, 2.0, 3.0])  # in units of the floor, which is above 0.01
+    assert (model.quantile_, model.n_calibration_) == (pytest.approx(2.0), 3)
+    np.testing.assert_allclose(model.predict_interval(X[:1]), [[0.8, 1.2]])
+
+
+def test_normalized__without_a_scale_model_takes_another_of_its_own():
+    X, y = np.zeros((4, 1)), np.array([0.0, 1.0, 2.0, 3.0])
+    model = NormalizedConformal(Kept(3.0)).fit(X, y)
+    assert (model.n_folds, model.scale_estimator_.value) == (3, 3.0)
+    np.testing.assert_array_equal(model.estimator_.seen_, y)
+    exact = NormalizedConformal(Kept(2.0)).fit(X, np.full(4, 2.0))
+    assert exact.scale_floor_ == 1.0  # all residuals are zero
+
+
+@pytest.mark.parametrize("n_folds", [2, 4])
+def test_normalized__folds_from_two_to_the_number_of_records(n_folds):
+    y = np.array([0.0, 1.0, 2.0, 5.0])
+    folds = NormalizedConformal(LinearRegression(), scale_estimator=Kept(), n_folds=n_folds, random_state=0)
+    residual = folds.fit(np.zeros((4, 1)), y).scale_estimator_.seen_
+    if n_folds == 4:  # one left out: its distance from the mean of the others
+        np.testing.assert_allclose(residual, np.abs(y - (y.sum() - y) / 3))
+    else:
+        assert not np.allclose(residual, np.abs(y - (y.sum() - y) / 3))
 
 
 def test_normalized__scale_model_never_sees_the_calibration_set(data):
@@ -384,6 +454,9 @@ def test_ecqr__unseen_group_raises_or_takes_the_marginal_correction_with_a_warni
     model = conformalized(ECQR, data)
     with pytest.raises(ValueError, match=r"groups \[7\] had no calibration records; known groups are \[0, 1, 2\]"):
         model.predict_interval(X[:2], [7, 0])
+    assert model.scores_.shape == (250,)
+    again = conformalized(ECQR, data, unseen_group="marginal")
+    assert again.quantiles_ == model.quantiles_
     model.set_params(unseen_group="marginal")
     with pytest.warns(UserWarning, match=r"groups \[7\] had no calibration records.*Q of all 250 records"):
         ends = model.predict_interval(X[:2], [7, 0])

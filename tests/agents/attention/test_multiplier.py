@@ -167,6 +167,58 @@ def test_limit_multiplier__knots_are_even_in_the_logarithm_and_weights_sum_to_on
     assert LimitMultiplier(1.0, 2.0, n_knots=2).knots.numel() == 2
 
 
+def test_limit_multiplier__is_linear_between_knots_wherever_they_begin() -> None:
+    multiplier = LimitMultiplier(2.0, 8.0, n_knots=3)
+    multiplier.raw.data = torch.tensor([0.0, 1.0, 3.0], dtype=torch.float64)
+    limits = torch.tensor([1.0, 2.0, math.sqrt(8.0), 4.0, math.sqrt(32.0), 8.0, 9.0])
+    raw = torch.tensor([0.0, 0.0, 0.5, 1.0, 2.0, 3.0, 3.0])
+    torch.testing.assert_close(multiplier.of(limits, torch.ones(7)), torch.nn.functional.softplus(raw))
+    torch.testing.assert_close(multiplier.of(10.0 * limits, torch.full((7,), 10.0)), torch.nn.functional.softplus(raw))
+
+
+def test_limit_multiplier__first_step_is_the_rate_at_knots_that_saw_an_episode() -> None:
+    multiplier = LimitMultiplier(1.0, 4.0, n_knots=3, learning_rate=0.05)
+    before = multiplier.raw.detach().clone()
+    multiplier.update_each(torch.tensor([3.0, 1.0]), torch.tensor([1.0, 4.0]), torch.ones(2))
+    torch.testing.assert_close(multiplier.raw.detach() - before, torch.tensor([0.05, 0.0, -0.05], dtype=torch.float64))
+    assert LimitMultiplier(1.0, 4.0).learning_rate == LagrangeMultiplier(1.0).learning_rate == 0.02
+
+
+def test_limit_multiplier__stays_within_its_bounds() -> None:
+    for raw, cost, bound in ((99.8, 100.0, 100.0), (-9.8, 0.0, -10.0)):
+        multiplier = LimitMultiplier(1.0, 4.0, n_knots=2, learning_rate=1.0)
+        multiplier.raw.data.fill_(raw)
+        for _ in range(3):
+            multiplier.update_each(torch.full((2,), cost), torch.tensor([1.0, 4.0]), torch.ones(2))
+        assert multiplier.raw.detach().tolist() == [bound] * 2
+
+
+def test_multiplier__softplus_step_is_adams_on_the_excess() -> None:
+    multiplier = LagrangeMultiplier(4.0, initial=0.7, learning_rate=0.1)
+    x = torch.nn.Parameter(multiplier.raw.detach().clone())
+    adam = torch.optim.Adam([x], lr=0.1)
+    for cost in (8.0, 5.0, 1.0, 4.2):
+        x.grad = -(cost / 4.0 - 1.0) * torch.sigmoid(x.detach())
+        adam.step()
+        multiplier.update(cost)
+        torch.testing.assert_close(multiplier.raw.detach(), x.detach())
+
+
+def test_tail__an_actor_may_have_the_step_of_a_chance_smoothed() -> None:
+    measure = RiskMeasure.of("chance", 0.8)
+    shares = torch.tensor([0.5, 0.9, 1.1, 2.0])
+    sharp, wide = (LagrangeMultiplier(8.0, measure=measure).burden(shares, shares, shares, w) for w in (0.0, 0.5))
+    torch.testing.assert_close(sharp, torch.tensor([0.0, 0.0, 5.0, 5.0]))
+    torch.testing.assert_close(wide, measure.g(shares, 0.0, width=0.5))
+    assert not torch.equal(sharp, wide)
+
+
+def test_tightness__below_one_and_of_environments_that_tell_half_of_it() -> None:
+    told = {"cost_limit": [0.2, 0.4], "cost_limit_range": [None, None], "return_unit": [1.0, 1.0]}
+    assert tightness_of(attributes(**told)) == (0.2, 0.4)
+    assert tightness_of(attributes(cost_limit=[0.2, 0.4], cost_limit_range=[None, (0.1, 0.5)])) is None
+
+
 def test_limit_multiplier__its_knots_follow_their_own_excess_by_limit_and_unit() -> None:
     many = LimitMultiplier(1.0, 4.0, n_knots=3, margin=0.5, initial=1.0, learning_rate=0.1)
     raw = many.raw.detach().clone()
