@@ -22,7 +22,9 @@ def load_entry(entry_point: str) -> Any:
     Raises:
         ValueError: there is no such module, or nothing of that name in it.
     """
-    module, _, name = entry_point.partition(":")
+    module, colon, name = entry_point.partition(":")
+    if not (module and colon and name):
+        raise ValueError(f'an entry point is written "module:name"; got {entry_point!r}')
     try:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:

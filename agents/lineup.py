@@ -1,4 +1,4 @@
-"""Agents from their names on a command line: NAME, AGENT:NAME, RUN, FILE, LABEL=..., and @K to look ahead.
+"""Agents from their names on a command line: NAME, AGENT:NAME, RUN, FILE, FILE.py:CLASS, LABEL=..., @K to look ahead.
 
 `make_policy` binds one name to an environment; `resolve_agents` turns what a command line lists into entrants.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stormgym.agents.domain import load_entry
+from stormgym.agents.own_policy import load_code, names_code, own_policy
 from stormgym.agents.policy import Entrant, Policy
 from stormgym.agents.pretrained import known_pretrained, load_card, load_pretrained
 from stormgym.agents.registry import AGENTS, agent_spec, domain_of, has_domain, known_agents
@@ -95,9 +96,10 @@ def resolve_agents(items: Sequence[str] | str | None, env_id: str, *, trust_pick
 
     Args:
         items: a sequence or a comma-separated string; an item is a registry name, a pretrained agent (`AGENT:NAME`),
-            a run folder, a file that the environment takes for an agent (`Domain.agent_files`), or one of the last
-            three as `LABEL=ITEM`. `@K` behind a pretrained agent or a run folder makes it look ahead with K orders.
-            None or an empty string takes every agent of `env_id` that needs no training.
+            a run folder, a file that the environment takes for an agent (`Domain.agent_files`), a policy of your own
+            (`FILE.py:CLASS` or `MODULE:CLASS`), or one of the last four as `LABEL=ITEM`. `@K` behind a pretrained
+            agent or a run folder makes it look ahead with K orders. None or an empty string takes every agent of
+            `env_id` that needs no training.
         env_id: a registered environment id.
         trust_pickle: open models of runs that an earlier version wrote (see `load_policy`).
 
@@ -152,6 +154,8 @@ def _resolve(item: str, env_id: str, trust_pickle: bool) -> tuple[str, Entrant]:
     if os.path.isdir(folder):
         ahead = f"@{n_orders}" if n_orders else ""
         return label or _run_name(folder) + ahead, _from_run(folder, n_orders, trust_pickle)
+    if names_code(path):
+        return label or path.rpartition(":")[2], _from_code(path)
     if n_orders and plain in AGENTS:
         raise _cannot_look_ahead(item)
     if label and plain in AGENTS:
@@ -164,7 +168,7 @@ def _resolve(item: str, env_id: str, trust_pickle: bool) -> tuple[str, Entrant]:
             f"(runs/{env_id}/AGENT/RUN), or one of the agents {', '.join(known_agents(env_id))}."
         )
     known = ", ".join((*known_agents(env_id), *known_pretrained(env_id)))
-    raise KeyError(f"unknown agent {item!r}; known agents of {env_id}: {known}; or name a run folder")
+    raise KeyError(f"unknown agent {item!r}; known agents of {env_id}: {known}; or name a run folder, or FILE.py:CLASS")
 
 
 def _split_label(item: str) -> tuple[str, str]:
@@ -247,6 +251,15 @@ def _from_file(file: Path, maker: str) -> Entrant:
         return policy
 
     return Entrant(make, learned=True, summary=f"plans on the forecaster {file}")
+
+
+def _from_code(item: str) -> Entrant:
+    described = (load_code(item).__doc__ or "").strip()  # code that cannot be had is told now
+
+    def make(env: Any) -> Policy:
+        return own_policy(item, env)
+
+    return Entrant(make, learned=False, summary=f"{item}: {described.splitlines()[0]}" if described else item)
 
 
 def _from_run(folder: Path, n_orders: int, trust_pickle: bool) -> Entrant:

@@ -35,7 +35,8 @@ def register_domain(domain: Domain) -> None:
         if AGENTS.get(spec.name, spec) != spec:
             raise ValueError(
                 f"an agent {spec.name!r} is registered already ({AGENTS[spec.name].entry_point}); give the agent of "
-                f"{domain.env_id} ({spec.entry_point}) another name"
+                f"{domain.env_id} ({spec.entry_point}) another name, or let each domain name its own policy behind one "
+                "agent (Domain.own)"
             )
     for what, name in (("default_learner", domain.default_learner), ("plan_agent", domain.plan_agent)):
         if name is not None and domain.agent(name) is None:

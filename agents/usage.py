@@ -30,8 +30,9 @@ def usage_errors(kinds: tuple[type[Exception], ...] = WRONG_USE) -> Iterator[Non
 
 
 def words_of(error: Exception) -> str:
-    """What an error says; a `KeyError` alone would put it in quotes."""
-    return str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    """What an error says, and what was noted on its way; a `KeyError` alone would put it in quotes."""
+    said = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    return "; ".join((said, *getattr(error, "__notes__", ())))
 
 
 def check_writable(file: Path | None) -> None:

@@ -524,6 +524,11 @@ def _told(core: Core, step: Step) -> Step:
 
     Libraries bootstrap the value of what is left where an episode is truncated and not terminated; nothing is left.
     """
+    if getattr(step.cost, "shape", None) != step.reward.shape:
+        raise ValueError(
+            f"{type(core).__name__}.step must give a cost for each of the {len(step.reward)} episodes, 0 where nothing "
+            f"is limited; got {step.cost!r}"
+        )
     if core.settles_when_truncated and step.any_ended:
         return step._replace(terminated=step.terminated | step.truncated)
     return step

@@ -37,7 +37,8 @@ def vector_costs(infos: dict[str, Any], num_envs: int) -> Floats:
     """
     if "cost" not in infos:
         raise KeyError(
-            "infos has no key 'cost': this vector environment is not constrained, or a wrapper dropped the key"
+            "infos has no key 'cost': this vector environment is not constrained, or a wrapper dropped the key. Put it "
+            "into the info of every step (0.0 where nothing is limited)"
         )
     cost = np.array(infos["cost"], dtype=np.float64)
     present = np.array(infos.get("_cost", np.ones(num_envs, dtype=bool)), dtype=bool)

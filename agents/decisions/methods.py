@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
+import warnings
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 from pathlib import Path
@@ -98,7 +99,15 @@ def fitted(task: Task, method: str, seed: int = 0) -> FittedModel:
         start = fitted(task, "two-stage-calibrated" if method == "energy-cost" else "two-stage", seed)
         if method == "two-stage-calibrated":
             return calibrated(task, start, seed)
-        return tuned_from(task, start, method, seed)[0]
+        model, how = tuned_from(task, start, method, seed)
+        if how.best_epoch == 0:
+            warnings.warn(
+                f"{method}: no epoch was better than the forecaster that it began with, so it decides as that does. "
+                f"Settings of its epochs are the `tuning` of {type(task).__name__}",
+                UserWarning,
+                stacklevel=2,
+            )
+        return model
 
     settings = repr(tuning_of(task, method)) if tuned else ""
     if method == "two-stage-calibrated":

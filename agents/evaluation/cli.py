@@ -31,8 +31,8 @@ class Settings:
     env: str = next(iter(DOMAINS))
     """Environment id."""
     agents: Annotated[str | None, shown_as("A,B,RUN_DIR")] = None
-    """Names (--list shows them), run folders or LABEL=RUN_DIR. Left out: all that need no training (--plan: the
-    environment's planner)."""
+    """Names (--list shows them), run folders, FILE.py:CLASS, or LABEL=one of them. Left out: all that need
+    no training (--plan: the environment's planner)."""
     episodes: int = 500
     """Number of scenarios; all agents meet the same ones."""
     seed: int = 0

@@ -68,7 +68,11 @@ class Player:
         privileged = self.task.entrants[name].privileged or bool(getattr(policy, "privileged", False))
         before = truth_reads(self.env)
         own_cost = attribute(self.env, "cost_limit") is None
-        played = play(self.env, policy, list(seeds), own_cost, on_step, on_reset, on_end)
+        try:
+            played = play(self.env, policy, list(seeds), own_cost, on_step, on_reset, on_end)
+        except Exception as error:
+            error.add_note(f"while agent {name!r} played {self.task.env_id}, scenarios of seeds {_span(seeds)}")
+            raise
         if not privileged and truth_reads(self.env) != before:
             raise PrivilegeError(
                 f"agent {name!r} read what nobody can know (env.truth, or env.process, which holds it) and does not "
@@ -85,6 +89,10 @@ class Player:
         """Close the environments."""
         self.env.close()
         self.alone.close()
+
+
+def _span(seeds: Sequence[int]) -> str:
+    return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
 
 
 def attribute(env: VectorEnv[Any, Any, Any], name: str) -> Any:

@@ -63,8 +63,8 @@ def choose_agent(env_id: str, agent: str | None) -> AgentSpec:
         raise KeyError(f"unknown agent {agent!r}; agents that learn: {learners}")
     if not spec.trainable:
         raise ValueError(
-            f"agent {agent!r} is a rule or a planner and needs no training; score it with "
-            f"python evaluate.py --env {env_id} --agents {agent}. Agents that learn: {learners}"
+            f"agent {agent!r} is a rule or a planner, or fits its forecast when it is scored, and needs no training: "
+            f"python evaluate.py --env {env_id} --agents {agent}. Agents that learn here: {fitting or learners}"
         )
     if domain.agent(agent) is None:
         raise ValueError(f"agent {agent!r} does not fit {env_id}; agents that do: {fitting}")

@@ -74,7 +74,7 @@ from stormgym.agents.training.logs import make_logger
 from stormgym.agents.training.old_checkpoints import load_pickled_checkpoint
 from stormgym.agents.training.play import Score, make_training_env
 from stormgym.agents.training.progress import ProgressBar
-from stormgym.agents.usage import UsageError, usage_errors
+from stormgym.agents.usage import UsageError, usage_errors, words_of
 
 EVAL_ENVS = 64
 HELD_OUT_SEED = 0
@@ -427,11 +427,16 @@ def _learn(
 
 @contextmanager
 def _saying_what_remains(run: Run, model: BaseAlgorithm) -> Iterator[None]:
-    """Turn an error of files (a full disk, a folder that is gone) into a `UsageError` that tells how to go on."""
+    """Turn an error of files (a full disk, a folder that is gone), or of an environment that tells no cost, into a
+    `UsageError` that tells how to go on."""
     try:
         yield
     except RunGone as error:
         raise UsageError(str(error)) from error
+    except KeyError as error:
+        if "'cost'" not in str(error):
+            raise
+        raise UsageError(f"{run.env_id} cannot be trained on: {words_of(error)}") from error
     except OSError as error:
         last = run.last_checkpoint()
         rest = "it has no checkpoint yet" if last is None else f"step {last.name} is saved; {resume_command(run)}"
@@ -483,7 +488,10 @@ def show_result(run: Run, console: Console, table: FinalTable) -> None:
         write_json(summary, run.folder / EVALUATION)
         console.print(render_report(summary))
     say = partial(console.print, soft_wrap=True, highlight=False, markup=False)
-    say(f"Trained {s.agent} on {s.env_id} for {s.timesteps:,} steps, seed {s.seed}.")
+    last = run.last_checkpoint()
+    done = s.timesteps if last is None else int(last.name)
+    asked = "" if done == s.timesteps else f" ({s.timesteps:,} were asked for: it learns in whole rollouts)"
+    say(f"Trained {s.agent} on {s.env_id} for {done:,} steps{asked}, seed {s.seed}.")
     say(f"Run folder: {run.folder}")
     quoted = shlex.quote(str(run.folder))
     if costs:
@@ -493,7 +501,7 @@ def show_result(run: Run, console: Console, table: FinalTable) -> None:
     say(f"Curves:     tensorboard --logdir {quoted}")
     if (run.folder / EVALUATION).is_file():
         say(f"Page:       stormgym report {quoted} --html page.html")
-    say(f"Go on:      {resume_command(run)} --timesteps {2 * s.timesteps}")
+    say(f"Go on:      {resume_command(run)} --timesteps {2 * max(done, s.timesteps)}")
 
 
 def _prepared(env_id: str, num_envs: int, env_kwargs: Mapping[str, Any], console: Console) -> VecEnv:

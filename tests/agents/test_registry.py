@@ -50,7 +50,17 @@ def test_registry__every_untrained_agent_loads_with_idea_cost_and_source() -> No
             policy = spec.load()
             assert policy.name == spec.name
             assert policy.privileged == spec.privileged
-            assert all(word in policy.__doc__ for word in ("Idea:", "Cost:", "Source:"))
+            lacking = [word for word in ("Idea:", "Cost:", "Source:") if word not in (policy.__doc__ or "")]
+            assert not lacking, f"the docstring of {spec.name} ({spec.entry_point}) must say {', '.join(lacking)} ..."
+
+
+def test_registry__what_domains_have_of_their_own_behind_one_name_is_a_policy_of_that_name() -> None:
+    for domain in DOMAINS.values():
+        for name, entry_point in domain.own.items():
+            assert domain.agent(name) is not None, f"{domain.env_id} has its own {name} and does not list the agent"
+            own = load_entry(entry_point)
+            assert own.name == name, entry_point
+            assert (own.__doc__ or "").strip(), f"{entry_point} has no docstring"
 
 
 @pytest.mark.usefixtures("quick_fits")

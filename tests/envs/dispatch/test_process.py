@@ -1,5 +1,7 @@
 """The dynamics of dispatch: what a day costs, what is seen of it, and targets that are more than there are."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -94,6 +96,57 @@ def test_fit_to_stock__fits_in_proportion_and_leaves_what_fits_alone(target: lis
     exact = asked * total / asked.sum()
     assert (np.abs(fitted - exact) < 1.0).all()
     assert (fitted <= asked).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 40), min_size=5, max_size=5), min_size=1, max_size=4), st.integers(0, 50))
+def test_fit_to_stock__what_is_left_goes_to_the_largest_remainders(targets: list[list[int]], total: int) -> None:
+    fitted = fit_to_stock(np.array(targets), total)
+    for target, found in zip(targets, fitted.tolist(), strict=True):
+        if sum(target) <= total:
+            assert found == target
+            continue
+        exact = [Fraction(asked * total, sum(target)) for asked in target]
+        by_hand = [int(x) for x in exact]
+        order = sorted(range(5), key=lambda i: (by_hand[i] - exact[i], i))
+        for i in order[: total - sum(by_hand)]:
+            by_hand[i] += 1
+        assert found == by_hand
+
+
+def test_metrics__by_hand_with_days_that_asked_for_too_much() -> None:
+    profile = resolve_profile("A")
+    process = begin(profile, 3)
+    too_much, nothing = np.full((3, 3), profile.generators), np.zeros((3, 3), dtype=np.int64)
+    just_enough = np.zeros((3, 3), dtype=np.int64)
+    just_enough[:, 1] = profile.generators
+    process.step(too_much)
+    process.step(just_enough)
+    np.testing.assert_array_equal(process.served_by, just_enough)
+    still = np.array([True, False, True])
+    process.step(too_much, still)
+    assert process.day.tolist() == [3, 2, 3]
+    np.testing.assert_array_equal(process.served_by[1], just_enough[1])  # its day has not been played
+    assert process.served_by[[0, 2]].sum(axis=1).tolist() == [profile.generators] * 2
+    process.step(nothing, ~still)
+    while not (process.day == profile.n_periods).all():
+        process.step(nothing)
+    process.step(too_much)  # over: it does not count
+    figures = process.metrics(slice(None))
+    parts = ("transport_cost", "operating_cost", "interruption_cost")
+    more = {"total_cost", "gap", "over_limit", "cost_limit", "saidi", "unserved", "share_served", "scaled_days"}
+    assert set(figures) == {*parts, *more}
+    np.testing.assert_allclose(figures["total_cost"], sum(figures[name] for name in parts))
+    np.testing.assert_array_equal(figures["scaled_days"], [2.0, 1.0, 2.0])
+    out = process.out[:, 1:].sum(axis=(1, 2))
+    np.testing.assert_allclose(figures["saidi"], figures["unserved"] / profile.population.sum())
+    np.testing.assert_allclose(figures["share_served"], 1.0 - figures["unserved"] / out)
+    np.testing.assert_array_equal(figures["over_limit"], figures["gap"] > profile.cost_limit)
+    np.testing.assert_array_equal(figures["cost_limit"], [profile.cost_limit] * 3)
+    process.reset(process.out[[0]], np.array([2]))
+    assert process.scaled.tolist() == [2, 1, 0]
+    process.reset(process.out)
+    assert process.scaled.tolist() == [0, 0, 0]
 
 
 def test_fit_to_stock__equal_remainders_go_to_the_county_of_lower_index() -> None:

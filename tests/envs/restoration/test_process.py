@@ -1,5 +1,6 @@
 """The dynamics of restoration against plain recomputation: observations, wasted trips, truncation, masks."""
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -207,6 +208,56 @@ def test_terminal_observation__is_in_the_space_for_the_longest_and_shortest_jobs
         for action in range(N):
             obs = env.step(action)[0]
             assert env.observation_space.contains(obs)
+
+
+@pytest.mark.parametrize("max_travel_km", [None, 4.0])
+def test_pickle__in_the_middle_of_episodes_goes_on_as_the_original(max_travel_km):
+    env = RestorationVectorEnv(3, city=CITY, max_travel_km=max_travel_km)
+    env.reset(seed=5)
+    for action in (3, 4, 5, 3):  # the last is a wasted trip
+        env.step(np.full(3, action))
+    first = env.core.process
+    second = pickle.loads(pickle.dumps(first))
+    for action in (6, 0, 6, 1):
+        for one, other in zip(first.step(np.full(3, action)), second.step(np.full(3, action)), strict=True):
+            np.testing.assert_array_equal(one, other)
+        for name, values in first.observe().items():
+            np.testing.assert_array_equal(values, second.observe()[name], err_msg=name)
+        np.testing.assert_array_equal(first.outage_h, second.outage_h)
+        np.testing.assert_array_equal(first.wasted, second.wasted)
+
+
+def test_reset__of_one_row_begins_it_anew_and_leaves_the_others():
+    env = RestorationVectorEnv(3, city=CITY, autoreset_mode=AutoresetMode.DISABLED)
+    env.reset(seed=[1, 2, 3])
+    for action in (3, 4, 3):
+        env.step(np.full(3, action))
+    process = env.core.process
+    kept = {name: values[[0, 2]].copy() for name, values in process.observe().items()}
+    outages = process.outage_h[[0, 2]].copy()
+    mask = np.array([False, True, False])
+    observation, _ = env.reset(seed=[None, 9, None], options={"reset_mask": mask})
+    fresh, _ = RestorationVectorEnv(1, city=CITY).reset(seed=9)
+    for name, values in kept.items():
+        np.testing.assert_array_equal(observation[name][[0, 2]], values, err_msg=name)
+        np.testing.assert_array_equal(observation[name][1], fresh[name][0], err_msg=name)
+    np.testing.assert_array_equal(process.outage_h[[0, 2]], outages)
+    assert not process.outage_h[1].any()
+    assert process.wasted.tolist() == [1, 0, 1]
+    assert process.steps.tolist() == [3, 0, 3]
+
+
+def test_reset__given_jobs_have_no_records_and_drawn_ones_have_them_again(env_of):
+    env = env_of()
+    env.reset(seed=0)
+    drawn = env.process.row.copy()
+    jobs = {name: np.full(N, 2.0) for name in ("duration_h", "lower_h", "upper_h", "point_h")}
+    env.reset(seed=0, options={"jobs": jobs})
+    assert env.process.row is None
+    env.reset(seed=0)
+    np.testing.assert_array_equal(env.process.row, drawn)
+    assert env.process.row.dtype == np.int64
+    assert env.process.fixed_quantile_h is None
 
 
 @pytest.mark.parametrize("max_travel_km", [None, 4.0])
