@@ -3,7 +3,8 @@
     python -m benchmarks.restoration.lookahead --docs docs
 
 `0` is the agent as it is; `K:EVERY` draws K orders and looks again every EVERY regions (`32:999` looks once);
-`K:EVERY:MOVES` ends each look in local searches of so many moves. All play the same storms of records that training
+`K:EVERY:MOVES` ends each look in local searches of so many moves, and `K:EVERY:MOVES:past` does so at one price on
+every hour of gap, found on past storms, in place of a limit in each. All play the same storms of records that training
 never drew. Forms that are kept are not played again.
 """
 
@@ -29,7 +30,7 @@ from benchmarks.restoration.transfer import label, weights_of, without_folders
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.lineup import resolve_agents
 from stormgym.agents.policy import Entrant
-from stormgym.agents.restoration.network.lookahead import look_ahead
+from stormgym.agents.restoration.network.lookahead import PAST, look_ahead
 from stormgym.agents.statistics import mean_estimate, paired_difference
 from stormgym.envs.data import resolve_city
 
@@ -58,7 +59,7 @@ class Settings(Keeping):
     agent: str = "sta-sac:default"
     """Pretrained agent (AGENT:NAME) or run folder, also as LABEL=ITEM."""
     looks: tuple[str, ...] = ("0", "1:999", "32:999", "96:999", "32:9", "32:6", "16:6", "32:9:100", "32:6:400")
-    """Forms of the agent: 0, ORDERS:EVERY, or ORDERS:EVERY:MOVES."""
+    """Forms of the agent: 0, ORDERS:EVERY, ORDERS:EVERY:MOVES, or ORDERS:EVERY:MOVES:past."""
     city: str = "default"
     """Name or folder."""
     shock: float = 0.0
@@ -105,21 +106,35 @@ class SearchedForm(Form):
         return f"{super().title}-{self.moves}"
 
 
-def parse(look: str) -> tuple[int, int, int]:
-    """Orders, regions between looks, and moves of a search; (0, 0, 0) is the agent as it is.
+@dataclass(frozen=True, kw_only=True)
+class PricedForm(SearchedForm):
+    """One that pays a price for the gap in place of a limit in each storm."""
+
+    price: str
+
+    @property
+    def title(self) -> str:
+        """What a reader looks for in the key."""
+        return f"{super().title}-{self.price}"
+
+
+def parse(look: str) -> tuple[int, int, int, str]:
+    """Orders, regions between looks, moves of a search, and "past" for a price; (0, 0, 0, "") is the agent as it is.
 
     Raises:
-        ValueError: neither 0 nor two or three whole numbers above 0.
+        ValueError: neither 0 nor two or three whole numbers above 0, the three perhaps with `past`.
     """
     if look == "0":
-        return 0, 0, 0
+        return 0, 0, 0, ""
     parts = look.split(":")
+    price = parts.pop() if len(parts) == 4 and parts[-1] == PAST else ""
     if len(parts) not in (2, 3) or not all(part.isdigit() and int(part) for part in parts):
         raise ValueError(
-            f"--looks must be 0, ORDERS:EVERY or ORDERS:EVERY:MOVES, whole numbers above 0, as 32:9; got {look!r}"
+            f"--looks must be 0, ORDERS:EVERY, ORDERS:EVERY:MOVES or ORDERS:EVERY:MOVES:{PAST}, whole numbers above 0, "
+            f"as 32:9; got {look!r}"
         )
     orders, every, *moves = map(int, parts)
-    return orders, every, moves[0] if moves else 0
+    return orders, every, moves[0] if moves else 0, price
 
 
 def forms_of(settings: Settings) -> list[Form]:
@@ -130,12 +145,13 @@ def forms_of(settings: Settings) -> list[Form]:
     agent = {"agent": without_folders(settings.agent), "name": name, "weights": weights_of(settings.agent)}
     looks = [parse(look) for look in settings.looks]
     planner = Form(agent=PLANNER, name=PLANNER, weights="", orders=0, every=0, **where)  # type: ignore[arg-type]
-    forms = [
-        SearchedForm(orders=k, every=every, moves=moves, **agent, **where)  # type: ignore[arg-type]
-        if moves
-        else Form(orders=k, every=every, **agent, **where)  # type: ignore[arg-type]
-        for k, every, moves in looks
-    ]
+    forms: list[Form] = []
+    for k, every, moves, price in looks:
+        own: dict[str, Any] = {"orders": k, "every": every, **agent, **where}
+        if price:
+            forms.append(PricedForm(moves=moves, price=price, **own))
+        else:
+            forms.append(SearchedForm(moves=moves, **own) if moves else Form(**own))
     return [planner, *forms]
 
 
@@ -157,7 +173,10 @@ def play(form: Form, settings: Settings) -> dict[str, Any]:
 
 def _ahead(make: Callable[[Any], Any], form: Form) -> Callable[[Any], Any]:
     moves = form.moves if isinstance(form, SearchedForm) else 0
-    return lambda env: look_ahead(make(env), env, n_orders=form.orders, every=form.every, search_iterations=moves)
+    given: dict[str, Any] = {"n_orders": form.orders, "every": form.every, "search_iterations": moves}
+    if isinstance(form, PricedForm):
+        given["price"] = form.price
+    return lambda env: look_ahead(make(env), env, **given)
 
 
 def rows_of(cells: Cells, keys: Sequence[str]) -> list[tuple[str, ...]]:
@@ -167,7 +186,8 @@ def rows_of(cells: Cells, keys: Sequence[str]) -> list[tuple[str, ...]]:
     for form in forms:
         orders, every = form.cell["orders"], form.cell["every"]
         look = "" if not orders else "once" if every >= ONCE else f"{every} regions"
-        who = (form.cell["name"], str(orders or ""), look, str(form.cell.get("moves", "")))
+        priced = ", at one price" if "price" in form.cell else ""
+        who = (form.cell["name"], str(orders or ""), look, f"{form.cell.get('moves', '')}{priced}")
         lines.append(_cells(who, form.result, planner.result))
     return lines
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from stormgym.agents.attention.masking import masked_log_softmax
 from stormgym.agents.attention.networks import EpisodeNet, PaperNet
 from stormgym.agents.binding import announced_of
+from stormgym.agents.past_price import MOST_PRICE, N_EPISODES, kept_price, mean_cost, past_arguments
 from stormgym.agents.policy import BasePolicy
 from stormgym.agents.restoration.network.features import EpisodeFeatures
 from stormgym.agents.restoration.planners import next_regions, orders_of_state
@@ -19,7 +21,7 @@ from stormgym.agents.restoration.scenario_sampler import ScenarioSampler
 from stormgym.agents.restoration.search.expected_gap import NEXT_PRICE, NEXT_TEMPERATURE, expected_gap
 from stormgym.agents.restoration.search.local_search import search_orders
 from stormgym.agents.restoration.search.orders import OrderProblem
-from stormgym.agents.restoration.situation import Part, city_of, parts, risk_measure_of
+from stormgym.agents.restoration.situation import ENV_ID, Part, city_of, parts, restoration_envs, risk_measure_of
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation
 from stormgym.envs.cities.bounds import MAX_HOURS
 from stormgym.envs.cities.tables import city_map
@@ -33,19 +35,31 @@ ORDERS_AT_ONCE = 512
 MOST_ORDERS = 4_096
 """More orders than this are refused: one look would take seconds and gigabytes."""
 FORECASTS = ("lower_h", "upper_h", "point_h")
+MARGIN = 0.02
+"""Share of the limit that is left free."""
 SEARCHES = 2
 """Local searches of a look: the second corrects what the first one's own limit missed."""
+AROUND = (0.7, 1.0)
+"""Shares of a price at which they search in its place, as `search.priced` does around its own."""
+PAST = "past"
+"""For a price that is found on past storms."""
+FIRST_PRICE = 0.07
+"""The one that is tried first there: hours of mean outage for an hour of gap."""
 
 
-def look_ahead(policy: Any, env: Any, **kwargs: Any) -> LookaheadPolicy:
+def look_ahead(policy: Any, env: Any, *, price: float | str | None = None, **kwargs: Any) -> LookaheadPolicy:
     """Make a trained agent look ahead in `env`; further arguments as on `LookaheadPolicy`.
 
     Args:
         policy: a trained STA-SAC or attention-pg: pretrained (`load_pretrained`) or of a run (`load_policy`).
         env: the environment that it will play.
+        price: as on `LookaheadPolicy`; `"past"` takes the price at which the agent, looking ahead, keeps the limit on
+            average in past storms (of the records that training draws), which it plays up to eight times. Kept in the
+            cache.
 
     Raises:
-        ValueError: another policy, which has no network that scores regions.
+        ValueError: another policy, which has no network that scores regions; or `"past"` where there is no past
+            (`past_arguments`) or no one limit on the mean.
     """
     network = getattr(policy, "acting_network", None)
     if network is None:
@@ -53,7 +67,30 @@ def look_ahead(policy: Any, env: Any, **kwargs: Any) -> LookaheadPolicy:
         cure = "take sta-sac:default@32, or a run folder of these agents"
         raise ValueError(f"{getattr(policy, 'name', policy)} cannot look ahead: {able}; {cure}")
     actor, n_groups = network
-    return LookaheadPolicy(actor, env, n_groups, **{"name": f"{policy.name}, looking ahead", **kwargs})
+    named = {"name": f"{policy.name}, looking ahead", **kwargs}
+    if price == PAST:
+        price = _past_price(actor, env, n_groups, kwargs)
+    elif isinstance(price, str):
+        raise ValueError(f"price must be a number of hours, {PAST!r} or None; got {price!r}")
+    return LookaheadPolicy(actor, env, n_groups, price=price, **named)
+
+
+def _past_price(actor: EpisodeNet | PaperNet, env: Any, n_groups: int, settings: dict[str, Any]) -> float:
+    """The price at which past storms, played looking ahead, keep the environment's limit on average."""
+    announced = announced_of(env)[0]
+    if announced.cost_limit_range_h is not None or not announced.risk_measure.is_mean:
+        raise ValueError("one price fits one limit on the mean gap of storms; give the price, or cost_limit one number")
+    past = past_arguments(restoration_envs(env)[0])
+    aim = (1.0 - settings.get("margin", MARGIN)) * announced.cost_limit_h
+
+    def make(of_past: Any, price: float) -> LookaheadPolicy:
+        return LookaheadPolicy(actor, of_past, n_groups, price=price, **settings)
+
+    digest = sha256()
+    for name, values in sorted(actor.state_dict().items()):
+        digest.update(name.encode() + values.detach().cpu().contiguous().numpy().tobytes())
+    told = [ENV_ID, past, city_of(env).fingerprint(), N_EPISODES, digest.hexdigest(), sorted(settings.items())]
+    return kept_price(lambda price: mean_cost(ENV_ID, past, make, price), aim, ["looking ahead", *told], FIRST_PRICE)
 
 
 def _check_alike(announced: list[RestorationAnnounced]) -> None:
@@ -82,8 +119,10 @@ class LookaheadPolicy(BasePolicy):
     whose expected gap (or its tail, where the limit is on that) keeps the limit. It looks ahead again every few
     regions: the rest of the order that it follows is then one of the candidates, and under a shock the forecasts are
     first updated by the repairs observed. With `search_iterations` the best order is where a local search begins, the
-    equity planner's, at its last temperatures: the actor says where to look, the search looks. Like a planner's
-    it knows nothing of `max_travel_km`: where that forbids the next region, the first allowed one of the order comes.
+    equity planner's, at its last temperatures: the actor says where to look, the search looks. With a `price` the
+    limit is on the mean gap of storms and not on each (`stormgym.agents.past_price`): the best order has the least mean
+    outage + price * expected gap. Like a planner's it knows nothing of `max_travel_km`: where that forbids the next
+    region, the first allowed one of the order comes.
     Cost: at 55 regions some 4 ms a decision in the mean (most are free, a look takes 15 to 90 ms), 1.8 ms in a batch;
     on the CPU, whatever device the actor is on. Source: sampling decoders of neural routing (Kool et al. 2019), in
     receding horizon.
@@ -97,6 +136,8 @@ class LookaheadPolicy(BasePolicy):
         n_orders: K.
         every: regions between looks.
         search_iterations: moves of each of the local searches of a look; 0 for none.
+        price: hours of mean outage that an hour of expected gap costs, the same in every storm, in place of the limit;
+            None keeps the limit in every storm.
         margin: share of the limit that the expected gap leaves free.
         cost_limit_kind, cost_limit_level: what of the gap is limited, as of `RestorationEnv`; None takes the
             environment's.
@@ -114,7 +155,8 @@ class LookaheadPolicy(BasePolicy):
         n_orders: int = 32,
         every: int = 9,
         search_iterations: int = 0,
-        margin: float = 0.02,
+        price: float | None = None,
+        margin: float = MARGIN,
         cost_limit_kind: str | None = None,
         cost_limit_level: float | None = None,
         n_scenarios: int = 128,
@@ -127,6 +169,10 @@ class LookaheadPolicy(BasePolicy):
                 raise ValueError(f"{what} must be a whole number, {allowed}; got {value!r}")
         if not isinstance(search_iterations, (int, np.integer)) or search_iterations < 0:
             raise ValueError(f"search_iterations must be a whole number, at least 0; got {search_iterations!r}")
+        if price is not None and not 0 <= price <= MOST_PRICE:
+            raise ValueError(
+                f"price must be from 0 to {MOST_PRICE:g} h of mean outage for an hour of gap; got {price!r}"
+            )
         if not 0 <= margin < 1:
             raise ValueError(f"margin must be in [0, 1); got {margin!r}")
         self.name = name
@@ -136,8 +182,11 @@ class LookaheadPolicy(BasePolicy):
         self.every = every
         self.search_iterations = search_iterations
         self.seed = seed
+        self.price = price
         self.margin = margin
         self.measure = risk_measure_of(env, cost_limit_kind, cost_limit_level)
+        if price is not None and not self.measure.is_mean:
+            raise ValueError(f"a price is for a limit on the mean gap; this one is on the {self.measure.name}")
         self.city = city_of(env)
         announced = announced_of(env)
         _check_alike(announced)
@@ -181,8 +230,10 @@ class LookaheadPolicy(BasePolicy):
         problem = replace(part.problem, repair_h=part.local(part.point_h * factor))
         limit_h = (1.0 - self.margin) * part.limit_h
         chosen = self._best(problem, hours, orders, limit_h)
-        for i in range(SEARCHES if self.search_iterations else 0):
+        for i in range(SEARCHES if self.search_iterations and self.price is None else 0):
             chosen = self._searched(problem, hours, chosen, limit_h, self.seed + i)
+        if self.search_iterations and self.price is not None:
+            chosen = self._searched_at_price(problem, hours, chosen, limit_h, self.price)
         order[part.rows] = part.whole(chosen)
 
     def _searched(self, problem: OrderProblem, hours: Floats, order: Ints, limit_h: Floats, seed: int) -> Ints:
@@ -202,12 +253,31 @@ class LookaheadPolicy(BasePolicy):
         ).order
         return self._best(problem, hours, np.stack([order, found], axis=1), limit_h)
 
+    def _searched_at_price(
+        self, problem: OrderProblem, hours: Floats, order: Ints, limit_h: Floats, price: float
+    ) -> Ints:
+        """The best of orders `[R, n]` and of those that searches at prices around the own find, one from the other."""
+        found = [order]
+        for i, share in enumerate(AROUND):
+            plan = search_orders(
+                problem,
+                paid=share * price,
+                start=found[-1],
+                iterations=self.search_iterations,
+                temperature=NEXT_TEMPERATURE,
+                seed=self.seed + i,
+            )
+            found.append(plan.order)
+        return self._best(problem, hours, np.stack(found, axis=1), limit_h)
+
     def _best(self, problem: OrderProblem, hours: Floats, orders: Ints, limit_h: Floats) -> Ints:
         """The best of each row's orders `[R, K, n]`: `[R, n]`."""
         r, k, n = orders.shape
         many = problem.take(np.repeat(np.arange(r), k))
         mean = many.mean_outage(orders.reshape(r * k, n)).reshape(r, k)
         gap = np.stack([expected_gap(problem, orders[:, j], hours, self.measure) for j in range(k)], axis=1)
+        if self.price is not None:
+            return np.asarray(orders[np.arange(r), (mean + self.price * gap).argmin(axis=1)])
         within = gap <= limit_h[:, None]
         score = np.where(within, mean, np.inf)
         score = np.where(within.any(axis=1, keepdims=True), score, gap)  # none keeps it: the least gap

@@ -19,12 +19,25 @@ def test_table__has_the_planner_and_every_form_on_the_same_storms(
     tmp_path: Path, docs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = docs / "results" / "tables" / "restoration-looking-ahead.md"
-    words = [*SMALL, "--looks", "0", "1:999", "4:2", "4:2:3", "--shock", "0.5", "--docs", str(docs), *kept_in(tmp_path)]
+    words = [
+        *SMALL,
+        "--looks",
+        "0",
+        "1:999",
+        "4:2",
+        "4:2:3",
+        "4:2:3:past",
+        "--shock",
+        "0.5",
+        "--docs",
+        str(docs),
+        *kept_in(tmp_path),
+    ]
     assert door.main(words) == 0
     lines = [[c.strip() for c in line.split("|")[1:-1]] for line in page.read_text().splitlines() if line[:1] == "|"]
     assert lines[0] == list(door.HEADS)
     made = (
-        "python -m benchmarks.restoration.lookahead --looks 0 1:999 4:2 4:2:3 "
+        "python -m benchmarks.restoration.lookahead --looks 0 1:999 4:2 4:2:3 4:2:3:past "
         "--city synthetic:6:1 --shock 0.5 --episodes 6"
     )
     assert f"Made by `{made}`:" in page.read_text()
@@ -35,6 +48,7 @@ def test_table__has_the_planner_and_every_form_on_the_same_storms(
         ["sta-sac:default", "1", "once", ""],
         ["sta-sac:default", "4", "2 regions", ""],
         ["sta-sac:default", "4", "2 regions", "3"],
+        ["sta-sac:default", "4", "2 regions", "3, at one price"],
     ]
     planner, plain = float(lines[2][4]), float(lines[3][4])
     assert float(lines[3][5].split(" ")[0]) == pytest.approx(plain - planner, abs=0.011)

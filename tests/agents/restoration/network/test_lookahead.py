@@ -18,6 +18,7 @@ from stormgym.agents.attention_pg.learner import attention_pg
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.learners.base import Learner
 from stormgym.agents.lineup import make_policy, resolve_agents
+from stormgym.agents.past_price import mean_cost
 from stormgym.agents.pretrained import load_pretrained
 from stormgym.agents.restoration.domain import DOMAIN
 from stormgym.agents.restoration.network.features import N_STATIC, EpisodeFeatures, n_crew_features
@@ -138,6 +139,61 @@ def test_search__of_a_look_ends_at_the_best_order_there_is_and_never_at_a_worse_
     assert_allclose(part.problem.mean_outage(again), least)
     with pytest.raises(ValueError, match="search_iterations must be a whole number, at least 0; got -1"):
         LookaheadPolicy(network(), env, 3, search_iterations=-1)
+
+
+def test_price__takes_the_least_outage_and_paid_gap_whatever_the_limit() -> None:
+    env = RestorationVectorEnv(4, city="synthetic:6:1", predictor="none", cost_limit=0.1)
+    every = np.tile(np.array(list(permutations(range(6)))), (4, 1, 1))
+    obs, _ = env.reset(seed=0)
+    (part,) = parts(obs, env.core.city, np.arange(4))
+    values = []
+    for price in (0.0, 0.3, 20.0):
+        policy = LookaheadPolicy(network(), env, 3, price=price, search_iterations=60)
+        hours = policy.sampler.prior(part, 4)
+        gaps = np.stack([expected_gap(part.problem, every[:, j], hours) for j in range(720)], axis=1)
+        means = part.problem.take(np.repeat(np.arange(4), 720)).mean_outage(every.reshape(-1, 6)).reshape(4, 720)
+        best = policy._best(part.problem, hours, every, np.zeros(4))
+        assert_array_equal(best, every[0, (means + price * gaps).argmin(axis=1)])
+        found = policy._searched_at_price(part.problem, hours, every[:, 400], np.zeros(4), price)
+        paid = part.problem.mean_outage(found) + price * expected_gap(part.problem, found, hours)
+        assert (paid <= (means + price * gaps)[:, 400] + 1e-9).all()
+        values.append((part.problem.mean_outage(best).mean(), expected_gap(part.problem, best, hours).mean()))
+    assert values[0][0] < values[1][0] < values[2][0]
+    assert values[0][1] > values[1][1] > values[2][1]
+
+
+@pytest.mark.slow
+def test_price__of_the_past_keeps_the_limit_there_on_average() -> None:
+    arguments = {"city": CITY, "cost_limit": 5.0}
+    env = gym.make_vec("stormgym:Restoration-v0", 32, vectorization_mode="vector_entry_point", **arguments)
+    agent = load_pretrained(AGENT)
+    policy = look_ahead(agent, env, price="past", n_orders=8, search_iterations=10)
+    assert policy.price is not None
+    assert 0 < policy.price < 5
+    past = mean_cost(
+        "Restoration-v0",
+        {**arguments, "split": "all"},
+        lambda of, price: look_ahead(agent, of, price=price, n_orders=8, search_iterations=10),
+        policy.price,
+    )
+    assert 4.0 < past <= 0.98 * 5.0
+    assert look_ahead(agent, env, price="past", n_orders=8, search_iterations=10).price == policy.price
+
+
+@pytest.mark.parametrize(
+    ("arguments", "price", "said"),
+    [
+        ({"cost_limit": (2.0, 4.0)}, "past", "one price fits one limit on the mean gap of storms"),
+        ({"cost_limit_kind": "cvar"}, "past", "one price fits one limit on the mean gap of storms"),
+        ({"cost_limit_kind": "cvar"}, 0.1, "a price is for a limit on the mean gap; this one is on the CVaR 0.1"),
+        ({}, "present", "price must be a number of hours, 'past' or None; got 'present'"),
+        ({}, -1.0, r"price must be from 0 to 20 h of mean outage for an hour of gap; got -1\.0"),
+    ],
+)
+def test_price__must_fit_the_limit(arguments: dict[str, Any], price: Any, said: str) -> None:
+    env = gym.make_vec("stormgym:Restoration-v0", 2, vectorization_mode="vector_entry_point", city=CITY, **arguments)
+    with pytest.raises(ValueError, match=said):
+        look_ahead(load_pretrained(AGENT), env, price=price)
 
 
 def test_search__makes_the_foretold_order_no_worse() -> None:
