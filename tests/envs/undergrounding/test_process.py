@@ -1,5 +1,7 @@
 """The dynamics of undergrounding, by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -75,3 +77,61 @@ def test_process__a_closed_choice_wastes_the_turn_and_nothing_else():
         assert (process.spent[0], process.protected[0].sum(), process.planning[0]) == (6.0, 1, True)
     process.bury(np.array([0]))  # costs 5, and 4 are left
     assert (process.spent[0], process.turn[0], process.planning[0]) == (6.0, 4, False)  # K choices are over
+
+
+def seasons(process: UndergroundingProcess, hours: np.ndarray, rows: np.ndarray | None = None) -> None:
+    """Begin seasons with storms `[R, 4]`, all within one set."""
+    r = len(hours)
+    box = (np.full((r, 4), 4.0), np.zeros((r, 4)), np.full((r, 4), 9.0))
+    process.reset(hours, SeasonForecast(*box, np.zeros(r), np.full(r, 12.0)), rows)
+
+
+def test_process__seasons_side_by_side_are_each_their_own():
+    process = UndergroundingProcess(by_hand(), 3)
+    seasons(process, np.array([[8.0, 2.0, 1.0, 5.0], [1.0, 1.0, 1.0, 1.0], [0.0, 9.0, 0.0, 0.0]]))
+    process.bury(np.array([2, 4, 1]))  # a region; a stop; a region
+    assert process.protected.tolist() == [[False, False, True, False], [False] * 4, [False, True, False, False]]
+    assert process.spent.tolist() == [6.0, 0.0, 4.0]
+    assert process.planning.tolist() == [True, False, True]
+    process.bury(np.array([1, 0, 2]))  # 6 + 4 and 4 + 6 are the whole budget; the second season is no longer planned
+    assert process.spent.tolist() == [10.0, 0.0, 10.0]
+    assert process.planning.tolist() == [False] * 3
+    assert process.turn.tolist() == [2, 1, 2]
+    storm = process.outage_h.copy()
+    process.end(storm, process.best_crews(storm, slice(None)), slice(None))
+    assert process.struck.tolist() == [True] * 3
+    figures = process.metrics(slice(None))
+    assert set(figures) == {
+        "saidi_h", "unserved_customer_h", "worst_saidi_h", "gap_h", "cost_limit", "over_limit", "n_protected", "spent",
+        "storm_saidi_h", "share_averted", "crews_sent",
+    }  # fmt: skip
+    left = [
+        [8.0, 0.0, 0.0, 0.0],
+        [1.0, 1.0, 0.0, 1.0],
+        [0.0] * 4,
+    ]  # crews go where most is lost: 200 for 5 h, 400 for 1 h
+    lost = np.array(left) @ np.array([100.0, 300.0, 400.0, 200.0])
+    np.testing.assert_allclose(figures["unserved_customer_h"], lost)
+    np.testing.assert_allclose(figures["saidi_h"], lost / 1000.0)
+    np.testing.assert_allclose(figures["over_limit"], figures["gap_h"] > 1.0)
+    np.testing.assert_array_equal(figures["cost_limit"], [1.0] * 3)
+    np.testing.assert_array_equal(figures["n_protected"], [2.0, 0.0, 2.0])
+    np.testing.assert_allclose(figures["share_averted"], 1.0 - lost / (np.array(storm) @ [100.0, 300.0, 400.0, 200.0]))
+    kept = {name: values[[0, 2]] for name, values in figures.items()}
+    seasons(process, np.array([[3.0, 3.0, 3.0, 3.0]]), np.array([1]))
+    assert process.planning.tolist() == [False, True, False]
+    assert process.affordable().tolist() == [[False] * 4, [True] * 4, [False] * 4]
+    assert process.struck.tolist() == [True, False, True]
+    assert (process.turn[1], process.spent[1]) == (0, 0.0)
+    for name, values in process.metrics(np.array([0, 2])).items():
+        np.testing.assert_array_equal(values, kept[name], err_msg=name)
+
+
+def test_process__a_season_without_money_is_not_planned():
+    poor = replace(by_hand(), budget=2.9)
+    process = UndergroundingProcess(poor, 2)
+    seasons(process, np.ones((2, 4)))
+    assert process.planning.tolist() == [False, False]
+    just = UndergroundingProcess(replace(by_hand(), budget=3.0 - 1e-12), 1)  # a sum of costs that was rounded
+    seasons(just, np.ones((1, 4)))
+    assert just.affordable().tolist() == [[False, False, False, True]]
