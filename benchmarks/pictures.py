@@ -1,8 +1,7 @@
 """Pictures of the environments for the docs: an episode of each under one agent.
 
-Writes `restoration.png` (a frame half-way through the episode), `restoration.gif` (the episode), `dispatch.png` (a
-day of GeneratorDispatch-v0), `undergrounding.png` (a season of Undergrounding-v0 whose worst storm comes) and
-`crews.png` and `crews.gif` (a storm of CrewDispatch-v0 half-way, and the whole of it) into the folder.
+Writes a frame (`restoration.png`, `dispatch.png`, `crews.png` half-way; `undergrounding.png` when the worst storm has
+come) and the whole episode (`restoration.gif` and so on) into the folder.
 
     python -m benchmarks.pictures --folder docs/img
 """
@@ -25,8 +24,8 @@ from stormgym.envs.dispatch.env import GeneratorDispatchEnv
 from stormgym.envs.restoration.env import RestorationEnv
 from stormgym.envs.undergrounding.env import UndergroundingEnv
 
-GIF_SIZE = (700, 350)
-GIF_COLOURS = 32
+GIF_WIDTH = 700
+GIF_COLOURS = 64
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,8 @@ class Settings:
     """Where the files go."""
     city: str = "default"
     """A name ("default", "synthetic:N:SEED") or a folder with regions.csv, log.csv and city.json."""
-    agent: str = "equity-planner"
-    """A rule or planner by name."""
+    agent: str = "sta-sac:default@32"
+    """The agent that restores, as command lines name agents."""
     profile: str = "ten"
     """Profile of the dispatch environment."""
     dispatcher: str = "replanning-dispatch"
@@ -68,12 +67,19 @@ def play(env: Any, agent: str, seed: int) -> list[NDArray[np.uint8]]:
     return frames
 
 
-def write_gif(path: Path, frames: list[NDArray[np.uint8]]) -> None:
-    """Write an animation of four frames a second that rests on its last frame; all frames share one palette."""
-    small = [Image.fromarray(frame).resize(GIF_SIZE, Image.Resampling.LANCZOS) for frame in frames]
+def some(frames: list[NDArray[np.uint8]], every: int) -> list[NDArray[np.uint8]]:
+    """One frame of so many, and the last."""
+    return frames[:-1:every] + frames[-1:]
+
+
+def write_gif(path: Path, frames: list[NDArray[np.uint8]], ms: int = 250) -> None:
+    """Write an animation of a frame every `ms` that rests on its last one; all frames share one palette."""
+    height, width = frames[-1].shape[:2]
+    size = (GIF_WIDTH, round(GIF_WIDTH * height / width))
+    small = [Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS) for frame in frames]
     palette = small[-1].quantize(GIF_COLOURS)
     images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in small]
-    durations_ms = [250] * (len(images) - 1) + [3000]
+    durations_ms = [ms] * (len(images) - 1) + [3000]
     images[0].save(path, save_all=True, append_images=images[1:], duration=durations_ms, loop=0, optimize=True)
 
 
@@ -84,21 +90,20 @@ def main(settings: Settings) -> None:
     frames = play(RestorationEnv(settings.city, render_mode="rgb_array"), settings.agent, settings.seed)
     settings.folder.mkdir(parents=True, exist_ok=True)
     Image.fromarray(frames[len(frames) // 2]).save(settings.folder / "restoration.png", optimize=True)
-    chosen = frames[:: settings.every]
-    if (len(frames) - 1) % settings.every:
-        chosen.append(frames[-1])
-    write_gif(settings.folder / "restoration.gif", chosen)
+    write_gif(settings.folder / "restoration.gif", some(frames, settings.every))
     days = play(GeneratorDispatchEnv(settings.profile, render_mode="rgb_array"), settings.dispatcher, settings.seed)
     Image.fromarray(days[len(days) // 2]).save(settings.folder / "dispatch.png", optimize=True)
+    write_gif(settings.folder / "dispatch.gif", some(days, settings.every))
     season = UndergroundingEnv(settings.regions, storm="adversarial", render_mode="rgb_array")
-    last = play(season, settings.hardener, settings.seed)[-1]
-    Image.fromarray(last).save(settings.folder / "undergrounding.png", optimize=True)
+    choices = play(season, settings.hardener, settings.seed)
+    Image.fromarray(choices[-1]).save(settings.folder / "undergrounding.png", optimize=True)
+    write_gif(settings.folder / "undergrounding.gif", some(choices, settings.every), ms=1000)
     storm = play(CrewDispatchEnv(settings.city, render_mode="rgb_array"), settings.crew_dispatcher, settings.seed)
     Image.fromarray(storm[len(storm) // 2]).save(settings.folder / "crews.png", optimize=True)
-    write_gif(settings.folder / "crews.gif", storm[:: settings.every])
-    for name in ("restoration.png", "restoration.gif", "dispatch.png", "undergrounding.png", "crews.png", "crews.gif"):
-        path = settings.folder / name
-        print(f"{path}: {path.stat().st_size / 1024:.0f} KiB")
+    write_gif(settings.folder / "crews.gif", some(storm, settings.every))
+    for name in ("restoration", "dispatch", "undergrounding", "crews"):
+        for path in (settings.folder / f"{name}.png", settings.folder / f"{name}.gif"):
+            print(f"{path}: {path.stat().st_size / 1024:.0f} KiB")
 
 
 if __name__ == "__main__":
