@@ -5,12 +5,13 @@
     python -m benchmarks.mutants --modules equity conformal
 
 Mutants are made and tested in a copy of the tree (mutmut follows no links), with the tests that MODULES names.
-Survivors are printed as the lines that differ; `--report` keeps them. A survivor is a test to write, or a change that
-has no effect.
+Survivors are printed as the lines that differ; `--report` keeps them, `--docs docs` the numbers. A survivor is a test
+to write, or a change that has no effect.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -21,9 +22,13 @@ from pathlib import Path
 
 import tyro
 
-from benchmarks.kit.tables import show
+from benchmarks.kit.pages import replace_block
+from benchmarks.kit.tables import markdown, show
 
 ROOT = Path(__file__).resolve().parent.parent
+KEPT = ROOT / "benchmarks" / "results" / "mutants.json"
+"""Numbers of each module, as it was last tested."""
+HEADS = ("module", "mutants", "noticed", "survived")
 MODULES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "equity": ("envs/equity.py", ("tests/envs/test_equity.py", "tests/envs/test_running_gap.py")),
     "conformal": ("predictors/conformal.py", ("tests/predictors/test_conformal.py",)),
@@ -46,6 +51,8 @@ class Settings:
     """Mutants tested side by side."""
     report: Path | None = None
     """File for the survivors."""
+    docs: Path | None = None
+    """Folder of the docs: the numbers are kept, and a table of all that are goes into robustness.md."""
 
 
 def copy_tree(to: Path, module: str, tests: Sequence[str]) -> None:
@@ -93,6 +100,18 @@ def survivors(name: str, processes: int) -> tuple[int, list[str]]:
     return len(told), shown
 
 
+def keep(name: str, n: int, survived: int, docs: Path, kept: Path = KEPT) -> None:
+    """Keep the numbers of a module, and write the table of all that are kept."""
+    numbers = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    numbers[name] = {"mutants": n, "survived": survived}
+    kept.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    rows = [
+        [f"`{MODULES[m][0]}`", f"{v['mutants']:,}", f"{v['mutants'] - v['survived']:,}", f"{v['survived']:,}"]
+        for m, v in ((m, numbers[m]) for m in MODULES if m in numbers)
+    ]
+    replace_block(docs / "robustness.md", "mutants", markdown(list(HEADS), rows))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Test the mutants of each module; print a table and the survivors."""
     settings = tyro.cli(Settings, args=arguments, description=__doc__)
@@ -107,7 +126,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{name}: {n} mutants, {len(alive)} survived", file=sys.stderr, flush=True)
         if settings.report is not None:
             settings.report.write_text("\n\n".join(texts) + "\n", encoding="utf-8")
-    show(["module", "mutants", "noticed", "survived"], rows)
+        if settings.docs is not None:
+            keep(name, n, len(alive), settings.docs)
+    show(list(HEADS), rows)
     print("\n\n".join(texts))
     return 0
 
