@@ -24,5 +24,5 @@ def test_modules__and_their_tests_are_there() -> None:
     for module, tests in mutants.MODULES.values():
         assert (mutants.ROOT / module).is_file()
         assert all((mutants.ROOT / test).is_file() for test in tests)
-    with pytest.raises(SystemExit, match="--modules must be of equity, .*; got 'nobody'"):
+    with pytest.raises(SystemExit, match=r"--modules must be of equity, .*; got 'nobody'"):
         mutants.main(["--modules", "nobody"])
