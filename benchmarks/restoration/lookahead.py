@@ -3,9 +3,9 @@
     python -m benchmarks.restoration.lookahead --docs docs
 
 `0` is the agent as it is; `K:EVERY` draws K orders and looks again every EVERY regions (`32:999` looks once);
-`K:EVERY:MOVES` ends each look in local searches of so many moves, and `K:EVERY:MOVES:past` does so at one price on
-every hour of gap, found on past storms, in place of a limit in each. All play the same storms of records that training
-never drew. Forms that are kept are not played again.
+`K:EVERY:MOVES` ends each look in local searches of so many moves, and `K:EVERY:MOVES:PRICE` does so at one price on
+every hour of gap (hours of mean outage, or `past`: found on past storms) in place of a limit in each. All play the
+same storms of records that training never drew. Forms that are kept are not played again.
 """
 
 from __future__ import annotations
@@ -58,8 +58,20 @@ class Settings(Keeping):
 
     agent: str = "sta-sac:default"
     """Pretrained agent (AGENT:NAME) or run folder, also as LABEL=ITEM."""
-    looks: tuple[str, ...] = ("0", "1:999", "32:999", "96:999", "32:9", "32:6", "16:6", "32:9:100", "32:6:400")
-    """Forms of the agent: 0, ORDERS:EVERY, ORDERS:EVERY:MOVES, or ORDERS:EVERY:MOVES:past."""
+    looks: tuple[str, ...] = (
+        "0",
+        "1:999",
+        "32:999",
+        "96:999",
+        "32:9",
+        "32:6",
+        "16:6",
+        "32:9:100",
+        "32:6:400",
+        "32:9:100:past",
+        "32:9:100:0.08",
+    )
+    """Forms of the agent: 0, ORDERS:EVERY, ORDERS:EVERY:MOVES, or ORDERS:EVERY:MOVES:PRICE."""
     city: str = "default"
     """Name or folder."""
     shock: float = 0.0
@@ -119,22 +131,26 @@ class PricedForm(SearchedForm):
 
 
 def parse(look: str) -> tuple[int, int, int, str]:
-    """Orders, regions between looks, moves of a search, and "past" for a price; (0, 0, 0, "") is the agent as it is.
+    """Orders, regions between looks, moves of a search, and a price; (0, 0, 0, "") is the agent as it is.
 
     Raises:
-        ValueError: neither 0 nor two or three whole numbers above 0, the three perhaps with `past`.
+        ValueError: neither 0 nor two or three whole numbers above 0, the three perhaps with a price.
     """
     if look == "0":
         return 0, 0, 0, ""
     parts = look.split(":")
-    price = parts.pop() if len(parts) == 4 and parts[-1] == PAST else ""
+    price = parts.pop() if len(parts) == 4 and (parts[-1] == PAST or _is_number(parts[-1])) else ""
     if len(parts) not in (2, 3) or not all(part.isdigit() and int(part) for part in parts):
         raise ValueError(
-            f"--looks must be 0, ORDERS:EVERY, ORDERS:EVERY:MOVES or ORDERS:EVERY:MOVES:{PAST}, whole numbers above 0, "
+            f"--looks must be 0, ORDERS:EVERY, ORDERS:EVERY:MOVES or ORDERS:EVERY:MOVES:PRICE, whole numbers above 0, "
             f"as 32:9; got {look!r}"
         )
     orders, every, *moves = map(int, parts)
     return orders, every, moves[0] if moves else 0, price
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdigit()
 
 
 def forms_of(settings: Settings) -> list[Form]:
@@ -175,7 +191,7 @@ def _ahead(make: Callable[[Any], Any], form: Form) -> Callable[[Any], Any]:
     moves = form.moves if isinstance(form, SearchedForm) else 0
     given: dict[str, Any] = {"n_orders": form.orders, "every": form.every, "search_iterations": moves}
     if isinstance(form, PricedForm):
-        given["price"] = form.price
+        given["price"] = form.price if form.price == PAST else float(form.price)
     return lambda env: look_ahead(make(env), env, **given)
 
 
@@ -186,7 +202,8 @@ def rows_of(cells: Cells, keys: Sequence[str]) -> list[tuple[str, ...]]:
     for form in forms:
         orders, every = form.cell["orders"], form.cell["every"]
         look = "" if not orders else "once" if every >= ONCE else f"{every} regions"
-        priced = ", at one price" if "price" in form.cell else ""
+        price = form.cell.get("price")
+        priced = "" if price is None else ", one price from the past" if price == PAST else f", one price of {price}"
         who = (form.cell["name"], str(orders or ""), look, f"{form.cell.get('moves', '')}{priced}")
         lines.append(_cells(who, form.result, planner.result))
     return lines

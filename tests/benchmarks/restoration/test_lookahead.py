@@ -48,7 +48,7 @@ def test_table__has_the_planner_and_every_form_on_the_same_storms(
         ["sta-sac:default", "1", "once", ""],
         ["sta-sac:default", "4", "2 regions", ""],
         ["sta-sac:default", "4", "2 regions", "3"],
-        ["sta-sac:default", "4", "2 regions", "3, at one price"],
+        ["sta-sac:default", "4", "2 regions", "3, one price from the past"],
     ]
     planner, plain = float(lines[2][4]), float(lines[3][4])
     assert float(lines[3][5].split(" ")[0]) == pytest.approx(plain - planner, abs=0.011)
@@ -68,6 +68,7 @@ def test_table__has_the_planner_and_every_form_on_the_same_storms(
         (("--looks", "8"), "--looks must be 0, ORDERS:EVERY"),
         (("--looks", "0:4"), "--looks must be 0, ORDERS:EVERY"),
         (("--looks", "32:9:0"), "--looks must be 0, ORDERS:EVERY"),
+        (("--looks", "32:9:10:cheap"), "--looks must be 0, ORDERS:EVERY"),
         (("--agent", "nearest", "--looks", "4:2"), "nearest cannot look ahead"),
         (("--agent", "nobody"), "unknown agent 'nobody'"),
         (("--episodes", "1"), "--episodes must be at least 2"),
