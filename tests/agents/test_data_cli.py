@@ -12,7 +12,7 @@ import pytest
 from stormgym.__main__ import main
 from stormgym.envs.crews.example import write_example
 from stormgym.envs.data import City
-from stormgym.envs.data.checking import ASKED_OF_A_TEXT, FolderReport, check_folder
+from stormgym.envs.data.checking import ASKED_OF_A_RULE, FolderReport, check_folder
 from stormgym.envs.data.tables import read_table
 from stormgym.envs.folders import kind_of, known_kinds
 
@@ -153,7 +153,7 @@ def test_check__one_wrong_text_in_many_rows_is_told_together(tmp_path: Path) -> 
     for line in range(2, n, 2):
         set_cell(tmp_path / "log.csv", line, "repair_h", "unknown")
     report = check(tmp_path)
-    assert len(report.findings) == ASKED_OF_A_TEXT
+    assert len(report.findings) == ASKED_OF_A_RULE
     assert report.findings[-1].more_lines == tuple(range(8, n, 2))
 
 
