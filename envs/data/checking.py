@@ -24,6 +24,8 @@ MOST_FAULTS = 200
 MOST_READINGS = 600
 ASKED_OF_A_RULE = 3
 """Cells of a column that break one rule, or hold one wrong text, and are listed apart; later ones are told together."""
+WHOLE_COLUMN = 0.9
+"""Share of the rows from which on a fault is one of the column, and is told once."""
 _MARK = "not-checked-"
 
 
@@ -45,6 +47,8 @@ class FolderKind:
     """By file: what reads it alone, where the whole cannot be read."""
     usual: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By JSON file and key: a value that stands in for a wrong or missing one."""
+    stand_ins: tuple[str, ...] = ()
+    """Texts to try in a column of a CSV file that has no cell without a fault."""
     told_by: tuple[str, ...] = ()
     """Files one of which tells that a folder is of this kind."""
 
@@ -104,7 +108,7 @@ def check_folder(folder: Path, kind: FolderKind) -> FolderReport:
                 for path in sorted(folder.glob(name)):
                     check.read(partial(kind.apart[name], path))
     found = tuple(check.findings)
-    through = content is not None and not check.full
+    through = content is not None and not check.full and not check.column_gone
     usable = through and not any(finding.level == "error" for finding in found)
     return FolderReport(str(folder), kind.name, found, through, kind.describe(content) if usable else "")
 
@@ -118,6 +122,8 @@ class _Check:
         self.full = False
         self.rows_dropped = False
         """A row of which no cell would do was left out: figures that count rows may then be wrong."""
+        self.column_gone = False
+        """Nothing but stand-ins is left of a column: what is counted in it says nothing."""
         self.substitutes = Substitutes()
         self.tried: Counter[Place] = Counter()
         self.said: set[str] = set()
@@ -151,6 +157,8 @@ class _Check:
 
     def _warn(self, messages: list[str]) -> None:
         """Keep the warnings of a reading, but for those that an earlier one gave with other numbers."""
+        if self.column_gone:
+            return
         kinds = [re.sub(r"[0-9][0-9,.]*", "0", message) for message in messages]
         for kind, message in zip(kinds, messages, strict=True):
             if kind not in self.warned:
@@ -166,11 +174,15 @@ class _Check:
         if self.tried[place]:
             return (place.line, *(line for line in more if self.tried[place._replace(line=line)]))
         key, column = error.rule, place.column
-        if not more and column is not None:
-            table = self.substitutes.tables[place.file]
+        table = self.substitutes.tables.get(place.file)
+        if table is not None and column is not None:
             cells = table.columns[column]
-            key = cells[table.lines.index(place.line)]
-            more = [line for line, cell in zip(table.lines, cells, strict=True) if cell == key and line > place.line]
+            if not more:
+                key = cells[table.lines.index(place.line)]
+                more = [at for at, cell in zip(table.lines, cells, strict=True) if cell == key and at > place.line]
+            if len(more) >= ASKED_OF_A_RULE and 1 + len(more) >= WHOLE_COLUMN * len(table):
+                self.column_gone = True
+                return (place.line, *more)
         self.asked[place.file, column, key] += 1
         if self.asked[place.file, column, key] < ASKED_OF_A_RULE:
             return (place.line,)
@@ -208,15 +220,17 @@ class _Check:
         return place.line is not None and self._mend_cells(place, lines, attempt)
 
     def _mend_cells(self, place: Place, lines: tuple[int, ...], attempt: int) -> bool:
-        """First another row's cell, then a blank one, then a word of its own, then no row at all."""
+        """First another row's cell or what the kind has for it, then a blank, a word of its own, and no row at all."""
         self.tried.update({place._replace(line=line): 1 for line in lines[1:]})
-        if place.column is not None and attempt < 3:
+        words = ("", *self.kind.stand_ins, "", _MARK)  # the first is found below
+        if place.column is not None and attempt < len(words):
             cells = self.substitutes.cells.setdefault(place.file, {})
-            word = self._elsewhere(place, lines) if attempt == 0 else ""
-            cells.update({(line, place.column): word if attempt < 2 else f"{_MARK}{line}" for line in lines})
+            word = self._elsewhere(place, lines) if attempt == 0 else words[attempt]
+            cells.update({(line, place.column): f"{word}{line}" if word == _MARK else word for line in lines})
             return True
         skipped = self.substitutes.skipped.setdefault(place.file, set())
-        if skipped.issuperset(lines):
+        table = self.substitutes.tables.get(place.file)
+        if skipped.issuperset(lines) or (table is not None and len({*skipped, *lines}) >= len(table)):
             return False
         skipped.update(lines)
         self.rows_dropped = self.rows_dropped or place.column is not None

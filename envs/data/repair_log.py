@@ -88,12 +88,18 @@ class RepairLog:
     def __repr__(self) -> str:
         return f"RepairLog({self.in_words()})"
 
+    def span(self) -> str | None:
+        """The days of the first and the last record, in words; None where no times are known."""
+        if self.time is None or not len(self):
+            return None
+        return f"{self.time.min().astype('M8[D]')} to {self.time.max().astype('M8[D]')}"
+
     def in_words(self) -> str:
         """Outages, regions, days from the first to the last, and the median duration, in a line."""
         n = len(self.region_ids)
         parts = [f"{len(self):,} outages", f"{n:,} region{'s' * (n != 1)}"]
-        if self.time is not None and len(self):
-            parts.append(f"{self.time.min().astype('M8[D]')} to {self.time.max().astype('M8[D]')}")
+        span = self.span()
+        parts += [] if span is None else [span]
         if len(self):
             parts.append(f"median {np.median(self.repair_h):.3g} h")
         return ", ".join(parts)

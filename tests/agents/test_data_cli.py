@@ -253,7 +253,7 @@ def test_command__exit_codes_table_and_json(city: Path, tmp_path: Path, capsys: 
     ("words", "sentence"),
     [
         (["check", "/no/such"], "no such file or folder"),
-        (["check", ".", "--kind", "citty"], "--kind must be one of city, undergrounding, dispatch, nged"),
+        (["check", ".", "--kind", "citty"], "--kind must be one of city, undergrounding, dispatch, log, nged"),
         (["check", str(FEEDS)], "has no file that tells its kind. Say which with --kind: city (regions.csv"),
         ([], "usage: stormgym data check FOLDER"),
     ],
