@@ -253,8 +253,11 @@ class _Check:
                 content = content[step]
             wrong = {at.keys[-1] for at in self.tried if at.file == place.file and at.keys[:-1] == place.keys[:-1]}
             others = [entry for i, entry in enumerate(content) if i not in wrong and isinstance(entry, dict)]
-            if attempt >= len(others):
+            if attempt > len(others) or (attempt == len(others) and len(place.keys) != 2):
                 return False
+            if attempt == len(others):  # then without the list
+                self.substitutes.values.setdefault(place.file, []).append((place.keys[:-1], ABSENT))
+                return True
             value: Any = {name: inner for name, inner in others[attempt].items() if name != "name"}
         elif attempt:
             return False

@@ -53,6 +53,7 @@ CITY = FolderKind(
         "crews.json": read_json,
         JOBS_FILE: read_table,
     },
+    usual={"crews.json": {"depot": 0, "skills": [0], "on_h": 8.0, "off_h": 16.0}},
     told_by=("log.csv", "city.json"),
 )
 

@@ -118,7 +118,10 @@ def test_check__every_fault_of_a_city_is_told_at_once(city: Path) -> None:
     set_keys(city / "city.json", speed_kmh=-3, tmezone="x")
     crews = json.loads((city / "crews.json").read_text())["crews"]
     crews[0]["on_h"] = -1
+    crews[0]["off_h"] = "much"
     crews[1]["skils"] = [1]
+    del crews[1]["skills"]
+    crews[2]["depot"] = {"lat": 30.4, "lon": -84.3}
     set_keys(city / "crews.json", crews=crews)
     set_cell(city / "jobs.csv", 3, "region", "999")
     report = check(city)
@@ -130,11 +133,14 @@ def test_check__every_fault_of_a_city_is_told_at_once(city: Path) -> None:
         ("log.csv", 21, None),
         ("city.json", None, "speed_kmh"),
         ("city.json", None, "tmezone"),
-        ("crews.json", None, "crews.0"),
-        ("crews.json", None, "crews.1"),
+        ("crews.json", None, "crews.0.on_h"),
+        ("crews.json", None, "crews.0.off_h"),
+        ("crews.json", None, "crews.1.skils"),
+        ("crews.json", None, "crews.1.skills"),
+        ("crews.json", None, "crews.2.depot"),
         ("jobs.csv", 3, "region"),
     }
-    assert len(report.findings) == 12
+    assert len(report.findings) == 15
     assert report.complete
     assert not report.usable
     assert all(f.message.startswith(str(city)) and f.message.endswith(".") for f in report.findings)
