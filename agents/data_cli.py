@@ -116,7 +116,8 @@ def run_check(settings: Check) -> int:
             raise ValueError(f"--kind must be one of {', '.join(kinds)}; got {settings.kind!r}")
         of_log = settings.log_arguments()
         if of_log and settings.kind != "log":
-            raise ValueError(f"{next(iter(of_log))} is for an outage export: add --kind log, or leave it out")
+            option = f"--{next(iter(of_log)).replace('_', '-')}"
+            raise ValueError(f"{option} is for an outage export: add --kind log, or leave it out")
         kind = kind_of(settings.folder) if settings.kind is None else kinds[settings.kind]
         check_outputs({"--json": settings.json})
         report = check_folder(settings.folder, outage_log(**of_log) if of_log else kind)
@@ -157,7 +158,8 @@ def run_city(settings: MakeCity) -> int:
             ]
             return read[0]
 
-        report = check_folder(settings.log, log_kind(reader, CityOfLog.in_words, settings.time_format))
+        kind = replace(log_kind(reader, CityOfLog.in_words, settings.time_format), name="a city's log")
+        report = check_folder(settings.log, kind)
         report = _with_options(report)
         if report.usable:
             read[0].city.save(settings.out)
@@ -167,7 +169,7 @@ def run_city(settings: MakeCity) -> int:
         if report.usable:
             out.print(render_city(read[0]))
             folder = shlex.quote(str(settings.out))
-            out.print(f"City: {settings.out}\nNext: stormgym evaluate --city {folder}", soft_wrap=True)
+            out.print(f"City: {settings.out}\nNext: stormgym evaluate --city {folder} --episodes 32", soft_wrap=True)
     return 0 if report.usable else 1
 
 
@@ -237,8 +239,8 @@ def _place(finding: Finding) -> str:
 def _words(finding: Finding, folder: str) -> str:
     words = finding.message.replace(f"{folder.rstrip('/')}/", "")
     if finding.more_lines:
-        some = ", ".join(map(str, finding.more_lines[:5])) + (", ..." if len(finding.more_lines) > 5 else "")
-        words += f" The same in {len(finding.more_lines)} more lines: {some}."
+        some = ", ".join(map(str, finding.more_lines[:5])) + (", ..." if len(finding.more_lines) > 5 else ".")
+        words += f" The same in {len(finding.more_lines):,} more line{'s' * (len(finding.more_lines) > 1)}: {some}"
     return f"{words} (This may come of what stands above.)" if finding.follows else words
 
 

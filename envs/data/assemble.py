@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,16 +23,18 @@ from stormgym.envs.data.city_fields import (
     check_groups_have_members,
     straight_km,
 )
+from stormgym.envs.data.degrees import check_places, mean_place, project_km, read_degrees
 from stormgym.envs.data.incomes import warn_of_ties
-from stormgym.envs.data.names import check_names, shown
+from stormgym.envs.data.names import check_names, meant, shown
 from stormgym.envs.data.repair_log import RepairLog
 from stormgym.envs.data.sizes import MAX_COORDINATE_KM, MAX_CUSTOMERS, MAX_REGIONS, MAX_REQUESTS
 from stormgym.envs.data.tables import DataError, Table, is_number, is_odd_number, is_text
 from stormgym.envs.equity import MAX_GROUPS
 
-EARTH_RADIUS_KM = 6371.0088
 REQUEST_COLUMNS = ("quiet_requests", "storm_requests")
 POSITION_FEATURES = ("x_km", "y_km", "depot_km")
+_SAME_PLACE_KM = 0.1
+_MOST_MISSING = 5
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,14 @@ class Settings:
 
     name: str
     region_column: str = "region"
-    income_column: str = "income_usd"
+    income_column: str | None = "income_usd"
     customers_column: str = "customers"
     features: tuple[str, ...] | None = None
     depot: tuple[float, float] | None = None
     depot_from: str = "depot"  # where it stands, for messages
     features_from: str = "features"
+    origin: tuple[float, float] | None = None
+    """Latitude and longitude of x_km = y_km = 0, where they are known; the depot is then in km."""
     speed_kmh: float = DEFAULT_SPEED_KMH
     detour: float = DEFAULT_DETOUR
     cost_limit_h: float = DEFAULT_COST_LIMIT_H
@@ -61,13 +65,22 @@ def city_from_log(log: RepairLog, table: Table, settings: Settings) -> CityField
         DataError: see `City.from_log`.
     """
     check_feature_names(settings.features or (), settings.features_from)
+    table.require(settings.region_column, cure="Name the column with the log's regions by region_column.")
     ids = table.unique_ids(settings.region_column)
     position = {name: row for row, name in enumerate(ids)}
     missing = [r for r in log.region_ids if r not in position]
     if missing:
+        first = missing[:_MOST_MISSING]
+        spare = [name for name in ids if name not in log.region_ids]
+        hints = [meant(name, spare).strip() for name in first]
+        names = [
+            f"{name!r} ({hint[0].lower()}{hint[1:]})" if hint else f"{name!r}"
+            for name, hint in zip(first, hints, strict=True)
+        ]
         raise DataError(
             f"{table.source}, column '{settings.region_column}': {len(missing)} region(s) of the log have no "
-            f"row, the first is {missing[0]!r}. Add the row or leave the region out by log.select(...)."
+            f"row, the first {'is' if len(names) == 1 else 'are'} {', '.join(names)}. Add the row, or leave the region "
+            "out by log.select(...)."
         )
     if len(log.region_ids) > MAX_REGIONS:
         raise DataError(
@@ -84,7 +97,7 @@ def city_from_log(log: RepairLog, table: Table, settings: Settings) -> CityField
             "each region needs at least one record in the log",
             "Add records of the region or remove its row.",
         )
-    xy_km, depot_km = _positions(table, settings)
+    xy_km, depot_km, origin = _positions(table, settings)
     parent = _parents(table, settings)
     context = _context(table, settings, log.feature_names)
     customers = None
@@ -122,6 +135,7 @@ def city_from_log(log: RepairLog, table: Table, settings: Settings) -> CityField
         orders=settings.orders,
         cost_limit_h=settings.cost_limit_h,
         parent=parent,
+        origin=origin,
     )
 
 
@@ -138,6 +152,19 @@ def _parents(table: Table, settings: Settings) -> Ints | None:
     ids = table.unique_ids(settings.region_column)
     parent = table.parents("parent", ids, "region")
     return parent
+
+
+def warn_of_customers(table: Table, column: str) -> None:
+    """Warn where a table lacks the column of customers and has another one that seems to be it."""
+    if column in table.columns:
+        return
+    likely = next((c for c in table.columns if "customer" in c.lower() and table.is_numeric(c, throughout=True)), None)
+    if likely is not None:
+        warnings.warn(
+            f"{table.source}: customers are not known, as there is no column {column!r}; pass "
+            f"customers_column={likely!r} if that is it. Metrics weighted by customers, such as SAIDI, need them.",
+            stacklevel=3,
+        )
 
 
 def default_group_names(n_groups: int) -> tuple[str, ...]:
@@ -158,6 +185,13 @@ def terciles(income: Floats) -> Ints:
     return group
 
 
+_NO_INCOMES = (
+    "Groups need a column 'group' (0..G-1, 0 = low income), or incomes, of which terciles are taken: name their "
+    "column by income_column. Without incomes, number in 'group' any parts of the city between which a gap matters, "
+    "such as town and country; or write 0 in every row, for one group and no gap."
+)
+
+
 def _groups(table: Table, settings: Settings) -> Ints:
     if "group" in table.columns:
         values = table.numbers(
@@ -172,10 +206,9 @@ def _groups(table: Table, settings: Settings) -> Ints:
         except DataError as error:
             raise DataError(f"{table.source}, column 'group': {error}") from None
         return values
-    table.require(
-        settings.income_column,
-        cure="Groups need a column 'group' (0..G-1), or incomes, of which terciles are taken.",
-    )
+    if settings.income_column is None:
+        raise DataError(f"{table.source}: no column 'group', and income_column is None. {_NO_INCOMES}")
+    table.require(settings.income_column, cure=_NO_INCOMES)
     income = table.numbers(
         settings.income_column,
         rule="an income must be a number of at least 0 (a negative one often stands for 'not known')",
@@ -189,55 +222,69 @@ def _groups(table: Table, settings: Settings) -> Ints:
     return group
 
 
-def _positions(table: Table, settings: Settings) -> tuple[Floats, Floats | None]:
+class _Positions(NamedTuple):
+    xy_km: Floats
+    depot_km: Floats | None
+    """`[2]`, None where none is given."""
+    origin: tuple[float, float] | None
+    """Latitude and longitude from which the km count, where they are known."""
+
+
+def _positions(table: Table, settings: Settings) -> _Positions:
     if settings.depot is not None and not (len(settings.depot) == 2 and all(map(is_number, settings.depot))):
         raise DataError(f"{settings.depot_from} must be two finite numbers; got {shown(settings.depot)}. Correct it.")
     depot = None if settings.depot is None else np.array(settings.depot, dtype=np.float64)
-    if "x_km" in table.columns or "lat" not in table.columns:
-        table.require("x_km", "y_km", cure="Give coordinates as x_km and y_km, or as lat and lon in degrees.")
-        rule = "a coordinate must be a finite number (km)"
-        for name in ("x_km", "y_km"):
-            table.numbers(name, rule=rule)
-            far = f"a coordinate must be from -{MAX_COORDINATE_KM:g} to {MAX_COORDINATE_KM:g} km"
-            table.numbers(
-                name, rule=far, valid=lambda v: abs(v) <= MAX_COORDINATE_KM, cure="Correct it (is it in metres?)."
-            )
-        return np.stack([table.numbers("x_km", rule=rule), table.numbers("y_km", rule=rule)], axis=1), depot
-    table.require("lat", "lon", cure="Give coordinates as x_km and y_km, or as lat and lon in degrees.")
-    cure = "Correct the cell (are lat and lon exchanged?)."
-    lat = table.numbers("lat", rule="a latitude must be in [-90, 90]", valid=lambda v: abs(v) <= 90, cure=cure)
-    lon = table.numbers("lon", rule="a longitude must be in [-180, 180]", valid=lambda v: abs(v) <= 180, cure=cure)
+    origin = settings.origin
+    if has_km(table):
+        xy_km = _km(table)
+        if origin is not None:
+            _warn_of_other_degrees(table, xy_km, origin)
+        return _Positions(xy_km, depot, origin)
+    lat_lon = read_degrees(table)
+    check_places(table, lat_lon)
+    if origin is not None:  # then the depot is in km, as it was saved
+        return _Positions(project_km(lat_lon, origin), depot, origin)
     if depot is not None and (abs(depot[0]) > 90 or abs(depot[1]) > 180):
         raise DataError(
             f"{settings.depot_from} must be [lat, lon] as the regions have these, latitude in [-90, 90] and longitude "
             f"in [-180, 180]; got {depot[0]:g} and {depot[1]:g}. Correct it (are they exchanged?)."
         )
-    origin = (float(lat.mean()), _mean_longitude(lon))
-    xy_km = project_km(np.stack([lat, lon], axis=1), origin)
-    return xy_km, None if depot is None else project_km(depot, origin)
+    origin = mean_place(lat_lon)
+    return _Positions(project_km(lat_lon, origin), None if depot is None else project_km(depot, origin), origin)
 
 
-def origin_of(table: Table) -> tuple[float, float] | None:
-    """Latitude and longitude from which the km of a table of regions count; None where it gives `x_km` and `y_km`."""
-    if "x_km" in table.columns or "lat" not in table.columns:
-        return None
-    return float(table.numbers("lat").mean()), _mean_longitude(table.numbers("lon"))
+def has_km(table: Table) -> bool:
+    """Whether a table of regions gives places as `x_km` and `y_km`, which go before `lat` and `lon`."""
+    return "x_km" in table.columns or "lat" not in table.columns
 
 
-def project_km(lat_lon: Floats, origin: tuple[float, float]) -> Floats:
-    """Project (lat, lon) in degrees `[..., 2]` to km `[..., 2]` east and north of `origin`.
+def _km(table: Table) -> Floats:
+    table.require("x_km", "y_km", cure="Give coordinates as x_km and y_km, or as lat and lon in degrees.")
+    rule = "a coordinate must be a finite number (km)"
+    far = f"a coordinate must be from -{MAX_COORDINATE_KM:g} to {MAX_COORDINATE_KM:g} km"
+    for name in ("x_km", "y_km"):
+        table.numbers(name, rule=rule)
+        table.numbers(
+            name, rule=far, valid=lambda v: abs(v) <= MAX_COORDINATE_KM, cure="Correct it (is it in metres?)."
+        )
+    return np.stack([table.numbers("x_km", rule=rule), table.numbers("y_km", rule=rule)], axis=1)
 
-    Equirectangular: good to a percent or so over a few hundred km.
-    """
-    lat, lon = lat_lon[..., 0], lat_lon[..., 1]
-    east = np.radians((lon - origin[1] + 180.0) % 360.0 - 180.0) * math.cos(math.radians(origin[0]))
-    out: Floats = EARTH_RADIUS_KM * np.stack([east, np.radians(lat - origin[0])], axis=-1)
-    return out
 
-
-def _mean_longitude(lon: Floats) -> float:
-    """Mean that holds across the date line."""
-    return float(lon[0] + ((lon - lon[0] + 180.0) % 360.0 - 180.0).mean())
+def _warn_of_other_degrees(table: Table, xy_km: Floats, origin: tuple[float, float]) -> None:
+    """Warn where `lat` and `lon` beside `x_km` and `y_km` are another place: they do not count."""
+    if not all(name in table.columns and table.is_numeric(name, throughout=True) for name in ("lat", "lon")):
+        return
+    lat_lon = np.stack([table.numbers(name, blank=math.nan) for name in ("lat", "lon")], axis=1)
+    apart = straight_km(project_km(lat_lon, origin), xy_km)
+    far = np.flatnonzero(apart > _SAME_PLACE_KM)
+    if far.size:
+        row = int(far[0])
+        warnings.warn(
+            f"{table.source}, line {table.lines[row]}: lat and lon are {apart[row]:,.1f} km from x_km and y_km, which "
+            f"alone count ({far.size} of {len(table)} rows). Correct x_km and y_km, or remove these two columns "
+            "from the file; lat and lon then count.",
+            stacklevel=2,
+        )
 
 
 def _context(table: Table, settings: Settings, of_records: tuple[str, ...]) -> dict[str, Floats]:
@@ -249,7 +296,7 @@ def _context(table: Table, settings: Settings, of_records: tuple[str, ...]) -> d
         of_records: features of the log, which go before columns of the same name.
     """
     taken = {settings.region_column, settings.customers_column, *POSITION_FEATURES, "group", "requests", "parent"}
-    if "x_km" not in table.columns:
+    if not has_km(table) or settings.origin is not None:
         taken |= {"lat", "lon"}
     out = {}
     for name in table.columns:
