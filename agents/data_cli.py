@@ -168,6 +168,13 @@ def run_city(settings: MakeCity) -> int:
         out.print(render_findings(report))
         if report.usable:
             out.print(render_city(read[0]))
+            for column in (c for c in read[0].unused if "customer" in c.lower()):
+                out.print(
+                    f"{column} of {settings.log.name} is not read: --feature-columns {column} makes it a feature, if "
+                    f"it is known when a job comes in; customers of a region are a column of {settings.regions.name} "
+                    "(--customers-column).",
+                    soft_wrap=True,
+                )
             folder = shlex.quote(str(settings.out))
             out.print(f"City: {settings.out}\nNext: stormgym evaluate --city {folder} --episodes 32", soft_wrap=True)
     return 0 if report.usable else 1
@@ -237,7 +244,7 @@ def _place(finding: Finding) -> str:
 
 
 def _words(finding: Finding, folder: str) -> str:
-    words = finding.message.replace(f"{folder.rstrip('/')}/", "")
+    words = finding.message.replace(f"{folder.rstrip('/')}/", "").replace(folder, Path(folder).name)
     if finding.more_lines:
         some = ", ".join(map(str, finding.more_lines[:5])) + (", ..." if len(finding.more_lines) > 5 else ".")
         words += f" The same in {len(finding.more_lines):,} more line{'s' * (len(finding.more_lines) > 1)}: {some}"
