@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "stormgym data") ->
         return 0 if asked else 2
     kind, run = ACTIONS[words[0]]
     prog = f"{prog} {words[0]}"
-    settings = tyro.cli(kind, prog=prog, args=words[1:])
+    settings: Any = tyro.cli(kind, prog=prog, args=words[1:])
     try:
         return run(settings)
     except UsageError as error:

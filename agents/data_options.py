@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from stormgym.agents.evaluation.options import shown_as
+from stormgym.envs.data.names import printable
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")]
 
@@ -80,29 +81,22 @@ class CityOptions(LogOptions):
         Raises:
             ValueError: the depot is not two numbers.
         """
-        names = (
-            "income_column",
-            "customers_column",
-            "features",
-            "depot",
-            "speed_kmh",
-            "detour",
-            "cost_limit_h",
-            "name",
-        )
+        names = ("income_column", "customers_column", "speed_kmh", "detour", "cost_limit_h")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        given.setdefault("name", folder.resolve().name)
+        given |= {"name": self.name or printable(folder.resolve().name)}
         column = self.table_region_column or self.region_column
         given |= {} if column is None else {"region_column": column}
-        if "features" in given:
-            given["features"] = _list(given["features"])
-        if "depot" in given:
-            try:
-                latitude, longitude = map(float, given["depot"].split(","))
-            except ValueError:
-                raise ValueError(f"--depot must be two numbers, as 42.3,-72.6; got {given['depot']!r}") from None
-            given["depot"] = (latitude, longitude)
+        given |= {} if self.features is None else {"features": _list(self.features)}
+        given |= {} if self.depot is None else {"depot": _pair(self.depot)}
         return given
+
+
+def _pair(text: str) -> tuple[float, float]:
+    try:
+        first, second = map(float, text.split(","))
+    except ValueError:
+        raise ValueError(f"--depot must be two numbers, as 42.3,-72.6; got {text!r}") from None
+    return first, second
 
 
 def _list(text: str) -> tuple[str, ...]:

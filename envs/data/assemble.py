@@ -35,6 +35,8 @@ REQUEST_COLUMNS = ("quiet_requests", "storm_requests")
 POSITION_FEATURES = ("x_km", "y_km", "depot_km")
 _SAME_PLACE_KM = 0.1
 _MOST_MISSING = 5
+_NEAR_KM = 50.0
+_NEAR_DEGREES = 2.0
 
 
 @dataclass(frozen=True)
@@ -239,11 +241,14 @@ def _positions(table: Table, settings: Settings) -> _Positions:
         xy_km = _km(table)
         if origin is not None:
             _warn_of_other_degrees(table, xy_km, origin)
+            _warn_of_a_depot_in_degrees(depot, xy_km, origin, settings.depot_from)
         return _Positions(xy_km, depot, origin)
     lat_lon = read_degrees(table)
     check_places(table, lat_lon)
     if origin is not None:  # then the depot is in km, as it was saved
-        return _Positions(project_km(lat_lon, origin), depot, origin)
+        xy_km = project_km(lat_lon, origin)
+        _warn_of_a_depot_in_degrees(depot, xy_km, origin, settings.depot_from)
+        return _Positions(xy_km, depot, origin)
     if depot is not None and (abs(depot[0]) > 90 or abs(depot[1]) > 180):
         raise DataError(
             f"{settings.depot_from} must be [lat, lon] as the regions have these, latitude in [-90, 90] and longitude "
@@ -268,6 +273,19 @@ def _km(table: Table) -> Floats:
             name, rule=far, valid=lambda v: abs(v) <= MAX_COORDINATE_KM, cure="Correct it (is it in metres?)."
         )
     return np.stack([table.numbers("x_km", rule=rule), table.numbers("y_km", rule=rule)], axis=1)
+
+
+def _warn_of_a_depot_in_degrees(depot: Floats | None, xy_km: Floats, origin: tuple[float, float], where: str) -> None:
+    """Warn of a depot in km that is near no region, and would be in degrees."""
+    if depot is None or np.abs(depot - origin).max() > _NEAR_DEGREES:
+        return
+    apart, apart_as_degrees = (straight_km(xy_km, place).min() for place in (depot, project_km(depot, origin)))
+    if apart > _NEAR_KM > apart_as_degrees:
+        warnings.warn(
+            f"{where} is in km where there is an 'origin'; got {depot.tolist()}, {apart:,.0f} km from the nearest "
+            "region. Are these degrees? Write [x_km, y_km], as in regions.csv.",
+            stacklevel=2,
+        )
 
 
 def _warn_of_other_degrees(table: Table, xy_km: Floats, origin: tuple[float, float]) -> None:

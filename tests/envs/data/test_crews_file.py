@@ -255,6 +255,16 @@ def test_load__degrees_beside_km_that_are_another_place_are_doubtful(folder: Pat
         City.load(tmp_path / "copy")
 
 
+def test_load__a_depot_in_degrees_where_it_is_in_km_is_doubtful(folder: Path, tmp_path: Path) -> None:
+    in_degrees(folder).save(tmp_path / "copy")
+    options = json.loads((tmp_path / "copy" / "city.json").read_text())
+    (tmp_path / "copy" / "city.json").write_text(json.dumps(options | {"depot": [30.5, -84.0]}))
+    with pytest.warns(
+        UserWarning, match=r"city.json: 'depot' is in km where .*got \[30\.5, -84\.0\], .* Are these degrees"
+    ):
+        City.load(tmp_path / "copy")
+
+
 @pytest.mark.parametrize(
     ("origin", "message"),
     [
