@@ -113,4 +113,5 @@ def in_options(message: str) -> str:
     def option(found: re.Match[str]) -> str:
         return f"--{found[1].replace('_', '-')}{' ' * (found[2] == '=')}"
 
-    return _ARGUMENT.sub(option, message).replace("log.select(...)", "--drop-unknown")
+    message = _ARGUMENT.sub(option, message).replace("log.select(...)", "--drop-unknown")
+    return message.replace("by naming the features to use", "by naming the features to use (--features)")
