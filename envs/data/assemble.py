@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -23,20 +23,17 @@ from stormgym.envs.data.city_fields import (
     check_groups_have_members,
     straight_km,
 )
-from stormgym.envs.data.degrees import check_places, mean_place, project_km, read_degrees
 from stormgym.envs.data.incomes import warn_of_ties
 from stormgym.envs.data.names import check_names, meant, shown
+from stormgym.envs.data.positions import has_km, read_positions
 from stormgym.envs.data.repair_log import RepairLog
-from stormgym.envs.data.sizes import MAX_COORDINATE_KM, MAX_CUSTOMERS, MAX_REGIONS, MAX_REQUESTS
-from stormgym.envs.data.tables import DataError, Table, is_number, is_odd_number, is_text
+from stormgym.envs.data.sizes import MAX_CUSTOMERS, MAX_REGIONS, MAX_REQUESTS
+from stormgym.envs.data.tables import DataError, Table, is_odd_number, is_text
 from stormgym.envs.equity import MAX_GROUPS
 
 REQUEST_COLUMNS = ("quiet_requests", "storm_requests")
 POSITION_FEATURES = ("x_km", "y_km", "depot_km")
-_SAME_PLACE_KM = 0.1
 _MOST_MISSING = 5
-_NEAR_KM = 50.0
-_NEAR_DEGREES = 2.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,9 @@ def city_from_log(log: RepairLog, table: Table, settings: Settings) -> CityField
             "each region needs at least one record in the log",
             "Add records of the region or remove its row.",
         )
-    xy_km, depot_km, origin = _positions(table, settings)
+    xy_km, depot_km, origin = read_positions(
+        table, depot=settings.depot, depot_from=settings.depot_from, origin=settings.origin
+    )
     parent = _parents(table, settings)
     context = _context(table, settings, log.feature_names)
     customers = None
@@ -222,87 +221,6 @@ def _groups(table: Table, settings: Settings) -> Ints:
     group = terciles(income)
     warn_of_ties(income, group, f"{table.source}, column '{settings.income_column}'", "regions")
     return group
-
-
-class _Positions(NamedTuple):
-    xy_km: Floats
-    depot_km: Floats | None
-    """`[2]`, None where none is given."""
-    origin: tuple[float, float] | None
-    """Latitude and longitude from which the km count, where they are known."""
-
-
-def _positions(table: Table, settings: Settings) -> _Positions:
-    if settings.depot is not None and not (len(settings.depot) == 2 and all(map(is_number, settings.depot))):
-        raise DataError(f"{settings.depot_from} must be two finite numbers; got {shown(settings.depot)}. Correct it.")
-    depot = None if settings.depot is None else np.array(settings.depot, dtype=np.float64)
-    origin = settings.origin
-    if has_km(table):
-        xy_km = _km(table)
-        if origin is not None:
-            _warn_of_other_degrees(table, xy_km, origin)
-            _warn_of_a_depot_in_degrees(depot, xy_km, origin, settings.depot_from)
-        return _Positions(xy_km, depot, origin)
-    lat_lon = read_degrees(table)
-    check_places(table, lat_lon)
-    if origin is not None:  # then the depot is in km, as it was saved
-        xy_km = project_km(lat_lon, origin)
-        _warn_of_a_depot_in_degrees(depot, xy_km, origin, settings.depot_from)
-        return _Positions(xy_km, depot, origin)
-    if depot is not None and (abs(depot[0]) > 90 or abs(depot[1]) > 180):
-        raise DataError(
-            f"{settings.depot_from} must be [lat, lon] as the regions have these, latitude in [-90, 90] and longitude "
-            f"in [-180, 180]; got {depot[0]:g} and {depot[1]:g}. Correct it (are they exchanged?)."
-        )
-    origin = mean_place(lat_lon)
-    return _Positions(project_km(lat_lon, origin), None if depot is None else project_km(depot, origin), origin)
-
-
-def has_km(table: Table) -> bool:
-    """Whether a table of regions gives places as `x_km` and `y_km`, which go before `lat` and `lon`."""
-    return "x_km" in table.columns or "lat" not in table.columns
-
-
-def _km(table: Table) -> Floats:
-    table.require("x_km", "y_km", cure="Give coordinates as x_km and y_km, or as lat and lon in degrees.")
-    rule = "a coordinate must be a finite number (km)"
-    far = f"a coordinate must be from -{MAX_COORDINATE_KM:g} to {MAX_COORDINATE_KM:g} km"
-    for name in ("x_km", "y_km"):
-        table.numbers(name, rule=rule)
-        table.numbers(
-            name, rule=far, valid=lambda v: abs(v) <= MAX_COORDINATE_KM, cure="Correct it (is it in metres?)."
-        )
-    return np.stack([table.numbers("x_km", rule=rule), table.numbers("y_km", rule=rule)], axis=1)
-
-
-def _warn_of_a_depot_in_degrees(depot: Floats | None, xy_km: Floats, origin: tuple[float, float], where: str) -> None:
-    """Warn of a depot in km that is near no region, and would be in degrees."""
-    if depot is None or np.abs(depot - origin).max() > _NEAR_DEGREES:
-        return
-    apart, apart_as_degrees = (straight_km(xy_km, place).min() for place in (depot, project_km(depot, origin)))
-    if apart > _NEAR_KM > apart_as_degrees:
-        warnings.warn(
-            f"{where} is in km where there is an 'origin'; got {depot.tolist()}, {apart:,.0f} km from the nearest "
-            "region. Are these degrees? Write [x_km, y_km], as in regions.csv.",
-            stacklevel=2,
-        )
-
-
-def _warn_of_other_degrees(table: Table, xy_km: Floats, origin: tuple[float, float]) -> None:
-    """Warn where `lat` and `lon` beside `x_km` and `y_km` are another place: they do not count."""
-    if not all(name in table.columns and table.is_numeric(name, throughout=True) for name in ("lat", "lon")):
-        return
-    lat_lon = np.stack([table.numbers(name, blank=math.nan) for name in ("lat", "lon")], axis=1)
-    apart = straight_km(project_km(lat_lon, origin), xy_km)
-    far = np.flatnonzero(apart > _SAME_PLACE_KM)
-    if far.size:
-        row = int(far[0])
-        warnings.warn(
-            f"{table.source}, line {table.lines[row]}: lat and lon are {apart[row]:,.1f} km from x_km and y_km, which "
-            f"alone count ({far.size} of {len(table)} rows). Correct x_km and y_km, or remove these two columns "
-            "from the file; lat and lon then count.",
-            stacklevel=2,
-        )
 
 
 def _context(table: Table, settings: Settings, of_records: tuple[str, ...]) -> dict[str, Floats]:

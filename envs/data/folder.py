@@ -16,7 +16,6 @@ from stormgym.envs.data.assemble import (
     REQUEST_COLUMNS,
     Settings,
     city_from_log,
-    has_km,
     may_be_numeric,
 )
 from stormgym.envs.data.city_fields import (
@@ -32,6 +31,7 @@ from stormgym.envs.data.crews_file import CREWS_FILE, Frame, check_near, crews_t
 from stormgym.envs.data.degrees import project_km, to_degrees
 from stormgym.envs.data.errors import Place
 from stormgym.envs.data.names import NAME_RULE, check_names, name_fault, printable, shown
+from stormgym.envs.data.positions import has_km
 from stormgym.envs.data.repair_log import RepairLog
 from stormgym.envs.data.sizes import MAX_DETOUR, MAX_RECORDS, REPAIR_RANGE_H, SPEED_RANGE_KMH
 from stormgym.envs.data.tables import DataError, is_number, read_json, read_table, table_text

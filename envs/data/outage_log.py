@@ -97,16 +97,12 @@ def read_outages(
         )
         early = end.seconds < start.seconds
         duration_h = (end.seconds + np.where(early, end.repeated_s, 0) - start.seconds) / 3600.0
-    left_out = {
-        "began before since": np.zeros(len(table), np.bool_)
-        if since is None
-        else start.seconds < parse_moment(since, tz, "since"),
-        "began at or after until": np.zeros(len(table), np.bool_)
-        if until is None
-        else start.seconds >= parse_moment(until, tz, "until"),
+    out_of_span = {
+        "began before since": _before(start.seconds, since, tz, "since"),
+        "began at or after until": ~_before(start.seconds, until, tz, "until", without=True),
     }
-    zero = drop_zero & (duration_h == 0) & ~np.logical_or.reduce(list(left_out.values()))
-    left_out["last exactly 0 h (drop_zero)"] = zero
+    zero = (duration_h == 0) & ~np.logical_or.reduce(list(out_of_span.values())) & drop_zero
+    left_out = {**out_of_span, "last exactly 0 h (drop_zero)": zero}
     keep = ~np.logical_or.reduce(list(left_out.values()))
     _check_durations(table, value_column, duration_h, keep, ends=end_column is not None)
     if zero.any():
@@ -146,6 +142,14 @@ def read_outages(
         left_out={reason: int(out.sum()) for reason, out in left_out.items() if out.any()},
         unused=tuple(name for name in table.columns if name not in read),
     )
+
+
+def _before(seconds: Ints, text: str | None, tz: str | None, name: str, *, without: bool = False) -> Bools:
+    """Whether each time `[R]` is before a date or time; `without` is the answer where there is none."""
+    if text is None:
+        return np.full(seconds.shape, without)
+    before: Bools = seconds < parse_moment(text, tz, name)
+    return before
 
 
 def _region_ids(table: Table, column: str) -> tuple[str, ...]:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from stormgym.envs.data import City, DataError
+from stormgym.envs.data.checking import check_folder
 from stormgym.envs.data.crews_file import CrewRecord
+from stormgym.envs.data.kinds import CITY
 from stormgym.envs.data.schemas import read_schema, schema_names
 
 CREW = {"depot": 0, "skills": [0], "on_h": 16, "off_h": 8}
@@ -253,6 +255,16 @@ def test_load__degrees_beside_km_that_are_another_place_are_doubtful(folder: Pat
         UserWarning, match=r"regions.csv, line 3: lat and lon are 111\.2 km from x_km and y_km, which alone"
     ):
         City.load(tmp_path / "copy")
+
+
+def test_check__a_wrong_place_is_one_finding(folder: Path, tmp_path: Path) -> None:
+    in_degrees(folder).save(tmp_path / "copy")
+    file = tmp_path / "copy" / "regions.csv"
+    lines = file.read_text().splitlines()
+    cells = lines[2].split(",")
+    file.write_text("\n".join([*lines[:2], ",".join([cells[0], "east", *cells[2:]]), lines[3]]) + "\n")
+    report = check_folder(tmp_path / "copy", CITY)
+    assert [(f.level, f.line, f.column) for f in report.findings] == [("error", 3, "x_km")]
 
 
 def test_load__a_depot_in_degrees_where_it_is_in_km_is_doubtful(folder: Path, tmp_path: Path) -> None:
