@@ -43,5 +43,6 @@ def kind_of(folder: Path) -> FolderKind:
         if folder.is_dir()
         else f"{folder} is a file, which may be of any kind"
     )
-    listed = "; ".join(f"{kind.name} ({kind.summary})" for kind in kinds.values())
+    possible = [kind for kind in kinds.values() if folder.is_dir() or not kind.needed]
+    listed = "; ".join(f"{kind.name} ({kind.summary})" for kind in possible)
     raise ValueError(f"{reason}. Say which with --kind: {listed}")

@@ -152,7 +152,7 @@ def test_command__check_of_an_export_with_options(tmp_path: Path, capsys: pytest
     ("words", "sentence"),
     [
         (["check", "export.csv", "--region-column", "town"], "--region-column is for an outage export: add --kind log"),
-        (["check", "export.csv"], "is a file, which may be of any kind. Say which with --kind: city"),
+        (["check", "export.csv"], "is a file, which may be of any kind. Say which with --kind: log (an outage export"),
         (["check", "export.csv", "--kind", "log", *OPTIONS[:-1], "Nowhere"], "tz must be an IANA zone name"),
         (["city", "nowhere.csv", "--regions", "towns.csv", "--out", "west"], "nowhere.csv: no such file"),
         (["city", "export.csv", "--regions", "nowhere.csv", "--out", "west"], "nowhere.csv: no such file"),
