@@ -170,7 +170,7 @@ class _Check:
         place = error.place
         if place is None or place.line is None:
             return ()
-        more = [line for line in error.more_lines if line > place.line]
+        more = list(error.more_lines)
         if self.tried[place]:
             return (place.line, *(line for line in more if self.tried[place._replace(line=line)]))
         key, column = error.rule, place.column

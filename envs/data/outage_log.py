@@ -113,7 +113,6 @@ def read_outages(
     rows = np.flatnonzero(keep)
     if rows.size == 0:
         raise DataError(f"{table.source}: no outage is left of {len(table)}. Check since, until and drop_zero.")
-    rows = rows[np.argsort(start.seconds[rows], kind="stable")]
     kept = table.take(rows)
     region_ids = _region_ids(kept, region_column)
     columns = [kept.numbers(name) for name in feature_columns]
@@ -121,20 +120,21 @@ def read_outages(
     require_zone(table, time_column, start)
     if end_column is not None:
         require_zone(table, end_column, end)
-    doubts = _Doubts(table.take(np.flatnonzero(keep)), stacklevel + 2)
-    doubts.of_durations(value_column, duration_h[keep], tz)
+    doubts = _Doubts(kept, stacklevel + 2)
+    doubts.of_durations(value_column, duration_h[rows], tz)
     for column in (time_column, *([end_column] if end_column else ())):
         doubts.of_dates(column, time_format)
     doubts.of_regions(region_column)
     doubts.of_double_rows()
+    order = np.argsort(start.seconds[rows], kind="stable")
     read = {region_column, time_column, value_column, *feature_columns}
     return Outages(
         fields={
-            "region": kept.index(region_column, region_ids, what="", cure=""),
-            "features": np.stack(columns, axis=1) if columns else np.empty((rows.size, 0)),
+            "region": kept.index(region_column, region_ids, what="", cure="")[order],
+            "features": np.stack(columns, axis=1)[order] if columns else np.empty((rows.size, 0)),
             "feature_names": (*feature_columns, *time_features),
-            "repair_h": duration_h[rows],
-            "time": to_datetime64(start.seconds[rows]),
+            "repair_h": duration_h[rows][order],
+            "time": to_datetime64(start.seconds[rows][order]),
             "timezone": tz or "UTC",
             "region_ids": region_ids,
         },

@@ -113,6 +113,13 @@ def test_check__a_fault_of_every_row_is_one_of_the_column(tmp_path: Path) -> Non
     assert [f.line for f in errors(report)] == [8, 2, 2]
 
 
+def test_check__of_an_export_in_no_order_of_time_tells_lines_in_their_order(tmp_path: Path) -> None:
+    lines = spoilt(rows(), *((line, 3, "") for line in range(2, 30, 3)))
+    report = check(write(tmp_path, [lines[0], *reversed(lines[1:])]))
+    assert [f.line for f in errors(report)] == [34, 37, 40]
+    assert errors(report)[-1].more_lines == tuple(range(43, 62, 3))
+
+
 def test_check__of_a_long_export_that_is_wrong_throughout_is_quick(tmp_path: Path) -> None:
     cells = [(line, 2, ("x", "", "2020-01-01 00:00")[line % 3]) for line in range(2, N + 2, 2)]
     lines = spoilt(rows(), *cells)
