@@ -152,8 +152,13 @@ class _Check:
 
     def note(self, error: DataError, more_lines: tuple[int, ...] = ()) -> None:
         """Keep an error, unless its place is known to be wrong already; `more_lines` are told with it."""
-        if error.place is None or not self.tried[error.place]:
+        if error.place is None or not self._is_known(error.place):
             self._add("error", str(error), error.place, more_lines)
+
+    def _is_known(self, place: Place) -> bool:
+        """Whether something stands in for a place already, or for what it is a part of."""
+        ways = [place.keys[:n] for n in range(1, len(place.keys))]
+        return bool(self.tried[place]) or any(self.tried[place._replace(keys=way)] for way in ways)
 
     def _warn(self, messages: list[str]) -> None:
         """Keep the warnings of a reading, but for those that an earlier one gave with other numbers."""

@@ -318,3 +318,40 @@ def test_load__a_place_in_degrees_where_only_km_are_known_is_told_of_the_origin(
         DataError, match=r"must have 'x_km' and 'y_km'; .*'latitude' for 'lat'.*unless 'origin' in city\.js"
     ):
         City.load(with_crews(folder, content))
+
+
+def test_check__every_mistake_of_the_file_is_told(folder: Path) -> None:
+    content = {
+        "crew_list": 3,
+        "depots": [{"lat": 1, "lon": 2}],
+        "crews": [
+            {"depot": 0, "skill": [0], "on_h": "16"},
+            {**CREW, "name": "a", "depot": {"x_km": 1, "y_km": 9e4}, "at": 3},
+            {**CREW, "name": "a", "start_h": 1e9},
+            7,
+        ],
+    }
+    report = check_folder(with_crews(folder, content), CITY)
+    assert report.complete
+    assert {f.column for f in report.findings if f.level == "error"} == {
+        "crew_list",
+        "depots.0",
+        "crews.0.skill",
+        "crews.0.skills",
+        "crews.0.off_h",
+        "crews.0.on_h",
+        "crews.1.depot",
+        "crews.1.at",
+        "crews.2.start_h",
+        "crews.3",
+        "crews.2.name",
+    }
+
+
+def test_check__crews_that_all_look_and_a_job_of_nowhere_are_both_told(folder: Path) -> None:
+    crew = {"depot": 0, "skills": [], "on_h": 16, "off_h": 8, "assessor": True}
+    (folder / "jobs.csv").write_text("region,damage_class\nB,1\n")
+    report = check_folder(with_crews(folder, {"crews": [crew]}), CITY)
+    told = [f.message for f in report.findings if not f.follows]
+    assert any("at least one crew must repair" in message for message in told)
+    assert any("Did you mean 'b'?" in message for message in (f.message for f in report.findings))
