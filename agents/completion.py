@@ -59,13 +59,18 @@ def _commands() -> Any:
 
 
 def _data() -> type:
-    """`data check FOLDER`: the action as a first word, then the options of the check."""
-    from stormgym.agents.data_cli import ACTIONS, Check
+    """`data check FOLDER`, `data city LOG`: the action as a first word, then the options of all actions."""
+    from stormgym.agents.data_cli import ACTIONS
 
     words: Any = Literal[tuple(ACTIONS)]
     action: tuple[str, Any] = ("action", Annotated[words, tyro.conf.Positional])
-    given = [(f.name, get_type_hints(Check, include_extras=True)[f.name], f) for f in fields(Check)]
-    return make_dataclass("Data", [action, *given], kw_only=True, namespace={"__doc__": Check.__doc__})
+    given = {
+        f.name: (f.name, get_type_hints(kind, include_extras=True)[f.name], f)
+        for kind, _ in ACTIONS.values()
+        for f in fields(kind)
+        if f.name != "log"  # a path like the folder of a check
+    }
+    return make_dataclass("Data", [action, *given.values()], kw_only=True, namespace={"__doc__": _data.__doc__})
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "stormgym completion") -> int:

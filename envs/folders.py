@@ -11,6 +11,7 @@ _ROOMS = (
     "stormgym.envs.data.kinds:CITY",
     "stormgym.envs.undergrounding.kind:KIND",
     "stormgym.envs.dispatch.kind:KIND",
+    "stormgym.envs.data.kinds:LOG",
     "stormgym.envs.data.kinds:FEEDS",
 )
 
@@ -39,6 +40,9 @@ def kind_of(folder: Path) -> FolderKind:
         f"{folder} may be of kinds {', '.join(k.name for k in fits)}"
         if fits
         else f"{folder} has no file that tells its kind"
+        if folder.is_dir()
+        else f"{folder} is a file, which may be of any kind"
     )
-    listed = "; ".join(f"{kind.name} ({kind.summary})" for kind in kinds.values())
+    possible = [kind for kind in kinds.values() if folder.is_dir() or not kind.needed]
+    listed = "; ".join(f"{kind.name} ({kind.summary})" for kind in possible)
     raise ValueError(f"{reason}. Say which with --kind: {listed}")

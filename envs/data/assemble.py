@@ -24,15 +24,16 @@ from stormgym.envs.data.city_fields import (
     straight_km,
 )
 from stormgym.envs.data.incomes import warn_of_ties
-from stormgym.envs.data.names import check_names, shown
+from stormgym.envs.data.names import check_names, meant, shown
+from stormgym.envs.data.positions import has_km, read_positions
 from stormgym.envs.data.repair_log import RepairLog
-from stormgym.envs.data.sizes import MAX_COORDINATE_KM, MAX_CUSTOMERS, MAX_REGIONS, MAX_REQUESTS
-from stormgym.envs.data.tables import DataError, Table, is_number, is_odd_number, is_text
+from stormgym.envs.data.sizes import MAX_CUSTOMERS, MAX_REGIONS, MAX_REQUESTS
+from stormgym.envs.data.tables import DataError, Table, is_odd_number, is_text
 from stormgym.envs.equity import MAX_GROUPS
 
-EARTH_RADIUS_KM = 6371.0088
 REQUEST_COLUMNS = ("quiet_requests", "storm_requests")
 POSITION_FEATURES = ("x_km", "y_km", "depot_km")
+_MOST_MISSING = 5
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,14 @@ class Settings:
 
     name: str
     region_column: str = "region"
-    income_column: str = "income_usd"
+    income_column: str | None = "income_usd"
     customers_column: str = "customers"
     features: tuple[str, ...] | None = None
     depot: tuple[float, float] | None = None
     depot_from: str = "depot"  # where it stands, for messages
     features_from: str = "features"
+    origin: tuple[float, float] | None = None
+    """Latitude and longitude of x_km = y_km = 0, where they are known; the depot is then in km."""
     speed_kmh: float = DEFAULT_SPEED_KMH
     detour: float = DEFAULT_DETOUR
     cost_limit_h: float = DEFAULT_COST_LIMIT_H
@@ -61,13 +64,22 @@ def city_from_log(log: RepairLog, table: Table, settings: Settings) -> CityField
         DataError: see `City.from_log`.
     """
     check_feature_names(settings.features or (), settings.features_from)
+    table.require(settings.region_column, cure="Name the column with the log's regions by region_column.")
     ids = table.unique_ids(settings.region_column)
     position = {name: row for row, name in enumerate(ids)}
     missing = [r for r in log.region_ids if r not in position]
     if missing:
+        first = missing[:_MOST_MISSING]
+        spare = [name for name in ids if name not in log.region_ids]
+        hints = [meant(name, spare).strip() for name in first]
+        names = [
+            f"{name!r} ({hint[0].lower()}{hint[1:]})" if hint else f"{name!r}"
+            for name, hint in zip(first, hints, strict=True)
+        ]
         raise DataError(
             f"{table.source}, column '{settings.region_column}': {len(missing)} region(s) of the log have no "
-            f"row, the first is {missing[0]!r}. Add the row or leave the region out by log.select(...)."
+            f"row, the first {'is' if len(names) == 1 else 'are'} {', '.join(names)}. Add the row, or leave the region "
+            "out by log.select(...)."
         )
     if len(log.region_ids) > MAX_REGIONS:
         raise DataError(
@@ -84,7 +96,9 @@ def city_from_log(log: RepairLog, table: Table, settings: Settings) -> CityField
             "each region needs at least one record in the log",
             "Add records of the region or remove its row.",
         )
-    xy_km, depot_km = _positions(table, settings)
+    xy_km, depot_km, origin = read_positions(
+        table, depot=settings.depot, depot_from=settings.depot_from, origin=settings.origin
+    )
     parent = _parents(table, settings)
     context = _context(table, settings, log.feature_names)
     customers = None
@@ -122,6 +136,7 @@ def city_from_log(log: RepairLog, table: Table, settings: Settings) -> CityField
         orders=settings.orders,
         cost_limit_h=settings.cost_limit_h,
         parent=parent,
+        origin=origin,
     )
 
 
@@ -138,6 +153,19 @@ def _parents(table: Table, settings: Settings) -> Ints | None:
     ids = table.unique_ids(settings.region_column)
     parent = table.parents("parent", ids, "region")
     return parent
+
+
+def warn_of_customers(table: Table, column: str) -> None:
+    """Warn where a table lacks the column of customers and has another one that seems to be it."""
+    if column in table.columns:
+        return
+    likely = next((c for c in table.columns if "customer" in c.lower() and table.is_numeric(c, throughout=True)), None)
+    if likely is not None:
+        warnings.warn(
+            f"{table.source}: customers are not known, as there is no column {column!r}; pass "
+            f"customers_column={likely!r} if that is it. Metrics weighted by customers, such as SAIDI, need them.",
+            stacklevel=3,
+        )
 
 
 def default_group_names(n_groups: int) -> tuple[str, ...]:
@@ -158,6 +186,13 @@ def terciles(income: Floats) -> Ints:
     return group
 
 
+_NO_INCOMES = (
+    "Groups need a column 'group' (0..G-1, 0 = low income), or incomes, of which terciles are taken: name their "
+    "column by income_column. Without incomes, number in 'group' any parts of the city between which a gap matters, "
+    "such as town and country; or write 0 in every row, for one group and no gap."
+)
+
+
 def _groups(table: Table, settings: Settings) -> Ints:
     if "group" in table.columns:
         values = table.numbers(
@@ -172,10 +207,9 @@ def _groups(table: Table, settings: Settings) -> Ints:
         except DataError as error:
             raise DataError(f"{table.source}, column 'group': {error}") from None
         return values
-    table.require(
-        settings.income_column,
-        cure="Groups need a column 'group' (0..G-1), or incomes, of which terciles are taken.",
-    )
+    if settings.income_column is None:
+        raise DataError(f"{table.source}: no column 'group', and income_column is None. {_NO_INCOMES}")
+    table.require(settings.income_column, cure=_NO_INCOMES)
     income = table.numbers(
         settings.income_column,
         rule="an income must be a number of at least 0 (a negative one often stands for 'not known')",
@@ -189,57 +223,6 @@ def _groups(table: Table, settings: Settings) -> Ints:
     return group
 
 
-def _positions(table: Table, settings: Settings) -> tuple[Floats, Floats | None]:
-    if settings.depot is not None and not (len(settings.depot) == 2 and all(map(is_number, settings.depot))):
-        raise DataError(f"{settings.depot_from} must be two finite numbers; got {shown(settings.depot)}. Correct it.")
-    depot = None if settings.depot is None else np.array(settings.depot, dtype=np.float64)
-    if "x_km" in table.columns or "lat" not in table.columns:
-        table.require("x_km", "y_km", cure="Give coordinates as x_km and y_km, or as lat and lon in degrees.")
-        rule = "a coordinate must be a finite number (km)"
-        for name in ("x_km", "y_km"):
-            table.numbers(name, rule=rule)
-            far = f"a coordinate must be from -{MAX_COORDINATE_KM:g} to {MAX_COORDINATE_KM:g} km"
-            table.numbers(
-                name, rule=far, valid=lambda v: abs(v) <= MAX_COORDINATE_KM, cure="Correct it (is it in metres?)."
-            )
-        return np.stack([table.numbers("x_km", rule=rule), table.numbers("y_km", rule=rule)], axis=1), depot
-    table.require("lat", "lon", cure="Give coordinates as x_km and y_km, or as lat and lon in degrees.")
-    cure = "Correct the cell (are lat and lon exchanged?)."
-    lat = table.numbers("lat", rule="a latitude must be in [-90, 90]", valid=lambda v: abs(v) <= 90, cure=cure)
-    lon = table.numbers("lon", rule="a longitude must be in [-180, 180]", valid=lambda v: abs(v) <= 180, cure=cure)
-    if depot is not None and (abs(depot[0]) > 90 or abs(depot[1]) > 180):
-        raise DataError(
-            f"{settings.depot_from} must be [lat, lon] as the regions have these, latitude in [-90, 90] and longitude "
-            f"in [-180, 180]; got {depot[0]:g} and {depot[1]:g}. Correct it (are they exchanged?)."
-        )
-    origin = (float(lat.mean()), _mean_longitude(lon))
-    xy_km = project_km(np.stack([lat, lon], axis=1), origin)
-    return xy_km, None if depot is None else project_km(depot, origin)
-
-
-def origin_of(table: Table) -> tuple[float, float] | None:
-    """Latitude and longitude from which the km of a table of regions count; None where it gives `x_km` and `y_km`."""
-    if "x_km" in table.columns or "lat" not in table.columns:
-        return None
-    return float(table.numbers("lat").mean()), _mean_longitude(table.numbers("lon"))
-
-
-def project_km(lat_lon: Floats, origin: tuple[float, float]) -> Floats:
-    """Project (lat, lon) in degrees `[..., 2]` to km `[..., 2]` east and north of `origin`.
-
-    Equirectangular: good to a percent or so over a few hundred km.
-    """
-    lat, lon = lat_lon[..., 0], lat_lon[..., 1]
-    east = np.radians((lon - origin[1] + 180.0) % 360.0 - 180.0) * math.cos(math.radians(origin[0]))
-    out: Floats = EARTH_RADIUS_KM * np.stack([east, np.radians(lat - origin[0])], axis=-1)
-    return out
-
-
-def _mean_longitude(lon: Floats) -> float:
-    """Mean that holds across the date line."""
-    return float(lon[0] + ((lon - lon[0] + 180.0) % 360.0 - 180.0).mean())
-
-
 def _context(table: Table, settings: Settings, of_records: tuple[str, ...]) -> dict[str, Floats]:
     """Every further numeric column; blanks are NaN where no feature is made of it, else an error.
 
@@ -249,7 +232,7 @@ def _context(table: Table, settings: Settings, of_records: tuple[str, ...]) -> d
         of_records: features of the log, which go before columns of the same name.
     """
     taken = {settings.region_column, settings.customers_column, *POSITION_FEATURES, "group", "requests", "parent"}
-    if "x_km" not in table.columns:
+    if not has_km(table) or settings.origin is not None:
         taken |= {"lat", "lon"}
     out = {}
     for name in table.columns:

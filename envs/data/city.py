@@ -62,6 +62,7 @@ class City:
         cost_limit_h: the limit on the gap between groups (h) that an environment takes by default.
         parent: `[N]` region whose line each region hangs on, -1 for none: a forest; None where it is not known.
         crews: crews of the utility, where they are known; environments with one crew do not read them.
+        origin: latitude and longitude (degrees) from which `xy_km` counts, where they are known; None else.
 
     Raises:
         DataError: a record breaks one of these rules.
@@ -83,6 +84,7 @@ class City:
     cost_limit_h: float = DEFAULT_COST_LIMIT_H
     parent: Ints | None = None
     crews: tuple[CrewRecord, ...] = ()
+    origin: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         set_frozen(self, region_ids=tuple(str(r) for r in self.region_ids))
@@ -134,6 +136,11 @@ class City:
                 "Correct it (is it in metres?)."
             )
         check_near(self.depot_km, self.xy_km, "City.depot_km")
+        if self.origin is not None:
+            set_frozen(self, origin=_origin(self.origin))
+            for name in ("lat", "lon"):
+                if name in self.context:
+                    raise DataError(f"City.context must not have {name!r} beside City.origin. Give it another name.")
 
     def _keep_counts(self, n: int) -> None:
         if self.customers is not None:
@@ -219,7 +226,8 @@ class City:
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the files that `City.load` reads, `crews.json` among them if crews are known.
 
-        Loading gives the same fingerprint.
+        Loading gives the same fingerprint. Where `origin` is known, `regions.csv` has `lat` and `lon` too, and depots
+        in `crews.json` may be in degrees.
 
         Raises:
             DataError: the folder has a `crews.json`, and this city has no crews; or a city that no files can hold (no
@@ -255,7 +263,7 @@ class City:
         *,
         name: str = "city",
         region_column: str = "region",
-        income_column: str = "income_usd",
+        income_column: str | None = "income_usd",
         customers_column: str = "customers",
         features: Sequence[str] | None = None,
         depot: tuple[float, float] | None = None,
@@ -274,7 +282,7 @@ class City:
             regions: path of the attributes, `.csv` or `.csv.gz`.
             name: name of the city.
             region_column: column with the names that the log uses.
-            income_column: column with incomes; needed if there is no column `group`.
+            income_column: column with incomes; needed if there is no column `group`, else not read.
             customers_column: column with customers; customers are unknown if there is none.
             features: features of a record, each a column of `regions`, one of the log's features, or `x_km`,
                 `y_km`, `depot_km`. None takes these three, every numeric column but income, group and request
@@ -287,8 +295,12 @@ class City:
 
         Raises:
             DataError: the file breaks a rule, or a region of the log is missing from it.
+
+        Warns:
+            UserWarning: a region is doubtfully far from the others; latitude and longitude seem exchanged; there is no
+                `customers_column`, and another column seems to be it.
         """
-        from stormgym.envs.data.assemble import Settings, city_from_log
+        from stormgym.envs.data.assemble import Settings, city_from_log, warn_of_customers
         from stormgym.envs.data.tables import read_table
 
         settings = Settings(
@@ -302,7 +314,9 @@ class City:
             detour=detour,
             cost_limit_h=cost_limit_h,
         )
-        return cls._of(city_from_log(log, read_table(regions), settings), os.fspath(regions))
+        table = read_table(regions)
+        warn_of_customers(table, customers_column)
+        return cls._of(city_from_log(log, table, settings), os.fspath(regions))
 
     @classmethod
     def _of(cls, own: CityFields, source: str) -> City:
@@ -332,6 +346,16 @@ def _in_range(value: Any, name: str, low: float, high: float, rule: str) -> floa
     if number > high:
         raise DataError(f"{name} must be at most {high:g}; got {number:g}. Correct it.")
     return number
+
+
+def _origin(value: Any) -> tuple[float, float]:
+    pair = frozen_array(value, np.float64, (2,), "City.origin")
+    if abs(pair[0]) >= 90 or abs(pair[1]) > 360:
+        raise DataError(
+            "City.origin must be (latitude, longitude) in degrees, below 90 and up to 360 in size; got "
+            f"{shown(value)}. Correct it (are they exchanged?)."
+        )
+    return float(pair[0]), float(pair[1])
 
 
 def _context(values: Floats, n: int, name: str) -> Floats:

@@ -57,6 +57,7 @@ class CityFields(TypedDict):
     cost_limit_h: float
     parent: NotRequired[Ints | None]
     crews: NotRequired[tuple[Any, ...]]
+    origin: NotRequired[tuple[float, float] | None]
 
 
 def straight_km(a: Floats, b: Floats) -> Floats:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from stormgym.envs.arrays import Floats
-from stormgym.envs.data.assemble import project_km
 from stormgym.envs.data.city_fields import straight_km
+from stormgym.envs.data.degrees import project_km
 from stormgym.envs.data.errors import Place
-from stormgym.envs.data.names import NAME_RULE, name_fault, shown
+from stormgym.envs.data.names import NAME_RULE, meant, name_fault, shown
 from stormgym.envs.data.sizes import MAX_COORDINATE_KM, MAX_CREWS, SPEED_RANGE_KMH
 from stormgym.envs.data.tables import DataError, is_number, read_json
 
@@ -28,7 +27,42 @@ LEAST = {"speed_kmh": SPEED_RANGE_KMH[0], "on_h": 1e-6}
 """Of what must be above 0: with less, hours run out of range."""
 _TOP = ("crews", "depots", "notes")
 _NEEDED = ("depot", "skills", "on_h", "off_h")
-_PLACES = (("latitude", "longitude"), ("x_km", "y_km"))
+_DEGREES = ("latitude", "longitude")
+_KM = ("x_km", "y_km")
+_OTHER_NAMES = {
+    "lat": "latitude",
+    "lon": "longitude",
+    "lng": "longitude",
+    "long": "longitude",
+    "x": "x_km",
+    "y": "y_km",
+}
+"""Keys that places elsewhere have, and what they are called here."""
+
+
+class Frame(NamedTuple):
+    """How places of a city's files are read."""
+
+    xy_km: Floats
+    """`[N, 2]` places of the regions."""
+    origin: tuple[float, float] | None
+    """Latitude and longitude from which `xy_km` count; None where they are not known, and no place is in degrees."""
+    km: bool
+    """Whether the regions have `x_km` and `y_km`, and places may have them."""
+
+
+class _At(NamedTuple):
+    """Where a message points."""
+
+    words: str
+    file: str
+    keys: tuple[str | int, ...] = ()
+
+    def __str__(self) -> str:
+        return self.words
+
+    def place(self, *keys: str | int) -> Place:
+        return Place(self.file, keys=(*self.keys, *keys))
 
 
 @dataclass(frozen=True)
@@ -74,63 +108,52 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 }
 
 
-def read_crews(
-    path: Path, xy_km: Floats, origin: tuple[float, float] | None, speed_kmh: float
-) -> tuple[CrewRecord, ...]:
+def read_crews(path: Path, frame: Frame, speed_kmh: float) -> tuple[CrewRecord, ...]:
     """Read the crews of a city.
 
     Args:
         path: of `crews.json`.
-        xy_km: `[N, 2]` places of the regions.
-        origin: latitude and longitude from which `xy_km` count; None where the regions have `x_km` and `y_km`.
+        frame: how its places are read.
         speed_kmh: of crews that name none.
 
     Raises:
         DataError: the file breaks a rule; the message names crew, field, value and cure.
     """
     content = read_json(path)
-    _check_keys(content, _TOP, ("crews",), f"{path}")
+    top = _At(f"{path}", f"{path}")
+    _check_keys(content, _TOP, ("crews",), top)
     depots = content.get("depots", [])
     if not isinstance(depots, list) or len(depots) > MAX_DEPOTS:
-        _fail(f"{path}", "depots", f"a list of at most {MAX_DEPOTS} places", depots)
-    places = [_place(v, xy_km, origin, f"{path}, depot {i}") for i, v in enumerate(depots)]
+        _fail(top, "depots", f"a list of at most {MAX_DEPOTS} places", depots)
+    places = [_place(v, frame, _At(f"{path}, depot {i}", f"{path}", ("depots", i))) for i, v in enumerate(depots)]
     crews = content["crews"]
     if not isinstance(crews, list) or not crews:
-        _fail(f"{path}", "crews", "a list of at least one crew", crews)
+        _fail(top, "crews", "a list of at least one crew", crews)
     if len(crews) > MAX_CREWS:
         raise DataError(f"{path}: 'crews' must have at most {MAX_CREWS:,} crews; got {len(crews):,}. Leave some out.")
-    records = tuple(_listed(crew, k, path, places, (xy_km, origin), speed_kmh) for k, crew in enumerate(crews))
-    _check_together(records, f"{path}")
+    records = tuple(
+        _crew(crew, k, _At(f"{path}, crew {k}", f"{path}", ("crews", k)), places, frame, speed_kmh)
+        for k, crew in enumerate(crews)
+    )
+    _check_together(records, top)
     return records
 
 
-def _listed(
-    crew: Any,
-    k: int,
-    path: Path,
-    places: list[tuple[float, float]],
-    frame: tuple[Floats, tuple[float, float] | None],
-    speed_kmh: float,
-) -> CrewRecord:
-    """Crew k of a file; its errors say for programs too which it is."""
-    try:
-        return _crew(crew, k, f"{path}, crew {k}", places, frame, speed_kmh)
-    except DataError as error:
-        error.place = Place(str(path), keys=("crews", k))
-        raise
-
-
-def _check_together(records: Sequence[CrewRecord], where: str) -> None:
+def _check_together(records: Sequence[CrewRecord], where: _At) -> None:
     seen: dict[str, int] = {}
     for k, record in enumerate(records):
         if record.name in seen:
             raise DataError(
                 f"{where}, crew {k}: 'name' must be different for each crew, but crew {seen[record.name]} has it too; "
-                f"got {record.name!r}. Rename one."
+                f"got {record.name!r}. Rename one.",
+                place=where.place("crews", k, "name"),
             )
         seen[record.name] = k
     if all(record.assessor for record in records):
-        raise DataError(f"{where}: at least one crew must repair; all {len(records)} are assessors. Add one that does.")
+        raise DataError(
+            f"{where}: at least one crew must repair; all {len(records)} are assessors. Add one that does.",
+            place=where.place("crews", 0, "assessor"),
+        )
 
 
 def crews_text(crews: Sequence[CrewRecord], xy_km: Floats, where: str) -> str:
@@ -153,21 +176,22 @@ def crews_text(crews: Sequence[CrewRecord], xy_km: Floats, where: str) -> str:
         record = {**vars(crew), "depot": place, "skills": list(crew.skills)}
         record["at"] = None if crew.at is None else {"x_km": crew.at[0], "y_km": crew.at[1]}
         listed.append({name: value for name, value in record.items() if value is not None})
-        _crew(listed[-1], k, f"{where}, crew {k}", [], (xy_km, None), crew.speed_kmh)
-    _check_together(crews, where)
+        _crew(listed[-1], k, _At(f"{where}, crew {k}", where), [], Frame(xy_km, None, km=True), crew.speed_kmh)
+    _check_together(crews, _At(where, where))
     return json.dumps({"crews": listed}, indent=1) + "\n"
 
 
 def _crew(
     crew: Any,
     k: int,
-    where: str,
+    where: _At,
     places: list[tuple[float, float]],
-    frame: tuple[Floats, tuple[float, float] | None],
+    frame: Frame,
     speed_kmh: float,
 ) -> CrewRecord:
     if not isinstance(crew, dict):
-        raise DataError(f"{where}: a crew must be an object {{...}}; got {shown(crew)}. Correct it.")
+        message = f"{where}: a crew must be an object {{...}}; got {shown(crew)}. Correct it."
+        raise DataError(message, place=where.place())
     _check_keys(crew, ("depot", "at", *_RULES), _NEEDED, where)
     for name, (rule, valid) in _RULES.items():
         if name in crew and not valid(crew[name]):
@@ -186,74 +210,100 @@ def _crew(
         on_h=float(crew["on_h"]),
         off_h=float(crew["off_h"]),
         assessor=assessor,
-        at=None if "at" not in crew else _place(crew["at"], *frame, f"{where}, at"),
+        at=None if "at" not in crew else _place(crew["at"], frame, _below(where, "at")),
     )
 
 
 def _depot(
     value: Any,
     places: list[tuple[float, float]],
-    frame: tuple[Floats, tuple[float, float] | None],
-    where: str,
+    frame: Frame,
+    where: _At,
 ) -> int | tuple[float, float]:
     """A number counts in `depots` where there are some; else it is a depot of the environment."""
     if isinstance(value, dict):
-        return _place(value, *frame, f"{where}, depot")
+        return _place(value, frame, _below(where, "depot"))
     last = len(places) - 1 if places else MAX_DEPOTS - 1
     if not _whole(value, last):
         _fail(where, "depot", f"a place {{...}}, or a whole number 0 to {last}", value)
     return places[value] if places else int(value)
 
 
-def _place(value: Any, xy_km: Floats, origin: tuple[float, float] | None, where: str) -> tuple[float, float]:
+def _below(where: _At, key: str) -> _At:
+    return _At(f"{where}, {key}", where.file, (*where.keys, key))
+
+
+def _place(value: Any, frame: Frame, where: _At) -> tuple[float, float]:
     """A place {"latitude", "longitude"} or {"x_km", "y_km"}, whichever the regions have, as (x, y) in km."""
-    keys = _PLACES[0] if origin is not None else _PLACES[1]
-    if not isinstance(value, dict) or set(value) != set(keys):
-        other = _PLACES[1] if origin is not None else _PLACES[0]
-        hint = ""
-        if isinstance(value, dict) and set(value) == set(other):
-            columns = "lat and lon" if origin is not None else "x_km and y_km"
-            hint = f" (regions.csv has {columns}, and a place must be in the same coordinates)"
+    allowed = [*([_DEGREES] if frame.origin is not None else []), *([_KM] if frame.km else [])]
+    keys = next((keys for keys in allowed if isinstance(value, dict) and set(value) == set(keys)), None)
+    if keys is None:
+        needed = ", or ".join(f"{first!r} and {second!r}" for first, second in allowed)
+        hint = _hint(value, frame)
         raise DataError(
-            f"{where}: a place must have {keys[0]!r} and {keys[1]!r}; got {shown(value)}{hint}. Correct it."
+            f"{where}: a place must have {needed}; got {shown(value)}{hint}. Correct it.", place=where.place()
         )
     for key in keys:
         if not is_number(value[key]) or abs(value[key]) > MAX_COORDINATE_KM:  # far above any angle too
-            _fail(where, key, f"a number from -{MAX_COORDINATE_KM:g} to {MAX_COORDINATE_KM:g}", value[key])
-    pair = np.array([value[key] for key in keys], dtype=np.float64)
-    if origin is not None and (abs(pair[0]) > 90 or abs(pair[1]) > 180):
-        raise DataError(
-            f"{where}: latitude must be in [-90, 90] and longitude in [-180, 180]; got {pair[0]:g} and {pair[1]:g}. "
-            "Correct them (are they exchanged?)."
-        )
-    place = pair if origin is None else project_km(pair, origin)
-    check_near(place, xy_km, where)
+            rule = f"{key!r} must be a number from -{MAX_COORDINATE_KM:g} to {MAX_COORDINATE_KM:g}"
+            raise DataError(f"{where}: {rule}; got {shown(value[key])}. Correct it.", place=where.place())
+    place = np.array([value[key] for key in keys], dtype=np.float64)
+    if keys == _DEGREES:
+        assert frame.origin is not None
+        if abs(place[0]) > 90 or abs(place[1]) > 180:
+            raise DataError(
+                f"{where}: latitude must be in [-90, 90] and longitude in [-180, 180]; got {place[0]:g} and "
+                f"{place[1]:g}. Correct them (are they exchanged?).",
+                place=where.place(),
+            )
+        place = project_km(place, frame.origin)
+    check_near(place, frame.xy_km, f"{where}", where.place())
     return float(place[0]), float(place[1])
 
 
-def check_near(place_km: Floats, xy_km: Floats, where: str) -> None:
+def _hint(value: Any, frame: Frame) -> str:
+    """What to do about a place with other keys, in brackets."""
+    if not isinstance(value, dict):
+        return ""
+    renamed = {key: _OTHER_NAMES[key.lower()] for key in value if key.lower() in _OTHER_NAMES}
+    named = {renamed.get(key, key) for key in value}
+    words = [f"{new!r} for {old!r}" for old, new in renamed.items() if named in (set(_DEGREES), set(_KM))]
+    hints = [f"write {' and '.join(words)}"] if words else []
+    if named == set(_KM) and not frame.km:
+        hints.append("regions.csv has lat and lon, and a place must be in the same coordinates")
+    if named == set(_DEGREES) and frame.origin is None:
+        hints.append(
+            "regions.csv has x_km and y_km, and a place must be in the same coordinates, unless 'origin' in city.json "
+            "says at which [lat, lon] both are 0"
+        )
+    return f" ({'; '.join(hints)})" if hints else ""
+
+
+def check_near(place_km: Floats, xy_km: Floats, where: str, place: Place | None = None) -> None:
     """Raise `DataError` for a depot `[2]` that is too far from all regions `[N, 2]` to be one."""
     away = float(straight_km(xy_km, place_km).min())
     if away > MAX_AWAY_KM:
         raise DataError(
             f"{where}: a depot must be within {MAX_AWAY_KM:g} km of a region; got one {away:,.0f} km away. "
-            "Correct it (are its coordinates exchanged?)."
+            "Correct it (are its coordinates exchanged?).",
+            place=place,
         )
 
 
-def _check_keys(content: Mapping[str, Any], known: Sequence[str], needed: Sequence[str], where: str) -> None:
+def _check_keys(content: Mapping[str, Any], known: Sequence[str], needed: Sequence[str], where: _At) -> None:
     for key in content:
         if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f"Did you mean {close[0]!r}? " if close else ""
-            raise DataError(f"{where}: unknown key {shown(key)}; known are {list(known)}. {hint}Correct or remove it.")
+            hint = meant(key, known)
+            message = f"{where}: unknown key {shown(key)}; known are {list(known)}. {hint}Correct or remove it."
+            raise DataError(message, place=where.place(key))
     for key in needed:
         if key not in content:
-            raise DataError(f"{where}: key {key!r} is missing; needed are {list(needed)}. Add it.")
+            message = f"{where}: key {key!r} is missing; needed are {list(needed)}. Add it."
+            raise DataError(message, place=where.place(key))
 
 
-def _fail(where: str, key: str, rule: str, value: Any) -> NoReturn:
-    raise DataError(f"{where}: {key!r} must be {rule}; got {shown(value)}. Correct it.")
+def _fail(where: _At, key: str, rule: str, value: Any) -> NoReturn:
+    raise DataError(f"{where}: {key!r} must be {rule}; got {shown(value)}. Correct it.", place=where.place(key))
 
 
 def _whole(value: Any, most: int) -> bool:

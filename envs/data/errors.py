@@ -27,8 +27,14 @@ class DataError(ValueError):
     Args:
         message: one sentence or two.
         place: the same place for programs, where there is one.
+        rule: that is broken, in words, where several places may break the same.
+        more_lines: later lines that break it too.
     """
 
-    def __init__(self, message: str = "", *, place: Place | None = None) -> None:
+    def __init__(
+        self, message: str = "", *, place: Place | None = None, rule: str = "", more_lines: tuple[int, ...] = ()
+    ) -> None:
         super().__init__(message)
         self.place = place
+        self.rule = rule
+        self.more_lines = more_lines

@@ -17,7 +17,6 @@ from stormgym.envs.data.assemble import (
     Settings,
     city_from_log,
     may_be_numeric,
-    origin_of,
 )
 from stormgym.envs.data.city_fields import (
     AFTERWARDS,
@@ -28,9 +27,11 @@ from stormgym.envs.data.city_fields import (
     CityFields,
     straight_km,
 )
-from stormgym.envs.data.crews_file import CREWS_FILE, check_near, crews_text, read_crews
+from stormgym.envs.data.crews_file import CREWS_FILE, Frame, check_near, crews_text, read_crews
+from stormgym.envs.data.degrees import project_km, to_degrees
 from stormgym.envs.data.errors import Place
 from stormgym.envs.data.names import NAME_RULE, check_names, name_fault, printable, shown
+from stormgym.envs.data.positions import has_km
 from stormgym.envs.data.repair_log import RepairLog
 from stormgym.envs.data.sizes import MAX_DETOUR, MAX_RECORDS, REPAIR_RANGE_H, SPEED_RANGE_KMH
 from stormgym.envs.data.tables import DataError, is_number, read_json, read_table, table_text
@@ -42,6 +43,7 @@ KNOWN_KEYS = (
     "N",
     "name",
     "depot",
+    "origin",
     "speed_kmh",
     "detour",
     "cost_limit_h",
@@ -74,6 +76,7 @@ def read_city(folder: Path) -> CityFields:
         depot=None if "depot" not in options else (options["depot"][0], options["depot"][1]),
         depot_from=f"{folder / 'city.json'}: 'depot'",
         features_from=f"{folder / 'city.json'}: 'features'",
+        origin=None if "origin" not in options else (options["origin"][0], options["origin"][1]),
         speed_kmh=options.get("speed_kmh", DEFAULT_SPEED_KMH),
         detour=options.get("detour", DEFAULT_DETOUR),
         cost_limit_h=options.get("cost_limit_h", DEFAULT_COST_LIMIT_H),
@@ -87,7 +90,8 @@ def read_city(folder: Path) -> CityFields:
     city = city_from_log(log, table, settings)
     check_near(city["depot_km"], city["xy_km"], f"{folder / 'city.json'}: 'depot'")
     if (folder / CREWS_FILE).exists():
-        city["crews"] = read_crews(folder / CREWS_FILE, city["xy_km"], origin_of(table), settings.speed_kmh)
+        frame = Frame(city["xy_km"], city.get("origin"), has_km(table))
+        city["crews"] = read_crews(folder / CREWS_FILE, frame, settings.speed_kmh)
     return city
 
 
@@ -158,6 +162,12 @@ def _read_options(path: Path) -> dict[str, Any]:
         ("detour", f"a number from 1 to {MAX_DETOUR:g}", lambda v: v <= MAX_DETOUR),
         ("cost_limit_h", "a number above 0", lambda v: is_number(v) and v > 0),
         ("depot", "two numbers", lambda v: isinstance(v, list) and len(v) == 2 and all(map(is_number, v))),
+        ("origin", "two numbers", lambda v: isinstance(v, list) and len(v) == 2 and all(map(is_number, v))),
+        (
+            "origin",
+            "[lat, lon] in degrees, below 90 and up to 360 in size",
+            lambda v: abs(v[0]) < 90 and abs(v[1]) <= 360,
+        ),
         ("group_names", "a list of texts", _is_texts),
         ("group_names", f"a list of names, and {NAME_RULE}", lambda v: not any(map(name_fault, v))),
         ("features", "a list of texts", _is_texts),
@@ -226,6 +236,7 @@ def _regions(city: CityFields) -> dict[str, Any]:
         "x_km": city["xy_km"][:, 0],
         "y_km": city["xy_km"][:, 1],
         "group": city["group"],
+        **_degrees(city),
         **city["context"],
     }
     if city["customers"] is not None:
@@ -237,6 +248,17 @@ def _regions(city: CityFields) -> dict[str, Any]:
     if not np.array_equal(city["requests"], sum(counted) if counted else city["log"].counts()):
         regions["requests"] = city["requests"]
     return regions
+
+
+def _degrees(city: CityFields) -> dict[str, Any]:
+    """Columns `lat` and `lon` for people and maps, where they are known; `x_km` and `y_km` are what counts."""
+    origin = city.get("origin")
+    if origin is None:
+        return {}
+    lat_lon = to_degrees(city["xy_km"], origin).round(7)
+    if straight_km(project_km(lat_lon, origin), city["xy_km"]).max() > 0.01:  # beyond the other side of the earth
+        return {}
+    return {"lat": lat_lon[:, 0], "lon": lat_lon[:, 1]}
 
 
 def _records(city: CityFields, regions: dict[str, Any]) -> dict[str, Any]:
@@ -267,6 +289,7 @@ def _options(city: CityFields) -> dict[str, Any]:
         "N": len(city["region_ids"]),
         "name": city["name"],
         "depot": city["depot_km"].tolist(),
+        **({} if city.get("origin") is None else {"origin": list(city["origin"] or ())}),
         "speed_kmh": city["speed_kmh"],
         "detour": city["detour"],
         "cost_limit_h": city["cost_limit_h"],

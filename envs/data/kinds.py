@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from stormgym.envs.data.feeds import (
     read_ukpn,
 )
 from stormgym.envs.data.jobs_file import JOBS_FILE, ReportedJobs, jobs_file_of, read_reported_jobs
+from stormgym.envs.data.repair_log import RepairLog
 from stormgym.envs.data.tables import DataError, read_json, read_table
 
 
@@ -51,8 +53,26 @@ CITY = FolderKind(
         "crews.json": read_json,
         JOBS_FILE: read_table,
     },
+    usual={"crews.json": {"depot": 0, "skills": [0], "on_h": 8.0, "off_h": 16.0}},
     told_by=("log.csv", "city.json"),
 )
+
+
+def outage_log(**arguments: Any) -> FolderKind:
+    """An export of outages, read with these arguments of `RepairLog.read_outage_log`."""
+    reader = partial(RepairLog.read_outage_log, **{"tz": None, **arguments})
+    return log_kind(reader, RepairLog.in_words, arguments.get("time_format"))
+
+
+def log_kind(read: Callable[[Path], Any], describe: Callable[[Any], str], time_format: str | None) -> FolderKind:
+    """The kind of an export of outages, however it is read."""
+    noon = datetime(2000, 1, 1, 12, tzinfo=UTC)
+    time = noon.isoformat() if time_format is None else noon.strftime(time_format)
+    summary = "an outage export, CSV with a row an outage; options name its columns (docs/data.md)"
+    return FolderKind("log", summary, read, describe, stand_ins=(time, "1"))
+
+
+LOG = outage_log()
 
 
 def _read_feed(read: Callable[[Path], JobTable], path: Path) -> list[JobTable]:

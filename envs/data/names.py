@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import unicodedata
 from collections.abc import Iterable
 
@@ -40,6 +41,19 @@ def check_names(names: Iterable[str], what: str) -> None:
         fault = name_fault(name)
         if fault is not None:
             raise DataError(f"{what}: {NAME_RULE}; got {shown(name)}: {fault}. Rename it.")
+
+
+def but_for_case(name: str) -> str:
+    """A name in which neither case nor the number of blanks tells: two names with the same are alike but for these."""
+    return " ".join(name.casefold().split())
+
+
+def meant(name: str, names: Iterable[str]) -> str:
+    """The question "Did you mean 'X'? " with the nearest of `names`; empty where none is near."""
+    by_plain = {but_for_case(other): other for other in names}
+    plain = but_for_case(name)
+    close = [plain] if plain in by_plain else difflib.get_close_matches(plain, by_plain, n=1)
+    return f"Did you mean {by_plain[close[0]]!r}? " if close else ""
 
 
 def printable(name: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
@@ -12,22 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stormgym.envs.arrays import Bools, Floats, Ints
+from stormgym.envs.arrays import Floats, Ints
 from stormgym.envs.data.names import check_names, shown
-from stormgym.envs.data.tables import DataError, Table, frozen_array, read_table, set_frozen
-from stormgym.envs.data.times import (
-    TIME_FEATURES,
-    YEARS,
-    parse_moment,
-    read_times,
-    require_zone,
-    time_feature,
-    to_datetime64,
-    zone,
-)
-
-LONG_SHORTEST_H = 5.0
-"""A log whose shortest outage is longer than this (h) very likely has times in another zone than stated."""
+from stormgym.envs.data.tables import DataError, frozen_array, set_frozen
+from stormgym.envs.data.times import YEARS, zone
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +84,25 @@ class RepairLog:
 
     def __len__(self) -> int:
         return len(self.repair_h)
+
+    def __repr__(self) -> str:
+        return f"RepairLog({self.in_words()})"
+
+    def span(self) -> str | None:
+        """The days of the first and the last record, in words; None where no times are known."""
+        if self.time is None or not len(self):
+            return None
+        return f"{self.time.min().astype('M8[D]')} to {self.time.max().astype('M8[D]')}"
+
+    def in_words(self) -> str:
+        """Outages, regions, days from the first to the last, and the median duration, in a line."""
+        n = len(self.region_ids)
+        parts = [f"{len(self):,} outages", f"{n:,} region{'s' * (n != 1)}"]
+        span = self.span()
+        parts += [] if span is None else [span]
+        if len(self):
+            parts.append(f"median {np.median(self.repair_h):.3g} h")
+        return ", ".join(parts)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return RepairLog, tuple(getattr(self, f.name) for f in fields(self))  # arrays stay read-only
@@ -210,86 +216,29 @@ class RepairLog:
 
         Warns:
             UserWarning: the shortest duration is above 5 h, a sign of local times written as UTC or the
-                reverse; or times fall into the hour of a clock change.
+                reverse; times fall into the hour of a clock change; durations above 60 days; dates without a
+                time of day; rows that stand twice; regions that differ only in case or blanks; durations of
+                zero that `drop_zero` leaves out.
         """
-        if duration_unit not in ("h", "min", "s"):
-            raise ValueError(f"duration_unit must be 'h', 'min' or 's'; got {duration_unit!r}.")
-        for name in time_features:
-            if name not in TIME_FEATURES:
-                raise ValueError(f"time_features must be among {TIME_FEATURES}; got {name!r}.")
-        table = read_table(csv)
-        cure = "Name it by region_column, time_column, duration_column, end_column or feature_columns."
-        value_column = end_column or duration_column
-        if value_column is None:
-            raise ValueError("read_outage_log needs duration_column or end_column; got neither.")
-        table.require(region_column, time_column, value_column, *feature_columns, cure=cure)
-        if value_column in feature_columns or (end_column and duration_column in feature_columns):
-            raise ValueError(
-                f"feature_columns must be known before the repair, and the duration is what is forecast; got "
-                f"{list(feature_columns)}. Leave it out."
-            )
-        start = read_times(table, time_column, tz=tz, time_format=time_format)
-        require_zone(table, time_column, start)
-        if end_column is None:
-            duration_h = (
-                table.numbers(
-                    value_column,
-                    rule="a duration must be a number",
-                    cure="Correct the cell or remove the row.",
-                )
-                / {"h": 1.0, "min": 60.0, "s": 3600.0}[duration_unit]
-            )
-        else:
-            end = read_times(table, end_column, tz=tz, time_format=time_format)
-            require_zone(table, end_column, end)
-            early = end.seconds < start.seconds
-            duration_h = (end.seconds + np.where(early, end.repeated_s, 0) - start.seconds) / 3600.0
-        keep = np.ones(len(table), dtype=np.bool_)
-        if since is not None:
-            keep &= start.seconds >= parse_moment(since, tz, "since")
-        if until is not None:
-            keep &= start.seconds < parse_moment(until, tz, "until")
-        if drop_zero:
-            keep &= duration_h != 0
-        _check_durations(table, value_column, duration_h, keep, ends=end_column is not None)
-        rows = np.flatnonzero(keep)
-        if rows.size == 0:
-            raise DataError(f"{table.source}: no outage is left of {len(table)}. Check since, until and drop_zero.")
-        rows = rows[np.argsort(start.seconds[rows], kind="stable")]
-        kept = table.take(rows)
-        if duration_h[rows].min() > LONG_SHORTEST_H:
-            warnings.warn(
-                f"{table.source}: the shortest of {rows.size} outages lasts {duration_h[rows].min():.1f} h. "
-                f"All above {LONG_SHORTEST_H:g} h: local times may have been written as UTC or the reverse. "
-                f"Check tz={tz!r}.",
-                stacklevel=2,
-            )
-        region_ids = tuple(sorted(set(kept.text(region_column))))
-        check_names(region_ids, f"{table.source}, column '{region_column}'")
-        columns = [kept.numbers(name) for name in feature_columns]
-        columns += [time_feature(name, start.seconds, tz)[rows] for name in time_features]
-        return cls(
-            region=kept.index(region_column, region_ids, what="", cure=""),
-            features=np.stack(columns, axis=1) if columns else np.empty((rows.size, 0)),
-            feature_names=(*feature_columns, *time_features),
-            repair_h=duration_h[rows],
-            time=to_datetime64(start.seconds[rows]),
-            timezone=tz or "UTC",
-            region_ids=region_ids,
-        )
+        from stormgym.envs.data.outage_log import read_outages
 
-
-def _check_durations(table: Table, column: str, hours: Floats, keep: Bools, *, ends: bool) -> None:
-    for row in np.flatnonzero(keep & (hours <= 0)):
-        if hours[row] < 0:
-            rule = "an outage must not end before it starts" if ends else "a duration must not be negative"
-            table.fail(int(row), column, rule, "Correct the cell or remove the row.")
-        table.fail(
-            int(row),
-            column,
-            "a duration must be above 0",
-            "Correct it, remove the row, or pass drop_zero=True.",
+        outages = read_outages(
+            csv,
+            tz=tz,
+            region_column=region_column,
+            time_column=time_column,
+            duration_column=duration_column,
+            end_column=end_column,
+            duration_unit=duration_unit,
+            feature_columns=feature_columns,
+            time_features=time_features,
+            time_format=time_format,
+            since=since,
+            until=until,
+            drop_zero=drop_zero,
+            stacklevel=3,
         )
+        return cls(**outages.fields)
 
 
 def _short(names: Sequence[str], n: int = 8) -> str:

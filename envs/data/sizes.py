@@ -31,3 +31,6 @@ SPEED_RANGE_KMH = (0.01, 1e6)
 """Of a crew: slower, and hours run out of range."""
 MAX_DETOUR = 100.0
 """Road distance over straight line."""
+
+LONG_OUTAGE_H = 60 * 24
+"""A longer outage is a record that nobody closed, or another thing than an outage: told of, not refused."""

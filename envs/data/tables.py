@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import copy
 import csv
-import difflib
 import io
 import json
 import math
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from numbers import Real
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,14 +23,14 @@ from numpy.typing import ArrayLike, NDArray
 from stormgym.envs.arrays import Floats, Ints
 from stormgym.envs.data.errors import DataError as DataError
 from stormgym.envs.data.errors import Place
-from stormgym.envs.data.names import NAME_RULE, name_fault, shown
+from stormgym.envs.data.names import NAME_RULE, meant, name_fault, shown
+from stormgym.envs.data.number_marks import as_written_here, marks_thousands
 from stormgym.envs.data.sizes import MAX_COLUMNS, MAX_LINES
 from stormgym.envs.data.substitutes import now, with_values
 from stormgym.envs.data.text_files import read_utf8, write_whole
 
 BLANKS = frozenset({"", "na", "n/a", "nan", "null", "none"})
 """Cells (in lower case) that count as blank."""
-_THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(?:[,_' ][0-9]{3})+(?:\.[0-9]*)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,24 +50,38 @@ class Table:
     def __len__(self) -> int:
         return len(self.lines)
 
-    def fail(self, row: int, column: str, rule: str, cure: str) -> NoReturn:
-        """Raise a `DataError` about one cell."""
+    def fail(
+        self, row: int, column: str, rule: str, cure: str, *, also: Iterable[int] = (), got: str | None = None
+    ) -> NoReturn:
+        """Raise a `DataError` about one cell.
+
+        Args:
+            row: of the cell.
+            column: its name.
+            rule: what it breaks.
+            cure: what the message advises.
+            also: later rows that break the same rule; the message leaves them out.
+            got: what the cell says, in words; None shows it.
+        """
         raise DataError(
             f"{self.source}, line {self.lines[row]}, column '{column}': {rule}; "
-            f"got {shown(self.columns[column][row])}. {cure}",
+            f"got {shown(self.columns[column][row]) if got is None else got}. {cure}",
             place=Place(self.source, self.lines[row], column),
+            rule=rule,
+            more_lines=tuple(self.lines[r] for r in also),
         )
 
     def require(self, *names: str, cure: str = "") -> None:
-        """Raise a `DataError` when a column is missing."""
-        for name in names:
-            if name not in self.columns:
-                close = difflib.get_close_matches(name, self.columns, n=1)
-                hint = f"Did you mean '{close[0]}'? " if close else ""
-                raise DataError(
-                    f"{self.source}: column '{name}' is missing; the file has {shown(list(self.columns), 500)}. "
-                    f"{hint}{cure or 'Add the column, or rename the one that holds it.'}"
-                )
+        """Raise a `DataError` when columns are missing; it names all of them."""
+        missing = [name for name in dict.fromkeys(names) if name not in self.columns]
+        if missing:
+            hint = meant(missing[0], self.columns)
+            first = f"column '{missing[0]}' is missing"
+            more = "".join(f", and so is '{name}'" for name in missing[1:])
+            raise DataError(
+                f"{self.source}: {first}{more}; the file has {shown(list(self.columns), 500)}. "
+                f"{hint}{cure or 'Add the column, or rename the one that holds it.'}"
+            )
 
     def take(self, rows: Iterable[int]) -> Table:
         """Return a table of the given rows, in that order."""
@@ -79,9 +92,9 @@ class Table:
     def text(self, column: str) -> list[str]:
         """Return the cells of a column that may not be blank."""
         self.require(column)
-        for row, cell in enumerate(self.columns[column]):
-            if not cell:
-                self.fail(row, column, "a cell must not be blank", "Fill it or remove the row.")
+        blank = [row for row, cell in enumerate(self.columns[column]) if not cell]
+        if blank:
+            self.fail(blank[0], column, "a cell must not be blank", "Fill it or remove the row.", also=blank[1:])
         return self.columns[column]
 
     def is_numeric(self, column: str, *, throughout: bool = False) -> bool:
@@ -117,14 +130,19 @@ class Table:
         """
         self.require(column)
         out = np.empty(len(self))
+        wrong = []
         for row, cell in enumerate(self.columns[column]):
             value = _number(cell)
             if value is None and blank is not None and cell.lower() in BLANKS:
                 out[row] = blank
                 continue
             if value is None or not math.isfinite(value) or not valid(value):
-                self.fail(row, column, rule, cure)
+                wrong.append(row)
+                continue
             out[row] = value
+        if wrong:
+            written = as_written_here(self.columns[column][wrong[0]])
+            self.fail(wrong[0], column, rule, f"{written} {cure}" if written else cure, also=wrong[1:])
         return out
 
     def index(self, column: str, names: Sequence[str], *, what: str, cure: str) -> Ints:
@@ -137,8 +155,8 @@ class Table:
         out = np.empty(len(self), dtype=np.int64)
         for row, cell in enumerate(self.text(column)):
             if cell not in position:
-                close = difflib.get_close_matches(cell, names, n=1)
-                self.fail(row, column, what, f"Did you mean {close[0]!r}? {cure}" if close else cure)
+                same = (r for r in range(row + 1, len(self)) if self.columns[column][r] == cell)
+                self.fail(row, column, what, f"{meant(cell, names)}{cure}", also=same)
             out[row] = position[cell]
         return out
 
@@ -159,9 +177,8 @@ class Table:
             if not cell:
                 continue
             if cell not in position:
-                close = difflib.get_close_matches(cell, ids, n=1)
-                hint = f"Did you mean {close[0]!r}? " if close else ""
-                self.fail(row, column, f"a parent must be the id of another {what}", f"{hint}Leave it blank for none.")
+                rule = f"a parent must be the id of another {what}"
+                self.fail(row, column, rule, f"{meant(cell, ids)}Leave it blank for none.")
             out[row] = position[cell]
         circle = first_in_circle(out)
         if circle is not None:
@@ -222,7 +239,7 @@ def is_odd_number(cell: str) -> bool:
     """Whether a cell is no number here but one elsewhere: with marks between thousands, or other digits than 0 to 9."""
     if not is_text(cell):
         return False
-    if _THOUSANDS.fullmatch(cell):
+    if marks_thousands(cell):
         return True
     try:
         return not cell.isascii() and math.isfinite(float(cell))
@@ -282,21 +299,40 @@ def _read_table(path: Path, skipped: Collection[int]) -> Table:
     _check_header(path, header)
     rows: list[list[str]] = []
     lines: list[int] = []
-    for start, cells in lines_of:
-        if start in skipped or not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(header):
-            raise DataError(
-                f"{path}, line {start}: a row must have {len(header)} cells as line 1 has; got {len(cells)}. "
-                "Put quotes around a cell that holds a comma.",
-                place=Place(str(path), start),
-            )
-        rows.append([cell.strip() for cell in cells])
-        lines.append(start)
+    odd: list[tuple[int, list[str]]] = []
+    try:
+        for start, cells in lines_of:
+            if start in skipped or not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) != len(header):
+                odd.append((start, cells))
+                continue
+            rows.append([cell.strip() for cell in cells])
+            lines.append(start)
+    except DataError:
+        if not odd:  # else what comes first in the file is told first
+            raise
+    if odd:
+        _fail_for_cells(path, len(header), odd)
     if not rows:
         raise DataError(f"{path}: no rows below the column names. Give at least one.")
     columns = {name: list(cells) for name, cells in zip(header, zip(*rows, strict=True), strict=True)}
     return Table(str(path), columns, lines)
+
+
+def _fail_for_cells(path: Path, n: int, odd: Sequence[tuple[int, list[str]]]) -> NoReturn:
+    """Raise for rows, each as its line and its cells, that have others than `n` cells."""
+    start, cells = odd[0]
+    pairs = pairwise(cells) if len(cells) > n else iter(())
+    split = next((f"{a},{b}" for a, b in pairs if a.strip().isdecimal() and b.isdecimal()), None)
+    hint = "" if split is None else f", and write numbers with a point (is {split!r} one number?)"
+    raise DataError(
+        f"{path}, line {start}: a row must have {n} cells as line 1 has; got {len(cells)}. "
+        f"Put quotes around a cell that holds a comma{hint}.",
+        place=Place(str(path), start),
+        rule="cells of a row",
+        more_lines=tuple(line for line, _ in odd[1:]),
+    )
 
 
 def _lines_of(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
@@ -318,8 +354,13 @@ def _lines_of(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
 
 
 def _check_header(path: Path, header: list[str]) -> None:
-    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-        raise DataError(f"{path}, line 1: cells must be separated by commas; got {shown(header[0])}. Export it so.")
+    line = ",".join(header)
+    for mark, what in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if line.count(mark) >= len(header):
+            raise DataError(
+                f"{path}, line 1: cells must be separated by commas, and these are by {what}; got {shown(line)}. "
+                "Export it so, and numbers with a decimal point (in a spreadsheet: 'CSV UTF-8', English numbers)."
+            )
     if len(header) > MAX_COLUMNS:
         raise DataError(f"{path}, line 1: a table must have at most {MAX_COLUMNS:,} columns; got {len(header):,}.")
     double = next((name for name, n in Counter(header).items() if n > 1), None)

@@ -17,6 +17,8 @@ from stormgym.envs.data.sizes import MAX_FILE_BYTES
 from stormgym.envs.whole_files import write_beside
 
 _GZIP = b"\x1f\x8b"
+_ZIP = b"PK\x03\x04"
+_OLD_OFFICE = bytes.fromhex("d0cf11e0a1b11ae1")
 
 
 def read_utf8(path: Path) -> bytes:
@@ -33,6 +35,13 @@ def read_utf8(path: Path) -> bytes:
         raise DataError(f"{path}: UTF-16 text. Save the file as UTF-8.")
     if data[:2] == _GZIP:
         raise DataError(f"{path}: a gzip file, whose name must end in .gz. Rename or unpack it.")
+    if data.startswith(_OLD_OFFICE) or (data.startswith(_ZIP) and b"xl/" in data):
+        raise DataError(
+            f"{path}: an Excel workbook, whatever its name says, where text is needed. Open it in a spreadsheet and "
+            "save the sheet as 'CSV UTF-8 (comma delimited)'."
+        )
+    if data.startswith(_ZIP):
+        raise DataError(f"{path}: a ZIP archive, where text is needed. Unpack it.")
     n_marks = 0
     while data.startswith(codecs.BOM_UTF8, n_marks * len(codecs.BOM_UTF8)):
         n_marks += 1

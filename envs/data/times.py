@@ -44,7 +44,15 @@ def zone(tz: str) -> ZoneInfo:
         raise ValueError(f"tz must be an IANA zone name such as 'America/New_York' or 'UTC'; got {tz!r}.") from error
 
 
-def read_times(table: Table, column: str, *, tz: str | None, time_format: str | None = None) -> Times:
+def read_times(
+    table: Table,
+    column: str,
+    *,
+    tz: str | None,
+    time_format: str | None = None,
+    cure: str = "Write times so.",
+    stacklevel: int = 3,
+) -> Times:
     """Read a column of times.
 
     A cell with an offset (`2018-10-10T14:00:00-04:00`, `...Z`) keeps it; one without is local time in `tz`.
@@ -56,6 +64,8 @@ def read_times(table: Table, column: str, *, tz: str | None, time_format: str | 
         column: name of the column.
         tz: IANA zone of cells without an offset; None leaves them as wall time with `zoned` False.
         time_format: `datetime.strptime` format; None takes ISO 8601.
+        cure: of a cell that is not ISO 8601.
+        stacklevel: of warnings, seen from here.
 
     Raises:
         DataError: a cell is blank, is no time, or is of a year outside `YEARS`.
@@ -66,12 +76,13 @@ def read_times(table: Table, column: str, *, tz: str | None, time_format: str | 
     zoned = np.zeros(n, dtype=np.bool_)
     repeated: list[int] = []
     skipped: list[int] = []
+    faults: dict[tuple[str, str], list[int]] = {}  # rows by rule and cure
     table.require(column)
     for row, cell in enumerate(table.columns[column]):
-        moment = _parse(table, row, column, cell, time_format)
-        if not YEARS[0] <= moment.year <= YEARS[1]:
-            rule = f"a time must be of a year {YEARS[0]} to {YEARS[1]}"
-            table.fail(row, column, rule, "Correct the cell or remove the row.")
+        moment = _parse(cell, time_format, cure)
+        if isinstance(moment, tuple):
+            faults.setdefault(moment, []).append(row)
+            continue
         if moment.tzinfo is None and local is not None:
             first, second = moment.replace(tzinfo=local), moment.replace(tzinfo=local, fold=1)
             change = _utc_seconds(second) - _utc_seconds(first)
@@ -83,6 +94,8 @@ def read_times(table: Table, column: str, *, tz: str | None, time_format: str | 
             moment = first
         zoned[row] = moment.tzinfo is not None
         seconds[row] = _utc_seconds(moment)
+    for (rule, remedy), wrong in faults.items():
+        table.fail(wrong[0], column, rule, remedy, also=wrong[1:])
     for rows, what in (
         (
             repeated,
@@ -94,7 +107,7 @@ def read_times(table: Table, column: str, *, tz: str | None, time_format: str | 
             warnings.warn(
                 f"{table.source}, column '{column}': {len(rows)} time(s) without an offset fall {what} "
                 f"(first: line {table.lines[rows[0]]}, {table.columns[column][rows[0]]!r}).",
-                stacklevel=3,
+                stacklevel=stacklevel,
             )
     return Times(seconds, zoned, repeated_s)
 
@@ -116,16 +129,19 @@ def parse_moment(text: str, tz: str | None, name: str) -> int:
     return _utc_seconds(moment)
 
 
-def _parse(table: Table, row: int, column: str, cell: str, time_format: str | None) -> datetime:
+def _parse(cell: str, time_format: str | None, cure: str) -> datetime | tuple[str, str]:
+    """The time that a cell states, or the rule that it breaks and the cure."""
     if cell.lower() in BLANKS:
-        table.fail(row, column, "a time must not be blank", "Fill it or remove the row.")
+        return "a time must not be blank", "Fill it or remove the row."
     try:
-        return datetime.fromisoformat(cell) if time_format is None else datetime.strptime(cell, time_format)
+        moment = datetime.fromisoformat(cell) if time_format is None else datetime.strptime(cell, time_format)
     except ValueError:
         if time_format is None:
-            cure = "Write times so, or pass time_format, e.g. '%m/%d/%Y %H:%M'."
-            table.fail(row, column, "a time must be ISO 8601 (YYYY-MM-DD HH:MM:SS)", cure)
-        table.fail(row, column, f"a time must match time_format={time_format!r}", "Correct the cell or the format.")
+            return "a time must be ISO 8601 (YYYY-MM-DD HH:MM:SS)", cure
+        return f"a time must match time_format={time_format!r}", "Correct the cell or the format."
+    if not YEARS[0] <= moment.year <= YEARS[1]:
+        return f"a time must be of a year {YEARS[0]} to {YEARS[1]}", "Correct the cell or remove the row."
+    return moment
 
 
 def _utc_seconds(moment: datetime) -> int:
@@ -162,11 +178,12 @@ def to_datetime64(seconds: Ints) -> NDArray[np.datetime64]:
 
 def require_zone(table: Table, column: str, times: Times) -> None:
     """Raise a `DataError` for the first time whose zone is unknown."""
-    if not times.zoned.all():
-        row = int(np.argmin(times.zoned))
+    unknown = np.flatnonzero(~times.zoned)
+    if unknown.size:
         table.fail(
-            row,
+            int(unknown[0]),
             column,
             "a time needs a zone, and neither the cell nor tz gives one",
             "Pass tz, e.g. tz='America/New_York' for local times or tz='UTC' for times in UTC.",
+            also=unknown[1:].tolist(),
         )

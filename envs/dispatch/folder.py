@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stormgym.envs.arrays import Floats
-from stormgym.envs.data.assemble import project_km
+from stormgym.envs.data.degrees import project_km, read_degrees
 from stormgym.envs.data.errors import Place
 from stormgym.envs.data.incomes import warn_of_ties
 from stormgym.envs.data.outage_files import MOST_INTERVAL_MIN
@@ -280,10 +280,8 @@ def _codes(table: Table) -> tuple[str, ...]:
 
 def _places(table: Table) -> Floats:
     """Places in the unit square `[K, 2]`, east and north, all distances in one proportion."""
-    cure = "Correct the cell (are lat and lon exchanged?)."
-    lat = table.numbers("lat", rule="a latitude must be in [-90, 90]", valid=lambda v: abs(v) <= 90, cure=cure)
-    lon = table.numbers("lon", rule="a longitude must be in [-180, 180]", valid=lambda v: abs(v) <= 180, cure=cure)
-    xy = project_km(np.stack([lat, lon], axis=1), (float(lat.mean()), float(lon[0])))
+    lat_lon = read_degrees(table)
+    xy = project_km(lat_lon, (float(np.ascontiguousarray(lat_lon[:, 0]).mean()), float(lat_lon[0, 1])))
     low, extent = xy.min(axis=0), np.ptp(xy, axis=0)
     widest = max(float(extent.max()), 1e-9)
     place: Floats = (xy - low) / widest + 0.5 * (1.0 - extent / widest)

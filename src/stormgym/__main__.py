@@ -28,7 +28,9 @@ COMMANDS = {
     "plan": Command(
         "stormgym.agents.evaluation.cli", "a plan for today's jobs, or for the season (evaluate --plan)", ("--plan",)
     ),
-    "data": Command("stormgym.agents.data_cli", "check a folder of your own: all that is wrong with it at once"),
+    "data": Command(
+        "stormgym.agents.data_cli", "all that is wrong with what you bring, at once; a city made of an outage export"
+    ),
     "report": Command("stormgym.agents.report_cli", "tables and page of an evaluation that was saved as JSON"),
     "completion": Command("stormgym.agents.completion", "a script that completes commands and options in your shell"),
 }

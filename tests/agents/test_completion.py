@@ -30,6 +30,7 @@ def bash_script() -> str:
         ("stormgym evaluate --episo", {"--episodes"}),
         ("stormgym plan --what", {"--what-if"}),
         ("stormgym data check --ki", {"--kind"}),
+        ("stormgym data city --reg", {"--region-column", "--regions"}),
         ("stormgym report --ht", {"--html"}),
     ],
 )

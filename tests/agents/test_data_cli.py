@@ -12,7 +12,7 @@ import pytest
 from stormgym.__main__ import main
 from stormgym.envs.crews.example import write_example
 from stormgym.envs.data import City
-from stormgym.envs.data.checking import ASKED_OF_A_TEXT, FolderReport, check_folder
+from stormgym.envs.data.checking import ASKED_OF_A_RULE, FolderReport, check_folder
 from stormgym.envs.data.tables import read_table
 from stormgym.envs.folders import kind_of, known_kinds
 
@@ -118,7 +118,10 @@ def test_check__every_fault_of_a_city_is_told_at_once(city: Path) -> None:
     set_keys(city / "city.json", speed_kmh=-3, tmezone="x")
     crews = json.loads((city / "crews.json").read_text())["crews"]
     crews[0]["on_h"] = -1
+    crews[0]["off_h"] = "much"
     crews[1]["skils"] = [1]
+    del crews[1]["skills"]
+    crews[2]["depot"] = {"lat": 30.4, "lon": -84.3}
     set_keys(city / "crews.json", crews=crews)
     set_cell(city / "jobs.csv", 3, "region", "999")
     report = check(city)
@@ -130,11 +133,14 @@ def test_check__every_fault_of_a_city_is_told_at_once(city: Path) -> None:
         ("log.csv", 21, None),
         ("city.json", None, "speed_kmh"),
         ("city.json", None, "tmezone"),
-        ("crews.json", None, "crews.0"),
-        ("crews.json", None, "crews.1"),
+        ("crews.json", None, "crews.0.on_h"),
+        ("crews.json", None, "crews.0.off_h"),
+        ("crews.json", None, "crews.1.skils"),
+        ("crews.json", None, "crews.1.skills"),
+        ("crews.json", None, "crews.2.depot"),
         ("jobs.csv", 3, "region"),
     }
-    assert len(report.findings) == 12
+    assert len(report.findings) == 15
     assert report.complete
     assert not report.usable
     assert all(f.message.startswith(str(city)) and f.message.endswith(".") for f in report.findings)
@@ -153,7 +159,7 @@ def test_check__one_wrong_text_in_many_rows_is_told_together(tmp_path: Path) -> 
     for line in range(2, n, 2):
         set_cell(tmp_path / "log.csv", line, "repair_h", "unknown")
     report = check(tmp_path)
-    assert len(report.findings) == ASKED_OF_A_TEXT
+    assert len(report.findings) == ASKED_OF_A_RULE
     assert report.findings[-1].more_lines == tuple(range(8, n, 2))
 
 
@@ -253,7 +259,7 @@ def test_command__exit_codes_table_and_json(city: Path, tmp_path: Path, capsys: 
     ("words", "sentence"),
     [
         (["check", "/no/such"], "no such file or folder"),
-        (["check", ".", "--kind", "citty"], "--kind must be one of city, undergrounding, dispatch, nged"),
+        (["check", ".", "--kind", "citty"], "--kind must be one of city, undergrounding, dispatch, log, nged"),
         (["check", str(FEEDS)], "has no file that tells its kind. Say which with --kind: city (regions.csv"),
         ([], "usage: stormgym data check FOLDER"),
     ],

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stormgym.envs.arrays import Bools, Ints
+from stormgym.envs.data.sizes import LONG_OUTAGE_H
 
 FAR_H = 45 * 24
 """A stated time of restoration farther ahead than this (h) is no forecast."""
@@ -18,8 +19,6 @@ LATE_SEEN_H = 2.0
 """An outage first seen later than this after its start (h) was missed while it was young."""
 FIRST_YEAR, LAST_YEAR = 1990, 2099
 """Years outside stand for "unknown" in feeds (1900, 1970, 9999)."""
-LONG_H = 60 * 24
-"""A longer outage (h) is a record that nobody closed, or another thing than an outage."""
 
 
 class Fault(IntFlag):
@@ -163,7 +162,7 @@ def _mark_times(columns: Mapping[str, NDArray[Any]], mark: Any) -> None:
     mark(Fault.RESTORED_FIRST, restored < arrival)
     mark(Fault.NO_DURATION, restored == arrival)
     hour = np.timedelta64(3600, "s")
-    mark(Fault.LONG, restored - arrival > LONG_H * hour)
+    mark(Fault.LONG, restored - arrival > LONG_OUTAGE_H * hour)
     mark(Fault.LATE_SEEN, columns["first_seen_at"] - arrival > LATE_SEEN_H * hour)
     stated = np.where(np.isnat(columns["ert_seen_at"]), arrival, columns["ert_seen_at"])
     mark(Fault.ERT_PAST, ert < stated)

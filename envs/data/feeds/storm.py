@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from stormgym.envs.arrays import Floats, Ints, read_only
-from stormgym.envs.data.assemble import default_group_names, project_km
+from stormgym.envs.data.assemble import default_group_names
 from stormgym.envs.data.city import City
 from stormgym.envs.data.city_fields import DEFAULT_COST_LIMIT_H, DEFAULT_DETOUR, DEFAULT_SPEED_KMH
+from stormgym.envs.data.degrees import project_km
 from stormgym.envs.data.feeds.columns import hours_between
 from stormgym.envs.data.feeds.faults import UNUSABLE_END, Fault
 from stormgym.envs.data.feeds.sheet import moment_argument

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from stormgym.envs.data import City, DataError
+from stormgym.envs.data.checking import check_folder
 from stormgym.envs.data.crews_file import CrewRecord
+from stormgym.envs.data.kinds import CITY
 from stormgym.envs.data.schemas import read_schema, schema_names
 
 CREW = {"depot": 0, "skills": [0], "on_h": 16, "off_h": 8}
@@ -205,3 +207,151 @@ def test_schemas__are_valid_and_take_what_is_written(folder: Path, tmp_path: Pat
     CREWS.validate({"crews": [CREW, FULL]})
     with pytest.raises(ValueError, match=r"schema must be one of .*city, crews.*; got 'jobs'"):
         read_schema("jobs")
+
+
+DEGREES = "region,lat,lon,group\na,30.0,-84.0,0\nb,31.0,-84.0,0\nc,30.5,-83.5,0\n"
+
+
+def in_degrees(folder: Path) -> City:
+    """The city of a folder whose regions are in degrees."""
+    (folder / "regions.csv").write_text(DEGREES)
+    (folder / "city.json").write_text('{"depot": [30.5, -84.0]}')
+    return City.load(folder)
+
+
+def test_save__a_city_that_came_from_degrees_takes_depots_in_degrees(folder: Path, tmp_path: Path) -> None:
+    city = in_degrees(folder)
+    city.save(tmp_path / "copy")
+    header, first = (tmp_path / "copy" / "regions.csv").read_text().splitlines()[:2]
+    assert header == "region,x_km,y_km,group,lat,lon"
+    assert first.endswith(",0,30,-84")
+    assert json.loads((tmp_path / "copy" / "city.json").read_text())["origin"] == list(city.origin or ())
+    degrees, km = {"latitude": 31.0, "longitude": -84.0}, {"x_km": 1, "y_km": 2}
+    crews = {"depots": [degrees, km], "crews": [CREW, {**CREW, "depot": 1, "at": degrees}]}
+    again = City.load(with_crews(tmp_path / "copy", crews))
+    assert again.origin == city.origin
+    assert again.crews[0].depot == pytest.approx(tuple(city.xy_km[1]), abs=1e-9)
+    assert (again.crews[1].depot, again.crews[1].at) == ((1.0, 2.0), again.crews[0].depot)
+    assert replace(again, crews=()).fingerprint() == city.fingerprint()
+    again.save(tmp_path / "third")
+    assert City.load(tmp_path / "third").fingerprint() == again.fingerprint()
+    assert City.load(tmp_path / "third").log.feature_names == city.log.feature_names
+
+
+def test_load__with_an_origin_regions_may_be_in_degrees_and_the_depot_is_in_km(folder: Path) -> None:
+    city = in_degrees(folder)
+    (folder / "city.json").write_text('{"depot": [1.5, 2.5], "origin": [30.0, -84.0]}')
+    other = City.load(folder)
+    assert other.depot_km.tolist() == [1.5, 2.5]
+    assert other.xy_km[0].tolist() == [0.0, 0.0]
+    assert (other.xy_km[1] - other.xy_km[0]).tolist() == pytest.approx((city.xy_km[1] - city.xy_km[0]).tolist())
+
+
+def test_load__degrees_beside_km_that_are_another_place_are_doubtful(folder: Path, tmp_path: Path) -> None:
+    in_degrees(folder).save(tmp_path / "copy")
+    file = tmp_path / "copy" / "regions.csv"
+    file.write_text(file.read_text().replace(",31,-84", ",32,-84"))
+    with pytest.warns(
+        UserWarning, match=r"regions.csv, line 3: lat and lon are 111\.2 km from x_km and y_km, which alone"
+    ):
+        City.load(tmp_path / "copy")
+
+
+def test_check__a_wrong_place_is_one_finding(folder: Path, tmp_path: Path) -> None:
+    in_degrees(folder).save(tmp_path / "copy")
+    file = tmp_path / "copy" / "regions.csv"
+    lines = file.read_text().splitlines()
+    cells = lines[2].split(",")
+    file.write_text("\n".join([*lines[:2], ",".join([cells[0], "east", *cells[2:]]), lines[3]]) + "\n")
+    report = check_folder(tmp_path / "copy", CITY)
+    assert [(f.level, f.line, f.column) for f in report.findings] == [("error", 3, "x_km")]
+
+
+def test_load__a_depot_in_degrees_where_it_is_in_km_is_doubtful(folder: Path, tmp_path: Path) -> None:
+    in_degrees(folder).save(tmp_path / "copy")
+    options = json.loads((tmp_path / "copy" / "city.json").read_text())
+    (tmp_path / "copy" / "city.json").write_text(json.dumps(options | {"depot": [30.5, -84.0]}))
+    with pytest.warns(
+        UserWarning, match=r"city.json: 'depot' is in km where .*got \[30\.5, -84\.0\], .* Are these degrees"
+    ):
+        City.load(tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    ("origin", "message"),
+    [
+        ((95.0, 3.0), r"City.origin must be \(latitude, longitude\).*got \(95.0, 3.0\).*exchanged"),
+        ((1.0,), r"City.origin must have shape \[2\]"),
+    ],
+)
+def test_city__of_no_origin(folder: Path, origin: tuple[float, ...], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        replace(City.load(folder), origin=origin)
+    with pytest.raises(DataError, match=r"City.context must not have 'lat' beside City.origin"):
+        replace(City.load(folder), origin=(30.0, -84.0), context={"lat": np.zeros(3)})
+
+
+@pytest.mark.parametrize("origin", [[90, 0], [0, 361], [1], "x"])
+def test_load__an_origin_that_is_none_is_named(folder: Path, origin: object) -> None:
+    (folder / "city.json").write_text(json.dumps({"origin": origin}))
+    with pytest.raises(DataError, match=r"city.json: 'origin' must be"):
+        City.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("place", "hint"),
+    [
+        ({"lat": 31.0, "lon": -84.0}, "write 'latitude' for 'lat' and 'longitude' for 'lon'"),
+        ({"latitude": 31.0, "lng": -84.0}, "write 'longitude' for 'lng'"),
+        ({"x": 1, "y": 2}, "write 'x_km' for 'x' and 'y_km' for 'y'; regions.csv has lat and lon"),
+    ],
+)
+def test_load__a_place_with_other_keys_is_told_the_right_ones(folder: Path, place: object, hint: str) -> None:
+    in_degrees(folder)
+    with pytest.raises(DataError, match=f"crew 0, depot: a place must have 'latitude' and 'longitude'; got .*{hint}"):
+        City.load(with_crews(folder, {"crews": [{**CREW, "depot": place}]}))
+
+
+def test_load__a_place_in_degrees_where_only_km_are_known_is_told_of_the_origin(folder: Path) -> None:
+    content = {"crews": [{**CREW, "depot": {"lat": 31.0, "lon": -84.0}}]}
+    with pytest.raises(
+        DataError, match=r"must have 'x_km' and 'y_km'; .*'latitude' for 'lat'.*unless 'origin' in city\.js"
+    ):
+        City.load(with_crews(folder, content))
+
+
+def test_check__every_mistake_of_the_file_is_told(folder: Path) -> None:
+    content = {
+        "crew_list": 3,
+        "depots": [{"lat": 1, "lon": 2}],
+        "crews": [
+            {"depot": 0, "skill": [0], "on_h": "16"},
+            {**CREW, "name": "a", "depot": {"x_km": 1, "y_km": 9e4}, "at": 3},
+            {**CREW, "name": "a", "start_h": 1e9},
+            7,
+        ],
+    }
+    report = check_folder(with_crews(folder, content), CITY)
+    assert report.complete
+    assert {f.column for f in report.findings if f.level == "error"} == {
+        "crew_list",
+        "depots.0",
+        "crews.0.skill",
+        "crews.0.skills",
+        "crews.0.off_h",
+        "crews.0.on_h",
+        "crews.1.depot",
+        "crews.1.at",
+        "crews.2.start_h",
+        "crews.3",
+        "crews.2.name",
+    }
+
+
+def test_check__crews_that_all_look_and_a_job_of_nowhere_are_both_told(folder: Path) -> None:
+    crew = {"depot": 0, "skills": [], "on_h": 16, "off_h": 8, "assessor": True}
+    (folder / "jobs.csv").write_text("region,damage_class\nB,1\n")
+    report = check_folder(with_crews(folder, {"crews": [crew]}), CITY)
+    told = [f.message for f in report.findings if not f.follows]
+    assert any("at least one crew must repair" in message for message in told)
+    assert any("Did you mean 'b'?" in message for message in (f.message for f in report.findings))

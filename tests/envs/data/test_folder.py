@@ -347,3 +347,18 @@ def test_load__unused_text_and_blank_columns_do_no_harm(tmp_path: Path) -> None:
     blank = REGIONS.replace(",0.3,", ",,")
     context = City.load(write(tmp_path / "t", regions=blank, options=options)).context
     np.testing.assert_array_equal(context["canopy"], [0.5, 0.4, np.nan])
+
+
+def test_load__the_cure_of_a_time_names_nothing_that_a_folder_cannot_pass(folder: Path) -> None:
+    log = (folder / "log.csv").read_text()
+    (folder / "log.csv").write_text(log.replace("2018-01-01 07:00:00", "01/01/2018 07:00"))
+    with pytest.raises(DataError, match=r"line 2, column 'request_time': a time must be ISO 8601 .*Write times so\.$"):
+        City.load(folder)
+
+
+def test_load__a_region_in_other_case_is_asked_for(folder: Path) -> None:
+    (folder / "log.csv").write_text((folder / "log.csv").read_text().replace("\na,", "\nA,").replace(",a,", ",A,"))
+    with pytest.raises(
+        DataError, match=r"column 'region': the region is not in regions.csv; got 'A'. Did you mean 'a'\?"
+    ):
+        City.load(folder)

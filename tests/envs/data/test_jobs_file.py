@@ -83,6 +83,7 @@ def test_read__times_count_from_the_start_or_the_first_arrival(city: City, tmp_p
     ("text", "message"),
     [
         ("regoin,damage_class\na,1\n", "unknown column 'regoin'. Did you mean 'region'"),
+        ("region,damage_class\nA,1\n", "the region is not one of the city; got 'A'. Did you mean 'a'"),
         ("region,damage_class,custommers\na,1,3\n", "unknown column 'custommers'. Did you mean 'customers'"),
         ("region,damage_class\nx,1\n", "line 2, column 'region': the region is not one of the city; got 'x'"),
         (

@@ -137,14 +137,15 @@ def test_read__end_column_minutes_and_formats(tmp_path: Path) -> None:
     names = {"region_column": "town", "time_column": "off", "time_format": "%m/%d/%Y %H:%M", "tz": "UTC"}
     one = RepairLog.read_outage_log(export(tmp_path, text), end_column="on", **names)  # type: ignore[arg-type]
     assert one.repair_h.tolist() == [2.5]
-    text = "region,start_time,minutes\nX,2020-01-02,90\n"
+    text = "region,start_time,minutes\nX,2020-01-02 00:00,90\n"
     one = RepairLog.read_outage_log(export(tmp_path, text), tz="UTC", duration_column="minutes", duration_unit="min")
     assert one.repair_h.tolist() == [1.5]
 
 
 def test_read__since_until_and_drop_zero(tmp_path: Path) -> None:
     path = export(tmp_path, CSV.replace(",0.5,", ",0,"))
-    assert RepairLog.read_outage_log(path, tz="UTC", drop_zero=True).repair_h.tolist() == [2.0, 4.0]
+    with pytest.warns(UserWarning, match="as drop_zero says"):
+        assert RepairLog.read_outage_log(path, tz="UTC", drop_zero=True).repair_h.tolist() == [2.0, 4.0]
     assert RepairLog.read_outage_log(path, tz="UTC", since="2020-01-05").repair_h.tolist() == [2.0, 4.0]
     one = RepairLog.read_outage_log(path, tz="UTC", since="2020-01-05", until="2020-07-05T10:00")
     assert one.repair_h.tolist() == [2.0]
@@ -315,10 +316,7 @@ def test_log__of_what_no_file_holds(change: dict[str, Any], message: str) -> Non
 def test_read__a_region_that_is_no_name_is_told_with_the_file(tmp_path: Path) -> None:
     file = tmp_path / "export.csv"
     file.write_text("region,start_time,duration_h\na\x1b,2020-01-01,9\n")
-    with (
-        pytest.warns(UserWarning, match="shortest"),
-        pytest.raises(DataError, match=r"export\.csv, column 'region': a name"),
-    ):
+    with pytest.raises(DataError, match=r"export\.csv, line 2, column 'region': a name"):
         RepairLog.read_outage_log(file, tz="UTC")
 
 
@@ -329,3 +327,109 @@ def test_read__the_duration_is_no_feature(tmp_path: Path) -> None:
         RepairLog.read_outage_log(
             file, tz="UTC", duration_column="minutes", duration_unit="min", feature_columns=["wind", "minutes"]
         )
+
+
+DOUBTFUL = [
+    (
+        CSV.replace(",4.0,", ",1500,"),
+        {},
+        r"column 'duration_h': 1 of 3 outages last more than 60 days, the longest 1,500 h \(line 4\)",
+    ),
+    (
+        CSV + "3,North,2020-07-05 10:00:00,4.0,2\n" * 7,
+        {},
+        r"7 of 10 rows are the same as an earlier one.*, line 5 as line 4 \(lines 5, 6, 7, 8, 9, \.\.\.\)",
+    ),
+    (
+        CSV.replace("2020-01-04 10:00:00", "2020-01-04"),
+        {},
+        r"column 'start_time': 1 of 3 times are dates without a time of day, such as '2020-01-04'.*midnight \(line 3\)",
+    ),
+    (
+        CSV.replace("-0", "/").replace(" 10:00:00", ""),
+        {"time_format": "%Y/%m/%d"},
+        r"3 of 3 times are dates without a time of day, such as '2020/1/5'.*\(lines 2, 3, 4\)",
+    ),
+    (
+        CSV.replace("3,North", "3,NORTH").replace("2,South", "2,North"),
+        {},
+        r"column 'region': these differ only in case or blanks.*: 'NORTH' \(1 rows, first line 4\), 'North' \(2 .*, "
+        r"first line 2\)\. Did you mean 'North'\?",
+    ),
+    (
+        CSV.replace("3,North", "3,New  Town").replace("2,South", "2,new town"),
+        {},
+        r"differ only in case or blanks.*'new town' .*'New  Town'",
+    ),
+    (
+        CSV.replace(",0.5,", ",0,"),
+        {"drop_zero": True},
+        r"column 'duration_h': 1 of 3 outages last exactly 0 h and are left out, as drop_zero says \(line 3\)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "keywords", "message"), DOUBTFUL)
+def test_read__what_is_doubtful_is_told_with_value_count_and_lines(
+    tmp_path: Path, text: str, keywords: dict[str, Any], message: str
+) -> None:
+    with pytest.warns(UserWarning, match=message) as told:
+        RepairLog.read_outage_log(export(tmp_path, text), tz="UTC", **keywords)
+    assert len(told) == 1
+    assert told[0].filename == __file__
+
+
+def test_read__only_rows_that_are_kept_are_doubtful(tmp_path: Path) -> None:
+    text = CSV + "4,north,2021-01-01,9999,2\n" * 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(RepairLog.read_outage_log(export(tmp_path, text), tz="UTC", until="2021-01-01")) == 3
+
+
+@pytest.mark.parametrize(
+    ("cell", "cure"),
+    [
+        ('"2,5"', r"got '2,5'\. It has a decimal comma: write 2\.5\."),
+        ('"1,250"', r"Write 1250 if the comma marks thousands, 1\.250 if it is a decimal comma\."),
+        ('"1,250.5"', r"It has marks between thousands: write 1250\.5\."),
+        ("1 250 000", r"It has marks between thousands: write 1250000\."),
+        ('"-1.250,5"', r"a decimal comma and marks between thousands: write -1250\.5\."),
+    ],
+)
+def test_read__numbers_of_other_countries_are_named(tmp_path: Path, cell: str, cure: str) -> None:
+    with pytest.raises(DataError, match=f"line 3, column 'duration_h': a duration must be a number; .*{cure}"):
+        RepairLog.read_outage_log(export(tmp_path, CSV.replace(",0.5,", f",{cell},")), tz="UTC")
+
+
+def test_read__a_decimal_comma_without_quotes_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"line 3: a row must have 5 cells.*got 6.*with a point \(is '0,5' one number\?\)"
+    ):
+        RepairLog.read_outage_log(export(tmp_path, CSV.replace(",0.5,", ",0,5,")), tz="UTC")
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_read__another_separator_is_named(tmp_path: Path, mark: str, name: str) -> None:
+    for text in (CSV.replace(",", mark), CSV.replace(",", mark).replace("crew", "crew, who")):
+        with pytest.raises(DataError, match=f"separated by commas, and these are by {name}; got .*decimal point"):
+            RepairLog.read_outage_log(export(tmp_path, text), tz="UTC")
+
+
+def test_read__all_missing_columns_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"column 'town' is missing, and so is 'off'; the file has \['outage'"):
+        RepairLog.read_outage_log(export(tmp_path), tz="UTC", region_column="town", time_column="off")
+
+
+def test_read__an_end_at_the_start_is_told_in_hours(tmp_path: Path) -> None:
+    text = "region,start_time,end\nX,2021-07-02 11:29,2021-07-02 11:29\n"
+    with pytest.raises(
+        DataError, match="column 'end': a duration must be above 0; got 0 h, with its end at '2021-07-02"
+    ):
+        RepairLog.read_outage_log(export(tmp_path, text), tz="UTC", end_column="end")
+
+
+def test_log__is_printed_in_a_line(tmp_path: Path) -> None:
+    one = RepairLog.read_outage_log(export(tmp_path), tz="UTC")
+    assert repr(one) == "RepairLog(3 outages, 2 regions, 2020-01-04 to 2020-07-05, median 2 h)"
+    assert str(one.take([])) == "RepairLog(0 outages, 2 regions)"
+    assert repr(log(time=None, region=[0] * 4, region_ids=("a",))) == "RepairLog(4 outages, 1 region, median 2.5 h)"

@@ -34,6 +34,13 @@ MARK = b"\xef\xbb\xbf"
         ),
         ("a.csv.gz", gzip.compress(TEXT.encode(), mtime=0)[:12] + b"xxxxxxxxxxxx", r"not a whole gzip file"),
         ("a.csv.gz", TEXT.encode(), r"not a whole gzip file"),
+        (
+            "a.csv",
+            b"PK\x03\x04..[Content_Types].xml..xl/workbook.xml",
+            r"an Excel workbook, .*save the sheet as 'CSV UTF-8",
+        ),
+        ("a.csv", bytes.fromhex("d0cf11e0a1b11ae1") + b"Workbook", r"an Excel workbook, whatever its name says"),
+        ("a.csv", b"PK\x03\x04log.csv", r"a ZIP archive, where text is needed\. Unpack it"),
         ("a.csv", b"x" * 5001, r"at most 5,000 bytes and has more\. Leave out"),
         ("a.csv.gz", gzip.compress(b"\n" * 10**6, mtime=0), r"at most 5,000 bytes, unpacked, and has more"),
     ],
