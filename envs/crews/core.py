@@ -134,9 +134,12 @@ class CrewCore(Core):
                 _number(name, number, low, high)
         check_predictor(predictor, confidence_level)
         self.city = resolve_city(city, income_effect=income_effect)
+        self.instance_name = self.city.name if profile == "default" else f"{self.city.name}, profile {profile}"
         if self.city.parent is not None and "feeder" not in self.given:
             feeder = "city"
         own = {"n_crews", "crews"}.isdisjoint(self.given) and bool(self.city.crews)
+        self.crew_names = tuple(crew.name for crew in self.city.crews) if own else ()
+        """Of the city's own crews; empty where arguments made them."""
         if own:
             crews, n_skills, n_depots = self._crews_of_city()
         if crews is not None:
