@@ -34,7 +34,7 @@ class Policy(Protocol):
 class BasePolicy:
     """Base of our policies: `predict` takes one observation or a batch, `act`, which subclasses write, a batch.
 
-    `privileged` is True for policies that read what no crew can know ahead (such as true durations).
+    `privileged` is True for policies that read what nobody can know ahead (such as true durations).
     """
 
     name: str = "policy"
