@@ -93,5 +93,7 @@ class Entrant:
     summary: str = ""
     run: Path | None = None
     """The run folder that it comes from."""
+    trained_on: str | None = None
+    """Of a pretrained agent: the city or cities that it learnt from."""
     ahead: str = ""
     """What follows its name where it looks ahead: "@8"."""

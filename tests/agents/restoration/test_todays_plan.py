@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from numpy.testing import assert_allclose
 from rich.console import Console
 
 import stormgym  # noqa: F401
+from stormgym.agents import plan_warnings
+from stormgym.agents.lineup import resolve_agents
+from stormgym.agents.plan_warnings import other_city
 from stormgym.agents.policy import BasePolicy, Entrant
 from stormgym.agents.pretrained import known_pretrained
 from stormgym.agents.restoration.planners import EquityPlanner
@@ -214,3 +218,42 @@ def shown(plan: Plan) -> str:
     console = Console(width=WIDTH, record=True, file=StringIO())
     console.print(render_plan(plan))
     return " ".join(console.export_text().split())
+
+
+def test_limit__says_why_it_is_what_it_is_and_who_keeps_to_it(city: City) -> None:
+    plan = make_plan(city, "nearest", resolve_agents("nearest", "Restoration-v0")["nearest"], predictor="point")
+    told = " ".join(shown(replace(plan, gap_h=plan.cost_limit_h + 1)).split())
+    assert f"limit {plan.cost_limit_h:g} h (the city's): over the limit. Try --agents equity-planner, which" in told
+    fair = shown(replace(plan, agent="equity-planner", gap_h=plan.cost_limit_h + 1))
+    assert "Try" not in fair
+    assert "over the limit." in fair
+    given = make_plan(city, "fixed", fixed(range(9)), predictor="point", cost_limit=3.0)
+    assert "limit 3 h (as cost_limit says)" in shown(given)
+
+
+def test_warnings__of_features_out_of_range_and_of_an_agent_of_another_city(city: City, tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text("region,damage_class,night_shift\n0,45,0\n1,1,0\n")
+    plan = make_plan(city, "fixed", fixed(range(2)), jobs_file=tmp_path / "jobs.csv", predictor="point")
+    assert plan.warnings == (
+        "damage_class of job 0 is 45; in the city's log it is 1 to 3. The forecast takes the nearest of these; correct "
+        "the value if it is an error.",
+    )
+    assert "Warning: damage_class of job 0 is 45;" in shown(plan)
+    for name, default, told in (
+        ("sta-sac:default", False, "sta-sac:default was trained on city default and has never seen synthetic:9:"),
+        ("sta-sac:default", True, None),
+        ("sta-sac:generalist", False, None),
+    ):
+        agent = resolve_agents(name, "Restoration-v0")[name]
+        found = other_city(resolve_city("default") if default else city, name, agent, "Restoration-v0")
+        assert len(found) == (told is not None)
+        assert told is None or (found[0].startswith(told) and "sta-sac:generalist is the one for other" in found[0])
+
+
+def test_warnings__of_a_run_name_its_city(city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = SimpleNamespace(settings=SimpleNamespace(env_kwargs={"city": str(tmp_path / "gone" / "west")}))
+    monkeypatch.setattr(plan_warnings, "open_run", lambda folder: run)
+    agent = Entrant(lambda env: FixedOrder([0]), learned=True, run=tmp_path)
+    (told,) = other_city(city, "mine", agent, "Restoration-v0")
+    assert "/gone/west and has never seen" in told
+    assert other_city(replace(city, name="west"), "mine", agent, "Restoration-v0") == []
