@@ -171,6 +171,8 @@ class PlanRequest:
     what_if: tuple[str, ...] = ()
     """--what-if: changes that a plan is made for each."""
     env_id: str = ""
+    warnings: tuple[str, ...] = ()
+    """What is doubtful about the agent, a sentence each, which the plan tells."""
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,12 @@ from stormgym.agents.crews.todays_result import CrewPlan, CurvePoint, Estimate, 
 from stormgym.agents.crews.what_if import changed, read_change
 from stormgym.agents.domain import PlanReport, PlanRequest
 from stormgym.agents.plan_times import read_start
-from stormgym.agents.plan_warnings import plan_warnings
 from stormgym.agents.policy import Entrant
 from stormgym.envs.arrays import Floats
+from stormgym.envs.cities.open_jobs import unseen_features
 from stormgym.envs.data import City, resolve_city
 from stormgym.envs.equity import running_gap
 
-ENV_ID = "CrewDispatch-v0"
 AS_IT_IS = "as it is"
 """Name of the plan with the crews as they are."""
 N_DRAWS = 400
@@ -65,6 +64,7 @@ def plan_today(name: str, entrant: Entrant, request: PlanRequest) -> PlanReport:
         seed=request.seed,
         start=request.start,
     )
+    plans = tuple(replace(plan, warnings=(*request.warnings, *plan.warnings)) for plan in plans)
     return PlanReport(
         render_plans(plans),
         lambda file: write_plans_csv(plans, file),
@@ -113,7 +113,7 @@ def make_plans(
     crews = todays_crews(city, of_crews)
     today = read_today(city, crews, file=jobs_file, folder=city_folder, start=start, seed=seed, **of_forecasts)
     today = replace(today, crews_source=crews_source(city, of_crews, crews))
-    doubts = plan_warnings(city, today.jobs.ids, today.jobs.features, agent_name, agent, ENV_ID)
+    doubts = unseen_features(city, today.jobs, today.jobs.ids)
     level = of_forecasts.get("confidence_level", 0.9)
     versions = {AS_IT_IS: today, **{text: changed(today, change) for text, change in changes.items()}}
     plans = (

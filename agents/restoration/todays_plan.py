@@ -19,17 +19,15 @@ from stormgym.agents.domain import PlanReport, PlanRequest
 from stormgym.agents.episodes import play_episode
 from stormgym.agents.files import csv_for_people, write_atomically
 from stormgym.agents.plan_times import PlanClock, read_start
-from stormgym.agents.plan_warnings import plan_warnings
 from stormgym.agents.policy import Entrant
 from stormgym.agents.restoration.todays_jobs import JobForecast, forecast_jobs, sub_city, todays_jobs
 from stormgym.agents.terminal import simple_table
 from stormgym.envs import equity
-from stormgym.envs.cities.open_jobs import draw_hours
+from stormgym.envs.cities.open_jobs import draw_hours, unseen_features
 from stormgym.envs.data import City, resolve_city
 from stormgym.envs.risk_measure import MEAN, RiskMeasure
 
 Floats = NDArray[np.float64]
-ENV_ID = "Restoration-v0"
 FAIREST = "equity-planner"
 """The agent that plans within the limit, where a plan can be."""
 N_DRAWS = 4000
@@ -117,6 +115,7 @@ def plan_today(name: str, entrant: Entrant, request: PlanRequest) -> PlanReport:
         start=read_start(request.start),
         **kwargs,
     )
+    plan = replace(plan, warnings=(*request.warnings, *plan.warnings))
     return PlanReport(render_plan(plan), lambda file: write_plan_csv(plan, file))
 
 
@@ -185,9 +184,7 @@ def make_plan(
         start=start,
         measure=measure,
         limit_source="the city's" if cost_limit is None else "as cost_limit says",
-        warnings=plan_warnings(
-            city, [city.region_ids[i] for i in jobs.region], jobs.features, agent_name, agent, ENV_ID
-        ),
+        warnings=unseen_features(city, jobs, [city.region_ids[i] for i in jobs.region]),
     )
 
 

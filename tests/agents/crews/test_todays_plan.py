@@ -394,12 +394,12 @@ def test_features__that_no_record_has_are_named_with_the_range_of_the_log(city, 
     assert plain[0].warnings == ()
 
 
-def test_agents__of_another_city_are_named(city, tmp_path):
-    text = "job,region,damage_class,night_shift\nA,0,1,0\n"
-    plans = planned(replace(city, crews=(CREW,)), text, tmp_path, agent="sta-sac:crews")
-    assert plans[0].warnings == (
-        "sta-sac:crews was trained on city default and has never seen example; a planner needs no training.",
-    )
+def test_agents__of_another_city_are_named(folder, tmp_path, capsys):
+    words = ["--plan", "--env", ID, "--city", str(folder), "--predictor", "point", "--agents", "sta-sac:crews"]
+    assert main([*words, "--json", str(tmp_path / "plan.json")]) == 0
+    told = "sta-sac:crews was trained on city default and has never seen example; rolling-planner needs no training."
+    assert f"Warning: {told}" in " ".join(capsys.readouterr().out.split())
+    assert json.loads((tmp_path / "plan.json").read_text())["warnings"] == [told]
 
 
 def test_options__are_arguments_of_the_environment():

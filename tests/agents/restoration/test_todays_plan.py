@@ -9,7 +9,6 @@ from datetime import datetime
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,7 @@ from numpy.testing import assert_allclose
 from rich.console import Console
 
 import stormgym  # noqa: F401
-from stormgym.agents import plan_warnings
 from stormgym.agents.lineup import resolve_agents
-from stormgym.agents.plan_warnings import other_city
 from stormgym.agents.policy import BasePolicy, Entrant
 from stormgym.agents.pretrained import known_pretrained
 from stormgym.agents.restoration.planners import EquityPlanner
@@ -231,7 +228,7 @@ def test_limit__says_why_it_is_what_it_is_and_who_keeps_to_it(city: City) -> Non
     assert "limit 3 h (as cost_limit says)" in shown(given)
 
 
-def test_warnings__of_features_out_of_range_and_of_an_agent_of_another_city(city: City, tmp_path: Path) -> None:
+def test_warnings__of_features_out_of_range(city: City, tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_text("region,damage_class,night_shift\n0,45,0\n1,1,0\n")
     plan = make_plan(city, "fixed", fixed(range(2)), jobs_file=tmp_path / "jobs.csv", predictor="point")
     assert plan.warnings == (
@@ -239,21 +236,3 @@ def test_warnings__of_features_out_of_range_and_of_an_agent_of_another_city(city
         "the value if it is an error.",
     )
     assert "Warning: damage_class of job 0 is 45;" in shown(plan)
-    for name, default, told in (
-        ("sta-sac:default", False, "sta-sac:default was trained on city default and has never seen synthetic:9:"),
-        ("sta-sac:default", True, None),
-        ("sta-sac:generalist", False, None),
-    ):
-        agent = resolve_agents(name, "Restoration-v0")[name]
-        found = other_city(resolve_city("default") if default else city, name, agent, "Restoration-v0")
-        assert len(found) == (told is not None)
-        assert told is None or (found[0].startswith(told) and "sta-sac:generalist is the one for other" in found[0])
-
-
-def test_warnings__of_a_run_name_its_city(city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = SimpleNamespace(settings=SimpleNamespace(env_kwargs={"city": str(tmp_path / "gone" / "west")}))
-    monkeypatch.setattr(plan_warnings, "open_run", lambda folder: run)
-    agent = Entrant(lambda env: FixedOrder([0]), learned=True, run=tmp_path)
-    (told,) = other_city(city, "mine", agent, "Restoration-v0")
-    assert "/gone/west and has never seen" in told
-    assert other_city(replace(city, name="west"), "mine", agent, "Restoration-v0") == []
