@@ -121,7 +121,8 @@ def _shown_first(summary: dict[str, Any], headline: Headline, names: Sequence[st
     the bound."""
     best = leader(summary, headline, names) or nearest_to_limit(summary, names)
     bound = headline.bound or CLAIRVOYANT.name
-    first = list(dict.fromkeys(n for n in (best, status_quo(summary), bound) if n in summary["agents"]))
+    wanted = dict.fromkeys((best, status_quo(summary), bound))
+    first = [name for name in wanted if name is not None and name in summary["agents"]]
     others = [name for name in names if name not in first and not summary["agents"][name]["privileged"]]
     return first if len(first) > 1 else [*first, *others[:1]]
 
