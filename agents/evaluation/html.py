@@ -134,7 +134,7 @@ def _body(
     """The page without its scripts, and the numbers of its tables for CSV files."""
     parts = [
         f"<header><div><h1>Evaluation on {escape(_heading(summary))}</h1>"
-        f'<p class="verdict">{escape(verdict(summary, headline, names))}</p>'
+        f'<p class="verdict">{escape(verdict(summary, headline, names)).replace(" %", "&nbsp;%")}</p>'
         f'<p class="lead">{escape(title(summary))}</p></div>'
         '<button type="button" id="theme" hidden>Dark</button></header>',
         "<noscript><p>Figures and replays need JavaScript; the tables below do not.</p></noscript>",

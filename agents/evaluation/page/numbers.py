@@ -118,11 +118,12 @@ def group_means(
 
 def _shown_first(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -> list[str]:
     """Agents whose replays a reader sees first: the best within the limit, or the nearest to it; what is done today;
-    the bound."""
+    the bound, or another agent that looks at the future."""
     best = leader(summary, headline, names) or nearest_to_limit(summary, names)
-    bound = headline.bound or CLAIRVOYANT.name
-    wanted = dict.fromkeys((best, status_quo(summary), bound))
-    first = [name for name in wanted if name is not None and name in summary["agents"]]
+    looking = [name for name in names if summary["agents"][name]["privileged"]]
+    bounds = [name for name in (headline.bound, CLAIRVOYANT.name, *looking) if name in summary["agents"]]
+    wanted = dict.fromkeys((best, status_quo(summary), *bounds[:1]))
+    first = [name for name in wanted if name is not None]
     others = [name for name in names if name not in first and not summary["agents"][name]["privileged"]]
     return first if len(first) > 1 else [*first, *others[:1]]
 

@@ -192,7 +192,7 @@
         },
       }));
       const names = data.agents.map((a) => a.label);
-      Plotly.newPlot(div, traces, layout({ height: 340, showlegend: true, legend: { orientation: "h" },
+      Plotly.newPlot(div, traces, layout({ height: 340, margin: { l: 8, r: 8, t: 34, b: 8 }, showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
         xaxis: { type: "category", tickvals: names, ticktext: names.map(esc) }, yaxis: { title: { text: "group mean" } } }), PLAIN);
     }
   }

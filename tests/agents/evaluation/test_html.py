@@ -123,6 +123,8 @@ def test_page__shows_first_the_best_within_the_limit_what_is_done_today_and_the_
     full.agents["random"] = record("random", 65, 15)
     data = block_of(render_html(full, summarise(full)))
     assert data["first"] == ["equity-planner", "request-volume", "clairvoyant"]
+    del full.agents["clairvoyant"]
+    assert block_of(render_html(full, summarise(full)))["first"][2] == "clairvoyant-fair"
     nobody = evaluation(record("nearest", 50, 17), record("tsp", 55, 11), record("random", 66, 12))
     assert block_of(render_html(nobody, summarise(nobody)))["first"] == ["tsp", "nearest"]
 
