@@ -21,7 +21,8 @@ class Term:
 TERMS = (
     Term(
         "scenario",
-        "One storm with all its chances: what is damaged, how long each repair takes. All agents meet the same ones.",
+        "One case with all its chances, such as a storm: what is damaged, how long each repair takes. All agents meet "
+        "the same ones.",
         ("return",),
     ),
     Term(
@@ -67,8 +68,8 @@ TERMS = (
     ),
     Term(
         "clairvoyant, oracle (†)",
-        "An agent that knows ahead how long each repair takes or what the storm does. Nobody can; it shows how much "
-        "there is to gain.",
+        "An agent that knows ahead what nobody can, such as how long each repair takes. It shows how much there is to "
+        "gain.",
         ("privileged",),
     ),
     Term(
