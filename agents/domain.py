@@ -173,6 +173,8 @@ class PlanRequest:
     what_if: tuple[str, ...] = ()
     """--what-if: changes that a plan is made for each."""
     env_id: str = ""
+    warnings: tuple[str, ...] = ()
+    """What is doubtful about the agent, a sentence each, which the plan tells."""
 
 
 @dataclass(frozen=True)
@@ -250,7 +252,8 @@ class Domain:
     """Arguments of the environment, over those of a run, on which the run chooses its best model: cases that it does
     not learn from, where there are such beside those of the test."""
     demonstrators: Mapping[str, str] = field(default_factory=dict)
-    """Agents whose episodes offline learners learn from, by kind: `status-quo`, `planner` and `expert`."""
+    """Agents whose episodes offline learners learn from, by kind: `status-quo`, `planner` and `expert`. Pages compare
+    the best agent with the status quo."""
     tokens: str | None = None
     """How STA-SAC reads the observations: a `stormgym.agents.sta_sac.reading.Reading`; None: it does not fit."""
     look_ahead: str | None = None

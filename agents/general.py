@@ -7,7 +7,7 @@ from stormgym.agents.domain import AgentSpec
 _LEARNERS = "stormgym.agents.learners.sb3"
 _SETTINGS = "stormgym.agents.learners.settings"
 
-RANDOM = AgentSpec("random", "stormgym.agents.rules:RandomPolicy", "an open region at random")
+RANDOM = AgentSpec("random", "stormgym.agents.rules:RandomPolicy", "an allowed choice at random")
 
 PPO = AgentSpec(
     "ppo",

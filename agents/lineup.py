@@ -231,7 +231,12 @@ def _from_pretrained(full_name: str, env_id: str) -> Entrant:
             f"pretrained agent {full_name!r} is for {card.trained_on.env_id}; "
             f"known pretrained agents of {env_id}: {known}"
         )
-    return Entrant(lambda env: load_pretrained(full_name, env), learned=True, summary=f"pretrained, {card.summary}")
+    return Entrant(
+        lambda env: load_pretrained(full_name, env),
+        learned=True,
+        summary=f"pretrained, {card.summary}",
+        trained_on=card.trained_on.city,
+    )
 
 
 def _looking(entrant: Entrant, agent: str, n_orders: int) -> Entrant:

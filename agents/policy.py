@@ -34,7 +34,7 @@ class Policy(Protocol):
 class BasePolicy:
     """Base of our policies: `predict` takes one observation or a batch, `act`, which subclasses write, a batch.
 
-    `privileged` is True for policies that read what no crew can know ahead (such as true durations).
+    `privileged` is True for policies that read what nobody can know ahead (such as true durations).
     """
 
     name: str = "policy"
@@ -93,5 +93,7 @@ class Entrant:
     summary: str = ""
     run: Path | None = None
     """The run folder that it comes from."""
+    trained_on: str | None = None
+    """Of a pretrained agent: the city or cities that it learnt from."""
     ahead: str = ""
     """What follows its name where it looks ahead: "@8"."""

@@ -55,6 +55,7 @@ class Core:
         risk_measure: the statistic of the costs of episodes that the limit bounds: the mean, or one of their tail.
         settles_when_truncated: whether the last step of a truncated episode charges all that was left to come, so that
             nothing remains to be bootstrapped.
+        instance_name: of the city or profile that is played, as reports head it; empty where there is neither.
         groups: groups of regions by which reports are broken down; None where there are none.
         process: the state of the episodes; None where a core keeps it otherwise.
         truth_reads: how often `truth`, or `process` from outside, has been read.
@@ -67,6 +68,7 @@ class Core:
     cost_limit_range: tuple[float, float] | None = None
     risk_measure: RiskMeasure = MEAN
     settles_when_truncated: bool = False
+    instance_name: str = ""
     groups: Groups | None = None
     process: Any = None
     truth_reads: int = 0

@@ -91,6 +91,11 @@ class CoreFacts:
         return self.core.truth_reads
 
     @property
+    def instance_name(self) -> str:
+        """Name of the city or profile that is played; empty where there is neither."""
+        return self.core.instance_name
+
+    @property
     def return_unit(self) -> float:
         """A natural unit of an episode's return, by which learners scale rewards."""
         return self.core.return_unit

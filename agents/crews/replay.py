@@ -41,6 +41,7 @@ class CrewRecorder(StormRecorder):
         self._depots_km = core.depots_km
         self._n_crews = core.process.roster.n_crews
         self._is_assessor = core.process.roster.assessor
+        self._names = core.crew_names or tuple(map(str, range(self._n_crews)))
         self._at_h: list[list[float]] = [[0.0] for _ in range(self._n_crews)]  # of each crew: when it is somewhere
         self._xy: list[list[Floats]] = [[core.places_km[place]] for place in core.process.loc[0]]
         self._bars: list[Bar] = []
@@ -109,7 +110,9 @@ class CrewRecorder(StormRecorder):
         )
 
     def _name(self, crew: int) -> str:
-        return f"{'assessor' if self._is_assessor[crew] else 'crew'} {crew}"
+        """The crew's own, or what it is and its number."""
+        own = self._names[crew]
+        return own if own != str(crew) else f"{'assessor' if self._is_assessor[crew] else 'crew'} {crew}"
 
     def replay(self, times: Floats) -> Replay:
         """States of regions, shares of jobs and the crews' places at `times` `[T]` (h)."""

@@ -18,7 +18,7 @@ from stormgym.envs.crews.profiles import PROFILES
 from stormgym.envs.crews.reported import customers_of
 from stormgym.envs.crews.roster import Roster
 from stormgym.envs.data import City, DataError
-from stormgym.envs.data.crews_file import CrewRecord
+from stormgym.envs.data.crews_file import CREWS_FILE, CrewRecord
 from stormgym.envs.data.jobs_file import ReportedJobs, jobs_file_of, read_reported_jobs
 
 N_RECORDS = 10
@@ -37,6 +37,8 @@ class Today:
     """`[J]`"""
     hand: Ints
     """`[K]` job that each crew has in hand, -1 for none."""
+    crews_source: str = ""
+    """Where the crews come from, in words."""
     left_out: int = 0
     """Jobs of the file that will be reported later: nobody knows them now."""
 
@@ -77,6 +79,21 @@ def todays_crews(city: City, arguments: Mapping[str, Any]) -> tuple[CrewRecord, 
         )
         for k, crew in enumerate(listed)
     )
+
+
+def crews_source(city: City, arguments: Mapping[str, Any], crews: tuple[CrewRecord, ...]) -> str:
+    """Where `todays_crews` come from, in words; made-up ones with the cure."""
+    n, others = len(crews), len({crew.depot for crew in crews} - {tuple(city.depot_km.tolist())})
+    several = "s" if n != 1 else ""
+    if arguments.get("crews") is not None:
+        return f"{n} crew{several} of the option crews"
+    if city.crews and "n_crews" not in arguments:
+        return f"{n} crew{several} of {CREWS_FILE}"
+    made = f"{n} made-up crew{several} from the city's depot"
+    made += f" and {others} made-up depot{'s' if others != 1 else ''}" if others else ""
+    if city.crews:
+        return f"{made}, as n_crews says; {CREWS_FILE} is left aside"
+    return f"no {CREWS_FILE}: {made}; write {CREWS_FILE} to plan with your own (docs/data.md#crewsjson)"
 
 
 def read_today(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stormgym.agents.crews.ert.simulation import Draws, power_back_times
-from stormgym.agents.crews.todays_jobs import Today, read_today, todays_crews
+from stormgym.agents.crews.ert.simulation import Draws, begin_and_power_times
+from stormgym.agents.crews.todays_jobs import Today, crews_source, read_today, todays_crews
 from stormgym.agents.crews.todays_play import Sent, TodaysPlay
 from stormgym.agents.crews.todays_report import render_plans, write_plans_csv, write_plans_json
 from stormgym.agents.crews.todays_result import CrewPlan, CurvePoint, Estimate, Plan, RegionPlan, Stop
@@ -20,6 +21,7 @@ from stormgym.agents.domain import PlanReport, PlanRequest
 from stormgym.agents.plan_times import read_start
 from stormgym.agents.policy import Entrant
 from stormgym.envs.arrays import Floats
+from stormgym.envs.cities.open_jobs import unseen_features
 from stormgym.envs.data import City, resolve_city
 from stormgym.envs.equity import running_gap
 
@@ -62,6 +64,7 @@ def plan_today(name: str, entrant: Entrant, request: PlanRequest) -> PlanReport:
         seed=request.seed,
         start=request.start,
     )
+    plans = tuple(replace(plan, warnings=(*request.warnings, *plan.warnings)) for plan in plans)
     return PlanReport(
         render_plans(plans),
         lambda file: write_plans_csv(plans, file),
@@ -109,11 +112,14 @@ def make_plans(
     of_crews = {key: value for key, value in given.items() if key in OF_CREWS}
     crews = todays_crews(city, of_crews)
     today = read_today(city, crews, file=jobs_file, folder=city_folder, start=start, seed=seed, **of_forecasts)
+    today = replace(today, crews_source=crews_source(city, of_crews, crews))
+    doubts = unseen_features(city, today.jobs, today.jobs.ids)
     level = of_forecasts.get("confidence_level", 0.9)
     versions = {AS_IT_IS: today, **{text: changed(today, change) for text, change in changes.items()}}
-    return tuple(
+    plans = (
         _plan(text, version, agent_name, agent, of_play, level, seed, moment) for text, version in versions.items()
     )
+    return tuple(replace(plan, warnings=doubts) for plan in plans)
 
 
 def _refuse(agent_name: str) -> str:
@@ -140,7 +146,7 @@ def _plan(
         raise ValueError(_refuse(agent_name))
     sent = play.carry_out(policy, agent_name)
     draws = Draws.of(len(today.jobs), N_DRAWS, seed)
-    back = power_back_times(play.situation, play.plans(sent), draws)[0] - play.now_h  # [S, J]
+    begin, back = (x[0] - play.now_h for x in begin_and_power_times(play.situation, play.plans(sent), draws))  # [S, J]
     back = np.maximum(back, 0.0)
     outage = back - today.jobs.arrival_h
     group = np.broadcast_to(today.city.group[today.jobs.region], back.shape)
@@ -149,18 +155,28 @@ def _plan(
         name=name,
         city=today.city.name,
         agent=agent_name,
-        crews=_crew_plans(today, sent, back, level),
+        crews=_crew_plans(today, sent, begin, back, level),
         regions=_region_plans(today, back, level),
         curve=_curve(back, today.customers),
         mean_outage_h=float(outage.mean()),
         gap_h=float(gap.mean()),
         overtime_h=float(play.process.overtime_h.sum()),
         cost_limit_h=float(play.env.cost_limit),
+        limit_source=_limit_source(today, settings),
         confidence_level=level,
         source=today.jobs.source,
+        crews_source=today.crews_source,
         left_out=today.left_out,
         start=start,
     )
+
+
+def _limit_source(today: Today, settings: Mapping[str, Any]) -> str:
+    """Why the limit is what it is."""
+    if settings.get("cost_limit") is not None:
+        return "as cost_limit says"
+    n = sum(not crew.assessor for crew in today.crews)
+    return f"the city's {today.city.cost_limit_h:g} h / {n} crew{'s' if n != 1 else ''} that repair"
 
 
 def _estimate(hours: Floats, level: float) -> Estimate:
@@ -170,11 +186,12 @@ def _estimate(hours: Floats, level: float) -> Estimate:
     return Estimate(float(middle), float(low), float(high))
 
 
-def _crew_plans(today: Today, sent: Sequence[Sent], back: Floats, level: float) -> tuple[CrewPlan, ...]:
+def _crew_plans(today: Today, sent: Sequence[Sent], begin: Floats, back: Floats, level: float) -> tuple[CrewPlan, ...]:
     city, jobs = today.city, today.jobs
     stops: list[list[Stop]] = [[] for _ in today.crews]
     for one in sent:
         region = int(jobs.region[one.job])
+        planned = one.travel_h is not None and not one.looks
         stops[one.crew].append(
             Stop(
                 order=len(stops[one.crew]) + 1,
@@ -183,7 +200,7 @@ def _crew_plans(today: Today, sent: Sequence[Sent], back: Floats, level: float) 
                 group=city.group_names[city.group[region]],
                 work="look" if one.looks else "repair",
                 travel_h=one.travel_h,
-                start_h=one.begin_h,
+                start_h=float(np.median(begin[:, one.job])) if planned else one.begin_h,
                 back=_estimate(back[:, one.job], level),
             )
         )

@@ -18,10 +18,19 @@ from stormgym.agents.files import csv_for_people, is_plain, write_atomically
 from stormgym.agents.plan_times import PlanClock
 from stormgym.agents.terminal import simple_table
 
+FAIREST = "rolling-fair"
+"""The agent that plans within the limit, where a plan can be."""
+OF_STOPS = (
+    "Start (on site) and back: medians of the same simulated days, back with its interval. On a day on which the work "
+    "before is quick both are earlier, so that an interval may begin before the start shown."
+)
+OF_REGIONS = (
+    "A region is back with the last of its jobs on each simulated day, and so a little later than the latest of their "
+    "medians."
+)
 NOTE = (
-    "Start: on site, where all work takes its mean forecast. Back: the median of simulated times, with their interval: "
-    "repairs drawn independently from their predictive quantiles, sequences fixed, nothing new reported. New jobs and "
-    "delays that hit all alike make it later and wider."
+    "Simulated: repairs drawn independently from their predictive quantiles, sequences fixed, nothing new reported. "
+    "New jobs and delays that hit all alike make it later and wider."
 )
 STOP_COLUMNS = ("what_if", "crew", "order", "job", "region", "group", "work", "travel_h", "start_h")
 REGION_COLUMNS = ("what_if", "region", "group", "jobs", "customers")
@@ -32,8 +41,11 @@ CURVE_COLUMNS = ("what_if", "share", "p50_h", "p90_h")
 def render_plans(plans: Sequence[Plan]) -> RenderableType:
     """One plan in full; several side by side behind it."""
     first = plans[0]
-    parts: list[RenderableType] = [Text(_title(first), style="bold"), Text(""), _crews(first), Text("")]
-    parts += [_regions(plans), Text(""), _curves(plans), Text("")]
+    parts: list[RenderableType] = [Text(_title(first), style="bold"), Text(""), _crews(first)]
+    parts += [Text(OF_STOPS, style="dim"), Text(""), _regions(plans)]
+    parts += [Text(OF_REGIONS, style="dim")] if any(region.jobs > 1 for region in first.regions) else []
+    parts += [Text(""), _curves(plans), Text("")]
+    parts += [Text(f"Warning: {line}", style="yellow") for line in first.warnings]
     parts += [Text(line, style="dim") for line in _notes(plans)]
     return Group(*parts)
 
@@ -41,7 +53,7 @@ def render_plans(plans: Sequence[Plan]) -> RenderableType:
 def _title(plan: Plan) -> str:
     jobs = len({stop.job for crew in plan.crews for stop in crew.stops if stop.work == "repair"})
     now = "hours from now" if plan.start is None else f"now is {PlanClock(plan.start).text(0.0)}"
-    return f"Plan of {plan.agent} for {plan.city}: {jobs} jobs, {len(plan.crews)} crews, {now}"
+    return f"Plan of {plan.agent} for {plan.city}: {count_of(jobs, 'job')}, {count_of(len(plan.crews), 'crew')}, {now}"
 
 
 def _crews(plan: Plan) -> Table:
@@ -96,12 +108,22 @@ def _curves(plans: Sequence[Plan]) -> Table:
 
 def _notes(plans: Sequence[Plan]) -> list[str]:
     plan = plans[0]
-    notes = [f"Jobs: {plan.source}."]
+    notes = [f"Crews: {plan.crews_source}.", f"Jobs: {plan.source}."]
     if plan.left_out:
-        notes.append(f"Left out: {plan.left_out} jobs that are reported later than now.")
-    over = " (over the limit)" if plan.gap_h > plan.cost_limit_h else ""
-    notes.append(f"Gap between groups {plan.gap_h:.1f} h, limit {plan.cost_limit_h:g} h{over}.")
+        notes.append(f"Left out: {count_of(plan.left_out, 'job')} reported later than now.")
+    told = f"Gap between groups {plan.gap_h:.1f} h, limit {plan.cost_limit_h:g} h ({plan.limit_source})"
+    if plan.gap_h <= plan.cost_limit_h:
+        notes.append(f"{told}.")
+    elif plan.agent == FAIREST:
+        notes.append(f"{told}: over the limit, though {FAIREST} balances the groups.")
+    else:
+        notes.append(f"{told}: over the limit. Try --agents {FAIREST}, which keeps to it where it can.")
     return [*notes, NOTE]
+
+
+def count_of(n: int, word: str) -> str:
+    """A number and what it counts."""
+    return f"{n} {word}{'s' if n != 1 else ''}"
 
 
 def write_plans_csv(plans: Sequence[Plan], file: str | os.PathLike[str]) -> Path:
@@ -151,8 +173,8 @@ def _times(back: Estimate, clock: PlanClock) -> list[str | None]:
 def plans_record(plans: Sequence[Plan]) -> dict[str, Any]:
     """The plans as plain data: the JSON that `stormgym.envs.data.schemas.read_schema("plan")` describes."""
     first = plans[0]
-    told = ("city", "agent", "source", "left_out", "confidence_level", "cost_limit_h")
-    record: dict[str, Any] = {name: getattr(first, name) for name in told}
+    told = ("city", "agent", "source", "crews_source", "left_out", "confidence_level", "cost_limit_h", "limit_source")
+    record: dict[str, Any] = {name: getattr(first, name) for name in told} | {"warnings": list(first.warnings)}
     record["start"] = PlanClock(first.start).iso(0.0)
     record["plans"] = [_record(plan) for plan in plans]
     return record

@@ -28,7 +28,8 @@ class Stop:
     travel_h: float | None
     """None where the crew was on its way or at work already."""
     start_h: float
-    """On site, where all work takes its mean forecast."""
+    """On site: the median of simulated times, as `back`; where it is at work or on its way the time that is known, and
+    of a look where all work takes its mean forecast."""
     back: Estimate
     """Power at the job, with what is upstream."""
 
@@ -79,8 +80,14 @@ class Plan:
     overtime_h: float
     """Crew-hours of what is planned, where all work takes its mean forecast."""
     cost_limit_h: float
+    limit_source: str
+    """Why the limit is what it is, in words."""
     confidence_level: float
     source: str
+    crews_source: str
+    """Where the crews come from, in words."""
     left_out: int
     """Jobs of the file that are reported later than now."""
     start: datetime | None = None
+    warnings: tuple[str, ...] = ()
+    """What is doubtful, a sentence each."""

@@ -75,6 +75,8 @@ class Settings:
 
 ONLY_PLAN = ("jobs", "csv", "start", "what_if")
 ONLY_SCORING = ("episodes", "batch_size", "workers", "json", "html", "replays", "submit", "by", "ert", "sort")
+AS_PLAN = "stormgym plan"
+"""How messages call the command that is `evaluate --plan`."""
 NOT_LISTING = ("agents", "seed", "plan", "trust_pickle", *ONLY_PLAN, *ONLY_SCORING)
 
 
@@ -89,7 +91,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "evaluate.py") -> i
     try:
         settings = tyro.cli(with_options(Settings, words), prog=prog, args=words)
         kwargs = settings.environment.env_kwargs()
-        _refuse_idle_options(settings)
+        _refuse_idle_options(settings, prog)
         if settings.list:
             run_list(env_id=settings.env)
         elif settings.plan:
@@ -133,17 +135,35 @@ def main(arguments: Sequence[str] | None = None, prog: str = "evaluate.py") -> i
     return 0
 
 
-def _refuse_idle_options(settings: Settings) -> None:
+def _refuse_idle_options(settings: Settings, prog: str) -> None:
     """Raise `UsageError` for an option that only another mode reads: a file left unwritten is no surprise then."""
     idle = NOT_LISTING if settings.list else _no_use_to_plans(settings.env) if settings.plan else ONLY_PLAN
     default = type(settings)()
     given = [name for name in idle if getattr(settings, name) != getattr(default, name)]
     given += settings.environment.env_kwargs() if settings.list else {}
-    if given:
-        cure = "leave out --plan to score agents" if settings.plan else "add --plan for a plan"
-        cure = "leave out --list" if settings.list else cure
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise UsageError(f"no use here for {options}; leave it out, or {cure}")
+    if not given:
+        return
+    cures = ["leave it out"]
+    if settings.list:
+        cures.append("leave out --list")
+    elif settings.plan:
+        cures += [f"plan with --env {env_id}, which takes {_words(taken)}" for env_id, taken in _plans_with(given)]
+        scoring = "score agents with stormgym evaluate" if prog == AS_PLAN else "leave out --plan to score agents"
+        cures += [scoring] if any(name in ONLY_SCORING for name in given) else []
+    else:
+        cures.append("add --plan for a plan")
+    raise UsageError(f"no use here for {_words(given)}; {', or '.join(cures)}")
+
+
+def _words(names: Sequence[str]) -> str:
+    """Options as one types them."""
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+
+
+def _plans_with(names: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Environments whose plans take some of these options, and which."""
+    taken = {env_id: [name for name in names if name in domain.plan_extras] for env_id, domain in DOMAINS.items()}
+    return [(env_id, own) for env_id, own in taken.items() if own]
 
 
 def _submission(settings: Settings, words: Sequence[str], prog: str) -> Submission | None:

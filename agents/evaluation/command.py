@@ -19,6 +19,7 @@ from stormgym.agents.evaluation.report import render_report, sorted_agents
 from stormgym.agents.evaluation.rollouts import Evaluation, evaluate
 from stormgym.agents.evaluation.storms import MOST_STORMS, USUAL_STORMS, record_storms
 from stormgym.agents.evaluation.summary import summarise, write_json
+from stormgym.agents.evaluation.trained_elsewhere import trained_elsewhere
 from stormgym.agents.lineup import resolve_agents
 from stormgym.agents.model_files import MOST_ENVS
 from stormgym.agents.policy import Entrant
@@ -200,7 +201,8 @@ def run_plan(
         check_outputs({"--csv": csv_file, "--json": json_file})
         make_plan: Callable[[str, Entrant, PlanRequest], PlanReport] = load_entry(domain.plan)
         with status_console().status("forecasting and planning"):
-            plan = make_plan(name, entrant, replace(request, env_id=env_id))
+            doubts = trained_elsewhere(name, entrant, domain, request.env_kwargs)
+            plan = make_plan(name, entrant, replace(request, env_id=env_id, warnings=doubts))
     with Outputs(lambda line: out.print(line, soft_wrap=True)) as outputs:
         outputs.write("CSV", csv_file, plan.write_csv)
         if plan.write_json is not None:

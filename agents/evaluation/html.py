@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stormgym.agents.domain import Headline
+from stormgym.agents.evaluation.page.glossary import terms_of
 from stormgym.agents.evaluation.page.numbers import (
     as_block,
     fitting_replays,
@@ -38,8 +39,10 @@ from stormgym.agents.evaluation.report import (
     tail_notes,
     tail_table,
     title,
+    titled_columns,
 )
 from stormgym.agents.evaluation.rollouts import Evaluation
+from stormgym.agents.evaluation.verdict import verdict
 from stormgym.agents.files import write_atomically
 from stormgym.agents.registry import domain_of
 from stormgym.predictors.extras import require
@@ -88,7 +91,7 @@ def render_html(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(evaluation.env_id)}: evaluation</title><style>{style}</style></head>\n<body>\n{body}\n"
+        f"<title>{escape(_heading(summary))}: evaluation</title><style>{style}</style></head>\n<body>\n{body}\n"
         f'<script type="application/json" id="data">{as_block(data)}</script>\n'
         f"<script>{plotly}</script>\n<script>{script}</script>\n</body></html>\n"
     )
@@ -130,7 +133,8 @@ def _body(
 ) -> tuple[str, dict[str, Any]]:
     """The page without its scripts, and the numbers of its tables for CSV files."""
     parts = [
-        f"<header><div><h1>Evaluation on {escape(evaluation.env_id)}</h1>"
+        f"<header><div><h1>Evaluation on {escape(_heading(summary))}</h1>"
+        f'<p class="verdict">{escape(verdict(summary, headline, names)).replace(" %", "&nbsp;%")}</p>'
         f'<p class="lead">{escape(title(summary))}</p></div>'
         '<button type="button" id="theme" hidden>Dark</button></header>',
         "<noscript><p>Figures and replays need JavaScript; the tables below do not.</p></noscript>",
@@ -140,11 +144,15 @@ def _body(
         _section("Agents", "agents", _table(main_table(summary, headline, names))),
     ]
     parts += [f'<p class="note">{escape(note)}</p>' for note in notes(summary, headline)]
+    agents = summary["agents"]
+    what = [(marked(name, agents[name]), agents[name]["summary"]) for name in names if agents[name]["summary"]]
+    parts.append(_definitions("What the agents do", "does", what, " open"))
+    words = [(term.name, term.meaning) for term in terms_of(summary, headline)]
+    parts.append(_definitions("What the words mean", "glossary", words))
     caption = _group_caption(evaluation, summary, headline, names)
     if caption is not None:
         figure = '<figure><div class="panels" id="groups"></div>'
         parts.append(f"{figure}<figcaption>{escape(caption)}</figcaption></figure>")
-    agents = summary["agents"]
     tables = {"agents": _numbers(agents, names, _leading_keys(summary, headline))}
     paired = paired_table(summary, headline, names)
     if paired is not None:
@@ -157,7 +165,7 @@ def _body(
     limited = [] if headline.constraint_tail is None else [headline.constraint_tail.key]
     tables["tail"] = _numbers(agents, names, [headline.objective.key, headline.tail.key, headline.worst.key, *limited])
     parts += [f'<p class="note">{escape(note)}</p>' for note in tail_notes(summary)]
-    parts.append(_section("Every metric: means over the scenarios", "metrics", _metrics(summary, names)))
+    parts.append(_section("Every metric: means over the scenarios", "metrics", _metrics(summary, headline, names)))
     keys = [column.key for column in all_columns(summary)]
     tables["metrics"] = {
         "columns": ["metric", *names],
@@ -166,6 +174,19 @@ def _body(
     facts = {"settings": summary["settings"], "versions": summary["versions"]}
     parts.append(f"<h2>Settings and versions</h2>\n<pre>{escape(json.dumps(facts, indent=2))}</pre>")
     return "\n".join(parts), tables
+
+
+def _heading(summary: dict[str, Any]) -> str:
+    """Environment, and city or profile."""
+    return ": ".join(filter(None, (summary["env"], summary.get("instance_name"))))
+
+
+def _definitions(heading: str, key: str, entries: Sequence[tuple[str, str]], is_open: str = "") -> str:
+    """A list that folds: what is told of each word."""
+    if not entries:
+        return ""
+    told = "\n".join(f"<dt>{escape(word)}</dt><dd>{escape(text)}</dd>" for word, text in entries)
+    return f'<details class="told" id="{key}"{is_open}><summary>{escape(heading)}</summary>\n<dl>{told}</dl></details>'
 
 
 def _caption(summary: dict[str, Any], headline: Headline) -> str:
@@ -240,12 +261,13 @@ def _html_table(heads: Sequence[str], rows: Sequence[str]) -> str:
     )
 
 
-def _metrics(summary: dict[str, Any], names: Sequence[str]) -> str:
-    """Metrics down, agents across."""
+def _metrics(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -> str:
+    """Metrics down, by title and key, agents across."""
     agents = summary["agents"]
     rows = []
-    for column in all_columns(summary):
-        cells = [f"<td>{escape(column.key)}</td>"]
+    for column in titled_columns(summary, headline):
+        key = f" <code>{escape(column.key)}</code>" if column.title != column.key else ""
+        cells = [f"<td>{escape(column.title)}{key}</td>"]
         cells += [f"<td>{escape(column.text(agents[n].get(column.key)))}</td>" for n in names]
         rows.append(f"<tr>{''.join(cells)}</tr>")
     return _html_table(["metric", *(marked(n, agents[n]) for n in names)], rows)

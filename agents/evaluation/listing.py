@@ -20,9 +20,10 @@ def render_agents(env_id: str) -> RenderableType:
         Text(f"Agents for {env_id}", style="bold"),
         Text(""),
         _table("Rules and planners", [(_marked(s.name, s.privileged), s.summary) for s in ready]),
-        Text(f"{PRIVILEGED_MARK} looks at what nobody can know: a yardstick", style="dim"),
-        Text(""),
     ]
+    if any(spec.privileged for spec in ready):
+        parts.append(Text(f"{PRIVILEGED_MARK} looks at what nobody can know: a yardstick", style="dim"))
+    parts.append(Text(""))
     if pretrained:
         rows = [(name, f"{card.summary}; {_scored(card)}") for name, card in pretrained.items()]
         parts += [_table("Pretrained", rows), Text("")]

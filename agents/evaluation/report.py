@@ -137,7 +137,7 @@ def main_table(summary: dict[str, Any], headline: Headline, names: Sequence[str]
         heads.append(f"above\n{headline.bound}")
     heads.append("ms/decision\nmean (worst)")
     table = simple_table(None, heads, names=names)
-    best = _leader(summary, headline, names)
+    best = leader(summary, headline, names)
     for i, name in enumerate(names):
         agent = agents[name]
         cells = [Text(_with_interval(agent, c)) for c in headline.columns]
@@ -163,7 +163,7 @@ def _has_no_equity(summary: dict[str, Any], headline: Headline) -> bool:
     return headline.constraint is None and not summary["group_names"]
 
 
-def _leader(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -> str | None:
+def leader(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -> str | None:
     """The unprivileged agent with the best objective within the limit."""
     agents = summary["agents"]
     fit = [n for n in names if not agents[n]["privileged"] and holds_limit(summary, agents[n])]
@@ -172,12 +172,18 @@ def _leader(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -
     return min(fit, key=lambda n: _order(agents[n][headline.objective.key], not headline.lower_is_better))
 
 
+def status_quo(summary: dict[str, Any]) -> str | None:
+    """The agent of the evaluation that does as is done today (`Domain.demonstrators`); None where it took no part."""
+    usual = domain_of(summary["env"]).demonstrators.get("status-quo")
+    return usual if usual in summary["agents"] else None
+
+
 def notes(summary: dict[str, Any], headline: Headline) -> list[str]:
     """Sentences under the main table: marks, the bound, latency, what went wrong."""
     agents = summary["agents"]
     lines = []
     if any(a["privileged"] for a in agents.values()):
-        lines.append(f"{PRIVILEGED_MARK} looks at what no crew can know: a yardstick, not an agent to use.")
+        lines.append(f"{PRIVILEGED_MARK} looks at what nobody can know: a yardstick, not an agent to use.")
     if headline.bound is not None and headline.bound not in agents:
         lines.append(f"Distance to the bound needs {headline.bound} among the agents.")
     if _has_no_equity(summary, headline):
@@ -199,10 +205,7 @@ def paired_table(summary: dict[str, Any], headline: Headline, names: Sequence[st
     others = [n for n in names if n != best]
     if best is None or not others:
         return None
-    table = simple_table(
-        f"Difference to {best} (best heuristic) on the same scenarios, ± {_level(summary)} CI",
-        [c.title for c in headline.columns],
-    )
+    table = simple_table(_paired_caption(summary, headline), [c.title for c in headline.columns])
     for name in others:
         agent = summary["agents"][name]
         cells = []
@@ -212,6 +215,19 @@ def paired_table(summary: dict[str, Any], headline: Headline, names: Sequence[st
             cells.append(_judged(_with_interval(agent["paired"], wide, sign=True), agent, column.key, lower_better))
         table.add_row(_name(name, agent), *cells)
     return table
+
+
+def _paired_caption(summary: dict[str, Any], headline: Headline) -> str:
+    """Whom the others are compared with and why it is that one (`best_heuristic`)."""
+    best, level = summary["best_heuristic"], _level(summary)
+    if holds_limit(summary, summary["agents"][best]):
+        return f"Difference to {best} (best heuristic) on the same scenarios, ± {level} CI"
+    least = "cost" if headline.constraint is None else headline.constraint.name
+    least += " / limit" if summary.get("cost_limit_range") else ""
+    return (
+        f"Difference to {best} on the same scenarios, ± {level} CI; no heuristic is within the limit: {best} has the "
+        f"smallest mean {least}"
+    )
 
 
 def _judged(text: str, agent: dict[str, Any], key: str, lower_better: bool) -> Text:
@@ -266,6 +282,26 @@ def further_columns(summary: dict[str, Any], headline: Headline) -> list[Column]
 def all_columns(summary: dict[str, Any]) -> list[Column]:
     """A column for every metric there is."""
     return [Column(k, k, decimals=3) for k in _metric_keys(summary)]
+
+
+def titled_columns(summary: dict[str, Any], headline: Headline) -> list[Column]:
+    """A column for every metric there is, titled as tables title it; one that no table has keeps its key as a name."""
+    own = (*headline.columns, *headline.further, *headline.flaws, *(c for _, part in headline.extras for c in part))
+    known = {column.key: column for column in own}
+    known["violation_rate"] = Column("violation_rate", "over limit", percent=True)
+    if headline.bound is not None:
+        excess = replace(headline.objective, key=headline.excess_key, name=f"above {headline.bound}")
+        known[headline.excess_key] = excess
+    if headline.group_mean_prefix is not None:
+        for g, name in enumerate(summary["group_names"] or ()):
+            key = f"{headline.group_mean_prefix}{g}"
+            known[key] = Column(key, f"group mean {name}", headline.objective.unit)
+    return [
+        replace(found, name=found.name.replace("\n", " "), decimals=1 if found.percent else 3)
+        if (found := known.get(column.key)) is not None
+        else column
+        for column in all_columns(summary)
+    ]
 
 
 def _metric_keys(summary: dict[str, Any]) -> list[str]:

@@ -72,6 +72,8 @@ class Evaluation:
     """Range from which each episode drew its limit (`cost_limit` is its middle); None where all have the same."""
     measure: RiskMeasure = MEAN
     """What of the costs of episodes the limit bounds."""
+    instance_name: str = ""
+    """Name of the city or profile (`Core.instance_name`)."""
 
     @property
     def episodes(self) -> int:
@@ -173,6 +175,7 @@ def evaluate(
             group_names=() if groups is None else tuple(groups.names),
             cost_limit_range=limit_range,
             measure=attribute(env, "risk_measure") or MEAN,
+            instance_name=str(attribute(env, "instance_name") or ""),
         )
     finally:
         player.close()

@@ -31,9 +31,9 @@ ROUNDING = 1e-9
 def summarise(evaluation: Evaluation, confidence_level: float = 0.95) -> dict[str, Any]:
     """Return the evaluation as plain numbers, lists and dicts for JSON (no NaN: what is undefined is None).
 
-    Keys: `env`, `episodes` (their number), `settings`, `versions`, `cost_limit`, `cost_limit_range` (where each episode
-    drew its own; else None), `cost_limit_kind` and `cost_limit_level` (what the limit bounds, `RiskMeasure`),
-    `best_heuristic`, `agents`.
+    Keys: `env`, `instance_name` (of the city or profile), `episodes` (their number), `settings`, `versions`,
+    `cost_limit`, `cost_limit_range` (where each episode drew its own; else None), `cost_limit_kind` and
+    `cost_limit_level` (what the limit bounds, `RiskMeasure`), `best_heuristic`, `agents`.
     An agent holds every metric's mean and, under the metric's name + `_ci`, its interval `[low, high]`;
     `violation_rate` (share of episodes whose cost is over their limit, Wilson interval), with a range also
     `cost_in_limits` (mean of cost / limit, which the constraint holds at 1), under a limit on the tail `burden` (mean
@@ -52,6 +52,7 @@ def summarise(evaluation: Evaluation, confidence_level: float = 0.95) -> dict[st
     }
     result = {
         "env": evaluation.env_id,
+        "instance_name": evaluation.instance_name,
         "episodes": evaluation.episodes,
         "settings": {**evaluation.settings, "confidence_level": confidence_level},
         "versions": package_versions(),

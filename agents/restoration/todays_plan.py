@@ -23,11 +23,13 @@ from stormgym.agents.policy import Entrant
 from stormgym.agents.restoration.todays_jobs import JobForecast, forecast_jobs, sub_city, todays_jobs
 from stormgym.agents.terminal import simple_table
 from stormgym.envs import equity
-from stormgym.envs.cities.open_jobs import draw_hours
+from stormgym.envs.cities.open_jobs import draw_hours, unseen_features
 from stormgym.envs.data import City, resolve_city
 from stormgym.envs.risk_measure import MEAN, RiskMeasure
 
 Floats = NDArray[np.float64]
+FAIREST = "equity-planner"
+"""The agent that plans within the limit, where a plan can be."""
 N_DRAWS = 4000
 N_RECORDS = 10
 """The fewest records that an environment takes (it has ten folds)."""
@@ -83,6 +85,10 @@ class Plan:
     start: datetime | None = None
     measure: RiskMeasure = MEAN
     """What of the gap the limit bounds."""
+    limit_source: str = ""
+    """Why the limit is what it is, in words."""
+    warnings: tuple[str, ...] = ()
+    """What is doubtful, a sentence each."""
 
 
 def plan_today(name: str, entrant: Entrant, request: PlanRequest) -> PlanReport:
@@ -109,6 +115,7 @@ def plan_today(name: str, entrant: Entrant, request: PlanRequest) -> PlanReport:
         start=read_start(request.start),
         **kwargs,
     )
+    plan = replace(plan, warnings=(*request.warnings, *plan.warnings))
     return PlanReport(render_plan(plan), lambda file: write_plan_csv(plan, file))
 
 
@@ -176,6 +183,8 @@ def make_plan(
         source=jobs.source,
         start=start,
         measure=measure,
+        limit_source="the city's" if cost_limit is None else "as cost_limit says",
+        warnings=unseen_features(city, jobs, [city.region_ids[i] for i in jobs.region]),
     )
 
 
@@ -288,17 +297,22 @@ def render_plan(plan: Plan) -> RenderableType:
             clock.text(stop.expected_h),
             clock.between(stop.lower_h, stop.upper_h),
         )
-    over = " (over the limit)" if plan.gap_h > plan.cost_limit_h else ""
+    over = ""
+    if plan.gap_h > plan.cost_limit_h:
+        over = ": over the limit"
+        over += "" if plan.agent == FAIREST else f". Try --agents {FAIREST}, which keeps to it where it can"
+    limit = f"{plan.cost_limit_h:g} h ({plan.limit_source})"
     notes = [
         f"Jobs: {plan.source}.",
         f"Expected mean outage {plan.mean_outage_h:.1f} h; {_what(plan.measure)} between groups {plan.gap_h:.1f} h, "
-        f"limit {plan.cost_limit_h:g} h{over}.",
+        f"limit {limit}{over}.",
         "Expected: travel plus mean forecasts so far. Interval: simulated, repairs drawn independently from "
         "their predictive quantiles, order fixed; delays that hit all jobs alike would widen it.",
     ]
     title = f"Plan of {plan.agent} for {plan.city}: {len(plan.stops)} open region{'s' if len(plan.stops) != 1 else ''}"
     title += ", hours from the crew's departure" if plan.start is None else f", crew leaves {clock.text(0.0)}"
-    return Group(Text(title, style="bold"), Text(""), table, Text(""), *(Text(n, style="dim") for n in notes))
+    doubts = [Text(f"Warning: {line}", style="yellow") for line in plan.warnings]
+    return Group(Text(title, style="bold"), Text(""), table, Text(""), *doubts, *(Text(n, style="dim") for n in notes))
 
 
 CSV_COLUMNS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -104,6 +105,28 @@ def forecast_jobs(
             'Give more records, lower confidence_level, or use predictor="point".'
         )
     return JobForecast(ends[:, 0], ends[:, 1], point, levels, quantile, confidence_level)
+
+
+def unseen_features(city: City, jobs: HasFeatures, names: Sequence[str]) -> tuple[str, ...]:
+    """A sentence for each feature of which a job has less or more than all records of the log.
+
+    Args:
+        city: whose log it is.
+        jobs: features `[J, F]`.
+        names: of the J jobs.
+    """
+    told = []
+    for feature, seen, values in zip(city.log.feature_names, city.log.features.T, jobs.features.T, strict=True):
+        low, high = float(seen.min()), float(seen.max())
+        outside = [(job, value) for job, value in zip(names, values.tolist(), strict=True) if not low <= value <= high]
+        if outside:
+            (job, value), more = outside[0], len(outside) - 1
+            others = f" ({more} more {'is' if more == 1 else 'are'} outside)" if more else ""
+            told.append(
+                f"{feature} of job {job} is {value:g}{others}; in the city's log it is {low:g} to {high:g}. "
+                "The forecast takes the nearest of these; correct the value if it is an error."
+            )
+    return tuple(told)
 
 
 def _share_of_each_group(group: NDArray[np.int64], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -29,6 +29,7 @@ from stormgym.envs.crews.profiles import PROFILES, UtilityJobs, with_profile
 from stormgym.envs.crews.roster import FIELDS
 from stormgym.envs.crews.tables import FEEDERS, default_roster, depots_of, distances_of, feeder_of, roster_of
 from stormgym.envs.data import City, resolve_city
+from stormgym.envs.data.crews_file import CREWS_FILE
 from stormgym.envs.data.sizes import MAX_CREWS, MAX_JOBS
 
 RENDER_MODES = ("ansi", "rgb_array")
@@ -134,9 +135,12 @@ class CrewCore(Core):
                 _number(name, number, low, high)
         check_predictor(predictor, confidence_level)
         self.city = resolve_city(city, income_effect=income_effect)
+        self.instance_name = self.city.name if profile == "default" else f"{self.city.name}, profile {profile}"
         if self.city.parent is not None and "feeder" not in self.given:
             feeder = "city"
         own = {"n_crews", "crews"}.isdisjoint(self.given) and bool(self.city.crews)
+        self.crew_names = tuple(crew.name for crew in self.city.crews) if own else ()
+        """Of the city's own crews; empty where arguments made them."""
         if own:
             crews, n_skills, n_depots = self._crews_of_city()
         if crews is not None:
@@ -183,7 +187,10 @@ class CrewCore(Core):
             else UtilityJobs(**draws, storm=storm, confidence_level=float(confidence_level))
         )
         if self.roster.n_skills > 1 and special_share > 0:
-            self.roster.check_needs(np.arange(2))
+            try:
+                self.roster.check_needs(np.arange(2))
+            except ValueError as error:
+                raise ValueError(f"{self._crews_file()}drawn storms have jobs of skill 0 and 1; {error}") from error
         self.shock, self.shock_log_sd = shock, float(shock_log_sd)
         self.raise_on_invalid = on_invalid == "raise"
         self.batch = batch
@@ -203,6 +210,10 @@ class CrewCore(Core):
         self.observation_space = observation_space(n, k, self.roster.n_skills, self.city.n_groups)
         self.action_space: spaces.Discrete = spaces.Discrete(n + 1)
 
+    def _crews_file(self) -> str:
+        """How messages begin that are about crews of the city; empty for others."""
+        return f"{CREWS_FILE} of {self.city.name!r}: " if self.crew_names else ""
+
     def _crews_of_city(self) -> tuple[list[dict[str, Any]], int, int]:
         """Records of the city's crews, and how many skills and depots these name."""
         idle = sorted(ROSTER_ARGUMENTS & self.given)
@@ -210,6 +221,13 @@ class CrewCore(Core):
             raise ValueError(
                 f"{idle[0]} has no use with the crews of {self.city.name!r} (its crews.json); leave it out, or give "
                 "n_crews or crews as well, which leave those aside"
+            )
+        early = next((crew for crew in self.city.crews if crew.start_h < 0), None)
+        if early is not None:
+            raise ValueError(
+                f"{self._crews_file()}'start_h' of crew {early.name!r} must be at least 0 in drawn storms, which begin "
+                f"at hour 0; got {early.start_h:g}, which plans for today alone take. Write 0 or more, or play a copy "
+                "of the folder"
             )
         crews = [{name: getattr(crew, name) for name in FIELDS} for crew in self.city.crews]
         skills = [skill for crew in crews for skill in crew["skills"]]

@@ -99,8 +99,12 @@ def roster_of(city: City, crews: Sequence[Mapping[str, Any]], n_skills: int, n_d
         n_depots: those that a number may name.
 
     Raises:
+        TypeError: no list.
         ValueError: a field that is missing, unknown or out of range.
     """
+    if not isinstance(crews, Sequence) or isinstance(crews, str):
+        cure = f"; for a number of crews alike, n_crews={crews}" if isinstance(crews, int) else ""
+        raise TypeError(f"crews must be a list of records with the fields {', '.join(FIELDS)}; got {crews!r}{cure}")
     places: list[tuple[float, float]] = []
     rows = []
     for k, crew in enumerate(crews):

@@ -36,6 +36,13 @@ COLUMNS = (
     "repaired",
 )
 """Columns with a meaning, beside the features of the city's log."""
+FROM_TIMES = {
+    "hour": "the hour of the day at which it was reported, 0 to 23, local",
+    "weekday": "the day of the week on which it was reported, 0 (Monday) to 6, local",
+    "month": "the month in which it was reported, 1 to 12, local",
+    "requests_24h": "the outages, of all regions, that began in the 24 hours before",
+}
+"""What the features hold that `RepairLog.read_outage_log` makes of times."""
 MOST_H = 1e4
 """Hours of a file are at most this far from its hour 0."""
 MAX_SKILL = 9
@@ -169,9 +176,12 @@ def features_of_jobs(city: City, table: Table, region: Ints) -> Floats:
             columns.append(table.numbers(name, rule=rule, valid=lambda v: abs(v) <= MAX_FEATURE))
             continue
         if not of_region:
+            seen = log.features[:, f]
+            what = f", as logs of outages have it: {FROM_TIMES[name]}" if name in FROM_TIMES else ""
             raise DataError(
                 f"{table.source}: column '{name}' is missing; it differs between the jobs of a region, so each open "
-                f"job needs it. Add the column; the log's features are {', '.join(log.feature_names)}."
+                f"job needs it. Add the column (in the city's log it is {seen.min():g} to {seen.max():g}{what}); the "
+                f"log's features are {', '.join(log.feature_names)}."
             )
         columns.append(first[region])
     return np.column_stack(columns)

@@ -11,6 +11,7 @@ from typing import Any
 
 from stormgym.envs.data.checking import FolderKind
 from stormgym.envs.data.city import City
+from stormgym.envs.data.crews_file import CREWS_FILE
 from stormgym.envs.data.feeds import (
     JobTable,
     read_aneel_interruptions,
@@ -28,7 +29,27 @@ from stormgym.envs.data.tables import DataError, read_json, read_table
 def _read_city(folder: Path) -> tuple[City, ReportedJobs | None]:
     city = City.load(folder)
     file = jobs_file_of(folder)
+    _warn_of_crews(folder / CREWS_FILE, city)
     return city, None if file is None else read_reported_jobs(city, file)
+
+
+def _warn_of_crews(file: Path, city: City) -> None:
+    """Warn of crews that plans for today take and drawn storms do not."""
+    early = [crew.name for crew in city.crews if crew.start_h < 0]
+    if early:
+        warnings.warn(
+            f"{file}: 'start_h' of crew {early[0]!r} is below 0, which plans for today take; storms that are drawn (to "
+            "score and to train) begin at hour 0 and refuse it. Write 0 or more in a copy of the folder for these.",
+            stacklevel=2,
+        )
+    had = {skill for crew in city.crews if not crew.assessor for skill in crew.skills}
+    lacking = [skill for skill in (0, 1) if skill not in had]
+    if lacking and had - {0}:
+        warnings.warn(
+            f"{file}: no crew that repairs has skill {lacking[0]}; got {sorted(had)}. Plans for today take that; "
+            "storms that are drawn have jobs of skill 0, and of 1 where a crew has one above 0. Give it to a crew.",
+            stacklevel=2,
+        )
 
 
 def _city_in_words(content: tuple[City, ReportedJobs | None]) -> str:

@@ -86,6 +86,7 @@ class DispatchCore(Core):
             if isinstance(value, bool) or not isinstance(value, Integral if name == "generators" else Real):
                 raise TypeError(f"{name} must be a {'whole ' if name == 'generators' else ''}number; got {value!r}")
         self.profile: StormProfile = replace(resolve_profile(profile), **changes)  # type: ignore[arg-type]
+        self.instance_name = self.profile.name
         self.cost_limit = self.profile.cost_limit
         self.batch = batch
         self.process = DispatchProcess(self.profile, batch)

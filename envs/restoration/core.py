@@ -95,6 +95,7 @@ class RestorationCore(Core):
         if not 0 <= shock_log_sd <= 2:
             raise ValueError(f"shock_log_sd must be in [0, 2]; got {shock_log_sd!r}")
         self.city = resolve_city(city, income_effect=income_effect)
+        self.instance_name = self.city.name
         self.limits = EpisodeLimits(batch, cost_limit, self.city.cost_limit_h)
         self.cost_limit = self.limits.middle_h
         self.cost_limit_range = self.limits.range_h

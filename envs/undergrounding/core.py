@@ -187,6 +187,7 @@ class UndergroundingCore(Core):
             raise ValueError(f"budget must pay for one region at least ({cheapest:g}); got {money!r}")
         self.source = SeasonSource(self.profile, forecast, calibration, confidence_level, total_confidence_level)
         self._seasons = SeasonsAhead(self.source, batch, self.profile.n_counties)
+        self.instance_name = self.profile.name
         self.cost_limit = self.profile.cost_limit
         self.adversarial = storm == "adversarial"
         self.batch = batch

@@ -76,6 +76,7 @@ def test_core__facts_have_defaults_and_methods_say_who_must_write_them():
     core = Bare()
     assert (core.cost_limit, core.cost_limit_range, core.groups, core.announced, core.truth) == (None,) * 5
     assert (core.return_unit, core.settles_when_truncated, core.truth_reads) == (1.0, False, 0)
+    assert core.instance_name == ""
     assert core.times_h() is None
     assert core.parse_options({}) is None
     for call in (

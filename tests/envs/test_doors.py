@@ -178,6 +178,7 @@ def test_facts__are_the_same_from_a_single_and_from_a_vector_environment(env_id)
     for name in ("return_unit", "settles_when_truncated", "cost_limit", "cost_limit_range", "truth_reads"):
         assert getattr(one, name) == getattr(many, name), name
         assert getattr(one, name) == getattr(one.core, name), name
+    assert one.instance_name == many.instance_name != ""
     assert one.settles_when_truncated is True
     assert isinstance(one.return_unit, float)
     assert isinstance(one.cost_limit, float)

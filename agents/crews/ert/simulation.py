@@ -9,6 +9,7 @@ sequences as they stand, on their duty hours, and nothing new arrives.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
@@ -63,19 +64,48 @@ def power_back_times(situation: Situation, plans: Plans, draws: Draws | None = N
         `[R, S, N]` hours since the storm began. Inf where no plan holds a job, or one above it; what has power already
         has its own time; jobs that are not known are 0.
     """
-    s = situation
-    draws = Draws.of(s.known.shape[1]) if draws is None else draws
-    storm = draws.uniform.size * s.loc.shape[1]
-    step = max(1, AT_ONCE // storm)
+    n_storms, n = situation.known.shape
+    draws = Draws.of(n) if draws is None else draws
+    step = max(1, AT_ONCE // (draws.uniform.size * situation.loc.shape[1]))
     parts = []
-    for first in range(0, len(s.known), step):
-        rows = np.arange(first, min(first + step, len(s.known)))
+    for first in range(0, n_storms, step):
+        rows = np.arange(first, min(first + step, n_storms))
         own = Plans(plans.crew[rows], plans.place[rows], plans.made_h[rows])
-        parts.append(_simulated(s.rows(rows), own, draws))
+        s = situation.rows(rows)
+        parts.append(_power(s, _carried_out(s, own, draws)))
     return np.concatenate(parts) if parts else np.zeros((0, *draws.uniform.shape))
 
 
-def _simulated(s: Situation, plans: Plans, draws: Draws) -> Floats:
+def begin_and_power_times(situation: Situation, plans: Plans, draws: Draws) -> tuple[Floats, Floats]:
+    """When work at each job begins, and when power is back there: both of the same simulations.
+
+    Args:
+        situation: R storms as they stand.
+        plans: theirs.
+        draws: numbers of the simulations.
+
+    Returns:
+        Twice `[R, S, N]` hours since the storm began: a crew on site, NaN for jobs that are in no plan; and as
+        `power_back_times`.
+    """
+    carried = _carried_out(situation, plans, draws)
+    (r, n), row = situation.known.shape, np.arange(len(situation.known))[:, None]
+    begin = np.full((r, n + 1, len(draws.uniform)), np.nan)
+    begin[row, carried.sequence] = carried.finish_h - carried.work_h
+    return begin[:, :n].swapaxes(1, 2), _power(situation, carried)
+
+
+class _CarriedOut(NamedTuple):
+    """Sequences of R storms with K' crews that repair, in S simulations; places are padded with job N."""
+
+    sequence: Ints  # [L, R, K']
+    work_h: Floats  # [L, R, K', S]
+    finish_h: Floats  # [L, R, K', S]
+    done_h: Floats  # [R, S, K'] when work in hand ends
+    repairs: Ints  # [K'] crews that repair
+
+
+def _carried_out(s: Situation, plans: Plans, draws: Draws) -> _CarriedOut:
     r, n = s.known.shape
     n_draws = len(draws.uniform)
     repairs = np.flatnonzero(~s.roster.assessor)
@@ -94,9 +124,15 @@ def _simulated(s: Situation, plans: Plans, draws: Draws) -> Floats:
     leg = leg.swapaxes(2, 3).reshape(len(sequence), r * n_draws, repairs.size)
     ready = roster.next_on(done).reshape(r * n_draws, repairs.size)
     finish = finish_times(roster, ready, leg)[0].reshape(len(sequence), r, n_draws, repairs.size)
-    mended = np.empty((r, n + 1, n_draws))
-    mended[:, :n] = _under_way(s, done, repairs)
-    mended[row, sequence] = finish.swapaxes(2, 3)
+    return _CarriedOut(sequence, work, finish.swapaxes(2, 3), done, repairs)
+
+
+def _power(s: Situation, carried: _CarriedOut) -> Floats:
+    """When power is back at each job `[R, S, N]`."""
+    (r, n), row = s.known.shape, np.arange(len(s.known))[:, None]
+    mended = np.empty((r, n + 1, carried.done_h.shape[1]))
+    mended[:, :n] = _under_way(s, carried.done_h, carried.repairs)
+    mended[row, carried.sequence] = carried.finish_h
     chain = chains_of(s.parent)  # [R, N, D]
     power = mended[row, chain[:, :, 0]]
     for depth in range(1, chain.shape[2]):

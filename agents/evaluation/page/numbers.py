@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from stormgym.agents.domain import Column, Headline
-from stormgym.agents.evaluation.report import measure_of
+from stormgym.agents.evaluation.report import leader, measure_of, status_quo
 from stormgym.agents.evaluation.rollouts import Evaluation
 from stormgym.agents.evaluation.summary import plain
+from stormgym.agents.evaluation.verdict import nearest_to_limit
+from stormgym.agents.general import CLAIRVOYANT
 from stormgym.agents.terminal import PRIVILEGED_MARK
 
 SIDE_BY_SIDE = 4
@@ -42,7 +44,7 @@ def page_data(
         "agents": [_point(name, summary["agents"][name], headline) for name in names],
         "curves": group_curves(evaluation, names),
         "group_means": group_means(evaluation, summary, headline, names),
-        "first": _shown_first(summary, names),
+        "first": _shown_first(summary, headline, names),
         "most": SIDE_BY_SIDE,
     }
 
@@ -54,6 +56,7 @@ def _point(name: str, agent: Mapping[str, Any], headline: Headline) -> dict[str,
     return {
         "name": name,
         "label": marked(name, agent),
+        "does": agent["summary"],
         "kind": "privileged" if agent["privileged"] else "learned" if agent["learned"] else "plain",
         "y": agent[objective.key],
         "y_ci": agent[f"{objective.key}_ci"],
@@ -113,10 +116,16 @@ def group_means(
     }
 
 
-def _shown_first(summary: dict[str, Any], names: Sequence[str]) -> list[str]:
-    """Agents whose replays a reader sees first: the best two and the last of those that know no future."""
-    known = [name for name in names if not summary["agents"][name]["privileged"]] or list(names)
-    return list(dict.fromkeys([*known[:2], known[-1]]))
+def _shown_first(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -> list[str]:
+    """Agents whose replays a reader sees first: the best within the limit, or the nearest to it; what is done today;
+    the bound, or another agent that looks at the future."""
+    best = leader(summary, headline, names) or nearest_to_limit(summary, names)
+    looking = [name for name in names if summary["agents"][name]["privileged"]]
+    bounds = [name for name in (headline.bound, CLAIRVOYANT.name, *looking) if name in summary["agents"]]
+    wanted = dict.fromkeys((best, status_quo(summary), *bounds[:1]))
+    first = [name for name in wanted if name is not None]
+    others = [name for name in names if name not in first and not summary["agents"][name]["privileged"]]
+    return first if len(first) > 1 else [*first, *others[:1]]
 
 
 def fitting_replays(

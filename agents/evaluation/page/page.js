@@ -171,11 +171,13 @@
     if (!box) return;
     box.replaceChildren();
     if (data.curves) {
-      for (const name of state.chosen.filter((n) => n in data.curves.agents)) {
-        const div = chartIn(box, labelOf(name));
+      // All cards first: each is narrower for those beside it, and Plotly draws at the width that it finds.
+      const names = state.chosen.filter((n) => n in data.curves.agents);
+      const cards = names.map((name) => [name, chartIn(box, labelOf(name))]);
+      for (const [name, div] of cards) {
         const traces = data.curves.agents[name].map((y, g) => lineOf(data.curves.hours, y, data.curves.groups[g], g));
         Plotly.newPlot(div, traces, layout({
-          height: 220, legend: { orientation: "h", y: -0.35 }, showlegend: true, hovermode: "x",
+          height: 230, legend: { orientation: "h", y: -0.45 }, showlegend: true, hovermode: "x",
           xaxis: { title: { text: "hours since the storm" } }, yaxis: { range: [0, 1.03], tickformat: ".0%" },
         }), PLAIN);
       }
@@ -190,7 +192,7 @@
         },
       }));
       const names = data.agents.map((a) => a.label);
-      Plotly.newPlot(div, traces, layout({ height: 340, showlegend: true, legend: { orientation: "h" },
+      Plotly.newPlot(div, traces, layout({ height: 340, margin: { l: 8, r: 8, t: 34, b: 8 }, showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
         xaxis: { type: "category", tickvals: names, ticktext: names.map(esc) }, yaxis: { title: { text: "group mean" } } }), PLAIN);
     }
   }
@@ -201,14 +203,15 @@
     if (!data.training) return;
     byId("learning").hidden = false;
     byId("training").replaceChildren();
-    for (const { title, steps, y, limited } of data.training.series) {
-      const div = chartIn(byId("training"), title);
+    const cards = data.training.series.map((series) => [series, chartIn(byId("training"), series.title)]);
+    for (const [{ steps, y, limited }, div] of cards) {
       const line = { type: "line", xref: "paper", x0: 0, x1: 1, y0: data.limit, y1: data.limit, line: { color: css("limit"), dash: "dash", width: 1.3 } };
       const trace = { type: "scatter", mode: steps.length > 1 ? "lines" : "markers", x: steps, y, line: { color: css("link"), width: 1.6 } };
       Plotly.newPlot(div, [trace], layout({ height: 210, shapes: limited && data.limit !== null ? [line] : [], xaxis: { title: { text: "steps" } } }), PLAIN);
     }
   }
 
+  const doesOf = (name) => (data.agents.find((a) => a.name === name) || { does: "" }).does;
   const labelOf = (name) => (data.agents.find((a) => a.name === name) || { label: name }).label;
 
   function chartIn(box, heading) {
@@ -351,9 +354,10 @@
   }
 
   function barLayout(frame) {
-    const n = scene.lanes.length, wide = Math.min(110, 12 + 6.5 * Math.max(...scene.lanes.map((lane) => lane.length)));
+    const lanes = scene.lanes.map((lane, i) => (lane.endsWith(` ${i}`) ? lane : `${i}: ${short(lane)}`)); // the number on the map
+    const n = lanes.length, wide = Math.min(150, 12 + 6.5 * Math.max(...lanes.map((lane) => lane.length)));
     return layout({ height: 60 + 17 * n, barmode: "overlay", dragmode: false, margin: { l: wide, r: 8, t: 6, b: 38 }, shapes: nowShapes(frame), xaxis: timeAxis(),
-      yaxis: { ...FIXED, range: [n - 0.4, -0.6], tickvals: scene.lanes.map((_, i) => i), ticktext: scene.lanes.map(esc), showgrid: false } });
+      yaxis: { ...FIXED, range: [n - 0.4, -0.6], tickvals: scene.lanes.map((_, i) => i), ticktext: lanes.map(esc), showgrid: false } });
   }
 
   // Told against what came: on the line it was exact; a hollow point came within its interval. [name, place, at, low, middle, high, came]
@@ -389,7 +393,9 @@
     panels = state.chosen.map((name) => {
       const told = storm().agents[name], panel = element("div", undefined, { class: "panel" });
       panel.dataset.agent = name;
-      panel.append(element("h3", labelOf(name)), element("p", told.text, { class: "note" }));
+      panel.append(element("h3", labelOf(name)));
+      if (doesOf(name)) panel.append(element("p", doesOf(name), { class: "does" }));
+      panel.append(element("p", told.text, { class: "note" }));
       const charts = {};
       const chart = (key, heading) => {
         if (heading) panel.append(element("h4", heading));

@@ -6,7 +6,15 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from stormgym.agents.crews.ert.simulation import BEYOND, Draws, as_sent, power_back_times, repair_draws, work_in_hand
+from stormgym.agents.crews.ert.simulation import (
+    BEYOND,
+    Draws,
+    as_sent,
+    begin_and_power_times,
+    power_back_times,
+    repair_draws,
+    work_in_hand,
+)
 from stormgym.agents.crews.planners import Plans, StaticPlan
 from stormgym.agents.crews.search.annealing import Schedule
 
@@ -158,3 +166,15 @@ def test_as_sent__puts_the_choice_first():
         assert sent.crew[row, job[row]] == s.asked[row]
         own = s.open[row] & (sent.crew[row] == s.asked[row])
         assert job[row] == np.where(own, sent.place[row], 10**6).argmin()
+
+
+def test_begin__is_when_work_starts_that_ends_with_the_same_draw():
+    _, _, s, plans, _ = at_work(off_h=0.0, n_skills=1, feeder="none", known_share=1.0)
+    s, draws = spread(s, np.random.default_rng(0)), Draws.of(s.known.shape[1], 16)
+    begin, power = begin_and_power_times(s, plans, draws)
+    assert np.array_equal(power, power_back_times(s, plans, draws))
+    planned = np.broadcast_to((s.open & (plans.crew >= 0))[:, None], begin.shape)
+    assert planned.any()
+    assert np.array_equal(np.isfinite(begin), planned)
+    hours = np.broadcast_to(repair_draws(s, draws), begin.shape)
+    np.testing.assert_allclose((begin + hours)[planned], power[planned])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -22,13 +23,18 @@ from stormgym.agents.crews.replay import (
     CrewRecorder,
 )
 from stormgym.envs.crews.core import CrewCore
+from stormgym.envs.data import City
+from stormgym.envs.data.crews_file import CrewRecord
 
 SMALL: dict[str, Any] = {"city": "synthetic:6:1", "n_crews": 2, "predictor": "none"}
 
 
 def play(seed: int = 0, masked: bool = True, **kwargs: Any) -> tuple[CrewRecorder, CrewCore]:
-    """One storm in which crews take what a random generator says, of what is open or of everything."""
-    env = gym.make("CrewDispatch-v0", **{**SMALL, **kwargs})
+    """One storm in which crews take what a random generator says, of what is open or of everything.
+
+    An argument that is None is not given.
+    """
+    env = gym.make("CrewDispatch-v0", **{k: v for k, v in {**SMALL, **kwargs}.items() if v is not None})
     _, info = env.reset(seed=seed)
     core = env.unwrapped.core  # type: ignore[attr-defined]
     recorder, rng, over = CrewRecorder(core), np.random.default_rng(seed), False
@@ -67,6 +73,18 @@ def test_bars__wasted_trips_and_assessments_are_told() -> None:
     lanes = {bar.lane for bar in looked.replay(np.zeros(1)).bars if bar.kind == LOOKS}
     assert lanes == {2}
     assert looked.scene().lane_names == ("crew 0", "crew 1", "assessor 2")
+
+
+def test_names__are_those_of_the_citys_crews() -> None:
+    city = City.synthetic(seed=1, n_regions=6)
+    at = (float(city.xy_km[0, 0]), float(city.xy_km[0, 1]))
+    crews = tuple(CrewRecord(name, at, 30.0, (0, 1), 0.0, 24.0, 0.0) for name in ("Anna", "1"))
+    named = replace(city, crews=crews)
+    recorder, _ = play(city=named, n_crews=None)
+    assert recorder.scene().lane_names == ("Anna", "crew 1")  # without a name it has its number
+    assert [vehicle.name for vehicle in recorder.replay(np.zeros(1)).vehicles] == ["Anna", "crew 1"]
+    recorder, _ = play(city=named, n_crews=2)
+    assert recorder.scene().lane_names == ("crew 0", "crew 1")  # not the city's
 
 
 def test_states__are_those_of_the_jobs_at_each_instant() -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import jsonschema
 import numpy as np
@@ -241,7 +242,7 @@ def test_jobs__reported_later_are_left_out_and_times_need_a_start(city, tmp_path
     assert plan.left_out == 1
     console = Console(record=True, width=120)
     console.print(render_plans([plan]))
-    assert "Left out: 1 jobs that are reported later than now." in console.export_text()
+    assert "Left out: 1 job reported later than now." in console.export_text()
     with pytest.raises(ValueError, match=r"jobs.csv has times, so that a plan needs --start"):
         planned(city, text, tmp_path)
     with pytest.raises(ValueError, match=r"no job is open now: all 4 of .*jobs.csv are reported later"):
@@ -288,6 +289,8 @@ def test_command__prints_and_writes(folder, tmp_path, capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert "Plan of rolling-planner" in text
     assert "the last record of every region stands in" in text
+    made_up = "no crews.json: 4 made-up crews from the city's depot and 1 made-up depot; write crews.json"
+    assert made_up in text
 
 
 @pytest.mark.parametrize(
@@ -301,6 +304,10 @@ def test_command__prints_and_writes(folder, tmp_path, capsys):
         (["--start", "9999-12-31"], "--start must be of a year 1900 to 2200; got '9999-12-31'"),
         (["--what-if", "n_crews=many"], "--what-if n_crews must be a whole number from 1 to 200; got 'many'"),
         (["--jobs", "absent.csv"], "absent.csv: no such file"),
+        (
+            ["--option", "crews=3"],
+            "crews must be a list of records with the fields depot, speed_kmh",
+        ),
         (["--option", "off_h=2"], "off_h has no use with the crews of 'example'"),
     ],
 )
@@ -311,9 +318,88 @@ def test_command__errors(folder, capsys, words, message):
 
 def test_command__other_plans_take_no_change_of_crews(capsys):
     assert main(["--plan", "--env", "Restoration-v0", "--what-if", "n_crews=2", "--json", "x.json"]) == 2
-    assert "no use here for --json, --what-if" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"no use here for --json, --what-if; leave it out, or plan with --env {ID}, which takes --json" in told
+    assert "or leave out --plan to score agents" in told
+    assert main(["--plan", "--city", "default", "--json", "x.json"], "stormgym plan") == 2
+    told = capsys.readouterr().err
+    assert f"stormgym plan: no use here for --json; leave it out, or plan with --env {ID}, which takes --json" in told
+    assert "or score agents with stormgym evaluate" in told
+    assert "leave out --plan" not in told
     assert main(["--env", ID, "--what-if", "n_crews=2"]) == 2
     assert "no use here for --what-if; leave it out, or add --plan" in capsys.readouterr().err
+
+
+def written(plans):
+    """What is printed, on one line."""
+    console = Console(record=True, width=120)
+    console.print(render_plans(plans))
+    return " ".join(console.export_text().split())
+
+
+@pytest.mark.parametrize(
+    ("crews", "arguments", "told"),
+    [
+        ((CREW,), {}, "Crews: 1 crew of crews.json."),
+        ((), {"n_crews": 1, "n_depots": 1}, "Crews: no crews.json: 1 made-up crew from the city's depot; write"),
+        ((), {"n_crews": 3, "n_depots": 3}, "3 made-up crews from the city's depot and 2 made-up depots; write crews"),
+        ((CREW,), {"n_crews": 2}, "as n_crews says; crews.json is left aside"),
+    ],
+)
+def test_crews__say_where_they_come_from(city, tmp_path, crews, arguments, told):
+    text = "region,damage_class,night_shift\n0,1,0\n"
+    plans = planned(replace(city, crews=crews), text, tmp_path, arguments={**POINT, **arguments})
+    assert told in written(plans)
+    assert plans_record(plans)["crews_source"] in written(plans)
+    assert f"Plan of nearest for example: 1 job, {len(plans[0].crews)} crew" in written(plans)
+
+
+def test_limit__says_why_it_is_what_it_is_and_who_keeps_to_it(folder, city):
+    plans = planned(city, city_folder=folder)
+    (plan,) = plans
+    over = replace(plan, gap_h=plan.cost_limit_h + 1)
+    told = "limit 2 h (the city's 8 h / 4 crews that repair): over the limit"
+    assert f"{told}. Try --agents rolling-fair, which keeps to it where it can." in written([over])
+    assert f"{told}, though rolling-fair balances the groups." in written([replace(over, agent="rolling-fair")])
+    assert "rolling-fair" not in written([replace(plan, gap_h=plan.cost_limit_h)])
+    assert plans_record(plans)["limit_source"] == plan.limit_source
+    given = planned(city, city_folder=folder, arguments={**POINT, "cost_limit": 3.0})
+    assert "limit 3 h (as cost_limit says)" in written(given)
+
+
+def test_times__start_and_back_are_medians_of_the_same_days(folder, city):
+    (plan,) = planned(city, city_folder=folder, arguments={"predictor": "cqr"})
+    for crew in plan.crews:
+        for before, stop in pairwise(crew.stops):
+            assert before.start_h < stop.start_h
+        for stop in crew.stops:
+            assert stop.start_h <= stop.back.ert_h
+            assert 0.0 <= stop.back.lower_h <= stop.back.ert_h <= stop.back.upper_h
+    assert "medians of the same simulated days" in written([plan])
+    several = [replace(plan, regions=(replace(plan.regions[0], jobs=2),))]
+    told = "A region is back with the last of its jobs on each simulated day"
+    assert told in written(several)
+    assert told not in written([replace(plan, regions=(replace(plan.regions[0], jobs=1),))])
+
+
+def test_features__that_no_record_has_are_named_with_the_range_of_the_log(city, tmp_path):
+    text = "job,region,damage_class,night_shift\nA,0,77,0\nB,3,-5,1\nC,7,1,0\n"
+    plans = planned(replace(city, crews=(CREW,)), text, tmp_path)
+    seen = city.log.features[:, city.log.feature_names.index("damage_class")]
+    told = f"Warning: damage_class of job A is 77 (1 more is outside); in the city's log it is {seen.min():g} to 3. "
+    assert told in written(plans)
+    assert plans_record(plans)["warnings"] == list(plans[0].warnings)
+    assert len(plans[0].warnings) == 1
+    plain = planned(replace(city, crews=(CREW,)), text.replace("77", "1").replace("-5", "1"), tmp_path)
+    assert plain[0].warnings == ()
+
+
+def test_agents__of_another_city_are_named(folder, tmp_path, capsys):
+    words = ["--plan", "--env", ID, "--city", str(folder), "--predictor", "point", "--agents", "sta-sac:crews"]
+    assert main([*words, "--json", str(tmp_path / "plan.json")]) == 0
+    told = "sta-sac:crews was trained on city default and has never seen example; rolling-planner needs no training."
+    assert f"Warning: {told}" in " ".join(capsys.readouterr().out.split())
+    assert json.loads((tmp_path / "plan.json").read_text())["warnings"] == [told]
 
 
 def test_options__are_arguments_of_the_environment():

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 
 from stormgym.agents.domain import GENERIC_HEADLINE
 from stormgym.agents.evaluation.html import MOST_BYTES, render_html, write_html
+from stormgym.agents.evaluation.page.glossary import TERMS, bound_term
 from stormgym.agents.evaluation.page.numbers import as_block, fitting_replays
 from stormgym.agents.evaluation.rollouts import AgentRecord, Evaluation
 from stormgym.agents.evaluation.summary import summarise
+from stormgym.agents.registry import domain_of
 from stormgym.predictors.extras import MissingExtraError
 
 HOSTILE = "<b>mine</b></script><script>alert(1)</script>[/]"
@@ -66,6 +69,64 @@ def test_page__has_the_numbers_of_the_evaluation(full: Evaluation) -> None:
                     assert agent[f"{stem}_ci"][("low", "high").index(end)] == value
     for row in data["tables"]["metrics"]["rows"]:
         assert row[1:] == [summary["agents"][name].get(row[0]) for name in data["tables"]["metrics"]["columns"][1:]]
+
+
+def test_page__heads_with_the_city_and_who_is_best(
+    full: Evaluation, record: Callable[..., AgentRecord], evaluation: Callable[..., Evaluation]
+) -> None:
+    page = render_html(replace(full, instance_name="<b>town"), summarise(replace(full, instance_name="<b>town")))
+    assert "<h1>Evaluation on Restoration-v0: &lt;b&gt;town</h1>" in page
+    assert "<title>Restoration-v0: &lt;b&gt;town: evaluation</title>" in page
+    assert '<p class="verdict">Within the limit of 8 h and lowest mean outage: equity-planner, ' in page
+    before = {key: value for key, value in summarise(full).items() if key != "instance_name"}  # JSON of before
+    assert "<h1>Evaluation on Restoration-v0</h1>" in render_html(full, before)
+
+
+def test_page__metrics_have_the_titles_of_tables_where_they_have_one(full: Evaluation) -> None:
+    page = render_html(full, summarise(full))
+    for cell in (
+        "mean outage h <code>mean_outage_h</code>",
+        "customers out 24 h <code>customers_out_24h</code>",
+        "group mean low h <code>group_mean_h_0</code>",
+        "above clairvoyant h <code>excess_over_clairvoyant_h</code>",
+        "over limit <code>violation_rate</code>",
+        "steps",
+    ):
+        assert f"<td>{cell}</td>" in page
+    assert "<td>60.0 %</td>" in page
+
+
+def test_page__explains_its_words_and_only_those(
+    full: Evaluation, record: Callable[..., AgentRecord], evaluation: Callable[..., Evaluation]
+) -> None:
+    words = re.findall("<dt>(.*?)</dt>", render_html(full, summarise(full)))
+    for word in ("gap", "CVaR 0.1", "Gini", "p95 (95th pct.)", "above clairvoyant", "SAIDI", "group means"):
+        assert word in words
+    assert "CAIDI" not in words
+    few = evaluation(record("nearest", 50, 17), cost_limit=None)
+    words = re.findall("<dt>(.*?)</dt>", render_html(few, summarise(few)))
+    assert {"limit", "over limit", "clairvoyant, oracle (†)", "above clairvoyant"}.isdisjoint(words)
+
+
+def test_glossary__has_the_words_of_the_docs() -> None:
+    told = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    bound = bound_term(domain_of("Restoration-v0").headline)
+    assert bound is not None
+    for term in (*TERMS, bound):
+        assert f"| {term.name} | {term.meaning} |" in told
+
+
+def test_page__shows_first_the_best_within_the_limit_what_is_done_today_and_the_bound(
+    full: Evaluation, record: Callable[..., AgentRecord], evaluation: Callable[..., Evaluation]
+) -> None:
+    full.agents["request-volume"] = record("request-volume", 60, 12)
+    full.agents["random"] = record("random", 65, 15)
+    data = block_of(render_html(full, summarise(full)))
+    assert data["first"] == ["equity-planner", "request-volume", "clairvoyant"]
+    del full.agents["clairvoyant"]
+    assert block_of(render_html(full, summarise(full)))["first"][2] == "clairvoyant-fair"
+    nobody = evaluation(record("nearest", 50, 17), record("tsp", 55, 11), record("random", 66, 12))
+    assert block_of(render_html(nobody, summarise(nobody)))["first"] == ["tsp", "nearest"]
 
 
 def test_page__curves_of_groups_are_shares_of_the_hours(full: Evaluation) -> None:

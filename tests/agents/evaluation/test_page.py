@@ -318,6 +318,18 @@ def test_names__are_shown_as_text(wide: Written, page: Any) -> None:
     assert not any("<script" in text for text in hover)
 
 
+def test_page__can_be_read_alone(wide: Written, page: Any) -> None:
+    """Who is best, what each agent does, and what the words mean are on the page."""
+    page.reload()  # as it opens
+    assert panels(page) == ["nearest", "request-volume", "clairvoyant"]  # best within the limit, as today, the bound
+    assert "most repair requests first (status quo)" in page.locator("#panels .panel").nth(1).text_content()
+    assert page.locator("h1").text_content() == f"Evaluation on Restoration-v0: {hostile_city().name}"
+    assert page.locator("#does dt").count() == len(wide.summary["agents"])
+    assert not page.locator("#glossary dd").first.is_visible()
+    page.locator("#glossary summary").click()
+    assert "Wasserstein" in page.locator("#glossary dd").nth(2).text_content()
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
 def test_page__fits_phone_and_desk_light_and_dark(
     restoration: Written, show: Callable[..., Written], width: int, scheme: str
@@ -329,6 +341,30 @@ def test_page__fits_phone_and_desk_light_and_dark(
     assert page.locator("#panels .map svg.main-svg").count() >= 3
     assert len(page.screenshot()) > 10_000  # no blank page
     assert restoration.file.stat().st_size < MOST_BYTES
+    page.context.close()
+
+
+WIDER_THAN_ITS_CARD = """[...document.querySelectorAll(".chart svg.main-svg")].filter((svg) => svg.checkVisibility())
+  .map((svg) => [svg.closest(".chart").id || svg.closest(".chart").className, svg.getBoundingClientRect().right,
+                 (svg.closest(".panel") || svg.closest("figure")).getBoundingClientRect().right])
+  .filter(([, right, card]) => right > card + 0.5)"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_charts__are_no_wider_than_their_cards_however_many_are_shown(
+    restoration: Written, show: Callable[..., Written], width: int
+) -> None:
+    page = show(restoration, width).page
+    boxes = page.locator("#picks input").all()
+    for n in (1, 2, 3, 4):
+        for box in boxes[:n]:
+            box.check()
+        for box in boxes[n:]:
+            box.uncheck()
+        assert len(panels(page)) == n
+        assert page.locator("#groups svg.main-svg").count() >= n
+        assert page.evaluate(WIDER_THAN_ITS_CARD) == []
+        assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
     page.context.close()
 
 

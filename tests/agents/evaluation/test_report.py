@@ -51,8 +51,19 @@ def test_report__marks_privileged_agents_and_says_why(
 ) -> None:
     text = shown(summarise(full))
     assert "clairvoyant †" in text
-    assert "† looks at what no crew can know" in text
+    assert "† looks at what nobody can know" in text
     assert "†" not in shown(summarise(evaluation(record("nearest", 50, 17), record("tsp", 49, 10))))
+
+
+def test_paired__says_that_no_heuristic_is_within_the_limit_and_why_it_is_this_one(
+    full: Evaluation, record: Callable[..., AgentRecord], evaluation: Callable[..., Evaluation]
+) -> None:
+    assert "Difference to equity-planner (best heuristic) on" in shown(summarise(full))
+    nobody = summarise(evaluation(record("nearest", 50, 17), record("tsp", 55, 11)))
+    text = " ".join(shown(nobody).split())
+    assert "best heuristic" not in text
+    assert "Difference to tsp on the same scenarios" in text
+    assert "no heuristic is within the limit: tsp has the smallest mean gap" in text
 
 
 def test_report__says_when_the_bound_is_missing_or_episodes_did_not_complete(

@@ -52,7 +52,10 @@ def test_jobs__folder_of_the_city_is_searched(
 
 def test_jobs__errors_name_column_and_region(city: City, jobs_file: Callable[..., Path], tmp_path: Path) -> None:
     first = city.region_ids[0]
-    with pytest.raises(ValueError, match="column 'damage_class' is missing; it differs between the jobs of a region"):
+    with pytest.raises(
+        ValueError,
+        match=r"column 'damage_class' is missing; .*Add the column \(in the city's log it is 1 to 3\); the log's",
+    ):
         todays_jobs(city, jobs_file([first], drop="damage_class"))
     with pytest.raises(ValueError, match="line 2, column 'region': the region is not one of the city; got 'nowhere'"):
         todays_jobs(city, jobs_file(["nowhere"]))

@@ -17,6 +17,7 @@ from numpy.testing import assert_allclose
 from rich.console import Console
 
 import stormgym  # noqa: F401
+from stormgym.agents.lineup import resolve_agents
 from stormgym.agents.policy import BasePolicy, Entrant
 from stormgym.agents.pretrained import known_pretrained
 from stormgym.agents.restoration.planners import EquityPlanner
@@ -214,3 +215,24 @@ def shown(plan: Plan) -> str:
     console = Console(width=WIDTH, record=True, file=StringIO())
     console.print(render_plan(plan))
     return " ".join(console.export_text().split())
+
+
+def test_limit__says_why_it_is_what_it_is_and_who_keeps_to_it(city: City) -> None:
+    plan = make_plan(city, "nearest", resolve_agents("nearest", "Restoration-v0")["nearest"], predictor="point")
+    told = " ".join(shown(replace(plan, gap_h=plan.cost_limit_h + 1)).split())
+    assert f"limit {plan.cost_limit_h:g} h (the city's): over the limit. Try --agents equity-planner, which" in told
+    fair = shown(replace(plan, agent="equity-planner", gap_h=plan.cost_limit_h + 1))
+    assert "Try" not in fair
+    assert "over the limit." in fair
+    given = make_plan(city, "fixed", fixed(range(9)), predictor="point", cost_limit=3.0)
+    assert "limit 3 h (as cost_limit says)" in shown(given)
+
+
+def test_warnings__of_features_out_of_range(city: City, tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text("region,damage_class,night_shift\n0,45,0\n1,1,0\n")
+    plan = make_plan(city, "fixed", fixed(range(2)), jobs_file=tmp_path / "jobs.csv", predictor="point")
+    assert plan.warnings == (
+        "damage_class of job 0 is 45; in the city's log it is 1 to 3. The forecast takes the nearest of these; correct "
+        "the value if it is an error.",
+    )
+    assert "Warning: damage_class of job 0 is 45;" in shown(plan)
