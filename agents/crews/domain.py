@@ -34,8 +34,12 @@ AGENTS = (
     AgentSpec("list-rho", f"{_HERE}.rules:ListRho", "best ratio of weight to hours of what hangs on it"),
     AgentSpec("static-plan", f"{_HERE}.planners:StaticPlan", "planned once; what arrives goes to the end"),
     AgentSpec("rolling-planner", f"{_HERE}.planners:RollingPlanner", "least mean outage, planned again as time moves"),
-    AgentSpec("rolling-fair", f"{_HERE}.planners:RollingFair", "the same, with a price on the gap over the limit"),
-    AgentSpec("rolling-priced", f"{_HERE}.priced:RollingPriced", "the same, at one price on every hour of gap"),
+    AgentSpec(
+        "rolling-fair", f"{_HERE}.planners:RollingFair", "replans as time moves, and pays for gap over the limit"
+    ),
+    AgentSpec(
+        "rolling-priced", f"{_HERE}.priced:RollingPriced", "replans as time moves, at one price on every hour of gap"
+    ),
     CLAIRVOYANT,
     CLAIRVOYANT_FAIR,
 )

@@ -14,11 +14,11 @@ _LINEAR = "stormgym.agents.decisions.linear_policies"
 USUAL = AgentSpec("usual", f"{_POLICIES}:Usual", "one decision always: the best for all training cases together")
 TWO_STAGE = AgentSpec("two-stage", f"{_POLICIES}:TwoStage", "the best plan for a forecast fitted by likelihood")
 CALIBRATED = AgentSpec(
-    "two-stage-calibrated", f"{_POLICIES}:TwoStageCalibrated", "the same, one factor on its spread validated on costs"
+    "two-stage-calibrated", f"{_POLICIES}:TwoStageCalibrated", "two-stage, one factor on its spread validated on costs"
 )
 DFL = AgentSpec("dfl", f"{_POLICIES}:DecisionFocused", "forecast tuned on the cost of its plans, exact derivatives")
 DFL_CVX = AgentSpec(
-    "dfl-cvx", f"{_POLICIES}:DecisionFocusedCvx", "the same through cvxpylayers over samples (slow)", usual=False
+    "dfl-cvx", f"{_POLICIES}:DecisionFocusedCvx", "dfl through cvxpylayers over samples (slow)", usual=False
 )
 SO_EBM = AgentSpec("so-ebm", f"{_POLICIES}:SOEBM", "forecast tuned as an energy-based model of hindsight optima")
 ENERGY_COST = AgentSpec(

@@ -34,13 +34,13 @@ AGENTS = (
     AgentSpec(
         "gdf-dispatch",
         f"{_HERE}.forecasters:GDFDispatch",
-        "the same, its forecaster tuned on the cost of plans (GDF)",
+        "plans on a forecaster tuned on the cost of plans (GDF)",
         usual=False,
     ),
     AgentSpec(
         "spo-dispatch",
         f"{_HERE}.forecasters:SPODispatch",
-        "the same, tuned on a bound of the regret (SPO+)",
+        "plans on a forecaster tuned on a bound of the regret (SPO+)",
         usual=False,
     ),
     AgentSpec(
@@ -51,7 +51,7 @@ AGENTS = (
     AgentSpec(
         "so-ebm-dispatch",
         f"{_HERE}.forecasters:SOEBMDispatch",
-        "the same, its forecaster tuned as an energy-based model (SO-EBM)",
+        "plans over samples of a forecaster tuned as an energy-based model (SO-EBM)",
         usual=False,
     ),
     AgentSpec(
@@ -67,7 +67,7 @@ AGENTS = (
     AgentSpec(
         "fair-adaptive-dispatch",
         f"{_HERE}.forecasters:FairAdaptiveDispatch",
-        "the same, and counties of groups that fell behind weigh more",
+        "adaptive-dispatch; counties of groups that fell behind weigh more",
     ),
     AgentSpec(
         "adaptive-risk-dispatch",

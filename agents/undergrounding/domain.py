@@ -30,7 +30,9 @@ AGENTS = (
         "risk-hardening", f"{_HERE}.risk:RiskHardening", "mean loss and its worst tenth over storms of this weather"
     ),
     AgentSpec(
-        "fair-hardening", f"{_HERE}.planners:FairHardening", "the same with a price on the gap that keeps the limit"
+        "fair-hardening",
+        f"{_HERE}.planners:FairHardening",
+        "sampled-hardening with a price on the gap that keeps the limit",
     ),
     AgentSpec(
         "two-stage-knapsack",
@@ -41,19 +43,19 @@ AGENTS = (
     AgentSpec(
         "gdf-knapsack",
         f"{_HERE}.forecasters:GDFKnapsack",
-        "the same, its network tuned on the cost of plans (GDF)",
+        "plans on a network tuned on the cost of plans (GDF)",
         usual=False,
     ),
     AgentSpec(
         "spo-knapsack",
         f"{_HERE}.forecasters:SPOKnapsack",
-        "the same, tuned on a bound of the regret (SPO+)",
+        "plans on a network tuned on a bound of the regret (SPO+)",
         usual=False,
     ),
     AgentSpec(
         "listwise-knapsack",
         f"{_HERE}.forecasters:ListwiseKnapsack",
-        "the same, tuned to rank regions within the budget (SO-EBM)",
+        "plans on a network tuned to rank regions within the budget (SO-EBM)",
         usual=False,
     ),
     AgentSpec("oracle-hardening", f"{_HERE}.planners:OracleHardening", "plan for the true storm", privileged=True),
