@@ -113,7 +113,7 @@ class Headline:
     """Tables of their own, by caption, of metrics that only some agents have; a key `..._g` stands for one column a
     group."""
     flaws: tuple[Column, ...] = ()
-    """Counts that a good policy keeps at zero; a progress line shows those that are not."""
+    """Counts of choices that the mask had closed; lines of progress and notes under tables show those above zero."""
     lower_is_better: bool = True
     bound: str | None = None
     """The privileged agent that the distance to a bound is measured from."""

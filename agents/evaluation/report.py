@@ -190,6 +190,21 @@ def notes(summary: dict[str, Any], headline: Headline) -> list[str]:
     unfinished = [n for n, a in agents.items() if (a.get("completed") if a.get("completed") is not None else 1.0) < 1.0]
     if unfinished:
         lines.append(f"Did not complete every episode: {', '.join(unfinished)}.")
+    return lines + closed_choices(summary, headline)
+
+
+def closed_choices(summary: dict[str, Any], headline: Headline) -> list[str]:
+    """A sentence for each flaw of the headline that agents have: they choose what the mask has closed."""
+    lines = []
+    for flaw in headline.flaws:
+        exact = replace(flaw, decimals=max(2, flaw.decimals))
+        means = {name: agent.get(flaw.key) or 0.0 for name, agent in summary["agents"].items()}
+        told = [f"{name} ({exact.text(mean)})" for name, mean in means.items() if mean > 0]
+        if told:
+            lines.append(
+                f"{flaw.name.capitalize()} an episode: {', '.join(told)}. These policies choose what the action mask has "
+                "closed; how to give them the mask: docs/your_own.md#masks."
+            )
     return lines
 
 

@@ -55,6 +55,19 @@ def test_report__marks_privileged_agents_and_says_why(
     assert "†" not in shown(summarise(evaluation(record("nearest", 50, 17), record("tsp", 49, 10))))
 
 
+def test_report__says_who_chooses_what_the_mask_has_closed(
+    record: Callable[..., AgentRecord], evaluation: Callable[..., Evaluation]
+) -> None:
+    blind, sound = record("ppo", 50, 17, learned=True), record("nearest", 49, 10)
+    blind.metrics["wasted_trips"], sound.metrics["wasted_trips"] = np.full(60, 45.5), np.zeros(60)
+    text = " ".join(shown(summarise(evaluation(blind, sound))).split())
+    assert (
+        "Wasted trips an episode: ppo (45.50). These policies choose what the action mask has closed; how to give them "
+        "the mask: docs/your_own.md#masks."
+    ) in text
+    assert "action mask" not in shown(summarise(evaluation(sound)))
+
+
 def test_report__says_when_the_bound_is_missing_or_episodes_did_not_complete(
     record: Callable[..., AgentRecord], evaluation: Callable[..., Evaluation]
 ) -> None:
