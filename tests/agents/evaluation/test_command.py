@@ -112,7 +112,7 @@ def test_evaluation__with_a_full_disk_keeps_what_it_can(
         (["--agents", "a\udc80=runs"], "has a character that cannot be printed; give it another label"),
         (
             ["--agents", "nearest,neareest"],
-            "unknown agent 'neareest'; known agents of Restoration-v0: random, ",
+            "unknown agent 'neareest'; did you mean 'nearest'? Known agents of Restoration-v0: random, ",
         ),
         (
             ["--agents", "runs/Restoration-v0/sta-sac/absent"],
@@ -128,6 +128,12 @@ def test_evaluation__with_a_full_disk_keeps_what_it_can(
             ["--env", "Nowhere-v0"],
             "unknown environment 'Nowhere-v0'; known environments: CrewDispatch-v0, DefenderAttackerCrews-v0",
         ),
+        (
+            ["--env", "Restoraton-v0"],
+            "unknown environment 'Restoraton-v0'; did you mean 'Restoration-v0'? Known environments: CrewDispatch-v0",
+        ),
+        (["--agents", "mine=pyproject.toml"], "'pyproject.toml' is a file, and Restoration-v0 takes"),
+        (["--option", "cost_limt=8"], "no argument 'cost_limt'; did you mean 'cost_limit'? It takes city, predictor"),
         (["--city", "atlantis"], "city must be 'default', 'synthetic:N:SEED'"),
         (["--predictor", "oracle"], "predictor must be one of ecqr, cqr, cp, point, none; got 'oracle'"),
         (["--option", "colour=red"], "Restoration-v0 takes no argument 'colour'; it takes city, predictor"),

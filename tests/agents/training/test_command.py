@@ -163,7 +163,10 @@ def test_training__other_registered_environments_work_without_a_constraint(
         ),
         (("--agent", "dqn", "--dqn.gamma", "2"), "--dqn.gamma must be from 0 to 1; got 2"),
         (("--sta-sac.n-heads", "5"), r"options of --sta-sac\.\* do not go together: embed_dim must be divisible"),
-        (("--compare", "nearset"), "unknown agent 'nearset'; known agents of Restoration-v0: random"),
+        (
+            ("--compare", "nearset"),
+            "unknown agent 'nearset'; did you mean 'nearest'? Known agents of Restoration-v0: random",
+        ),
         (("--compare", "old=tests"), "trained agent 'old' cannot be loaded: 'tests' holds no settings.json"),
         (("--city", "atlantis"), "city must be .*got 'atlantis'"),
         (("--cost-limit", "-1"), "cost_limit must be a positive number"),
