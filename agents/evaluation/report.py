@@ -202,8 +202,8 @@ def closed_choices(summary: dict[str, Any], headline: Headline) -> list[str]:
         told = [f"{name} ({exact.text(mean)})" for name, mean in means.items() if mean > 0]
         if told:
             lines.append(
-                f"{flaw.name.capitalize()} an episode: {', '.join(told)}. These policies choose what the action mask has "
-                "closed; how to give them the mask: docs/your_own.md#masks."
+                f"{flaw.name.capitalize()} an episode: {', '.join(told)}. These policies choose what the action mask "
+                "has closed; how to give them the mask: docs/your_own.md#masks."
             )
     return lines
 

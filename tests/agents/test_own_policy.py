@@ -102,7 +102,7 @@ def test_own_policy__a_file_that_is_no_agent_is_told_from_one_that_is_absent(lab
         resolve_agents(f"{label}{model}", ENV_ID)
     with pytest.raises(ValueError, match=r"mine\.py' is a file, .*; name the class in it: .*mine\.py:CLASS"):
         resolve_agents(f"{label}{code}", ENV_ID)
-    with pytest.raises(FileNotFoundError, match="run folder .*absent.zip' does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"run folder .*absent\.zip' does not exist"):
         resolve_agents(f"{label}{tmp_path / 'absent.zip'}", ENV_ID)
 
 
