@@ -238,6 +238,8 @@ class Domain:
     ert: str | None = None
     """Function behind `evaluate.py --ert`: (name, entrant, env_id, env_kwargs, kept=, on_progress=) -> the entrant,
     which publishes estimated restoration times, or None where it cannot."""
+    compiled: tuple[str, ...] = ()
+    """Agents whose search is compiled where the extra `fast` is installed; without it command lines hint at it."""
     replay: str | None = None
     """What tells pages of storms: a `stormgym.agents.storm_replay.StormRecorder`."""
     options: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from stormgym.agents.moved import forward
 from stormgym.agents.registry import domain_of
 from stormgym.agents.terminal import PRIVILEGED_MARK, simple_table
 from stormgym.envs.risk_measure import MEAN, RiskMeasure
+from stormgym.envs.spelling import unknown
 
 __getattr__ = forward(__name__)
 
@@ -40,13 +41,19 @@ def sorted_agents(summary: dict[str, Any], sort: str | None = None) -> list[str]
     if key == "name":
         names.sort()
     elif key != "given":
-        known = sorted({k for a in agents.values() for k, v in a.items() if _is_number(v)})
+        known = figures_of(summary)
         if key not in known:
-            raise KeyError(f"no figure {key!r} to sort by; known: given, name, {', '.join(known)}")
+            rest = f"known: given, name, {', '.join(known)}"
+            raise KeyError(unknown(f"no figure {key!r} to sort by", key, ("given", "name", *known), rest))
         as_objective = key in (headline.objective.key, headline.tail.key, headline.worst.key)
         falling = key == "return" or (as_objective and not headline.lower_is_better)
         names.sort(key=lambda n: _order(agents[n][key], falling))
     return sorted(names, key=lambda n: bool(agents[n]["privileged"]))
+
+
+def figures_of(summary: dict[str, Any]) -> list[str]:
+    """Names of the figures that an agent of the summary has, by which tables can be sorted."""
+    return sorted({key for agent in summary["agents"].values() for key, value in agent.items() if _is_number(value)})
 
 
 def _is_number(value: Any) -> bool:
