@@ -144,7 +144,7 @@ def test_training__other_registered_environments_work_without_a_constraint(
     [
         (
             ("--env", "Restoration-v9"),
-            r"unknown environment 'Restoration-v9'; did you mean 'Restoration-v0'\? Known environments: .*Restoration-v0",
+            r"unknown environment 'Restoration-v9'; did you mean 'Restoration-v0'\? Known environments: .*Crew",
         ),
         (("--agent", "td3"), "unknown agent 'td3'; agents that learn: sta-sac, sta-sac-paper, ppo, dqn, maskable-ppo"),
         (("--agent", "nearest"), "needs no training: python evaluate.py .*--agents nearest"),
