@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stormgym.agents.domain import TAIL_SHARE, Column, Headline
-from stormgym.agents.evaluation.summary import ROUNDING
+from stormgym.agents.evaluation.summary import ROUNDING, reference_of
 from stormgym.agents.moved import forward
 from stormgym.agents.registry import domain_of
 from stormgym.agents.terminal import PRIVILEGED_MARK, simple_table
@@ -216,13 +216,13 @@ def closed_choices(summary: dict[str, Any], headline: Headline) -> list[str]:
 
 
 def paired_table(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -> Table | None:
-    """Differences to the best heuristic on the same scenarios; None without one or without another agent."""
-    best = summary["best_heuristic"]
+    """Differences to the reference on the same scenarios; None without one or without another agent."""
+    best = reference_of(summary)
     others = [n for n in names if n != best]
     if best is None or not others:
         return None
     table = simple_table(
-        f"Difference to {best} (best heuristic) on the same scenarios, ± {_level(summary)} CI",
+        f"Difference to {best}{' (best heuristic)' if best == summary['best_heuristic'] else ''} on the same scenarios, ± {_level(summary)} CI",
         [c.title for c in headline.columns],
     )
     for name in others:
@@ -237,7 +237,7 @@ def paired_table(summary: dict[str, Any], headline: Headline, names: Sequence[st
 
 
 def _judged(text: str, agent: dict[str, Any], key: str, lower_better: bool) -> Text:
-    """A difference to the best heuristic: green where its interval says better, red where it says worse."""
+    """A difference to the reference: green where its interval says better, red where it says worse."""
     cell = Text(text)
     low, high = agent["paired"][f"{key}_ci"]
     if low is not None and (low > 0 or high < 0):
@@ -250,9 +250,9 @@ FEW_IN_TAIL = 50
 
 
 def tail_table(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -> Table:
-    """The objective's tail: its mean, the mean of its worst tenth, its worst episode, how far the tail is off the best
-    heuristic's; and the tail of the constraint."""
-    best, tail, limited = summary["best_heuristic"], headline.tail, headline.constraint_tail
+    """The objective's tail: its mean, the mean of its worst tenth, its worst episode, how far the tail is off the
+    reference's; and the tail of the constraint."""
+    best, tail, limited = reference_of(summary), headline.tail, headline.constraint_tail
     heads = ["mean", tail.name, headline.worst.name]
     compared = best is not None and len(names) > 1
     if compared:

@@ -155,14 +155,10 @@ def test_arguments__a_wrong_one_of_a_game_or_of_a_vec_env_is_named_too():
     for kind, name in (("aec", "crew_dispatch_v0"), ("parallel", "crew_dispatch_v0"), ("aec", "DefenderAttacker-v0")):
         with pytest.raises(TypeError, match=rf"^{name} takes no argument 'n_crew'; did you mean 'n_crews'\? It takes "):
             pettingzoo.make(kind, name, n_crew=3)
-    said = (
-        r"DefenderAttackerPlanner-v0 takes no argument 'natur'; did you mean 'nature'\? It takes planner, "
-    )
+    said = r"DefenderAttackerPlanner-v0 takes no argument 'natur'; did you mean 'nature'\? It takes planner, "
     with pytest.raises(TypeError, match=said):
         gym.make("stormgym:DefenderAttackerPlanner-v0", natur="worst")
-    with pytest.raises(
-        TypeError, match=r"^Restoration-v0 takes no argument 'citty'; did you mean 'city'\?"
-    ):
+    with pytest.raises(TypeError, match=r"^Restoration-v0 takes no argument 'citty'; did you mean 'city'\?"):
         make_vec_env("Restoration-v0", 2, citty="a")
 
 

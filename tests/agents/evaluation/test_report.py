@@ -55,6 +55,14 @@ def test_report__marks_privileged_agents_and_says_why(
     assert "†" not in shown(summarise(evaluation(record("nearest", 50, 17), record("tsp", 49, 10))))
 
 
+def test_report__is_of_differences_to_the_reference(full: Evaluation) -> None:
+    text = shown(summarise(full))
+    assert "Difference to equity-planner (best heuristic) on the same scenarios" in text
+    text = shown(summarise(full, reference="nearest"))
+    assert "Difference to nearest on the same scenarios" in text
+    assert "to nearest" in text.partition("Tail of")[2]
+
+
 def test_report__says_who_chooses_what_the_mask_has_closed(
     record: Callable[..., AgentRecord], evaluation: Callable[..., Evaluation]
 ) -> None:
