@@ -221,8 +221,9 @@ def paired_table(summary: dict[str, Any], headline: Headline, names: Sequence[st
     others = [n for n in names if n != best]
     if best is None or not others:
         return None
+    kind = " (best heuristic)" if best == summary["best_heuristic"] else ""
     table = simple_table(
-        f"Difference to {best}{' (best heuristic)' if best == summary['best_heuristic'] else ''} on the same scenarios, ± {_level(summary)} CI",
+        f"Difference to {best}{kind} on the same scenarios, ± {_level(summary)} CI",
         [c.title for c in headline.columns],
     )
     for name in others:
