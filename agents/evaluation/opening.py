@@ -23,8 +23,8 @@ def final_table(env_id: str, agents: Collection[str], episodes: int, n_own: int 
     names = list(agents)
     others = names[n_own:]
     beside = f" beside {', '.join(others)}" if others else ""
-    shorter = "--final-episodes N plays fewer, 0 none"
-    shorter += "; --compare NAMES takes fewer agents, none no others" if others else ""
+    shorter = "--final-episodes 0 skips it, N plays fewer"
+    shorter += "; --compare NAMES takes these others alone, or none" if others else ""
     line = f"Final table: {', '.join(names[:n_own])}{beside}, on {episodes:,} held-out scenarios each ({shorter})"
     return [line, *compiler_missing(env_id, names)]
 

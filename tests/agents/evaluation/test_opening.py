@@ -13,10 +13,10 @@ def test_final_table__says_who_plays_how_much_and_how_to_skip_it(monkeypatch: py
     monkeypatch.setattr(opening, "is_installed", lambda package: package != "numba")
     assert final_table("CrewDispatch-v0", ["sta-sac", "nearest", "clairvoyant", "rolling-planner"], 1_000) == [
         "Final table: sta-sac beside nearest, clairvoyant, rolling-planner, on 1,000 held-out scenarios each "
-        "(--final-episodes N plays fewer, 0 none; --compare NAMES takes fewer agents, none no others)",
+        "(--final-episodes 0 skips it, N plays fewer; --compare NAMES takes these others alone, or none)",
         'Note: rolling-planner, clairvoyant plan several times faster with Numba: pip install "stormgym[fast]"',
     ]
-    alone = "(--final-episodes N plays fewer, 0 none)"
+    alone = "(--final-episodes 0 skips it, N plays fewer)"
     assert final_table("Restoration-v0", ["ppo-0", "ppo-1"], 9, 2) == [
         f"Final table: ppo-0, ppo-1, on 9 held-out scenarios each {alone}"
     ]

@@ -63,7 +63,7 @@ def test_training__ends_with_table_run_folder_and_next_command_and_resumes(
     folder = only_run(tmp_path)
     assert "best so far" in err
     assert "4 common scenarios" in out
-    assert "Final table: maskable-ppo, on 4 held-out scenarios each (--final-episodes N plays fewer, 0 none)" in out
+    assert "Final table: maskable-ppo, on 4 held-out scenarios each (--final-episodes 0 skips it, N plays fewer)" in out
     assert "maskable-ppo: 4 episodes (" in err
     assert f"--city synthetic:8:1 --predictor none --split test --agents {folder}" in out
     assert f"python train.py --resume {folder} --timesteps 512" in out
