@@ -90,7 +90,7 @@ def predict_in(env: Any, policy: Policy) -> Callable[..., tuple[NDArray[Any], An
             where the observation has no `action_mask`.
         policy: whose `predict` it is.
     """
-    predict = policy.predict
+    predict: Callable[..., tuple[NDArray[Any], Any]] = policy.predict
     if "action_masks" not in _parameters(predict):
         return predict
 
