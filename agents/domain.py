@@ -113,7 +113,7 @@ class Headline:
     """Tables of their own, by caption, of metrics that only some agents have; a key `..._g` stands for one column a
     group."""
     flaws: tuple[Column, ...] = ()
-    """Counts that a good policy keeps at zero; a progress line shows those that are not."""
+    """Counts of choices that the mask had closed; lines of progress and notes under tables show those above zero."""
     lower_is_better: bool = True
     bound: str | None = None
     """The privileged agent that the distance to a bound is measured from."""
@@ -240,6 +240,8 @@ class Domain:
     ert: str | None = None
     """Function behind `evaluate.py --ert`: (name, entrant, env_id, env_kwargs, kept=, on_progress=) -> the entrant,
     which publishes estimated restoration times, or None where it cannot."""
+    compiled: tuple[str, ...] = ()
+    """Agents whose search is compiled where the extra `fast` is installed; without it command lines hint at it."""
     replay: str | None = None
     """What tells pages of storms: a `stormgym.agents.storm_replay.StormRecorder`."""
     options: tuple[str, ...] = ()

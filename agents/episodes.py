@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stormgym.agents.policy import Policy
+from stormgym.agents.policy import Policy, predict_in
 from stormgym.envs.arrays import Observation
 
 
@@ -44,9 +44,10 @@ def play_episode(
     """
     observation, _ = env.reset(seed=seed, options=options)
     state: Any = None
+    predict = predict_in(env, policy)
     start, over = np.ones(1, dtype=bool), False
     while not over:
-        action, state = policy.predict(observation, state=state, episode_start=start, deterministic=True)
+        action, state = predict(observation, state=state, episode_start=start, deterministic=True)
         following, reward, terminated, truncated, info = env.step(action)
         yield Transition(observation, action, following, float(reward), bool(terminated), bool(truncated), info)
         observation, start, over = following, np.zeros(1, dtype=bool), terminated or truncated

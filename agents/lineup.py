@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from stormgym.agents.domain import load_entry
-from stormgym.agents.own_policy import load_code, names_code, own_policy
+from stormgym.agents.own_policy import SUFFIX, load_code, names_code, own_policy
 from stormgym.agents.policy import Entrant, Policy
 from stormgym.agents.pretrained import known_pretrained, load_card, load_pretrained
 from stormgym.agents.registry import AGENTS, agent_spec, domain_of, has_domain, known_agents
 from stormgym.agents.runs import load_policy, open_run
+from stormgym.envs.spelling import unknown
 
 MOST_LABEL = 200
 """Characters of a label, so that tables and figures have room for numbers beside it."""
@@ -111,7 +112,7 @@ def resolve_agents(items: Sequence[str] | str | None, env_id: str, *, trust_pick
         KeyError: a name that is neither an agent of this environment, nor a pretrained one, nor a folder; the
             message lists the known names.
         FileNotFoundError: a path that does not exist.
-        ValueError: an agent that must be trained first, or two items of one name.
+        ValueError: an agent that must be trained first, a file that is no agent, or two items of one name.
     """
     if isinstance(items, str):
         whole = _exists(items)  # a folder's name may hold a comma
@@ -162,13 +163,30 @@ def _resolve(item: str, env_id: str, trust_pickle: bool) -> tuple[str, Entrant]:
         raise ValueError(
             f"{plain!r} is known by its own name and takes no label; write {plain} instead of {item[:200]!r}"
         )
+    if os.path.isfile(folder):
+        raise _no_agent(folder, env_id)
     if label or _looks_like_path(item):
         raise FileNotFoundError(
             f"run folder {str(folder)!r} does not exist. Name a folder that train.py wrote "
             f"(runs/{env_id}/AGENT/RUN), or one of the agents {', '.join(known_agents(env_id))}."
         )
-    known = ", ".join((*known_agents(env_id), *known_pretrained(env_id)))
-    raise KeyError(f"unknown agent {item!r}; known agents of {env_id}: {known}; or name a run folder, or FILE.py:CLASS")
+    known = (*known_agents(env_id), *known_pretrained(env_id))
+    rest = f"known agents of {env_id}: {', '.join(known)}; or name a run folder, or FILE.py:CLASS"
+    raise KeyError(unknown(f"unknown agent {item!r}", item, known, rest))
+
+
+def _no_agent(file: Path, env_id: str) -> ValueError:
+    """The error of a file that is there, and that the environment does not take for an agent."""
+    kinds = ", ".join(sorted(domain_of(env_id).agent_files))
+    takes = f"takes files of {kinds} for agents" if kinds else "takes no files for agents"
+    if file.suffix == SUFFIX:
+        cure = f"name the class in it: {file}:CLASS"
+    else:
+        cure = (
+            "name a run folder; a model of Stable-Baselines3 is brought by a class of three lines, FILE.py:CLASS "
+            "(docs/your_own.md#a-model-of-stable-baselines3)"
+        )
+    return ValueError(f"{str(file)!r} is a file, and {env_id} {takes}; {cure}")
 
 
 def _split_label(item: str) -> tuple[str, str]:
@@ -259,12 +277,14 @@ def _from_file(file: Path, maker: str) -> Entrant:
 
 
 def _from_code(item: str) -> Entrant:
-    described = (load_code(item).__doc__ or "").strip()  # code that cannot be had is told now
+    code = load_code(item)  # code that cannot be had is told now
+    described = (code.__doc__ or "").strip()
 
     def make(env: Any) -> Policy:
         return own_policy(item, env)
 
-    return Entrant(make, learned=False, summary=f"{item}: {described.splitlines()[0]}" if described else item)
+    learned = getattr(code, "learned", False) is True
+    return Entrant(make, learned=learned, summary=f"{item}: {described.splitlines()[0]}" if described else item)
 
 
 def _from_run(folder: Path, n_orders: int, trust_pickle: bool) -> Entrant:

@@ -53,7 +53,7 @@ def own_policy(item: str, env: Any) -> Policy:
     """The policy that `FILE.py:NAME` or `MODULE:NAME` names, bound to `env`.
 
     NAME is a class with `for_env(env)`, a class without arguments, a function of the environment that returns a policy,
-    or a policy.
+    or a policy. One that was trained says `learned = True`; others count as heuristics.
 
     Raises:
         ValueError: it has no `predict`.

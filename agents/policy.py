@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from gymnasium.vector import SyncVectorEnv
 from numpy.typing import NDArray
 
 from stormgym.agents.moved import forward
@@ -18,7 +20,7 @@ __getattr__ = forward(__name__)
 
 @runtime_checkable
 class Policy(Protocol):
-    """Anything that acts: Stable-Baselines3's `predict`, nothing more."""
+    """Anything that acts: Stable-Baselines3's `predict`, nothing more; sb3-contrib's too (`predict_in`)."""
 
     def predict(
         self,
@@ -77,6 +79,47 @@ class BasePolicy:
         return (action[0] if single else action), state
 
 
+def predict_in(env: Any, policy: Policy) -> Callable[..., tuple[NDArray[Any], Any]]:
+    """Return the policy's `predict`; one that takes `action_masks`, as sb3-contrib's do, is given those of each call.
+
+    Such a policy reads no mask by itself and would choose what is closed. Where neither the observation nor the
+    environment has masks, it is called without.
+
+    Args:
+        env: the environment that the policy acts in (Env, VectorEnv or a wrapper of one); asked for `action_masks()`
+            where the observation has no `action_mask`.
+        policy: whose `predict` it is.
+    """
+    predict: Callable[..., tuple[NDArray[Any], Any]] = policy.predict
+    if "action_masks" not in _parameters(predict):
+        return predict
+
+    def with_masks(observation: Any, *args: Any, **kwargs: Any) -> tuple[NDArray[Any], Any]:
+        masks = _masks(env, observation)
+        more = {} if masks is None else {"action_masks": masks}
+        return predict(observation, *args, **kwargs, **more)
+
+    return with_masks
+
+
+def _parameters(function: Callable[..., Any]) -> frozenset[str]:
+    try:
+        return frozenset(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # some of compiled code have no signature
+        return frozenset()
+
+
+def _masks(env: Any, observation: Any) -> NDArray[np.bool_] | None:
+    """The masks of an observation, or of the environment as it stands; None where there are none."""
+    if isinstance(observation, Mapping) and "action_mask" in observation:
+        return np.asarray(observation["action_mask"]) > 0
+    inner = getattr(env, "unwrapped", env)
+    if isinstance(inner, SyncVectorEnv):
+        has = all(hasattr(one.unwrapped, "action_masks") for one in inner.envs)
+        return np.stack(inner.call("action_masks")) > 0 if has else None
+    return np.asarray(inner.action_masks()) > 0 if hasattr(inner, "action_masks") else None
+
+
 Maker = Callable[[Any], Policy]
 """Makes a policy bound to an environment, as `BasePolicy.for_env` does."""
 
@@ -88,6 +131,8 @@ class Entrant:
     make: Maker
     """Called with the environment that the policy will act in."""
     learned: bool = False
+    """Whether it was trained; those that were not count as heuristics, of which the best is what others are compared
+    with."""
     privileged: bool = False
     """True when it reads what nobody can know ahead; a policy's own `privileged = True` counts as well."""
     summary: str = ""

@@ -11,6 +11,7 @@ from stormgym.agents.domain import AgentSpec, Domain
 from stormgym.agents.general import ANYWHERE
 from stormgym.agents.restoration.domain import DOMAIN as RESTORATION
 from stormgym.agents.undergrounding.domain import DOMAIN as UNDERGROUNDING
+from stormgym.envs.spelling import unknown
 
 DOMAINS: dict[str, Domain] = {}
 """Domains by environment id, without a prefix `module:`."""
@@ -81,7 +82,8 @@ def agent_spec(name: str) -> AgentSpec:
     try:
         return AGENTS[name]
     except KeyError:
-        raise KeyError(f"unknown agent {name!r}; known agents: {', '.join(AGENTS)}") from None
+        rest = f"known agents: {', '.join(AGENTS)}"
+        raise KeyError(unknown(f"unknown agent {name!r}", name, AGENTS, rest)) from None
 
 
 def known_agents(env_id: str, *, trainable: bool | None = None) -> tuple[str, ...]:

@@ -291,5 +291,11 @@ def whole_choices(actions: Any, batch: int, n_choices: int, waiting: Bools | Non
         chosen = np.where(waiting, 0, chosen)
     outside = chosen.view(np.uint64) >= n_choices  # as unsigned numbers, negative ones are huge
     if np.count_nonzero(outside):
-        raise ValueError(f"{rule}; got {chosen[outside.argmax()]}")
+        row = int(outside.argmax())
+        raise ValueError(f"{rule}; got {chosen[row]}{in_environment(row, batch)}")
     return chosen
+
+
+def in_environment(row: int, batch: int) -> str:
+    """Which environment of a batch an error is about, with a space before; nothing of one alone."""
+    return f" in environment {row}" if batch > 1 else ""

@@ -17,6 +17,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from stormgym.envs.arguments import bound_arguments
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation
 from stormgym.envs.core import Core, Groups, Step
 from stormgym.envs.moved import forward
@@ -222,10 +223,7 @@ class SingleEnv(CoreFacts, gym.Env[Observation, Any]):
 
     def __init__(self, *args: Any, observation_keys: Mapping[str, str] | None = None, **kwargs: Any) -> None:
         core_class = type(self).core_class
-        try:
-            arguments = core_signature(core_class).bind(*args, **kwargs).arguments
-        except TypeError as error:
-            raise TypeError(f"{type(self).__name__}.__init__() {error}") from None
+        arguments = bound_arguments(type(self), core_signature(core_class), args, kwargs, ("observation_keys",))
         core = core_class(1, **arguments)
         self.core = core
         self._keys = ObservationKeys(core.observation_space, observation_keys)
@@ -329,7 +327,9 @@ class BatchedVectorEnv(CoreFacts, VectorEnv[Observation, Ints, NDArray[Any]]):
         **kwargs: Any,
     ) -> None:
         num_envs = check_num_envs(num_envs)
-        core = type(self).core_class(num_envs, **kwargs)
+        core_class = type(self).core_class
+        further = ("observation_keys", "autoreset_mode")
+        core = core_class(num_envs, **bound_arguments(type(self), core_signature(core_class), (), kwargs, further))
         self.num_envs = num_envs
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}

@@ -108,7 +108,9 @@ def test_registry__default_agents_are_known_learners() -> None:
 
 
 def test_registry__wrong_names_list_the_known_ones() -> None:
-    with pytest.raises(KeyError, match="unknown agent 'nearst'; known agents: random, request-volume"):
+    with pytest.raises(
+        KeyError, match=r"unknown agent 'nearst'; did you mean 'nearest'\? Known agents: random, request-volume"
+    ):
         agent_spec("nearst")
 
 

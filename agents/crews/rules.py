@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stormgym.agents.binding import announced_of
 from stormgym.agents.policy import BasePolicy
+from stormgym.agents.rules import checked_key
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation
 
 ENV_ID = "CrewDispatch-v0"
@@ -29,7 +30,8 @@ class CrewRule(BasePolicy):
         if "crew_asked" not in observation:
             raise ValueError(f"this agent reads the observation of {ENV_ID}; got {sorted(observation)}")
         open_ = np.asarray(observation["action_mask"])[:, :-1] > 0
-        key = np.where(open_, self.key(observation), np.inf)
+        keys = checked_key(self, self.key(observation), open_.shape, "[B, N] of the jobs, without waiting")
+        key = np.where(open_, keys, np.inf)
         return np.where(open_.any(axis=1), key.argmin(axis=1), open_.shape[1]), state
 
 

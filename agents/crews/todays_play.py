@@ -11,7 +11,7 @@ from stormgym.agents.crews.planners import Plans
 from stormgym.agents.crews.search.tours import NOWHERE
 from stormgym.agents.crews.situation import Situation, read
 from stormgym.agents.crews.todays_jobs import Today
-from stormgym.agents.policy import Policy
+from stormgym.agents.policy import Policy, predict_in
 from stormgym.envs.crews.env import CrewDispatchEnv
 from stormgym.envs.crews.process import CrewProcess
 from stormgym.envs.crews.standing import go_on, set_repaired, set_to_work
@@ -114,9 +114,10 @@ class TodaysPlay:
         if process.n_left[0] == 0:
             return sent
         go_on(process, self.now_h)
+        predict = predict_in(self.env, policy)
         observation, state, start, over = self.env.core.observe(0), None, np.ones(1, dtype=bool), False
         while not over:
-            action, state = policy.predict(observation, state=state, episode_start=start, deterministic=True)
+            action, state = predict(observation, state=state, episode_start=start, deterministic=True)
             crew, choice, now = int(process.asked[0]), int(action), float(process.t[0])
             good = choice < process.n_jobs and bool(process.mask[0, choice])
             observation, _, terminated, truncated, _ = self.env.step(action)

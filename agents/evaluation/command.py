@@ -14,9 +14,11 @@ from stormgym.agents.binding import PrivilegeError
 from stormgym.agents.cluster import parse_workers
 from stormgym.agents.domain import PlanReport, PlanRequest, load_entry
 from stormgym.agents.evaluation.board.submission import Submission
+from stormgym.agents.evaluation.opening import compiler_missing
 from stormgym.agents.evaluation.options import check_env_id, check_env_kwargs
 from stormgym.agents.evaluation.report import render_report, sorted_agents
 from stormgym.agents.evaluation.rollouts import Evaluation, evaluate
+from stormgym.agents.evaluation.sorting import check_sort
 from stormgym.agents.evaluation.storms import MOST_STORMS, USUAL_STORMS, record_storms
 from stormgym.agents.evaluation.summary import summarise, write_json
 from stormgym.agents.evaluation.trained_elsewhere import trained_elsewhere
@@ -31,6 +33,8 @@ from stormgym.predictors.extras import MissingExtraError
 
 MOST_EPISODES = 1_000_000
 """What one table may be made of: every figure of every episode is kept."""
+ERT_FIGURES = "ert_"
+"""What figures of restoration times begin with."""
 ON_PAST_STORMS = "past storms, on which its restoration times are calibrated"
 
 
@@ -89,6 +93,8 @@ def run_evaluation(
             submission.check(env_id, env_kwargs, episodes, seed, entrants)
         with status_console().status("preparing the environment (the first time, forecasts are fitted)"):
             check_runs(entrants, env_id, env_kwargs)
+            if not (ert and sort is not None and sort.startswith(ERT_FIGURES)):
+                check_sort(sort, entrants, env_id, env_kwargs)
         if ert:
             entrants = publishing_ert(entrants, env_id, env_kwargs)
     if html_file is not None:
@@ -96,6 +102,8 @@ def run_evaluation(
 
         with usage_errors((MissingExtraError,)):
             require_page()
+    for line in compiler_missing(env_id, entrants):
+        status_console().print(line, soft_wrap=True, highlight=False)
     with usage_errors((PrivilegeError, MissingExtraError)), episode_progress(list(entrants), episodes) as on_progress:
         evaluation = evaluate(
             env_id,
@@ -115,7 +123,7 @@ def run_evaluation(
         outputs.write("JSON with every episode", json_file, lambda file: write_json(summary, file))
         try:
             sorted_agents(summary, sort)
-        except KeyError as error:  # too late to stop: show the default order instead
+        except KeyError as error:  # as rarely after `check_sort`: too late to stop, so the default order is shown
             out.print(f"--sort: {error.args[0]}", style="yellow")
             sort = None
         if html_file is not None:

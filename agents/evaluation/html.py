@@ -42,6 +42,7 @@ from stormgym.agents.evaluation.report import (
     titled_columns,
 )
 from stormgym.agents.evaluation.rollouts import Evaluation
+from stormgym.agents.evaluation.summary import reference_of
 from stormgym.agents.evaluation.verdict import verdict
 from stormgym.agents.files import write_atomically
 from stormgym.agents.registry import domain_of
@@ -157,7 +158,7 @@ def _body(
     paired = paired_table(summary, headline, names)
     if paired is not None:
         parts.append(_section(str(paired.title), "paired", _table(paired)))
-        others = [name for name in names if name != summary["best_heuristic"]]
+        others = [name for name in names if name != reference_of(summary)]
         differences = {name: agents[name]["paired"] for name in others}
         tables["paired"] = _numbers(differences, others, [column.key for column in headline.columns])
     tail = tail_table(summary, headline, names)

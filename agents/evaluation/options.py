@@ -21,6 +21,7 @@ import tyro
 from stormgym.agents.registry import DOMAINS, domain_of, has_domain
 from stormgym.envs.data.tables import keys_once
 from stormgym.envs.making import spec_of
+from stormgym.envs.spelling import unknown
 
 MOST_DIGITS = 400
 """Of a whole number in an option; more are no number of anything, and Python reads 4,300 at most."""
@@ -156,7 +157,8 @@ def check_env_id(env_id: str) -> str:
                 f"the module of {env_id!r} cannot be imported ({error}); is its folder on PYTHONPATH? Known "
                 f"environments: {', '.join(known_ids())}"
             ) from None
-        text = f"unknown environment {env_id!r}; known environments: {', '.join(known_ids())}"
+        rest = f"known environments: {', '.join(known_ids())}"
+        text = unknown(f"unknown environment {env_id!r}", env_id.removeprefix("stormgym:"), known_ids(), rest)
         if env_id.removeprefix("stormgym:") in pettingzoo.aec_registry:
             text = f"{env_id!r} is a game: make it with pettingzoo.make; environments: {', '.join(known_ids())}"
         raise KeyError(text) from None
@@ -217,10 +219,11 @@ def check_env_kwargs(env_id: str, kwargs: Mapping[str, Any]) -> None:
     parameters = _parameters(env_id)
     if parameters is None:
         return
-    unknown = [k for k in kwargs if k not in parameters]
-    if unknown:
+    wrong = [k for k in kwargs if k not in parameters]
+    if wrong:
         known: Sequence[str] = [k for k in parameters if k not in ("self", "render_mode")]
-        raise ValueError(f"{env_id} takes no argument {unknown[0]!r}; it takes {', '.join(known)}")
+        said = f"{env_id} takes no argument {wrong[0]!r}"
+        raise ValueError(unknown(said, wrong[0], known, f"it takes {', '.join(known)}"))
 
 
 def with_options(settings: type[Any], words: Sequence[str]) -> type[Any]:

@@ -12,7 +12,7 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from stormgym.agents.binding import PrivilegeError, truth_reads
-from stormgym.agents.policy import Entrant, Policy
+from stormgym.agents.policy import Entrant, Policy, predict_in
 from stormgym.envs.making import make_batch
 
 Floats = NDArray[np.float64]
@@ -129,7 +129,8 @@ def play(
     A policy that draws random numbers is given the seed of every row first (`seed_episodes`), so that its draws are
     those of the scenario, in whatever batch and process it is played. One with figures of its own about an episode
     (`episode_metrics(state, rows)`, called when rows have just ended) has them among the metrics. With `own_cost` a
-    metric `cost` of the environment takes the place of the sum of the steps' costs. `on_step` is called after each step
+    metric `cost` of the environment takes the place of the sum of the steps' costs. A policy whose `predict` takes
+    `action_masks` is given them (`predict_in`). `on_step` is called after each step
     with the number of scenarios that ended in it, `on_reset` before the first, `on_end` with the policy, its state and
     the rows that have just ended.
     """
@@ -147,9 +148,10 @@ def play(
     times: Floats | None = None
     limits: Floats | None = None
     seconds: list[float] = []
+    predict = predict_in(env, policy)
     while running.any():
         begin = time.perf_counter()
-        action, state = policy.predict(observation, state=state, episode_start=start, deterministic=True)
+        action, state = predict(observation, state=state, episode_start=start, deterministic=True)
         seconds.append(time.perf_counter() - begin)
         observation, reward, terminated, truncated, infos = env.step(action)
         total["return"] += np.where(running, reward, 0.0)

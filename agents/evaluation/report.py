@@ -11,11 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from stormgym.agents.domain import TAIL_SHARE, Column, Headline
-from stormgym.agents.evaluation.summary import ROUNDING
+from stormgym.agents.evaluation.summary import ROUNDING, reference_of
 from stormgym.agents.moved import forward
 from stormgym.agents.registry import domain_of
 from stormgym.agents.terminal import PRIVILEGED_MARK, simple_table
 from stormgym.envs.risk_measure import MEAN, RiskMeasure
+from stormgym.envs.spelling import unknown
 
 __getattr__ = forward(__name__)
 
@@ -40,13 +41,19 @@ def sorted_agents(summary: dict[str, Any], sort: str | None = None) -> list[str]
     if key == "name":
         names.sort()
     elif key != "given":
-        known = sorted({k for a in agents.values() for k, v in a.items() if _is_number(v)})
+        known = figures_of(summary)
         if key not in known:
-            raise KeyError(f"no figure {key!r} to sort by; known: given, name, {', '.join(known)}")
+            rest = f"known: given, name, {', '.join(known)}"
+            raise KeyError(unknown(f"no figure {key!r} to sort by", key, ("given", "name", *known), rest))
         as_objective = key in (headline.objective.key, headline.tail.key, headline.worst.key)
         falling = key == "return" or (as_objective and not headline.lower_is_better)
         names.sort(key=lambda n: _order(agents[n][key], falling))
     return sorted(names, key=lambda n: bool(agents[n]["privileged"]))
+
+
+def figures_of(summary: dict[str, Any]) -> list[str]:
+    """Names of the figures that an agent of the summary has, by which tables can be sorted."""
+    return sorted({key for agent in summary["agents"].values() for key, value in agent.items() if _is_number(value)})
 
 
 def _is_number(value: Any) -> bool:
@@ -196,12 +203,27 @@ def notes(summary: dict[str, Any], headline: Headline) -> list[str]:
     unfinished = [n for n, a in agents.items() if (a.get("completed") if a.get("completed") is not None else 1.0) < 1.0]
     if unfinished:
         lines.append(f"Did not complete every episode: {', '.join(unfinished)}.")
+    return lines + closed_choices(summary, headline)
+
+
+def closed_choices(summary: dict[str, Any], headline: Headline) -> list[str]:
+    """A sentence for each flaw of the headline that agents have: they choose what the mask has closed."""
+    lines = []
+    for flaw in headline.flaws:
+        exact = replace(flaw, decimals=max(2, flaw.decimals))
+        means = {name: agent.get(flaw.key) or 0.0 for name, agent in summary["agents"].items()}
+        told = [f"{name} ({exact.text(mean)})" for name, mean in means.items() if mean > 0]
+        if told:
+            lines.append(
+                f"{flaw.name.capitalize()} an episode: {', '.join(told)}. These policies choose what the action mask "
+                "has closed; how to give them the mask: docs/your_own.md#masks."
+            )
     return lines
 
 
 def paired_table(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -> Table | None:
-    """Differences to the best heuristic on the same scenarios; None without one or without another agent."""
-    best = summary["best_heuristic"]
+    """Differences to the reference on the same scenarios; None without one or without another agent."""
+    best = reference_of(summary)
     others = [n for n in names if n != best]
     if best is None or not others:
         return None
@@ -218,8 +240,10 @@ def paired_table(summary: dict[str, Any], headline: Headline, names: Sequence[st
 
 
 def _paired_caption(summary: dict[str, Any], headline: Headline) -> str:
-    """Whom the others are compared with and why it is that one (`best_heuristic`)."""
-    best, level = summary["best_heuristic"], _level(summary)
+    """Whom the others are compared with and why it is that one (`reference_of`)."""
+    best, level = str(reference_of(summary)), _level(summary)
+    if best != summary["best_heuristic"]:
+        return f"Difference to {best} on the same scenarios, ± {level} CI"
     if holds_limit(summary, summary["agents"][best]):
         return f"Difference to {best} (best heuristic) on the same scenarios, ± {level} CI"
     least = "cost" if headline.constraint is None else headline.constraint.name
@@ -231,7 +255,7 @@ def _paired_caption(summary: dict[str, Any], headline: Headline) -> str:
 
 
 def _judged(text: str, agent: dict[str, Any], key: str, lower_better: bool) -> Text:
-    """A difference to the best heuristic: green where its interval says better, red where it says worse."""
+    """A difference to the reference: green where its interval says better, red where it says worse."""
     cell = Text(text)
     low, high = agent["paired"][f"{key}_ci"]
     if low is not None and (low > 0 or high < 0):
@@ -244,9 +268,9 @@ FEW_IN_TAIL = 50
 
 
 def tail_table(summary: dict[str, Any], headline: Headline, names: Sequence[str]) -> Table:
-    """The objective's tail: its mean, the mean of its worst tenth, its worst episode, how far the tail is off the best
-    heuristic's; and the tail of the constraint."""
-    best, tail, limited = summary["best_heuristic"], headline.tail, headline.constraint_tail
+    """The objective's tail: its mean, the mean of its worst tenth, its worst episode, how far the tail is off the
+    reference's; and the tail of the constraint."""
+    best, tail, limited = reference_of(summary), headline.tail, headline.constraint_tail
     heads = ["mean", tail.name, headline.worst.name]
     compared = best is not None and len(names) > 1
     if compared:

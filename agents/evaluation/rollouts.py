@@ -119,7 +119,9 @@ def evaluate(
 
     Args:
         env_id: a registered id.
-        agents: name -> `Entrant`, a maker such as `Policy.for_env`, or a policy that needs no binding.
+        agents: name -> `Entrant`, a maker such as `Policy.for_env`, or a policy that needs no binding. A trained one is
+            `Entrant(..., learned=True)`, or says `learned = True` itself; others count as heuristics, the best of which
+            is what all are compared with.
         episodes: E, number of scenarios.
         seed: decides the scenarios.
         env_kwargs: arguments of the environment.
@@ -184,11 +186,12 @@ def evaluate(
 def _entrant(agent: Entrant | Maker | Policy) -> Entrant:
     if isinstance(agent, Entrant):
         return agent
+    learned = getattr(agent, "learned", False) is True
     if isinstance(agent, type) and hasattr(agent, "for_env"):
-        return Entrant(agent.for_env)
+        return Entrant(agent.for_env, learned=learned)
     if hasattr(agent, "predict") and not isinstance(agent, type):
         policy = agent
-        return Entrant(lambda env: policy)
+        return Entrant(lambda env: policy, learned=learned)
     if callable(agent):
         return Entrant(agent)
     raise TypeError(f"an agent must be a policy (with predict) or make one from an environment; got {agent!r}")

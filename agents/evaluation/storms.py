@@ -13,7 +13,7 @@ from stormgym.agents.binding import base_envs
 from stormgym.agents.domain import Headline, load_entry
 from stormgym.agents.evaluation.playing import Player, Task
 from stormgym.agents.evaluation.rollouts import Evaluation
-from stormgym.agents.evaluation.summary import plain
+from stormgym.agents.evaluation.summary import plain, reference_of
 from stormgym.agents.policy import Entrant, Policy
 from stormgym.agents.registry import domain_of
 from stormgym.agents.storm_replay import StormRecorder, ToldTimes, rounded
@@ -129,8 +129,8 @@ def _told(kind: type[StormRecorder], played: Mapping[str, _Recorded]) -> dict[st
 
 
 def reference(summary: Mapping[str, Any]) -> str:
-    """The agent by whom storms are called bad or mild: the best heuristic, or the first."""
-    return str(summary["best_heuristic"] or next(iter(summary["agents"])))
+    """The agent by whom storms are called bad or mild: whom all are compared with, or the first."""
+    return reference_of(summary) or next(iter(summary["agents"]))
 
 
 def chosen_storms(summary: Mapping[str, Any], n_storms: int) -> dict[int, str]:

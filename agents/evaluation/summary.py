@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from stormgym.agents.moved import forward
 from stormgym.agents.registry import domain_of
 from stormgym.agents.statistics import Estimate, mean_estimate, paired_difference, wilson_interval
 from stormgym.agents.versions import package_versions
+from stormgym.envs.spelling import unknown
 
 __getattr__ = forward(__name__)
 
@@ -28,27 +30,43 @@ ROUNDING = 1e-9
 """Of a mean of shares of the limit."""
 
 
-def summarise(evaluation: Evaluation, confidence_level: float = 0.95) -> dict[str, Any]:
+def summarise(
+    evaluation: Evaluation, confidence_level: float = 0.95, *, reference: str | None = None
+) -> dict[str, Any]:
     """Return the evaluation as plain numbers, lists and dicts for JSON (no NaN: what is undefined is None).
 
     Keys: `env`, `instance_name` (of the city or profile), `episodes` (their number), `settings`, `versions`,
     `cost_limit`, `cost_limit_range` (where each episode drew its own; else None), `cost_limit_kind` and
-    `cost_limit_level` (what the limit bounds, `RiskMeasure`), `best_heuristic`, `agents`.
+    `cost_limit_level` (what the limit bounds, `RiskMeasure`), `best_heuristic`, `reference` (whom
+    all are compared with), `agents`.
     An agent holds every metric's mean and, under the metric's name + `_ci`, its interval `[low, high]`;
     `violation_rate` (share of episodes whose cost is over their limit, Wilson interval), with a range also
     `cost_in_limits` (mean of cost / limit, which the constraint holds at 1), under a limit on the tail `burden` (mean
     of g(cost / limit), which is held at 1); `decision_ms`, `decision_ms_worst` (batch one), `decision_ms_batched`;
     `privileged`, `learned`; the tail of the objective, as OBJECTIVE + `_cvar_0.1` (mean of its worst tenth of episodes,
     with a bootstrap interval) and `_worst` (its worst episode), and of the constraint CONSTRAINT + `_cvar_0.1`; the
-    distance to the bound (`excess_over_clairvoyant_h` for Restoration-v0); `paired` (differences to the best heuristic,
+    distance to the bound (`excess_over_clairvoyant_h` for Restoration-v0); `paired` (differences to the reference,
     `versus`; that of the tail is the difference of the two agents' CVaRs, not the CVaR of differences); and `episodes`,
     a list with one dict an episode.
+
+    Args:
+        evaluation: what was played.
+        confidence_level: of all intervals.
+        reference: name of the agent that the others are compared with; None takes the best heuristic.
+
+    Raises:
+        ValueError: no agent of the evaluation has the name of the reference.
     """
+    if reference is not None and reference not in evaluation.agents:
+        said = f"reference must be one of the agents; got {reference!r}"
+        raise ValueError(unknown(said, reference, evaluation.agents, f"agents: {', '.join(evaluation.agents)}"))
     headline = domain_of(evaluation.env_id).headline
     _check_headline(evaluation, headline)
     best = best_heuristic(evaluation)
+    compared_with = best if reference is None else reference
     agents = {
-        name: _agent(record, evaluation, headline, best, confidence_level) for name, record in evaluation.agents.items()
+        name: _agent(record, evaluation, headline, compared_with, confidence_level)
+        for name, record in evaluation.agents.items()
     }
     result = {
         "env": evaluation.env_id,
@@ -62,11 +80,18 @@ def summarise(evaluation: Evaluation, confidence_level: float = 0.95) -> dict[st
         "cost_limit_level": evaluation.measure.level,
         "group_names": list(evaluation.group_names),
         "best_heuristic": best,
+        "reference": compared_with,
         "agents": agents,
     }
     clean = plain(result)
     assert isinstance(clean, dict)
     return clean
+
+
+def reference_of(summary: Mapping[str, Any]) -> str | None:
+    """Whom the agents of a summary are compared with; one that was saved before it says so means the best heuristic."""
+    name = summary.get("reference", summary["best_heuristic"])
+    return None if name is None else str(name)
 
 
 def _check_headline(evaluation: Evaluation, headline: Headline) -> None:

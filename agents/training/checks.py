@@ -21,6 +21,7 @@ from stormgym.agents.policy import Entrant
 from stormgym.agents.registry import AGENTS, agent_spec, domain_of, has_domain, known_agents, plain_id
 from stormgym.agents.runs import Run, RunRequest
 from stormgym.envs.risk_measure import MEAN, RiskMeasure
+from stormgym.envs.spelling import unknown
 
 SIZES = ("batch_size", "buffer_size", "n_steps", "n_epochs", "train_freq", "width", "step_width", "n_layers", "n_heads")
 """Settings of the learners that count something; those a learner lacks are passed over."""
@@ -60,7 +61,9 @@ def choose_agent(env_id: str, agent: str | None) -> AgentSpec:
         raise ValueError(f"{env_id} has no default agent; name one with --agent: {fitting}")
     spec = domain.agent(agent) or AGENTS.get(agent)
     if spec is None:
-        raise KeyError(f"unknown agent {agent!r}; agents that learn: {learners}")
+        raise KeyError(
+            unknown(f"unknown agent {agent!r}", agent, learners.split(", "), f"agents that learn: {learners}")
+        )
     if not spec.trainable:
         raise ValueError(
             f"agent {agent!r} is a rule or a planner, or fits its forecast when it is scored, and needs no training: "

@@ -32,7 +32,7 @@ class Settings:
     """
 
     env: str = next(iter(DOMAINS))
-    """Environment id: one of this suite, or any registered one (module:Name-v0) for ppo and dqn."""
+    """Environment id: one of this suite, or any registered one (module:Name-v0) for ppo, dqn, maskable-ppo and sac."""
     agent: Annotated[str | None, shown_as("NAME")] = None
     """An agent that learns: sta-sac, maskable-ppo, attention-pg, ... (a wrong name lists all). Left out: the agent that
     fits the environment."""

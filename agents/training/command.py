@@ -16,13 +16,13 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.text import Text
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.vec_env import VecEnv
 
 from stormgym.agents.attention.multiplier import measure_of
 from stormgym.agents.devices import capped_threads
+from stormgym.agents.evaluation.opening import final_table
 from stormgym.agents.evaluation.options import check_env_id, check_env_kwargs, held_out, options_of, takes
 from stormgym.agents.evaluation.report import render_report
 from stormgym.agents.evaluation.rollouts import evaluate
@@ -45,7 +45,7 @@ from stormgym.agents.runs import (
 )
 from stormgym.agents.storage.container import UnreadableFile, cured_by, read_json
 from stormgym.agents.storage.records import record_of
-from stormgym.agents.terminal import status_console
+from stormgym.agents.terminal import episode_progress, status_console
 from stormgym.agents.training.callbacks import (
     Checkpoints,
     EpisodeCosts,
@@ -472,14 +472,16 @@ def show_result(run: Run, console: Console, table: FinalTable) -> None:
         with usage_errors():
             others = others_in(table, run.env_id)
             entrants = {s.agent: run_entrant(run.folder, trust_pickle=table.trust_pickle), **others}
-        with status_console().status("playing held-out scenarios") as status:
+        for line in final_table(run.env_id, entrants, table.episodes):
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
+        with episode_progress(list(entrants), table.episodes) as on_progress:
             evaluation = evaluate(
                 run.env_id,
                 entrants,
                 episodes=table.episodes,
                 seed=HELD_OUT_SEED,
                 env_kwargs=held_out(s.env_kwargs),
-                on_progress=lambda name, n: status.update(Text(f"playing held-out scenarios: {name}")),
+                on_progress=on_progress,
             )
         if not run.folder.is_dir():
             raise UsageError(f"run folder {str(run.folder)!r} was moved or deleted while its final table was made")

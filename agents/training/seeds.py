@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.text import Text
 
 from stormgym.agents.cluster import Workers
+from stormgym.agents.evaluation.opening import final_table
 from stormgym.agents.evaluation.options import held_out
 from stormgym.agents.evaluation.report import render_report
 from stormgym.agents.evaluation.rollouts import evaluate
@@ -20,7 +20,7 @@ from stormgym.agents.lineup import resolve_agents, run_entrant
 from stormgym.agents.registry import domain_of, has_domain, plain_id
 from stormgym.agents.runs import Run, RunRequest, comparable
 from stormgym.agents.statistics import mean_estimate
-from stormgym.agents.terminal import status_console
+from stormgym.agents.terminal import episode_progress
 from stormgym.agents.training.checks import LARGEST_SEED, FinalTable, names_many
 from stormgym.agents.training.command import HELD_OUT_SEED, complete
 from stormgym.agents.training.play import make_training_env
@@ -124,14 +124,16 @@ def show_seeds(runs: Sequence[Run], console: Console, table: FinalTable, folder:
             others = {} if table.compare == "none" else resolve_agents(table.compare, s.env_id, trust_pickle=trust)
             own = {f"{s.agent}-{run.settings.seed}": run_entrant(run.folder) for run in runs}
             entrants = {**own, **others}
-        with status_console().status("playing held-out scenarios") as status:
+        for line in final_table(s.env_id, entrants, table.episodes, len(own)):
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
+        with episode_progress(list(entrants), table.episodes) as on_progress:
             evaluation = evaluate(
                 s.env_id,
                 entrants,
                 episodes=table.episodes,
                 seed=HELD_OUT_SEED,
                 env_kwargs=held_out(s.env_kwargs),
-                on_progress=lambda name, n: status.update(Text(f"playing held-out scenarios: {name}")),
+                on_progress=on_progress,
             )
         summary = summarise(evaluation)
         write_json(summary, folder / "evaluation.json")

@@ -18,7 +18,17 @@ from stormgym.envs.cities.forecasts import check_predictor
 from stormgym.envs.cities.limits import CostLimit, EpisodeLimits, fixed_limits
 from stormgym.envs.cities.noise import ForecastNoise
 from stormgym.envs.cities.tables import SHOCKS, SPLITS, city_tables
-from stormgym.envs.core import Core, Groups, Payment, Step, Timing, check_choice, check_render_mode, whole_choices
+from stormgym.envs.core import (
+    Core,
+    Groups,
+    Payment,
+    Step,
+    Timing,
+    check_choice,
+    check_render_mode,
+    in_environment,
+    whole_choices,
+)
 from stormgym.envs.crews.given import between_ends, given_jobs
 from stormgym.envs.crews.jobs import WEIGHTS, WIDE, Arrivals, JobSource
 from stormgym.envs.crews.knowledge import CrewAnnounced, CrewTruth
@@ -346,7 +356,7 @@ class CrewCore(Core):
             row = int(masked.argmax())
             raise ValueError(
                 f"action {int(actions[row])} is masked for crew {int(self.process.asked[row])}"
-                f"{f' in environment {row}' if self.batch > 1 else ''}; choose where action_mask is 1, "
+                f"{in_environment(row, self.batch)}; choose where action_mask is 1, "
                 'or make the environment with on_invalid="waste"'
             )
 

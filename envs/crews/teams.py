@@ -16,9 +16,7 @@ from pettingzoo import AECEnv, ParallelEnv
 
 from stormgym.envs.arrays import Bools
 from stormgym.envs.crews.core import RENDER_MODES
-from stormgym.envs.crews.teams_game import CrewGame, masks_of, nested, pending_of, rows_of, seen_from
-
-NAME = "crew_dispatch_v0"
+from stormgym.envs.crews.teams_game import NAME, CrewGame, masks_of, nested, pending_of, rows_of, seen_from
 
 
 class CrewDispatchAEC(CrewGame, AECEnv[str, dict[str, Any], int]):

@@ -16,6 +16,7 @@ from gymnasium import spaces
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
+from stormgym.envs.arguments import bound_arguments
 from stormgym.envs.arrays import Bools, Ints, Observation
 from stormgym.envs.crews.core import CrewCore
 from stormgym.envs.crews.env import CrewDispatchEnv, HasCity
@@ -23,6 +24,7 @@ from stormgym.envs.crews.layout import observe
 from stormgym.envs.crews.process import CrewProcess
 from stormgym.envs.doors import check_options, core_signature
 
+NAME = "crew_dispatch_v0"
 MASK = "action_mask"
 FROM_ONE_CREW = (MASK, "distance_km", "travel_h")
 """Parts of the observation that depend on which crew looks; `crew_asked` does as well."""
@@ -84,7 +86,7 @@ class CrewGame(HasCity):
     """Options of `reset`; others are ignored, since PettingZoo's own checks pass some that no environment knows."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        arguments = core_signature(CrewCore).bind(*args, **kwargs).arguments
+        arguments = bound_arguments(type(self), core_signature(CrewCore), args, kwargs, name=NAME)
         self.core = CrewCore(1, **arguments)
         self.render_mode: str | None = arguments.get("render_mode")
         self.n_crews, self.n_jobs = self.core.roster.n_crews, self.core.n_jobs

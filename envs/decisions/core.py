@@ -10,7 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
-from stormgym.envs.core import Core, Step, check_choice, check_render_mode
+from stormgym.envs.core import Core, Step, check_choice, check_render_mode, in_environment
 from stormgym.envs.decisions.knowledge import DecisionAnnounced, DecisionTruth
 from stormgym.envs.decisions.problem import SPLITS, Cases, DecisionProblem, Split
 
@@ -135,7 +135,9 @@ class DecisionCore(Core):
         if bad.any():
             row = int(bad.argmax())
             rule = "finite numbers" if continuous else f"whole numbers from 0 to {int(np.max(most))}"
-            raise ValueError(f"a decision must be {shape[1]} {rule}; got {wanted[row].tolist()}")
+            raise ValueError(
+                f"a decision must be {shape[1]} {rule}; got {wanted[row].tolist()}{in_environment(row, self.batch)}"
+            )
         return plans if continuous else plans.astype(np.int64)
 
     def observe(self, row: int | None = None) -> Observation:

@@ -12,7 +12,16 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
-from stormgym.envs.core import Core, Payment, Step, Timing, check_choice, check_render_mode, whole_choices
+from stormgym.envs.core import (
+    Core,
+    Payment,
+    Step,
+    Timing,
+    check_choice,
+    check_render_mode,
+    in_environment,
+    whole_choices,
+)
 from stormgym.envs.dispatch.blocks import BlockPlan
 from stormgym.envs.dispatch.forecasts import LearntWave, WaveForecast, typical_wave
 from stormgym.envs.dispatch.generators import StormProfile
@@ -194,9 +203,10 @@ class DispatchCore(Core):
             )
         bad = ~((targets >= 0) & (targets <= self.most))  # also what is no number
         if bad.any():
-            county = int(np.argwhere(bad)[0, 1])
+            row, county = np.argwhere(bad)[0].tolist()
             raise ValueError(
                 f"action must be from 0 to {self.most[county]} generators in county {county}; got {targets[bad][0]}"
+                f"{in_environment(row, self.batch)}"
             )
         return targets.astype(np.int64) if units else np.floor(targets + 0.5).astype(np.int64)
 

@@ -18,7 +18,17 @@ from stormgym.envs.cities.forecasts import check_predictor
 from stormgym.envs.cities.limits import CostLimit, EpisodeLimits, fixed_limits
 from stormgym.envs.cities.noise import ForecastNoise, forecast_noise
 from stormgym.envs.cities.tables import SHOCKS, SPLITS, city_tables
-from stormgym.envs.core import Core, Groups, Payment, Step, Timing, check_choice, check_render_mode, whole_choices
+from stormgym.envs.core import (
+    Core,
+    Groups,
+    Payment,
+    Step,
+    Timing,
+    check_choice,
+    check_render_mode,
+    in_environment,
+    whole_choices,
+)
 from stormgym.envs.data import City, resolve_city
 from stormgym.envs.restoration.jobs import Jobs
 from stormgym.envs.restoration.knowledge import RestorationAnnounced, RestorationTruth
@@ -226,7 +236,7 @@ class RestorationCore(Core):
             row = int(masked.argmax())
             raise ValueError(
                 f"action {int(actions[row])} is masked (restored, or too far while a nearer region is open)"
-                f"{f' in environment {row}' if self.batch > 1 else ''}; choose where action_mask is 1, "
+                f"{in_environment(row, self.batch)}; choose where action_mask is 1, "
                 'or make the environment with on_invalid="waste"'
             )
 

@@ -11,6 +11,7 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 from pettingzoo import AECEnv
 
+from stormgym.envs.arguments import checks_arguments
 from stormgym.envs.arrays import Bools, Floats, Observation
 from stormgym.envs.core import check_render_mode
 from stormgym.envs.doors import check_options
@@ -30,6 +31,7 @@ from stormgym.envs.undergrounding.regions import UndergroundingProfile
 
 PLANNER, NATURE, CREWS = "planner", "nature", "crews"
 PLAYERS = (PLANNER, NATURE, CREWS)
+NAME = "DefenderAttacker-v0"
 _FIRST = np.zeros(1, dtype=np.int64)
 
 
@@ -99,12 +101,13 @@ class DefenderAttackerEnv(AECEnv[str, Observation, Any]):
     """
 
     metadata: ClassVar[dict[str, Any]] = {
-        "name": "DefenderAttacker-v0",
+        "name": NAME,
         "render_modes": list(RENDER_MODES),
         "is_parallelizable": False,
         "render_fps": 2,
     }
 
+    @checks_arguments(NAME)
     def __init__(
         self,
         profile: str = DEFAULT_PROFILE,

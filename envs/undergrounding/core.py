@@ -13,7 +13,16 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from stormgym.envs.arrays import Bools, Floats, Ints, Observation, read_only
-from stormgym.envs.core import Core, Payment, Step, Timing, check_choice, check_render_mode, whole_choices
+from stormgym.envs.core import (
+    Core,
+    Payment,
+    Step,
+    Timing,
+    check_choice,
+    check_render_mode,
+    in_environment,
+    whole_choices,
+)
 from stormgym.envs.storms import COVARIATES
 from stormgym.envs.undergrounding.ahead import SeasonsAhead
 from stormgym.envs.undergrounding.forecasts import SeasonForecast, forecast_seasons, forecaster
@@ -262,7 +271,10 @@ class UndergroundingCore(Core):
             if closed.any():
                 row = int(np.argmax(closed))
                 why = "is buried already" if self.process.protected[row, chosen[row]] else "costs more than is left"
-                raise ValueError(f"action {chosen[row]} is closed: region {chosen[row]} {why}. Follow the action mask")
+                where = in_environment(row, self.batch)
+                raise ValueError(
+                    f"action {chosen[row]} is closed{where}: region {chosen[row]} {why}. Follow the action mask"
+                )
         return chosen
 
     def observe(self, row: int | None = None) -> Observation:

@@ -7,12 +7,14 @@ PPO("MultiInputPolicy", env).learn(20_000)
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
 
+from stormgym.envs.arguments import check_known
 from stormgym.envs.arrays import Bools, Observation
 from stormgym.envs.core import check_choice
 from stormgym.envs.doors import check_options
@@ -178,6 +180,8 @@ class AgainstRulesEnv(SideEnv):
         **game: Any,
     ) -> None:
         check_choice("side", side, PLAYERS)
+        known = (*PLAYERS, *inspect.signature(DefenderAttackerEnv).parameters)
+        check_known(lambda: f"DefenderAttacker{side.title()}-v0", game, known)
         self._names = dict(zip(PLAYERS, (planner, nature, crews), strict=True))
         for name, rule in self._names.items():
             check_choice(name, rule, tuple(OPPONENTS[name]))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
+from sb3_contrib import MaskablePPO
 
 from stormgym.agents.evaluation.rollouts import evaluate
+from stormgym.agents.evaluation.summary import summarise
 from stormgym.agents.lineup import resolve_agents
 
+ROOT = Path(__file__).parents[2]
 CODE = '''
 from stormgym.agents.lineup import make_policy
 from stormgym.agents.rules import RulePolicy
@@ -84,6 +89,38 @@ def test_own_policy__must_predict_and_an_error_on_the_way_names_it(file: Path) -
     with pytest.raises(KeyError, match="lower") as raised:
         evaluate(ENV_ID, resolve_agents(f"bad={file.with_name('late.py')}:Widest", ENV_ID), **settings)
     assert raised.value.__notes__ == [f"while agent 'bad' played {ENV_ID}, scenarios of seeds {_seeds(raised.value)}"]
+
+
+@pytest.mark.parametrize("label", ["", "mine="])
+def test_own_policy__a_file_that_is_no_agent_is_told_from_one_that_is_absent(label: str, tmp_path: Path) -> None:
+    model, code = tmp_path / "model.zip", tmp_path / "mine.py"
+    model.write_bytes(b"PK")
+    code.write_text(CODE)
+    with pytest.raises(
+        ValueError, match=r"model\.zip' is a file, and .* for agents; .*class of three lines, FILE\.py:"
+    ):
+        resolve_agents(f"{label}{model}", ENV_ID)
+    with pytest.raises(ValueError, match=r"mine\.py' is a file, .*; name the class in it: .*mine\.py:CLASS"):
+        resolve_agents(f"{label}{code}", ENV_ID)
+    with pytest.raises(FileNotFoundError, match=r"run folder .*absent\.zip' does not exist"):
+        resolve_agents(f"{label}{tmp_path / 'absent.zip'}", ENV_ID)
+
+
+def test_own_policy__the_class_of_the_docs_brings_a_model_of_stable_baselines3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = re.findall(r"```python[^\n]*\n(.*?)```", (ROOT / "docs/your_own.md").read_text(), re.DOTALL)
+    (code,) = (block for block in blocks if "MaskablePPO.load" in block)
+    kwargs = {"city": "synthetic:6:1", "predictor": "none"}
+    env = gym.make(f"stormgym:{ENV_ID}", **kwargs)  # type: ignore[arg-type]
+    monkeypatch.chdir(tmp_path)
+    MaskablePPO("MultiInputPolicy", env, n_steps=8, batch_size=8, seed=0, device="cpu").save("model.zip")
+    Path("mine.py").write_text(code)
+    entrants = resolve_agents("nearest,mine=mine.py:Mine", ENV_ID)
+    assert [entrant.learned for entrant in entrants.values()] == [False, True]
+    played = evaluate(ENV_ID, entrants, episodes=4, env_kwargs=kwargs)
+    assert (played.agents["mine"].metrics["wasted_trips"] == 0).all()
+    assert summarise(played)["best_heuristic"] == "nearest"
 
 
 def _seeds(error: BaseException) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
-from stormgym.agents.policy import BasePolicy, Entrant, Policy
+from stormgym.agents.policy import BasePolicy, Entrant, Policy, predict_in
 
 ONE = {"action_mask": np.ones(3, np.int8), "x": np.arange(3.0)}
 BATCH = {"action_mask": np.ones((4, 3), np.int8), "x": np.arange(12.0).reshape(4, 3)}
@@ -81,3 +82,54 @@ def test_entrant__is_neither_learnt_nor_privileged_unless_told() -> None:
     entrant = Entrant(Remembering.for_env)
     assert isinstance(entrant.make(object()), Remembering)
     assert (entrant.learned, entrant.privileged, entrant.summary) == (False, False, "")
+
+
+class Masked:
+    """Takes masks as an argument, as sb3-contrib's policies do, and the first choice that they leave open."""
+
+    masks: Any = "none were given"
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+        action_masks: Any = None,
+    ) -> Any:
+        del observation, episode_start, deterministic
+        self.masks = action_masks
+        return np.argmax(np.atleast_2d(0 if action_masks is None else action_masks), axis=-1), state
+
+
+def test_predict_in__gives_the_masks_of_the_observation_to_who_takes_them() -> None:
+    policy = Masked()
+    mask = np.array([[0, 1, 1], [0, 0, 1]], np.int8)
+    action, state = predict_in(object(), policy)({"action_mask": mask}, state="kept", deterministic=True)
+    assert (action.tolist(), state) == ([1, 2], "kept")
+    assert policy.masks.dtype == np.bool_
+    assert policy.masks.tolist() == (mask > 0).tolist()
+
+
+@pytest.mark.parametrize("mode", ["vector_entry_point", "sync", "single"])
+def test_predict_in__asks_the_environment_where_the_observation_has_no_mask(mode: str) -> None:
+    kwargs: dict[str, Any] = {"city": "synthetic:6:1", "predictor": "none"}
+    env: Any = (
+        gym.make("stormgym:Restoration-v0", **kwargs)
+        if mode == "single"
+        else gym.make_vec("stormgym:Restoration-v0", 2, vectorization_mode=mode, **kwargs)
+    )
+    env.reset(seed=0)
+    observation = env.step(3 if mode == "single" else [3, 1])[0]
+    policy = Masked()
+    predict_in(env, policy)(np.zeros((2, 4)))  # an observation that is one array, as a wrapper may make it
+    assert policy.masks.tolist() == (observation["action_mask"] > 0).tolist()
+
+
+def test_predict_in__leaves_others_as_they_are() -> None:
+    policy, masked = Remembering(), Masked()
+    assert predict_in(object(), policy) == policy.predict
+    predict_in(gym.make_vec("CartPole-v1", 2, vectorization_mode="sync"), masked)(np.zeros((2, 4)))
+    assert masked.masks is None
+    predict_in(gym.make("CartPole-v1"), masked)(np.zeros(4))
+    assert masked.masks is None

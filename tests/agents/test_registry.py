@@ -174,5 +174,7 @@ def test_register__adds_a_domain_and_its_agents_whole_or_not_at_all() -> None:
 
 
 def test_agent_spec__of_an_unknown_name_lists_the_known() -> None:
-    with pytest.raises(KeyError, match="unknown agent 'nearst'; known agents: random, request-volume"):
+    with pytest.raises(
+        KeyError, match=r"unknown agent 'nearst'; did you mean 'nearest'\? Known agents: random, request-volume"
+    ):
         agent_spec("nearst")

@@ -43,3 +43,34 @@ def test_rule__takes_the_least_key_that_is_open_and_the_lower_number_of_equals()
 def test_rule__without_a_key_says_what_to_write() -> None:
     with pytest.raises(NotImplementedError, match=r"RulePolicy must write key\(\)"):
         RulePolicy().predict({"action_mask": np.ones(3, np.int8)})
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        (
+            (2, 3),
+            r"Own\.key\(\) must .*, \[B, A\] as the action mask, here \(2, 4\); got shape \(2, 3\)\. One choice has",
+        ),
+        ((3,), r"got shape \(3,\)\. One choice has none: where the last is to wait, add a column with its key"),
+        ((2, 1), r"got shape \(2, 1\)\. Compute it from parts of the observation along all axes"),
+        ((), r"got shape \(\)\. Compute it"),
+        ((1, 4), r"got shape \(1, 4\)\. Compute it"),
+    ],
+)
+def test_rule__a_key_of_another_shape_says_which_is_wanted(shape: tuple[int, ...], said: str) -> None:
+    class Own(RulePolicy):
+        def key(self, observation: Any) -> Any:
+            return np.zeros(shape)
+
+    with pytest.raises(ValueError, match=said):
+        Own().predict({"action_mask": np.ones((2, 4), np.int8)})
+
+
+def test_rule__keys_may_be_the_same_in_every_row_and_infinite_ones_are_open_still() -> None:
+    class Own(RulePolicy):
+        def key(self, observation: Any) -> Any:
+            return np.array([0.0, 2.0, np.inf, np.inf])
+
+    mask = np.array([[1, 1, 1, 1], [0, 1, 1, 1], [0, 0, 0, 1]], np.int8)
+    assert Own().predict({"action_mask": mask})[0].tolist() == [0, 1, 3]

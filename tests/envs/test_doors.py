@@ -7,11 +7,13 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import pettingzoo
 import pytest
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
+from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.core import Core, Step
 from stormgym.envs.dispatch.env import GeneratorDispatchEnv
 from stormgym.envs.dispatch.forecasts import typical_wave
@@ -129,14 +131,43 @@ def test_arguments__go_by_position_and_by_name():
 @pytest.mark.parametrize(
     ("args", "kwargs", "message"),
     [
-        ((), {"no_such_argument": 1}, r"Env.__init__\(\) got an unexpected keyword argument 'no_such_argument'"),
-        ((None,) * 20, {}, r"Env.__init__\(\) too many positional arguments"),
-        ((), {"batch": 3}, "unexpected keyword argument 'batch'"),
+        (
+            (),
+            {"no_such_argument": 1},
+            r"^{id} takes no argument 'no_such_argument'; it takes .*, render_mode, observation_",
+        ),
+        ((), {"render_mod": 1}, r"^{id} takes no argument 'render_mod'; did you mean 'render_mode'\? It takes "),
+        ((None,) * 20, {}, r"^{id}: too many positional arguments"),
+        ((), {"batch": 3}, "{id} takes no argument 'batch'"),
     ],
 )
 def test_arguments__a_wrong_one_is_a_type_error_that_names_it(env_id, args, kwargs, message):
-    with pytest.raises(TypeError, match=message):
+    with pytest.raises(TypeError, match=message.format(id=env_id)):
         ENVS[env_id](*args, **kwargs)
+    if kwargs:
+        with pytest.raises(TypeError, match=message.format(id=env_id)):
+            gym.make(f"stormgym:{env_id}", **kwargs)
+        with pytest.raises(TypeError, match=f"^{env_id} takes no argument '{next(iter(kwargs))}'.*, autoreset_mode$"):
+            gym.make_vec(f"stormgym:{env_id}", 2, vectorization_mode="vector_entry_point", **kwargs)
+
+
+def test_arguments__a_wrong_one_of_a_game_or_of_a_vec_env_is_named_too():
+    for kind, name in (("aec", "crew_dispatch_v0"), ("parallel", "crew_dispatch_v0"), ("aec", "DefenderAttacker-v0")):
+        with pytest.raises(TypeError, match=rf"^{name} takes no argument 'n_crew'; did you mean 'n_crews'\? It takes "):
+            pettingzoo.make(kind, name, n_crew=3)
+    said = r"DefenderAttackerPlanner-v0 takes no argument 'natur'; did you mean 'nature'\? It takes planner, "
+    with pytest.raises(TypeError, match=said):
+        gym.make("stormgym:DefenderAttackerPlanner-v0", natur="worst")
+    with pytest.raises(TypeError, match=r"^Restoration-v0 takes no argument 'citty'; did you mean 'city'\?"):
+        make_vec_env("Restoration-v0", 2, citty="a")
+
+
+def test_arguments__of_a_class_without_an_id_are_named_by_the_class():
+    class Own(RestorationEnv):
+        """Registered nowhere."""
+
+    with pytest.raises(TypeError, match=r"^Own takes no argument 'citty'; did you mean 'city'\?"):
+        Own(citty="a")
 
 
 def test_signature__a_subclass_keeps_it_and_a_constructor_of_its_own_speaks_for_itself():
@@ -351,3 +382,27 @@ def test_settled__an_episode_out_of_steps_is_terminated_as_well_and_nothing_boot
         assert rows_terminated.tolist() == rows_truncated.tolist() == [last, last]
     assert info["metrics"]["completed"] == 0.0
     assert infos[0]["TimeLimit.truncated"] is False
+
+
+@pytest.mark.parametrize(
+    ("env_id", "kwargs", "bad", "said"),
+    [
+        ("Restoration-v0", {"city": "synthetic:6:1", "predictor": "none"}, 99, "got 99 in environment 2$"),
+        ("CrewDispatch-v0", {"city": "synthetic:6:1"}, -1, "or 6 to wait; got -1 in environment 2$"),
+        ("Undergrounding-v0", {"profile": "synthetic:5:1"}, 99, "to stop; got 99 in environment 2$"),
+        ("GeneratorDispatch-v0", {"profile": "A"}, [0, 0, 99], "in county 2; got 99 in environment 2$"),
+        ("FractionalKnapsack-v0", {}, np.nan, r"nan.*\] in environment 2$"),
+    ],
+)
+def test_step__of_a_batch_names_the_environment_of_a_bad_action(env_id, kwargs, bad, said):
+    batch = gym.make_vec(f"stormgym:{env_id}", 4, vectorization_mode="vector_entry_point", **kwargs)
+    batch.reset(seed=0)
+    actions = np.zeros_like(batch.action_space.sample())
+    actions[2] = bad
+    with pytest.raises(ValueError, match=said):
+        batch.step(actions)
+    one = gym.make(f"stormgym:{env_id}", **kwargs).unwrapped
+    one.reset(seed=0)
+    with pytest.raises(ValueError, match=r"got .*") as raised:
+        one.step(actions[2])
+    assert "environment" not in str(raised.value)

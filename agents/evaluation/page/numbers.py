@@ -42,6 +42,7 @@ def page_data(
         if headline.constraint is None or not on_mean
         else f"limit {limit:g} {headline.constraint.unit}",
         "agents": [_point(name, summary["agents"][name], headline) for name in names],
+        "best": summary["best_heuristic"],
         "curves": group_curves(evaluation, names),
         "group_means": group_means(evaluation, summary, headline, names),
         "first": _shown_first(summary, headline, names),

@@ -71,7 +71,8 @@
     { kind: "privileged", name: "look at the future", symbol: "diamond-open", colour: () => css("privileged") },
   ];
 
-  // Where each label goes so that it covers no point and no other label; null for one that there is no room for.
+  // Where each label goes so that it covers no point and no other label; null for one that there is no room for. The best
+  // heuristic, with whom others are compared, is labelled first, farther off with a line to it where it stands in a crowd.
   function placeLabels(points, range, width, height) {
     const toX = (x) => ((x - range.x[0]) / (range.x[1] - range.x[0])) * width;
     const toY = (y) => (1 - (y - range.y[0]) / (range.y[1] - range.y[0])) * height;
@@ -84,19 +85,24 @@
     if (data.limit !== null) taken.push([toX(data.limit) - 1, 0, toX(data.limit) + 1, height]);
     const spots = [["left", 9, -21], ["left", 9, 5], ["right", -9, -21], ["right", -9, 5], ["left", 12, -8], ["right", -12, -8],
                    ["center", 0, -25], ["center", 0, 10]]; // which end of the label, and how far it is off
-    return points.map((p) => {
+    const far = [40, 70, 100, 140].flatMap((d) => [["left", d, -d - 8], ["right", -d, -d - 8], ["left", d, d - 8], ["right", -d, d - 8]]);
+    const place = (p) => {
       const long = 6.7 * short(p.label).length;
-      for (const [xanchor, right, down] of spots) {
+      for (const [xanchor, right, down] of p.name === data.best ? [...spots, ...far] : spots) {
         const left = toX(p.x) + right - long * { left: 0, center: 0.5, right: 1 }[xanchor];
         const box = [left, toY(p.y) + down, left + long, toY(p.y) + down + 15];
         const inside = box[0] > 0 && box[2] < width && box[1] > 0 && box[3] < height;
         if (inside && taken.every((t) => t[2] < box[0] || t[0] > box[2] || t[3] < box[1] || t[1] > box[3])) {
           taken.push(box);
-          return { x: p.x, y: p.y, xanchor, yanchor: "middle", xshift: right, yshift: -(down + 7.5), showarrow: false, text: esc(short(p.label)), font: { size: 12 } };
+          const text = { x: p.x, y: p.y, xanchor, yanchor: "middle", text: esc(short(p.label)), font: { size: 12 } };
+          if (Math.abs(right) < 40) return { ...text, xshift: right, yshift: -(down + 7.5), showarrow: false };
+          return { ...text, ax: right, ay: down + 7.5, showarrow: true, arrowhead: 0, arrowwidth: 1, arrowcolor: css("soft"), standoff: 7 };
         }
       }
       return null;
-    });
+    };
+    const best = points.findIndex((p) => p.name === data.best), first = best < 0 ? null : place(points[best]);
+    return points.map((p, i) => (i === best ? first : place(p)));
   }
 
   function arms(agents, key) {

@@ -4,7 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from stormgym.agents.crews.rules import ListRho, _ancestors, _best_ratios, priorities
+from stormgym.agents.crews.rules import CrewRule, ListRho, _ancestors, _best_ratios, priorities
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.lineup import make_policy, resolve_agents
 from stormgym.agents.registry import domain_of
@@ -117,3 +117,13 @@ def test_domain__every_agent_that_needs_no_training_plays():
     assert set(RULES) < set(names)
     result = evaluate(ID, resolve_agents(names, ID), episodes=3, env_kwargs=dict(domain.small), latency_episodes=1)
     assert all(np.isfinite(record.metrics["mean_outage_h"]).all() for record in result.agents.values())
+
+
+def test_rule__a_key_with_a_column_for_waiting_is_refused():
+    class Own(CrewRule):
+        def key(self, observation):
+            return observation["action_mask"]
+
+    obs, _ = gym.make(ID, city="synthetic:6:1").reset(seed=0)
+    with pytest.raises(ValueError, match=r"\[B, N\] of the jobs, without waiting, here \(1, 6\); got shape \(1, 7\)"):
+        Own().predict(obs)

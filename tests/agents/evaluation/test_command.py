@@ -12,7 +12,19 @@ from pathlib import Path
 
 import pytest
 
+from stormgym.agents.evaluation import command, sorting
+from stormgym.agents.evaluation.rollouts import evaluate
+from stormgym.agents.evaluation.sorting import check_sort
+from stormgym.agents.lineup import resolve_agents
+
 ROOT = Path(__file__).resolve().parents[3]
+OWN_FIGURE = """
+from stormgym.agents.rules import RandomPolicy
+
+class Mine(RandomPolicy):
+    def episode_metrics(self, state, rows):
+        return {"wide": [1.0] * len(rows)}
+"""
 SMALL = ("--city", "synthetic:6:0", "--predictor", "point")
 
 
@@ -112,7 +124,7 @@ def test_evaluation__with_a_full_disk_keeps_what_it_can(
         (["--agents", "a\udc80=runs"], "has a character that cannot be printed; give it another label"),
         (
             ["--agents", "nearest,neareest"],
-            "unknown agent 'neareest'; known agents of Restoration-v0: random, ",
+            "unknown agent 'neareest'; did you mean 'nearest'? Known agents of Restoration-v0: random, ",
         ),
         (
             ["--agents", "runs/Restoration-v0/sta-sac/absent"],
@@ -128,6 +140,12 @@ def test_evaluation__with_a_full_disk_keeps_what_it_can(
             ["--env", "Nowhere-v0"],
             "unknown environment 'Nowhere-v0'; known environments: CrewDispatch-v0, DefenderAttackerCrews-v0",
         ),
+        (
+            ["--env", "Restoraton-v0"],
+            "unknown environment 'Restoraton-v0'; did you mean 'Restoration-v0'? Known environments: CrewDispatch-v0",
+        ),
+        (["--agents", "mine=pyproject.toml"], "'pyproject.toml' is a file, and Restoration-v0 takes"),
+        (["--option", "cost_limt=8"], "no argument 'cost_limt'; did you mean 'cost_limit'? It takes city, predictor"),
         (["--city", "atlantis"], "city must be 'default', 'synthetic:N:SEED'"),
         (["--predictor", "oracle"], "predictor must be one of ecqr, cqr, cp, point, none; got 'oracle'"),
         (["--option", "colour=red"], "Restoration-v0 takes no argument 'colour'; it takes city, predictor"),
@@ -181,9 +199,46 @@ def test_command__unreadable_run_folder_says_so_before_any_episode(
     assert f"trained agent '{tmp_path.parent.name}/{tmp_path.name}' cannot be loaded" in capsys.readouterr().err
 
 
-def test_command__unknown_sort_key_still_shows_the_table(
-    evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("sort", "said"),
+    [
+        ("gap", "no figure 'gap' to sort by; did you mean 'gap_h'? Known: given, name, completed"),
+        ("beauty", "no figure 'beauty' to sort by; known: given, name, completed"),
+        ("widest", "did you mean 'wide'?"),
+    ],
+)
+def test_command__wrong_order_is_refused_before_anything_is_played(
+    evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str], sort: str, said: str, tmp_path: Path
 ) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(OWN_FIGURE)
+    words = ["--agents", f"nearest,equity-planner,mine={file}:Mine", "--episodes", "500", "--sort", sort]
+    assert evaluate_main([*SMALL, *words]) == 2
+    out, err = capsys.readouterr()
+    assert said in err
+    assert not out
+    assert "episodes (" not in err
+
+
+@pytest.mark.parametrize("sort", ["wide", "p95_h", "mean_outage_h_worst", "above", "decision_ms", None])
+def test_sort__figures_of_their_own_are_known_and_few_are_played_for_it(
+    sort: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(OWN_FIGURE)
+    entrants = resolve_agents(f"nearest,clairvoyant,mine={file}:Mine", "Restoration-v0")
+    asked = "excess_over_clairvoyant_h" if sort == "above" else sort
+    played = []
+    monkeypatch.setattr(sorting, "evaluate", lambda env_id, agents, **rest: played.extend(agents) or evaluate(env_id, agents, **rest))  # fmt: skip  # noqa: E501
+    check_sort(asked, entrants, "Restoration-v0", {"city": "synthetic:6:0", "predictor": "none"})
+    expected = {"wide": ["nearest", "mine"], "p95_h": ["nearest"], "decision_ms": ["nearest"]}
+    assert played == expected.get(str(sort), [])
+
+
+def test_command__what_proves_unknown_late_still_shows_the_table(
+    evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "check_sort", lambda *_: None)
     assert evaluate_main([*SMALL, "--agents", "nearest", "--episodes", "2", "--sort", "beauty"]) == 0
     out = capsys.readouterr().out
     assert "no figure 'beauty' to sort by" in out

@@ -167,6 +167,25 @@ def test_play__runs_to_the_end_and_stops(page: Any) -> None:
     assert int(page.locator("#slider").input_value()) < 100
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_frontier__names_the_best_heuristic_in_a_crowd_too(
+    tmp_path: Path,
+    show: Callable[..., Written],
+    record: Callable[..., Any],
+    evaluation: Callable[..., Any],
+    width: int,
+) -> None:
+    crowd = [record(f"a-rather-long-name-{i}", 50 + 0.2 * (i % 4), 7.0 + 0.2 * (i // 4)) for i in range(12)]
+    played = evaluation(*crowd, record("nearest", 70, 12), record("best-of-them", 49.9, 7.3))
+    summary = summarise(played)
+    assert summary["best_heuristic"] == "best-of-them"
+    page = show(Written(write_html(played, summary, tmp_path / "page.html"), summary), width=width).page
+    shown = page.evaluate("document.getElementById('frontier').layout.annotations.map((a) => a.text)")
+    assert "best-of-them" in shown
+    assert len(set(shown)) == len(shown)
+    page.context.close()
+
+
 def test_frontier__a_click_selects(page: Any) -> None:
     page.locator("#picks input[value=clairvoyant]").uncheck()
     assert "clairvoyant" not in panels(page)

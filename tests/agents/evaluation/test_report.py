@@ -66,6 +66,27 @@ def test_paired__says_that_no_heuristic_is_within_the_limit_and_why_it_is_this_o
     assert "no heuristic is within the limit: tsp has the smallest mean gap" in text
 
 
+def test_report__is_of_differences_to_the_reference(full: Evaluation) -> None:
+    text = shown(summarise(full))
+    assert "Difference to equity-planner (best heuristic) on the same scenarios" in text
+    text = shown(summarise(full, reference="nearest"))
+    assert "Difference to nearest on the same scenarios" in text
+    assert "to nearest" in text.partition("Tail of")[2]
+
+
+def test_report__says_who_chooses_what_the_mask_has_closed(
+    record: Callable[..., AgentRecord], evaluation: Callable[..., Evaluation]
+) -> None:
+    blind, sound = record("ppo", 50, 17, learned=True), record("nearest", 49, 10)
+    blind.metrics["wasted_trips"], sound.metrics["wasted_trips"] = np.full(60, 45.5), np.zeros(60)
+    text = " ".join(shown(summarise(evaluation(blind, sound))).split())
+    assert (
+        "Wasted trips an episode: ppo (45.50). These policies choose what the action mask has closed; how to give them "
+        "the mask: docs/your_own.md#masks."
+    ) in text
+    assert "action mask" not in shown(summarise(evaluation(sound)))
+
+
 def test_report__says_when_the_bound_is_missing_or_episodes_did_not_complete(
     record: Callable[..., AgentRecord], evaluation: Callable[..., Evaluation]
 ) -> None:

@@ -196,3 +196,34 @@ def test_cost__is_the_environments_own_metric_only_where_nothing_limits_the_sum_
         assert_allclose(cost, steps)  # the limit bounds the sum of the steps' costs
     cost, _ = costs(limited=False, own_cost=True)
     assert_allclose(cost, 1_000.0)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "env_kwargs"),
+    [
+        ("Restoration-v0", {"city": "synthetic:6:1", "predictor": "none"}),
+        ("CrewDispatch-v0", {"city": "synthetic:6:1", "n_crews": 2}),
+        ("GeneratorDispatch-v0", {"profile": "A"}),
+    ],
+)
+def test_evaluate__a_raw_model_of_sb3_contrib_keeps_to_masks(env_id: str, env_kwargs: dict[str, Any]) -> None:
+    sb3_contrib = pytest.importorskip("sb3_contrib")
+    env = gym.make(f"stormgym:{env_id}", **env_kwargs)
+    model = sb3_contrib.MaskablePPO("MultiInputPolicy", env, n_steps=8, batch_size=8, seed=0, device="cpu")
+    metrics = evaluate(env_id, {"raw": model}, episodes=4, env_kwargs=env_kwargs).agents["raw"].metrics
+    assert (metrics.get("wasted_trips", np.zeros(4)) == 0).all()
+    assert (metrics.get("completed", np.ones(4)) == 1).all()
+
+
+def test_evaluate__a_policy_may_say_itself_that_it_was_trained() -> None:
+    class Trained(Constant):
+        learned = True
+
+    agents = {
+        "class": Trained,
+        "policy": Trained(),
+        "rule": Constant(),
+        "said": Entrant(lambda env: Constant(), learned=True),
+    }
+    result = evaluate(TOY, agents, episodes=2)  # type: ignore[arg-type]
+    assert [record.learned for record in result.agents.values()] == [True, True, False, True]

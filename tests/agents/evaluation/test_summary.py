@@ -15,7 +15,7 @@ from scipy import stats
 from stormgym.agents.evaluation.bootstrap import tail_difference, tail_estimate
 from stormgym.agents.evaluation.report import holds_limit, sorted_agents
 from stormgym.agents.evaluation.rollouts import AgentRecord, Evaluation, Latency, evaluate
-from stormgym.agents.evaluation.summary import best_heuristic, plain, summarise, write_json
+from stormgym.agents.evaluation.summary import best_heuristic, plain, reference_of, summarise, write_json
 from stormgym.agents.lineup import resolve_agents
 from stormgym.envs.risk_measure import RiskMeasure
 
@@ -55,6 +55,18 @@ def test_summary__compares_with_bound_and_best_heuristic_in_pairs(full: Evaluati
     assert agent["paired"]["versus"] == "equity-planner"
     assert_allclose(agent["paired"]["mean_outage_h"], 9.0)
     assert_allclose(agent["paired"]["mean_outage_h_ci"], [9.0, 9.0])
+
+
+def test_summary__compares_with_whom_it_is_asked_to(full: Evaluation) -> None:
+    summary = summarise(full, reference="sta-sac/0-20250101-120000")
+    assert (summary["best_heuristic"], reference_of(summary)) == ("equity-planner", "sta-sac/0-20250101-120000")
+    assert_allclose(summary["agents"]["nearest"]["paired"]["mean_outage_h"], 52.8 - 45.0)
+    assert reference_of(summarise(full)) == "equity-planner"
+    saved = {key: value for key, value in summarise(full).items() if key != "reference"}
+    assert reference_of(saved) == "equity-planner"  # of a version that had no such key
+    assert reference_of({"best_heuristic": None}) is None
+    with pytest.raises(ValueError, match=r"got 'nerest'; did you mean 'nearest'\? Agents: nearest, equity-planner, "):
+        summarise(full, reference="nerest")
 
 
 def test_summary__holds_the_tail_of_the_objective_and_its_difference_to_the_best_heuristic(full: Evaluation) -> None:

@@ -63,7 +63,8 @@ def test_training__ends_with_table_run_folder_and_next_command_and_resumes(
     folder = only_run(tmp_path)
     assert "best so far" in err
     assert "4 common scenarios" in out
-    assert "maskable-ppo" in out
+    assert "Final table: maskable-ppo, on 4 held-out scenarios each (--final-episodes 0 skips it, N plays fewer)" in out
+    assert "maskable-ppo: 4 episodes (" in err
     assert f"--city synthetic:8:1 --predictor none --split test --agents {folder}" in out
     assert f"python train.py --resume {folder} --timesteps 512" in out
     evaluation = json.loads((folder / "evaluation.json").read_text())
@@ -143,10 +144,10 @@ def test_training__other_registered_environments_work_without_a_constraint(
     [
         (
             ("--env", "Restoration-v9"),
-            r"unknown environment 'Restoration-v9'; known environments: .*Restoration-v0",
+            r"unknown environment 'Restoration-v9'; did you mean 'Restoration-v0'\? Known environments: .*Crew",
         ),
         (("--agent", "td3"), "unknown agent 'td3'; agents that learn: sta-sac, sta-sac-paper, ppo, dqn, maskable-ppo"),
-        (("--agent", "nearest"), "needs no training; score it with python evaluate.py .*--agents nearest"),
+        (("--agent", "nearest"), "needs no training: python evaluate.py .*--agents nearest"),
         (("--env", "CartPole-v1"), "no default agent; name one with --agent: ppo, dqn"),
         (
             ("--env", "CartPole-v1", "--agent", "sta-sac"),
@@ -163,7 +164,10 @@ def test_training__other_registered_environments_work_without_a_constraint(
         ),
         (("--agent", "dqn", "--dqn.gamma", "2"), "--dqn.gamma must be from 0 to 1; got 2"),
         (("--sta-sac.n-heads", "5"), r"options of --sta-sac\.\* do not go together: embed_dim must be divisible"),
-        (("--compare", "nearset"), "unknown agent 'nearset'; known agents of Restoration-v0: random"),
+        (
+            ("--compare", "nearset"),
+            r"unknown agent 'nearset'; did you mean 'nearest'\? Known agents of Restoration-v0: random",
+        ),
         (("--compare", "old=tests"), "trained agent 'old' cannot be loaded: 'tests' holds no settings.json"),
         (("--city", "atlantis"), "city must be .*got 'atlantis'"),
         (("--cost-limit", "-1"), "cost_limit must be a positive number"),

@@ -1,5 +1,7 @@
 """CrewDispatch-v0 as an environment: what stays hidden, draws, options, roster, feeders, errors."""
 
+from pathlib import Path
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -284,3 +286,14 @@ def test_pictures__of_both_kinds():
     assert frame.render().shape == (600, 1200, 3)
     assert "open:" in text.render()
     assert max(len(line) for line in text.render().splitlines()) <= 80
+
+
+def test_docs__have_the_observation_table_of_the_class():
+    def rows(text: str) -> list[str]:
+        table = text.partition("## Observation space")[2].partition("## Rewards")[0]
+        return [line.strip() for line in table.splitlines() if line.strip().startswith("|")]
+
+    page = Path(__file__).parents[3] / "docs/environments/crews.md"
+    of_class = rows(CrewDispatchEnv.__doc__ or "")
+    assert len(of_class) > 20
+    assert rows(page.read_text()) == of_class
