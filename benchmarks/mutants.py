@@ -26,7 +26,7 @@ from benchmarks.kit.pages import replace_block
 from benchmarks.kit.tables import markdown, show
 
 ROOT = Path(__file__).resolve().parent.parent
-KEPT = ROOT / "benchmarks" / "results" / "mutants.json"
+KEPT = ROOT / "benchmarks" / "mutants.json"
 """Numbers of each module, as it was last tested."""
 HEADS = ("module", "mutants", "noticed", "survived")
 MODULES: Mapping[str, tuple[str, tuple[str, ...]]] = {
