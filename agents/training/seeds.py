@@ -143,10 +143,16 @@ def show_seeds(runs: Sequence[Run], console: Console, table: FinalTable, folder:
         for column in headline.leading:
             each = [summary["agents"][f"{s.agent}-{run.settings.seed}"][column.key] for run in runs]
             found = mean_estimate(np.asarray(each))
-            interval = "" if found.low is None else f" [{column.text(found.low)}, {column.text(found.high)}]"
+            interval = (
+                ""
+                if found.low is None or not np.isfinite(found.low)
+                else f" [{column.text(found.low)}, {column.text(found.high)}]"
+            )
             means.append(f"{column.sentence(found.value)}{interval}")
-        console.print(f"Mean of {len(runs)} seeds, with 95 % intervals over seeds: {', '.join(means)}.", soft_wrap=True)
+        over = f"Mean of {len(runs)} seeds, with 95 % intervals over seeds" if len(runs) > 1 else "One seed"
+        console.print(f"{over}: {', '.join(means)}.", soft_wrap=True)
         console.print(f"JSON with every episode: {folder / 'evaluation.json'}", soft_wrap=True)
-    console.print(f"Trained {len(runs)} seeds of {s.agent} on {s.env_id} for {s.timesteps:,} steps each.")
+    plural = "s" if len(runs) > 1 else ""
+    console.print(f"Trained {len(runs)} seed{plural} of {s.agent} on {s.env_id} for {s.timesteps:,} steps each.")
     for run in runs:
         console.print(f"Run folder: {run.folder}", soft_wrap=True)
