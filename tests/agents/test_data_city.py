@@ -284,7 +284,9 @@ def test_city__what_stands_in_the_folder_is_kept(
     assert main(words) == 0
     before = City.load("west").fingerprint()
     assert main([*words, "--detour", "2"]) == 2
-    assert "--out west: it has regions.csv. Name another folder, or add --overwrite" in " ".join(capsys.readouterr().err.split())
+    assert "--out west: it has regions.csv. Name another folder, or add --overwrite" in " ".join(
+        capsys.readouterr().err.split()
+    )
     assert City.load("west").fingerprint() == before
     assert main([*words, "--detour", "2", "--overwrite"]) == 0
     assert City.load("west").detour == 2.0
