@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -20,6 +19,7 @@ from stormgym.envs.crews.roster import Roster
 from stormgym.envs.data import City, DataError
 from stormgym.envs.data.crews_file import CREWS_FILE, CrewRecord
 from stormgym.envs.data.jobs_file import ReportedJobs, jobs_file_of, read_reported_jobs
+from stormgym.envs.data.names import meant
 
 N_RECORDS = 10
 """The fewest records that an environment takes (it has ten folds)."""
@@ -179,8 +179,7 @@ def _in_hand(jobs: ReportedJobs, crews: tuple[CrewRecord, ...]) -> Ints:
             continue
         where = f"{jobs.source}: job {jobs.ids[job]!r}"
         if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = f"Did you mean {close[0]!r}? " if close else ""
+            hint = meant(name, names)
             raise DataError(f"{where}: crew {name!r} is none of {', '.join(names)}. {hint}Correct it or drop it.")
         crew = crews[names.index(name)]
         if crew.assessor or jobs.skill[job] not in crew.skills:

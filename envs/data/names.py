@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from collections.abc import Iterable
 
 from stormgym.envs.data.errors import DataError
 from stormgym.envs.data.sizes import MAX_NAME
+from stormgym.envs.spelling import nearest
 
 NAME_RULE = f"a name must be 1 to {MAX_NAME:,} characters, with no white space at its ends and no control character"
 
@@ -43,17 +43,10 @@ def check_names(names: Iterable[str], what: str) -> None:
             raise DataError(f"{what}: {NAME_RULE}; got {shown(name)}: {fault}. Rename it.")
 
 
-def but_for_case(name: str) -> str:
-    """A name in which neither case nor the number of blanks tells: two names with the same are alike but for these."""
-    return " ".join(name.casefold().split())
-
-
 def meant(name: str, names: Iterable[str]) -> str:
     """The question "Did you mean 'X'? " with the nearest of `names`; empty where none is near."""
-    by_plain = {but_for_case(other): other for other in names}
-    plain = but_for_case(name)
-    close = [plain] if plain in by_plain else difflib.get_close_matches(plain, by_plain, n=1)
-    return f"Did you mean {by_plain[close[0]]!r}? " if close else ""
+    near = nearest(name, names)
+    return "" if near is None else f"Did you mean {near!r}? "
 
 
 def printable(name: str) -> str:

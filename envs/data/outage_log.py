@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stormgym.envs.arrays import Bools, Floats, Ints
-from stormgym.envs.data.names import NAME_RULE, but_for_case, name_fault, shown
+from stormgym.envs.data.names import NAME_RULE, name_fault, shown
 from stormgym.envs.data.sizes import LONG_OUTAGE_H
 from stormgym.envs.data.tables import DataError, Table, read_table
 from stormgym.envs.data.times import TIME_FEATURES, parse_moment, read_times, require_zone, time_feature, to_datetime64
+from stormgym.envs.spelling import but_for_case
 
 LONG_SHORTEST_H = 5.0
 """A log whose shortest outage is longer than this (h) very likely has times in another zone than stated."""

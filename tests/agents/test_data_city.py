@@ -24,6 +24,7 @@ OTIS,42.2,-73.1,65000,800
 """
 NAMES = {"region_column": "town", "time_column": "reported", "end_column": "restored"}
 OPTIONS = ["--region-column", "town", "--time-column", "reported", "--end-column", "restored", "--tz", "UTC"]
+MAKE = ["data", "city", "export.csv", "--regions", "towns.csv", "--out", "west", *OPTIONS, "--income-column", "income"]
 N = 60
 
 
@@ -241,19 +242,7 @@ def test_city__regions_without_a_row_are_left_out_where_asked(
     write(tmp_path, rows())
     monkeypatch.chdir(tmp_path)
     Path("towns.csv").write_text(TOWNS.replace("OTIS", "Otis").replace("town,", "name,"))
-    words = [
-        "data",
-        "city",
-        "export.csv",
-        "--regions",
-        "towns.csv",
-        "--out",
-        "west",
-        *OPTIONS,
-        "--income-column",
-        "income",
-    ]
-    words += ["--table-region-column", "name"]
+    words = [*MAKE, "--table-region-column", "name"]
     assert main(words) == 1
     said = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "the first is 'OTIS' (did you mean 'Otis'?). Add the row, or leave the region out by --drop-unknown." in said
@@ -269,18 +258,7 @@ def test_city__what_stands_in_the_folder_is_kept(
 ) -> None:
     write(tmp_path, rows())
     monkeypatch.chdir(tmp_path)
-    words = [
-        "data",
-        "city",
-        "export.csv",
-        "--regions",
-        "towns.csv",
-        "--out",
-        "west",
-        *OPTIONS,
-        "--income-column",
-        "income",
-    ]
+    words = MAKE
     assert main(words) == 0
     before = City.load("west").fingerprint()
     assert main([*words, "--detour", "2"]) == 2

@@ -148,6 +148,31 @@ def test_reduction__one_crew_in_the_single_form_also_where_it_is_cut_off():
     assert own_info["metrics"]["mean_outage_h"] == pytest.approx(info["metrics"]["mean_outage_h"])
 
 
+def test_books__of_storms_side_by_side_add_up():
+    env = CrewDispatchVectorEnv(4, city="synthetic:6:1", overtime_price=0.5, on_h=2.0, off_h=10.0, n_assessors=0)
+    env.reset(seed=3)
+    p = env.core.process
+    reward, cost = np.zeros((2, 4))
+    while (p.n_left > 0).any():
+        before, due = p.overtime_h.copy(), p.overtime_due_h.copy()
+        step = p.step(p.nearest())
+        reward, cost = reward + step.reward, cost + step.cost
+        paid = (p.overtime_h - before) - (p.overtime_due_h - due)
+        assert (paid > -1e-12).all()
+        assert not paid[
+            (p.finish_h > p.t[:, None]) & (p.n_left > 0)[:, None]
+        ].any()  # work that goes on is not paid yet
+    jobs, exists = p.jobs, np.isfinite(p.jobs.arrival_h)
+    dark = np.where(exists, p.power_h - np.where(exists, jobs.arrival_h, 0.0), 0.0)
+    overtime = p.overtime_h.sum(axis=1)
+    assert (overtime > 0).any()
+    np.testing.assert_allclose(reward, -(jobs.weight * dark).sum(axis=1) - 0.5 * overtime)
+    np.testing.assert_allclose(p.overtime_due_h, 0.0, atol=1e-12)
+    np.testing.assert_allclose(cost, p.gap_h)
+    np.testing.assert_allclose(p.work_h, p.travel_h + np.where(exists, jobs.duration_h, 0.0).sum(axis=1))
+    assert p.completed.all()
+
+
 def test_chains__and_circles():
     parent = np.array([[-1, 0, 1, -1, 0]])
     assert chains_of(parent)[0].tolist() == [[0, 0, 0], [1, 0, 1], [2, 1, 0], [3, 3, 3], [4, 0, 4]]
