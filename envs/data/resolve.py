@@ -15,7 +15,10 @@ from stormgym.envs.data.names import shown
 MAX_CITIES = 100_000
 """Cities that one name may stand for."""
 _NUMBER = "([0-9]{1,100})"
-KNOWN = "'default', 'synthetic:N:SEED' (e.g. 'synthetic:20:3') or a folder with regions.csv, log.csv, city.json"
+KNOWN = (
+    "'default', 'synthetic:N:SEED' (e.g. 'synthetic:20:3'), 'varied:N:SEED' or a folder with regions.csv, log.csv, "
+    "city.json"
+)
 
 
 def resolve_city(city: str | os.PathLike[str] | City, *, income_effect: float = 1.0) -> City:
@@ -37,11 +40,14 @@ def resolve_city(city: str | os.PathLike[str] | City, *, income_effect: float = 
             f"city {name!r} names many cities ({len(many)}); for training only. "
             f"Name one, e.g. {many[0]!r}, or a folder."
         )
-    if name is not None and name.startswith("synthetic"):
-        match = re.fullmatch(f"synthetic:{_NUMBER}:{_NUMBER}", name)
+    if name is not None and name.startswith(("synthetic", "varied:")):
+        match = re.fullmatch(f"(synthetic|varied):{_NUMBER}:{_NUMBER}", name)
         if match is None:
             raise ValueError(f"city must be {KNOWN}; got {shown(name)}.")
-        return _synthetic(int(match[1]), int(match[2]), float(income_effect))
+        if match[1] == "synthetic":
+            return _synthetic(int(match[2]), int(match[3]), float(income_effect))
+        if income_effect == 1.0:
+            return _varied(int(match[2]), int(match[3]))
     if income_effect != 1.0:
         raise ValueError(
             f"income_effect is a knob of the synthetic generator and must be 1.0 for other cities; "
@@ -59,34 +65,40 @@ def resolve_city(city: str | os.PathLike[str] | City, *, income_effect: float = 
 def many_cities(city: Any) -> tuple[str, ...] | None:
     """The cities that "synthetic:LOW-HIGH:SEED:COUNT" stands for, as names "synthetic:N:SEED"; None for anything else.
 
-    COUNT cities for training over many: their sizes N are spread evenly over LOW..HIGH, one drawn at random from each
+    "varied:LOW-HIGH:SEED:COUNT" likewise stands for cities "varied:N:SEED", and both with "+" between them for all of
+    both. COUNT cities for training over many: their sizes N are spread evenly over LOW..HIGH, one drawn at random from each
     of COUNT equal parts of the range, in a random order; their seeds are drawn too. The same name gives the same
     cities everywhere.
 
     Raises:
         ValueError: sizes that the generator cannot make, or no city.
     """
-    many = f"synthetic:{_NUMBER}-{_NUMBER}:{_NUMBER}:{_NUMBER}"
-    match = re.fullmatch(many, city) if isinstance(city, str) else None
+    if not isinstance(city, str):
+        return None
+    if "+" in city:
+        parts = [many_cities(part) for part in city.split("+")]
+        return None if None in parts else tuple(name for part in parts if part is not None for name in part)
+    match = re.fullmatch(f"(synthetic|varied):{_NUMBER}-{_NUMBER}:{_NUMBER}:{_NUMBER}", city)
     if match is None:
         return None
     from stormgym.envs.data.synthetic import MAX_REGIONS, MIN_REGIONS
 
-    low, high, seed, count = (int(part) for part in match.groups())
+    kind = match[1]
+    low, high, seed, count = (int(part) for part in match.groups()[1:])
     if not MIN_REGIONS <= low <= high <= MAX_REGIONS or count < 1:
         raise ValueError(
-            f"city 'synthetic:LOW-HIGH:SEED:COUNT' needs {MIN_REGIONS} <= LOW <= HIGH <= {MAX_REGIONS} and "
+            f"city '{kind}:LOW-HIGH:SEED:COUNT' needs {MIN_REGIONS} <= LOW <= HIGH <= {MAX_REGIONS} and "
             f"COUNT >= 1; got {city!r}."
         )
     if count > MAX_CITIES:
         raise ValueError(
-            f"city 'synthetic:LOW-HIGH:SEED:COUNT' needs COUNT <= {MAX_CITIES:,}; got {city!r}. Name fewer cities."
+            f"city '{kind}:LOW-HIGH:SEED:COUNT' needs COUNT <= {MAX_CITIES:,}; got {city!r}. Name fewer cities."
         )
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(count,)))
     place = (np.arange(count) + rng.random(count)) / count  # one in each part of [0, 1)
     sizes = rng.permutation(np.minimum(low + (place * (high - low + 1)).astype(np.int64), high))
     seeds = rng.integers(2**31, size=count)
-    return tuple(f"synthetic:{n}:{s}" for n, s in zip(sizes.tolist(), seeds.tolist(), strict=True))
+    return tuple(f"{kind}:{n}:{s}" for n, s in zip(sizes.tolist(), seeds.tolist(), strict=True))
 
 
 @lru_cache(maxsize=256)
@@ -94,3 +106,10 @@ def _synthetic(n_regions: int | None, seed: int | None, income_effect: float) ->
     if n_regions is None or seed is None:
         return City.synthetic(income_effect=income_effect)
     return City.synthetic(seed, n_regions, income_effect)
+
+
+@lru_cache(maxsize=256)
+def _varied(n_regions: int, seed: int) -> City:
+    from stormgym.envs.data.varied import varied_city
+
+    return City(**varied_city(seed, n_regions))

@@ -11,6 +11,7 @@ the city.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,7 @@ INCOME_LENGTH_KM = 2.0
 
 MEAN_REPAIR_H, REGION_LOG_SD = 1.72, 0.24
 REPAIR_INCOME = -0.55
+MIN_REPAIR_H = 0.1
 REPAIR_CORE, REPAIR_CANOPY, REPAIR_FIELD = -0.65, 0.24, 0.6  # weights before standardising
 REPAIR_LENGTH_KM = 2.5
 NOISE_LOG_SD, NOISE_INCOME, NOISE_JITTER = 0.42, -0.35, 0.25
@@ -72,10 +74,45 @@ MOST_INCOME_EFFECT = 1_000.0
 """Far beyond it (as calibrated: 1) the hours of the poorest region are no number any more."""
 
 
-def synthetic_city(seed: int = DEFAULT_SEED, n_regions: int = 55, income_effect: float = 1.0) -> CityFields:
+@dataclass(frozen=True, kw_only=True)
+class Character:
+    """What kind of city the generator makes; as it stands, one like Tallahassee in 2018."""
+
+    mean_repair_h: float = MEAN_REPAIR_H
+    """Mean of the regions' mean repair times."""
+    region_log_sd: float = REGION_LOG_SD
+    """Log standard deviation of the regions' levels."""
+    repair_income: float = REPAIR_INCOME
+    """Correlation of a region's log level with its log income, in (-1, 1)."""
+    noise_log_sd: float = NOISE_LOG_SD
+    """Log standard deviation of the repairs of a region of middling income: how skewed durations are."""
+    noise_range: tuple[float, float] = NOISE_RANGE
+    """Least and most of it in any region."""
+    queue: float = 0.0
+    """Exponent with which repairs lengthen with the requests of the last day, as waits in a queue do."""
+    income_weights: tuple[float, float, float] = (INCOME_GRADIENT, INCOME_FIELD, INCOME_NUGGET)
+    """Of a gradient over the city, of neighbourhoods and of chance: how far apart income groups live."""
+    income_length_km: float = INCOME_LENGTH_KM
+    """Size of neighbourhoods."""
+    speed_kmh: float = DEFAULT_SPEED_KMH
+    """Of the crew: how much of its time is travel."""
+    records: float = 1.0
+    """Factor of the number of quiet requests, whose repairs make up most of the log."""
+    calibrated: bool = True
+    """Whether fields are the best of many draws by EPOPR's figures, or the first draws."""
+    name: str | None = None
+    """Of the city; left out, one made of size and seed."""
+
+
+TALLAHASSEE = Character()
+
+
+def synthetic_city(
+    seed: int = DEFAULT_SEED, n_regions: int = 55, income_effect: float = 1.0, character: Character = TALLAHASSEE
+) -> CityFields:
     """Generate the fields of a city; see `City.synthetic`."""
     _check(seed, n_regions, income_effect)
-    n = int(n_regions)
+    n, c = int(n_regions), character
     # One stream a subject: more draws of one kind leave the others as they are.
     streams = np.random.SeedSequence(int(seed)).spawn(6)
     place, social, repair, ask, when, rank = (np.random.default_rng(s) for s in streams)
@@ -83,10 +120,10 @@ def synthetic_city(seed: int = DEFAULT_SEED, n_regions: int = 55, income_effect:
     xy = _places(place, n)
     points = np.vstack([xy, DEPOT_KM])
     distance_km = DEFAULT_DETOUR * straight_km(points[:, None], points[None, :])
-    travel_h = distance_km / DEFAULT_SPEED_KMH
+    travel_h = distance_km / c.speed_kmh
     orders = {"nearest": nearest_order(distance_km), "tsp_open": tsp_open_order(distance_km)}
 
-    z_income = _incomes(social, xy, travel_h, orders)
+    z_income = _incomes(social, xy, travel_h, orders, c)
     income = np.round(TYPICAL_INCOME_USD * np.exp(INCOME_LOG_SD * z_income))
     group = terciles(income)
     context = _context(social, xy, z_income)
@@ -96,43 +133,50 @@ def synthetic_city(seed: int = DEFAULT_SEED, n_regions: int = 55, income_effect:
     jitter = REQUEST_JITTER * ask.standard_normal(n)
     volume = np.exp(REQUEST_INCOME * z_income + REQUEST_CUSTOMERS * z_customers + jitter)
     volume = np.round(volume / volume.mean(), 9)
-    quiet = np.maximum(ask.poisson(QUIET_REQUESTS * volume), MIN_QUIET_REQUESTS)
+    quiet = np.maximum(ask.poisson(c.records * QUIET_REQUESTS * volume), MIN_QUIET_REQUESTS)
     storm = np.maximum(ask.poisson(STORM_REQUESTS * volume), MIN_STORM_REQUESTS)
 
     region, time = _request_times(when, quiet, storm)
-    noise_sd = NOISE_LOG_SD * np.exp(NOISE_INCOME * z_income + NOISE_JITTER * repair.standard_normal(n))
-    sd = np.round(_clip(noise_sd, *NOISE_RANGE), 6)[region]
+    noise_sd = c.noise_log_sd * np.exp(NOISE_INCOME * z_income + NOISE_JITTER * repair.standard_normal(n))
+    sd = np.round(_clip(noise_sd, *c.noise_range), 6)[region]
     damage = repair.choice(3, size=region.size, p=DAMAGE_SHARE)
     night = (repair.random(region.size) < NIGHT_SHARE).astype(np.float64)
     noise = np.exp(sd * repair.standard_normal(region.size) - sd**2 / 2)  # mean one
     job = DAMAGE_FACTOR[damage] * np.where(night > 0, NIGHT_FACTOR, 1.0) * noise
+    last_day = _requests_of_last_day(time)
+    if c.queue:
+        job = np.round(job * ((1.0 + last_day) / (1.0 + np.median(last_day))) ** c.queue, 9)
     job_mean = np.round(np.bincount(region, job) / np.bincount(region), 6)
 
-    rest = _repair_field(repair, xy, z_income, context["canopy"], job_mean, travel_h, orders)
-    level_h = _level_h(z_income, rest, job_mean, income_effect)
-    repair_h = np.maximum(np.round(level_h[region] * job, 4), 0.1)
-    usual_h = _level_h(z_income, rest, job_mean, 1.0) * job_mean  # the order does not depend on income_effect
+    rest = _repair_field(repair, xy, z_income, context["canopy"], job_mean, travel_h, orders, c)
+    level_h = _level_h(z_income, rest, job_mean, income_effect, c)
+    repair_h = np.maximum(np.round(level_h[region] * job, 4), MIN_REPAIR_H)
+    usual_h = _level_h(z_income, rest, job_mean, 1.0, c) * job_mean  # the order does not depend on income_effect
     orders["status_quo"] = _status_quo(rank, travel_h, usual_h, group, income, quiet, storm)
 
     ids = tuple(str(i) for i in range(n))
     per_region = np.column_stack([xy, distance_km[-1, :-1], *context.values(), customers])
     log = RepairLog(
         region=region,
-        features=np.column_stack([per_region[region], damage + 1.0, night]),
-        feature_names=("x_km", "y_km", "depot_km", *context, "customers", "damage_class", "night_shift"),
+        features=np.column_stack([per_region[region], damage + 1.0, night, *([last_day] if c.queue else [])]),
+        feature_names=(
+            *("x_km", "y_km", "depot_km", *context, "customers", "damage_class", "night_shift"),
+            *(["requests_24h"] if c.queue else []),
+        ),
         repair_h=repair_h,
         time=time,
         timezone=None,
         region_ids=ids,
     )
     return CityFields(
-        name=f"synthetic:{n}:{seed}" + ("" if income_effect == 1.0 else f" (income_effect={income_effect:g})"),
+        name=c.name
+        or f"synthetic:{n}:{seed}" + ("" if income_effect == 1.0 else f" (income_effect={income_effect:g})"),
         region_ids=ids,
         xy_km=xy,
         depot_km=DEPOT_KM,
         group=group,
         group_names=default_group_names(3),
-        speed_kmh=DEFAULT_SPEED_KMH,
+        speed_kmh=c.speed_kmh,
         detour=DEFAULT_DETOUR,
         log=log,
         context={"income_usd": income, **context, "quiet_requests": quiet, "storm_requests": storm},
@@ -201,12 +245,15 @@ def _finish(step_h: Floats, order: Ints) -> Floats:
     return out
 
 
-def _incomes(rng: np.random.Generator, xy: Floats, travel_h: Floats, orders: dict[str, Ints]) -> Floats:
+def _incomes(rng: np.random.Generator, xy: Floats, travel_h: Floats, orders: dict[str, Ints], c: Character) -> Floats:
     """Standardised log-incomes `[N]`: higher in the north-east, alike among neighbours, partly random."""
     n = len(xy)
     gradient = _standard(xy[:, 0] / BOX_KM[0] + xy[:, 1] / BOX_KM[1])
-    field, own = _field(rng, xy, INCOME_LENGTH_KM), rng.standard_normal((CANDIDATES, n))
-    z = np.round(_standard(INCOME_GRADIENT * gradient + INCOME_FIELD * field + INCOME_NUGGET * own), 6)
+    field, own = _field(rng, xy, c.income_length_km), rng.standard_normal((CANDIDATES, n))
+    by_gradient, by_field, by_chance = c.income_weights
+    z = np.round(_standard(by_gradient * gradient + by_field * field + by_chance * own), 6)
+    if not c.calibrated:
+        return z[0]
     miss = np.zeros(CANDIDATES)
     for name, order in orders.items():
         times = _finish(_steps(travel_h, order) + MEAN_REPAIR_H, order)
@@ -229,11 +276,11 @@ def _context(rng: np.random.Generator, xy: Floats, z_income: Floats) -> dict[str
     }
 
 
-def _level_h(z_income: Floats, rest: Floats, job_mean: Floats, income_effect: float) -> Floats:
-    """Repair time of a standard job in each region `[..., N]` (h); the regions' means average 1.72 h."""
-    z = REPAIR_INCOME * income_effect * z_income + math.sqrt(1 - REPAIR_INCOME**2) * rest
-    level = np.exp(REGION_LOG_SD * z)
-    out: Floats = level * MEAN_REPAIR_H / (level * job_mean).mean(axis=-1, keepdims=True)
+def _level_h(z_income: Floats, rest: Floats, job_mean: Floats, income_effect: float, c: Character) -> Floats:
+    """Repair time of a standard job in each region `[..., N]` (h); the regions' means average `mean_repair_h`."""
+    z = c.repair_income * income_effect * z_income + math.sqrt(1 - c.repair_income**2) * rest
+    level = np.exp(c.region_log_sd * z)
+    out: Floats = level * c.mean_repair_h / (level * job_mean).mean(axis=-1, keepdims=True)
     return np.round(out, 6)
 
 
@@ -245,6 +292,7 @@ def _repair_field(
     job_mean: Floats,
     travel_h: Floats,
     orders: dict[str, Ints],
+    c: Character,
 ) -> Floats:
     """What makes repairs long besides income `[N]`: near the core, under trees, and a smooth field.
 
@@ -256,7 +304,9 @@ def _repair_field(
     raw -= raw.mean(axis=-1, keepdims=True)
     z = z_income - z_income.mean()
     rest = np.round(_standard(raw - (raw @ z / (z @ z))[:, None] * z), 6)
-    mean_h = _level_h(z_income, rest, job_mean, 1.0) * job_mean
+    if not c.calibrated:
+        return rest[0]
+    mean_h = _level_h(z_income, rest, job_mean, 1.0, c) * job_mean
     miss = np.zeros(CANDIDATES)
     for name, order in orders.items():
         outage = _finish(_steps(travel_h, order) + mean_h, order).mean(axis=-1)
@@ -307,3 +357,9 @@ def _request_times(rng: np.random.Generator, quiet: Ints, storm: Ints) -> tuple[
     time = np.concatenate(minutes)
     order = np.argsort(time, kind="stable")
     return region[order], time[order].astype("datetime64[s]")
+
+
+def _requests_of_last_day(time: NDArray[np.datetime64]) -> Floats:
+    """Requests of the whole city in the 24 hours before each, for sorted times."""
+    before = np.searchsorted(time, time - np.timedelta64(24, "h"), side="left")
+    return (np.arange(time.size) - before).astype(np.float64)
