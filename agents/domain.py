@@ -261,7 +261,8 @@ class Domain:
     look_ahead: str | None = None
     """How trained agents look ahead (AGENT:NAME@K): function (policy, env, n_orders=K, **kwargs) -> policy."""
     teacher: str | None = None
-    """The agent that STA-SAC imitates first, where its settings name no other."""
+    """The agent that STA-SAC imitates first, where its settings name no other; or "module:function", which names it
+    from what the environment announces."""
     teacher_arguments: Mapping[str, Any] = field(default_factory=dict)
     """Of that agent, over its own defaults: a teacher may be quicker than who plays for real."""
     small: Mapping[str, Any] = field(default_factory=dict)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
+from stormgym.agents.domain import load_entry
 from stormgym.agents.mixed import policy_for
 from stormgym.agents.of_domain import domain_behind
 from stormgym.agents.policy import Policy
@@ -71,7 +72,10 @@ def usual_teacher(venv: VecEnv) -> tuple[str, dict[str, Any]]:
     domain = domain_behind(venv, able)
     if domain.teacher is None:
         raise ValueError("the domain of these environments names no teacher; take teacher none, or name a planner")
-    return domain.teacher, dict(domain.teacher_arguments)
+    name = domain.teacher
+    if ":" in name:
+        name = load_entry(name)(venv.get_attr("announced")[0])
+    return name, dict(domain.teacher_arguments)
 
 
 class Teacher:

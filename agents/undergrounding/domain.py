@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from stormgym.agents.domain import AgentSpec, Column, Domain, Headline
-from stormgym.agents.general import MASKABLE_PPO, PPO, RANDOM
+from stormgym.agents.domain import AgentSpec, Column, Domain, Headline, LearnerDefaults
+from stormgym.agents.general import MASKABLE_PPO, PPO, RANDOM, STA_SAC
 
 _HERE = "stormgym.agents.undergrounding"
 
 AGENTS = (
     RANDOM,
+    STA_SAC,
     PPO,
     MASKABLE_PPO,
     AgentSpec(
@@ -83,8 +84,21 @@ DOMAIN = Domain(
     env_id="Undergrounding-v0",
     agents=AGENTS,
     headline=HEADLINE,
-    default_learner="maskable-ppo",
+    default_learner="sta-sac",
+    learner_defaults={
+        "sta-sac": LearnerDefaults(
+            timesteps=48_000,
+            settings={
+                "teacher_steps": 9_600,
+                "imitation_batch": 32,
+                "actor_batch_size": 64,
+                "limit_margin": 0.95,
+            },
+        )
+    },
     extractor=f"{_HERE}.network:SeasonExtractor",
+    tokens=f"{_HERE}.reading:READING",
+    teacher=f"{_HERE}.reading:teacher_for",
     plan=f"{_HERE}.season_plan:plan_season",
     plan_agent="tri-level",
     replay=f"{_HERE}.replay:UndergroundingRecorder",

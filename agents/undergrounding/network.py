@@ -22,7 +22,8 @@ N_GROUPS = 3
 _AT = {name: i for i, name in enumerate(STATE)}
 _N_TOKEN = 11 + N_GROUPS
 _N_MOVING = 4
-_N_OVERALL = 7 + 2 * N_GROUPS
+N_REGION = _N_TOKEN + _N_MOVING
+N_OVERALL = 7 + 2 * N_GROUPS
 
 
 def is_undergrounding(space: spaces.Space[object]) -> bool:
@@ -169,11 +170,11 @@ class SeasonExtractor(BaseFeaturesExtractor):
         self.width = width
         self.attention = attention
         if attention:
-            self.net = EpisodeNet(_N_TOKEN, _N_OVERALL, width, width, n_layers=2, n_heads=4, step_width=width)
+            self.net = EpisodeNet(_N_TOKEN, N_OVERALL, width, width, n_layers=2, n_heads=4, step_width=width)
         else:
             self.embed = nn.Sequential(nn.Linear(_N_TOKEN + _N_MOVING, width), nn.ReLU(), nn.Linear(width, width))
             self.own, self.shared = nn.Linear(width, width), nn.Linear(width, width)
-        self.summary = nn.Sequential(nn.Linear(width + _N_OVERALL, width), nn.ReLU())
+        self.summary = nn.Sequential(nn.Linear(width + N_OVERALL, width), nn.ReLU())
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
         """Observations -> `[B, (K + 1) * D + D]`."""

@@ -66,9 +66,9 @@ def many_cities(city: Any) -> tuple[str, ...] | None:
     """The cities that "synthetic:LOW-HIGH:SEED:COUNT" stands for, as names "synthetic:N:SEED"; None for anything else.
 
     "varied:LOW-HIGH:SEED:COUNT" likewise stands for cities "varied:N:SEED", and both with "+" between them for all of
-    both. COUNT cities for training over many: their sizes N are spread evenly over LOW..HIGH, one drawn at random from each
-    of COUNT equal parts of the range, in a random order; their seeds are drawn too. The same name gives the same
-    cities everywhere.
+    both. They are for training over many: their sizes N are spread evenly over LOW..HIGH, one drawn at random from each
+    of COUNT equal parts of the range, in a random order; their seeds are drawn too. The same name gives the same cities
+    everywhere.
 
     Raises:
         ValueError: sizes that the generator cannot make, or no city.

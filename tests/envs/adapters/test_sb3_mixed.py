@@ -214,6 +214,14 @@ def test_many_cities__are_fixed_by_the_name_and_spread_over_the_range() -> None:
     assert [many_cities(name) for name in ("default", "synthetic:20:3", None, resolve_city(CITIES[0]))] == [None] * 4
 
 
+def test_many_cities__of_several_kinds_are_named_together() -> None:
+    names = many_cities("varied:20-60:3:4+synthetic:20-60:3:2")
+    assert names is not None
+    assert [name.partition(":")[0] for name in names] == ["varied"] * 4 + ["synthetic"] * 2
+    assert names[4:] == many_cities("synthetic:20-60:3:2")
+    assert many_cities("varied:20-60:3:4+synthetic:20:3") is None  # one of them is a single city
+
+
 @pytest.mark.parametrize("name", ["synthetic:2-9:0:1", "synthetic:9-5:0:1", "synthetic:5-201:0:1", "synthetic:5-9:0:0"])
 def test_many_cities__what_cannot_be_made_is_an_error(name: str) -> None:
     with pytest.raises(ValueError, match="needs 3 <= LOW <= HIGH <= 200 and COUNT >= 1; got"):
