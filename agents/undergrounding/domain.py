@@ -87,17 +87,20 @@ DOMAIN = Domain(
     default_learner="sta-sac",
     learner_defaults={
         "sta-sac": LearnerDefaults(
-            timesteps=48_000,
+            timesteps=60_000,
             settings={
-                "teacher_steps": 9_600,
+                "teacher_steps": 20_000,
+                "teacher_margin": 0.0,
+                "gradient_steps": 128,
                 "imitation_batch": 32,
-                "actor_batch_size": 64,
+                "actor_batch_size": 16,
                 "limit_margin": 0.95,
             },
         )
     },
     extractor=f"{_HERE}.network:SeasonExtractor",
     tokens=f"{_HERE}.reading:READING",
+    look_ahead=f"{_HERE}.lookahead:look_ahead",
     teacher=f"{_HERE}.reading:teacher_for",
     plan=f"{_HERE}.season_plan:plan_season",
     plan_agent="tri-level",

@@ -47,7 +47,7 @@ def profile_of(env: Any) -> UndergroundingProfile:
 
 
 class HardeningPolicy(BasePolicy):
-    """Makes a plan for each season; subclasses write `plan`."""
+    """Makes a plan for each season; subclasses write `plan`, or `plans` for many seasons at a time."""
 
     def __init__(self, profile: UndergroundingProfile) -> None:
         self.profile = profile
@@ -60,6 +60,10 @@ class HardeningPolicy(BasePolicy):
     def plan(self, case: Case, row: int) -> Bools:
         """Regions to bury `[K]` within what is left of the budget."""
         raise NotImplementedError(f"{type(self).__name__} must write plan()")
+
+    def plans(self, observation: Observation, rows: Ints) -> Bools:
+        """Regions to bury in some seasons of a batch `[len(rows), K]`."""
+        return np.array([self.plan(case_of(observation, row), row) for row in rows.tolist()], dtype=np.bool_)
 
     def act(self, observation: Observation, state: Any, episode_start: Bools, deterministic: bool) -> tuple[Ints, Any]:
         """The next region of each plan, or the stop; the state holds plans `[B, K]`."""
@@ -77,8 +81,9 @@ class HardeningPolicy(BasePolicy):
                     f"{name}. Make it with for_env of the environment that it plays"
                 )
         plans = np.zeros((n, k), dtype=np.bool_) if state is None else np.array(state)
-        for row in np.flatnonzero(episode_start).tolist():
-            plans[row] = self.plan(case_of(observation, row), row)
+        rows = np.flatnonzero(episode_start)
+        if rows.size:
+            plans[rows] = self.plans(observation, rows)
         open_ = plans & (np.asarray(observation["action_mask"])[:, :k] > 0) & (np.asarray(observation["protected"]) < 1)
         first = np.where(open_, order_of(observation), -1.0).argmax(axis=1)
         return np.where(open_.any(axis=1), first, k), plans
