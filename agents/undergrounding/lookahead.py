@@ -124,8 +124,10 @@ class LookaheadHardening(HardeningPolicy):
         p, r, n = self.profile, rows.size, self.n_plans
         many = np.repeat(rows, n)
         state = np.asarray(observation["state"], dtype=np.float64)[many]
-        known = (np.asarray(observation[name], dtype=np.float64)[many] for name in ("mean", "lower", "upper"))
-        forecast = SeasonForecast(*known, state[:, _AT["total_lower"]], state[:, _AT["total_upper"]])
+        mean, lower, upper = (
+            np.asarray(observation[key], dtype=np.float64)[many] for key in ("mean", "lower", "upper")
+        )
+        forecast = SeasonForecast(mean, lower, upper, state[:, _AT["total_lower"]], state[:, _AT["total_upper"]])
         covariates = np.stack([np.asarray(observation[name], dtype=np.float64)[many] for name in COVARIATES], axis=-1)
         process = UndergroundingProcess(p, r * n)
         process.reset(np.zeros((r * n, p.n_counties)), forecast)

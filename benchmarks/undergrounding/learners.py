@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,6 +28,7 @@ from benchmarks.kit.tables import markdown, number
 from stormgym.agents.cluster import Workers, parse_workers
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.lineup import resolve_agents
+from stormgym.agents.policy import Entrant
 from stormgym.agents.statistics import mean_estimate
 from stormgym.agents.terminal import make_console
 from stormgym.agents.training.pool import TrainingJob, train_to_end, work
@@ -37,7 +38,9 @@ from stormgym.envs.undergrounding.profiles import resolve_profile
 ENV_ID = "Undergrounding-v0"
 BENCHMARK = "undergrounding/learners"
 PAGE = Page("undergrounding-learners", "Learners on Undergrounding-v0", "undergrounding")
-AGENTS = ("maskable-ppo", "sta-ppo")
+AGENTS = ("maskable-ppo", "sta-ppo", "sta-sac")
+LOOKS = 32
+"""Plans that `sta-sac` also draws, looking ahead."""
 KEYS = ("saidi_h", "gap_h")
 
 
@@ -50,6 +53,8 @@ class Task:
     constrained: bool
     planner: str
     others: tuple[str, ...]
+    teacher: str
+    """Whom `sta-sac` imitates."""
 
     def env(self, profile: str) -> dict[str, Any]:
         """Arguments of the environment."""
@@ -57,9 +62,18 @@ class Task:
 
 
 TASKS = (
-    Task("worst storm", "adversarial", False, "tri-level", ("two-stage-mean", "one-stage-worst", "bury-nothing")),
-    Task("simulated", "simulated", False, "sampled-hardening", ("tri-level", "two-stage-mean", "bury-nothing")),
-    Task("simulated, limit", "simulated", True, "fair-hardening", ("oracle-hardening",)),
+    Task(
+        "worst storm", "adversarial", False, "tri-level", ("two-stage-mean", "one-stage-worst", "bury-nothing"), "usual"
+    ),
+    Task(
+        "simulated",
+        "simulated",
+        False,
+        "sampled-hardening",
+        ("tri-level", "two-stage-mean", "bury-nothing"),
+        "sampled-hardening",
+    ),
+    Task("simulated, limit", "simulated", True, "fair-hardening", ("oracle-hardening",), "usual"),
 )
 
 
@@ -109,6 +123,18 @@ class Job:
     task: Task
     agent: str
     seed: int | None = None
+    looks: int = 0
+    """Plans that it draws, looking ahead; 0: it acts alone."""
+
+    @property
+    def label(self) -> str:
+        """As tables show it."""
+        return f"{self.agent}@{self.looks}" if self.looks else self.agent
+
+    @property
+    def ways(self) -> list[Job]:
+        """All ways in which one training plays."""
+        return [self, replace(self, looks=LOOKS)] if self.agent == "sta-sac" else [self]
 
     @property
     def name(self) -> str:
@@ -124,7 +150,10 @@ class Job:
 
     @property
     def _trained(self) -> dict[str, Any]:
-        return {"timesteps": self.settings.timesteps, "constrained": self.task.constrained}
+        told = {"timesteps": self.settings.timesteps, "constrained": self.task.constrained}
+        if self.agent != "sta-sac":
+            return told
+        return {**told, "teacher": self.task.teacher, **({"looks": self.looks} if self.looks else {})}
 
     @property
     def key(self) -> str:
@@ -135,12 +164,15 @@ class Job:
         """The run that is trained."""
         if self.seed is None:
             return None
+        train: dict[str, Any] = {} if self.task.constrained else {"constrained": False}
+        if self.agent == "sta-sac":
+            train["teacher"] = self.task.teacher
         how = Training(
             env_id=ENV_ID,
             agent=self.agent,
             timesteps=self.settings.timesteps,
             env=self.task.env(self.settings.profile),
-            train={} if self.task.constrained else {"constrained": False},
+            train=train,
         )
         return how.job(self.name, self.settings.runs_dir / self.key, self.seed)
 
@@ -150,7 +182,8 @@ def jobs_of(settings: Settings) -> list[Job]:
     tasks = [task for task in TASKS if task.name in settings.tasks]
     planners = [Job(settings, task, name) for task in tasks for name in (task.planner, *task.others)]
     seeds = range(settings.seeds)
-    return planners + [Job(settings, task, name, seed) for seed in seeds for task in tasks for name in settings.agents]
+    learnt = [Job(settings, task, name, seed) for seed in seeds for task in tasks for name in settings.agents]
+    return planners + learnt
 
 
 def main(args: list[str] | None = None) -> int:
@@ -165,10 +198,11 @@ def main(args: list[str] | None = None) -> int:
     workers = parse_workers(settings.jobs, least=0)
     cells, jobs, code = settings.kept(BENCHMARK), jobs_of(settings), 0
     if not settings.table_only:
-        code = train_and_score(cells, [job for job in jobs if cells.find(job.key) is None], workers)
+        lacking = [job for job in jobs if any(cells.find(way.key) is None for way in job.ways)]
+        code = train_and_score(cells, lacking, workers)
         if code == 130:
             return code
-    cells.collect(job.key for job in jobs)
+    cells.collect(way.key for job in jobs for way in job.ways)
     console.print(table(settings, scores_of(cells, jobs)), markup=False)
     if settings.docs is not None:
         cells.keep_page(settings.decisive())
@@ -184,7 +218,8 @@ def train_and_score(cells: Cells, jobs: list[Job], workers: Workers) -> int:
     def do(job: Job) -> None:
         run = None if (training := job.training()) is None else train_to_end(trainer, training)[0].folder
         with alone:  # the time of a decision is measured
-            cells.keep(job.key, {**job.told, "seed": job.seed}, score(job, run))
+            for way in job.ways:
+                cells.keep(way.key, {**way.told, "seed": job.seed}, score(way, run))
 
     err = make_console(stderr=True)
     outcome = work(jobs, do, trainer=trainer, n_workers=n_workers, console=err, training=Job.training, unit="scores")
@@ -195,9 +230,10 @@ def train_and_score(cells: Cells, jobs: list[Job], workers: Workers) -> int:
 
 def score(job: Job, run: Path | None) -> dict[str, Any]:
     """Play the held-out seasons."""
+    item = job.agent if run is None else f"{job.agent}={run}" + (f"@{job.looks}" if job.looks else "")
     played = evaluate(
         ENV_ID,
-        resolve_agents([job.agent if run is None else f"{job.agent}={run}"], ENV_ID),
+        {job.agent: _entrant(job, item)},
         episodes=job.settings.episodes,
         seed=job.settings.eval_seed,
         env_kwargs=job.task.env(job.settings.profile),
@@ -207,6 +243,20 @@ def score(job: Job, run: Path | None) -> dict[str, Any]:
     return asdict(Score(episodes, float(record.latency.mean_ms)))
 
 
+def _entrant(job: Job, item: str) -> Entrant:
+    """Who plays; looking ahead where there is no limit, it pays no price on the gap."""
+    (entrant,) = resolve_agents([item], ENV_ID).values()
+    if not job.looks or job.task.constrained:
+        return entrant
+
+    def make(env: Any) -> Any:
+        policy: Any = entrant.make(env)
+        policy.price = 0.0
+        return policy
+
+    return replace(entrant, make=make)
+
+
 Scores = Mapping[tuple[str, str], list[Score]]
 """Task and agent -> seeds."""
 
@@ -214,10 +264,10 @@ Scores = Mapping[tuple[str, str], list[Score]]
 def scores_of(cells: Cells, jobs: list[Job]) -> Scores:
     """What is kept of these jobs."""
     found: dict[tuple[str, str], list[Score]] = {}
-    for job in jobs:
-        kept = cells.find(job.key)
+    for way in (way for job in jobs for way in job.ways):
+        kept = cells.find(way.key)
         if kept is not None:
-            found.setdefault((job.task.name, job.agent), []).append(Score(**kept.result))
+            found.setdefault((way.task.name, way.label), []).append(Score(**kept.result))
     return found
 
 
@@ -236,7 +286,8 @@ def table(settings: Settings, found: Scores) -> str:
     rows = []
     for task in TASKS:
         base = found.get((task.name, task.planner))
-        for name in (task.planner, *task.others, *settings.agents):
+        learnt = [way.label for name in settings.agents for way in Job(settings, task, name).ways]
+        for name in (task.planner, *task.others, *learnt):
             scores = found.get((task.name, name))
             if scores is None or base is None:
                 continue
@@ -245,7 +296,7 @@ def table(settings: Settings, found: Scores) -> str:
             gap = [float(np.mean(score.episodes["gap_h"])) for score in scores]
             off = [100 * float(np.mean(np.array(s.episodes["saidi_h"]) - reference) / reference.mean()) for s in scores]
             numbers = (_text(loss, 3), _text(gap, 2), "0" if name == task.planner else f"{_text(off, 2, '+')} %")
-            n = str(len(scores)) if name in AGENTS else ""
+            n = str(len(scores)) if name in learnt else ""
             ms = f"{np.mean([score.ms for score in scores]):.1f}"
             rows.append([task.name, name, *numbers, n, ms])
     limit = resolve_profile(settings.profile).cost_limit
