@@ -1,6 +1,6 @@
 """Trained agents that come with the package, by name: `sta-sac:default` is STA-SAC as `sta-sac-default.npz` has it.
 
-An agent is two files of this folder, which `benchmarks/restoration/export_pretrained.py` writes: `AGENT-NAME.npz`, the
+An agent is two files of this folder, which `benchmarks/pretrained/export.py` writes: `AGENT-NAME.npz`, the
 acting network's weights (float32 arrays, no pickles), and `AGENT-NAME.json`, a card that says what it is, how it was
 made and how it scores.
 """

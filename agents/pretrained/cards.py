@@ -122,7 +122,7 @@ def read_card(file: Path) -> Card:
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{file} cannot be read as the card of a pretrained agent: {error!r}. "
-            "Write it anew with benchmarks/restoration/export_pretrained.py"
+            "Write it anew with benchmarks/pretrained/export.py"
         ) from error
     if card.stem != file.stem:
         raise ValueError(f"{file} is the card of {card.full_name!r}; name the file {card.stem}.json")

@@ -41,7 +41,7 @@ def test_files__what_is_wrong_with_them_is_said(copied: Path) -> None:
     with pytest.raises(ValueError, match=rf"is the card of '{card.full_name}'; name the file {card.stem}\.json"):
         known_pretrained(folder=copied)
     (copied / "other.json").write_text(json.dumps({"agent": "sta-sac"}))
-    with pytest.raises(ValueError, match=r"cannot be read as the card .* benchmarks/restoration/export_pretrained\.py"):
+    with pytest.raises(ValueError, match=r"cannot be read as the card .* benchmarks/pretrained/export\.py"):
         known_pretrained(folder=copied)
 
 

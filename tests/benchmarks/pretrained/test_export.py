@@ -15,7 +15,7 @@ import tyro
 from rich.console import Console
 
 import stormgym
-from benchmarks.restoration import export_pretrained as door
+from benchmarks.pretrained import export as door
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.learners.settings import MaskablePPOSettings
 from stormgym.agents.pretrained import load_card, load_pretrained

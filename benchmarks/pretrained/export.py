@@ -1,6 +1,6 @@
 """Make a pretrained agent of a run: its acting network's weights and a card with scores on held-out scenarios.
 
-    python -m benchmarks.restoration.export_pretrained runs/Restoration-v0/sta-sac/RUN --name default
+    python -m benchmarks.pretrained.export runs/Restoration-v0/sta-sac/RUN --name default
 
 takes the run's best model, writes `sta-sac-default.npz` and `.json` into `agents/pretrained/` (over an earlier agent of
 that name), and scores what it wrote: on the environment of the run, or, where that is many cities, on the default city.
@@ -255,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         card = export(settings, Console(stderr=True, emoji=False))
     except (ValueError, KeyError, TypeError, OSError) as error:
-        print(f"restoration.export_pretrained: {error}", file=sys.stderr)
+        print(f"pretrained.export: {error}", file=sys.stderr)
         return 2
     for suffix in ("npz", "json"):
         file = settings.folder / f"{card.stem}.{suffix}"

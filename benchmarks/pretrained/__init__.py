@@ -1,0 +1,1 @@
+"""Benchmarks of Restoration-v0."""
