@@ -253,7 +253,7 @@ def _from_pretrained(full_name: str, env_id: str) -> Entrant:
         lambda env: load_pretrained(full_name, env),
         learned=True,
         summary=f"pretrained, {card.summary}",
-        trained_on=card.trained_on.city,
+        trained_on=card.trained_on.instance,
     )
 
 

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stormgym.agents.pretrained import Card, known_pretrained
-from stormgym.agents.registry import agent_spec, known_agents
+from stormgym.agents.registry import agent_spec, domain_of, known_agents
 from stormgym.agents.terminal import PRIVILEGED_MARK, simple_table
 
 
@@ -50,9 +50,9 @@ def _scored(card: Card) -> str:
     """Its first score: of the environment that it was trained on, where that is one."""
     if not card.scores:
         return "no score"
-    score = card.scores[0]
-    city = score.env_kwargs.get("city", "default")
-    return (
-        f"{card.n_groups} groups; city {city}: mean outage {score.mean_outage_h:.1f} h, mean gap {score.gap_h:.1f} h, "
-        f"limit {score.cost_limit_h:.3g} h ({score.episodes} episodes)"
-    )
+    score, domain = card.scores[0], domain_of(card.trained_on.env_id)
+    columns = (domain.headline.objective, domain.headline.constraint)
+    told = [c.sentence(score.metrics[c.key]) for c in columns if c is not None and c.key in score.metrics]
+    argument = domain.options[0]
+    where = f"{card.n_groups} groups; {argument} {score.env_kwargs.get(argument, card.trained_on.instance)}"
+    return f"{where}: {', '.join(told)}, limit {score.cost_limit:.3g} ({score.episodes} episodes)"

@@ -28,22 +28,22 @@ class CardScore:
     episodes: int
     seed: int
     """Seed of the scenarios, as in `evaluate`."""
-    mean_outage_h: float
-    gap_h: float
-    cost_limit_h: float
-    """Limit on the mean gap; the mean of the episodes' limits where each has its own."""
+    metrics: dict[str, float]
+    """Means over episodes of what tables show first in this environment: its objective, and what its limit bounds."""
+    cost_limit: float
+    """Limit on the latter's mean; the mean of the episodes' limits where each has its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedOn:
-    """Environment and cities that a pretrained agent was trained on."""
+    """Environment and instances that a pretrained agent was trained on."""
 
     env_id: str
     env_kwargs: dict[str, Any]
-    city: str
-    """A name; "synthetic:LOW-HIGH:SEED:COUNT" stands for COUNT cities of LOW to HIGH regions."""
-    cost_limit_h: float | tuple[float, float] | None
-    """Limit on the mean gap (h), or the range from which each episode drew its own; None: each city's own limit."""
+    instance: str
+    """Name of the city or profile; "synthetic:LOW-HIGH:SEED:COUNT" stands for COUNT cities of LOW to HIGH regions."""
+    cost_limit: float | tuple[float, float] | None
+    """Limit on the mean gap, or the range from which each episode drew its own; None: each instance's own limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class Card:
     network: dict[str, Any]
     """Shape and sizes of the acting network."""
     n_groups: int
-    """G; cities may have any number of regions, and must have this number of groups."""
+    """G; instances may have any number of regions, and must have this number of groups."""
     command: str
     """The command that trained it."""
     seed: int
@@ -116,8 +116,8 @@ def read_card(file: Path) -> Card:
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
         where, scores = data.pop("trained_on"), data.pop("scores")
-        if isinstance(where["cost_limit_h"], list):
-            where["cost_limit_h"] = tuple(where["cost_limit_h"])
+        if isinstance(where["cost_limit"], list):
+            where["cost_limit"] = tuple(where["cost_limit"])
         card = Card(**data, trained_on=TrainedOn(**where), scores=tuple(CardScore(**score) for score in scores))
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(

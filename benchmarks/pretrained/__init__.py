@@ -1,1 +1,1 @@
-"""Benchmarks of Restoration-v0."""
+"""Pretrained agents: made of runs."""

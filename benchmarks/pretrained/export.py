@@ -4,7 +4,7 @@
 
 takes the run's best model, writes `sta-sac-default.npz` and `.json` into `agents/pretrained/` (over an earlier agent of
 that name), and scores what it wrote: on the environment of the run, or, where that is many cities, on the default city.
-`--cities` and `--limits` score elsewhere or at other limits. `python evaluate.py --agents sta-sac:default` plays it.
+`--instances` and `--limits` score elsewhere or at other limits. `python evaluate.py --agents sta-sac:default` plays it.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from stormgym.agents.pretrained.cards import FOLDER, Card, CardScore, TrainedOn,
 from stormgym.agents.pretrained.loading import load_pretrained
 from stormgym.agents.pretrained.sta_sac import NETWORK, write_weights
 from stormgym.agents.pretrained.tokens import SHAPE
-from stormgym.agents.registry import agent_spec
+from stormgym.agents.registry import agent_spec, domain_of
 from stormgym.agents.runs import MODEL, PICKLED_MODEL, Run, RunSettings, load_model, open_run
 from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.token_policy import TokenPolicy
 from stormgym.agents.training.command import env_options
-from stormgym.envs.data.resolve import many_cities
+from stormgym.envs.data import resolve_city
 from stormgym.envs.making import make_batch
 
 
@@ -53,8 +53,8 @@ class Settings:
     """One line for lists. Left out: city, limit and steps of the training."""
     command: Annotated[str | None, tyro.conf.arg(help_behavior_hint="")] = None
     """The command that trained it, for a run whose settings are not those of today's train.py."""
-    cities: tuple[str, ...] = ()
-    """Cities to score on. Left out: the run's own, or the default city where it was trained on many."""
+    instances: tuple[str, ...] = ()
+    """Cities or profiles to score on. Left out: the run's own, or the default city where it was trained on many."""
     limits: tuple[str, ...] = ()
     """Limits to score at, numbers or ranges LOW-HIGH. Left out: the run's own."""
     episodes: int = 256
@@ -76,7 +76,8 @@ def train_command(settings: RunSettings) -> str:
         ValueError: the learner has other settings today, so that no command says what the run did.
     """
     learner: Learner = agent_spec(settings.agent).load()
-    defaults = asdict(learner.settings())
+    here = domain_of(settings.env_id).defaults_of(settings.agent)
+    defaults = asdict(learner.settings(**here.settings))
     strange = sorted(defaults.keys() ^ settings.learner.keys())
     if strange:
         raise ValueError(
@@ -87,7 +88,7 @@ def train_command(settings: RunSettings) -> str:
     parts.append(f"--timesteps {settings.timesteps} --seed {settings.seed}")
     parts.append(env_options(settings.env_kwargs).strip())
     usual = {
-        "num_envs": learner.default_num_envs,
+        "num_envs": here.num_envs or learner.default_num_envs,
         "eval_freq": max(settings.timesteps // 20, 1),
         "eval_episodes": 256,
         "device": "cpu",
@@ -146,34 +147,50 @@ def best_actor(run: Run, *, trust_pickle: bool = False) -> Actor:
 
 
 def trained_on(settings: RunSettings) -> TrainedOn:
-    """City and limit of a run.
+    """Instance and limit of a run.
 
     Raises:
-        ValueError: the city is a folder, which a reader of the card does not have.
+        ValueError: the instance is a folder, which a reader of the card does not have.
     """
-    city = settings.env_kwargs.get("city", "default")
-    if os.path.isdir(city):
-        raise ValueError(
-            f"the run was trained on the folder {city!r}, and a pretrained agent is for everyone: its city must be one "
-            "that everyone can make, as default or synthetic:N:SEED"
-        )
-    limit = settings.env_kwargs.get("cost_limit")
-    if many_cities(city) is None:
+    for name, value in settings.env_kwargs.items():
+        if isinstance(value, str) and os.path.isdir(value):
+            raise ValueError(
+                f"the run was trained on the folder {value!r}, and a pretrained agent is for everyone: its {name} must "
+                "be one that everyone can make, as default or synthetic:N:SEED"
+            )
+    limit, many = settings.env_kwargs.get("cost_limit"), domain_of(settings.env_id).many
+    if many is not None and many.of(settings.env_kwargs) is not None:
+        instance = settings.env_kwargs[many.argument]
+    else:
         env: Any = make_batch(settings.env_id, 1, settings.env_kwargs)
-        limit = env.unwrapped.cost_limit_range or env.unwrapped.cost_limit
+        instance = settings.env_kwargs.get(instance_argument(settings.env_id), _usual_instance(env))
+        limit = getattr(env.unwrapped, "cost_limit_range", None) or env.unwrapped.cost_limit
         env.close()
     limit = tuple(limit) if isinstance(limit, list | tuple) else limit
-    return TrainedOn(env_id=settings.env_id, env_kwargs=dict(settings.env_kwargs), city=city, cost_limit_h=limit)
+    kwargs = dict(settings.env_kwargs)
+    return TrainedOn(env_id=settings.env_id, env_kwargs=kwargs, instance=instance, cost_limit=limit)
+
+
+def instance_argument(env_id: str) -> str:
+    """The argument of the environment that names its city or profile: the first of those that command lines name."""
+    return domain_of(env_id).options[0]
+
+
+def _usual_instance(env: Any) -> str:
+    """The name by which the instance that is taken where none is named can be asked for."""
+    name: str = env.unwrapped.instance_name
+    return "default" if name == resolve_city("default").name else name
 
 
 def places(settings: Settings, where: TrainedOn) -> list[dict[str, Any]]:
     """Arguments of the environments to score in."""
-    own = where.env_kwargs
-    cities: list[str | None] = list(settings.cities) or [None if many_cities(own.get("city")) is None else "default"]
+    own, argument, many = where.env_kwargs, instance_argument(where.env_id), domain_of(where.env_id).many
+    one = many is None or many.of(own) is None
+    instances: list[str | None] = list(settings.instances) or [None if one else "default"]
     limits = [limit_of(text) for text in settings.limits] or [None]
     result = []
-    for city, limit in product(cities, limits):
-        changed = {"city": city, "cost_limit": list(limit) if isinstance(limit, tuple) else limit}
+    for instance, limit in product(instances, limits):
+        changed = {argument: instance, "cost_limit": list(limit) if isinstance(limit, tuple) else limit}
         result.append({**held_out(own), **{key: value for key, value in changed.items() if value is not None}})
     return result
 
@@ -184,15 +201,16 @@ def scores_of(policy: Any, env_id: str, env_kwargs: dict[str, Any], settings: Se
     record = evaluation.agents["it"]
     limits = evaluation.limits_of(record)
     assert limits is not None
+    headline = domain_of(env_id).headline
+    columns = [column for column in (headline.objective, headline.constraint) if column is not None]
     mean = lambda values, n: round(float(np.mean(values[:n])), 4)  # noqa: E731
     return [
         CardScore(
             env_kwargs=env_kwargs,
             episodes=n,
             seed=settings.seed,
-            mean_outage_h=mean(record.metrics["mean_outage_h"], n),
-            gap_h=mean(record.metrics["gap_h"], n),
-            cost_limit_h=mean(limits, n),
+            metrics={column.key: mean(record.metrics[column.key], n) for column in columns},
+            cost_limit=mean(limits, n),
         )
         for n in sorted({settings.episodes, min(settings.checked, settings.episodes)}, reverse=True)
     ]
@@ -215,7 +233,7 @@ def export(settings: Settings, console: Console) -> Card:
     card = Card(
         agent=s.agent,
         name=settings.name,
-        summary=settings.summary or f"trained on city {where.city}, {_limit_text(where)}, {s.timesteps:,} steps",
+        summary=settings.summary or f"trained on {_instance_text(where)}, {_limit_text(where)}, {s.timesteps:,} steps",
         network=actor.sizes,
         n_groups=actor.n_groups,
         command=settings.command or train_command(s),
@@ -242,11 +260,17 @@ def export(settings: Settings, console: Console) -> Card:
     return card
 
 
+def _instance_text(where: TrainedOn) -> str:
+    return f"{instance_argument(where.env_id)} {where.instance}"
+
+
 def _limit_text(where: TrainedOn) -> str:
-    limit = where.cost_limit_h
+    constraint = domain_of(where.env_id).headline.constraint
+    unit = "" if constraint is None or not constraint.unit else f" {constraint.unit}"
+    limit = where.cost_limit
     if limit is None:
-        return "each city's own limit"
-    return f"limits {limit[0]:g} to {limit[1]:g} h" if isinstance(limit, tuple) else f"limit {limit:g} h"
+        return "each one's own limit"
+    return f"limits {limit[0]:g} to {limit[1]:g}{unit}" if isinstance(limit, tuple) else f"limit {limit:g}{unit}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -262,9 +286,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{file}: {file.stat().st_size / 1024:.0f} kB")
     print(f"{card.full_name}: {card.summary}\n{card.command}")
     for score in card.scores:
+        told = ", ".join(f"{name} {value:g}" for name, value in score.metrics.items())
         print(
-            f"{score.env_kwargs or 'default arguments'}: mean outage {score.mean_outage_h:.2f} h, mean gap "
-            f"{score.gap_h:.2f} h, limit {score.cost_limit_h:.2f} h ({score.episodes} episodes, seed {score.seed})"
+            f"{score.env_kwargs or 'default arguments'}: {told}, limit {score.cost_limit:g} "
+            f"({score.episodes} episodes, seed {score.seed})"
         )
     return 0
 

@@ -37,7 +37,7 @@ def test_card__says_how_the_agent_was_made_and_has_a_score_to_check(full_name: s
 
 def test_card__is_the_same_after_writing_and_reading(tmp_path: Path) -> None:
     for card in KNOWN.values():
-        wide = replace(card, trained_on=replace(card.trained_on, cost_limit_h=(4.0, 20.0)))
+        wide = replace(card, trained_on=replace(card.trained_on, cost_limit=(4.0, 20.0)))
         for one in (card, wide):
             assert read_card(write_card(one, tmp_path)) == one
 

@@ -153,7 +153,7 @@ def test_pretrained__plays_as_the_model_that_it_was_made_of_with_other_regions(t
         timesteps=0,
         version="0",
         date="2026-12-01",
-        trained_on=TrainedOn(env_id=ID, env_kwargs=SMALL, city="none", cost_limit_h=None),
+        trained_on=TrainedOn(env_id=ID, env_kwargs=SMALL, instance="none", cost_limit=None),
         scores=(),
     )
     write_card(card, tmp_path)
