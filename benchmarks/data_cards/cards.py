@@ -60,6 +60,29 @@ _RANK = {"income_rank": "income as a rank, 2 = richest"}
 _USD = {"income_usd": "made-up median income (USD)"}
 _DECREE = "The largest city is the richest and the second the poorest, by decree. "
 
+_REGIONS = {
+    "region": "id of the region",
+    "x_km": "place, from west (km)",
+    "y_km": "place, from south (km)",
+    "group": "income group, 0 = low, by terciles of income_usd",
+    "income_usd": "made-up median income (USD)",
+    "canopy": "share of tree canopy, 0 to 1",
+    "overhead": "share of lines overhead, 0 to 1",
+    "age_yr": "mean age of lines (years)",
+    "quiet_requests": "repair requests of the quiet year",
+    "storm_requests": "repair requests of the storm",
+    "customers": "customers of the region",
+}
+_LOG = {
+    "record": "number of the record",
+    "region": "id of the region",
+    "request_time": "when the request was filed (local time, ISO 8601)",
+    "damage_class": "class of the damage, 1 light to 3 heavy",
+    "night_shift": "1: worked at night",
+    "repair_h": "hours of the repair",
+}
+_CITY_FILES = {"city.json": "depot, speed, limit on the gap, names of groups and features, reference orders of regions"}
+
 _ENVIRONMENTS: tuple[Card, ...] = (
     Card(
         name="default-city",
@@ -67,32 +90,8 @@ _ENVIRONMENTS: tuple[Card, ...] = (
         description="A synthetic city of 55 regions in three income groups with a one-year log of 2,134 repairs, "
         "calibrated to figures that EPOPR (Jiang et al., IJCAI 2025) published. `City.synthetic()`; other seeds "
         "and sizes by arguments.",
-        fields={
-            "regions.csv": {
-                "region": "id of the region",
-                "x_km": "place, from west (km)",
-                "y_km": "place, from south (km)",
-                "group": "income group, 0 = low, by terciles of income_usd",
-                "income_usd": "made-up median income (USD)",
-                "canopy": "share of tree canopy, 0 to 1",
-                "overhead": "share of lines overhead, 0 to 1",
-                "age_yr": "mean age of lines (years)",
-                "quiet_requests": "repair requests of the quiet year",
-                "storm_requests": "repair requests of the storm",
-                "customers": "customers of the region",
-            },
-            "log.csv": {
-                "record": "number of the record",
-                "region": "id of the region",
-                "request_time": "when the request was filed (local time, ISO 8601)",
-                "damage_class": "class of the damage, 1 light to 3 heavy",
-                "night_shift": "1: worked at night",
-                "repair_h": "hours of the repair",
-            },
-        },
-        files={
-            "city.json": "depot, speed, limit on the gap, names of groups and features, reference orders of regions"
-        },
+        fields={"regions.csv": _REGIONS, "log.csv": _LOG},
+        files=_CITY_FILES,
         collection=f"{SYNTHETIC} Fields of income and repair times are drawn 64 times, the noise of the status-quo "
         "order 512 times, and the draw nearest to the published figures is kept; the default seed (76) was chosen "
         "for a city near them.",
@@ -100,6 +99,27 @@ _ENVIRONMENTS: tuple[Card, ...] = (
         limitations=_RESTORATION_LIMITS,
         use_cases="Training and comparing policies of restoration with a limit on inequity; teaching conformal "
         "prediction by groups. Not for planning a real city: bring its own folder (docs/data.md).",
+    ),
+    Card(
+        name="varied-cities",
+        title="Cities of Restoration-v0 and CrewDispatch-v0 that differ as real ones do",
+        description="A synthetic city of 30 regions in three income groups with a one-year log of repairs, "
+        "`varied:30:6`; `varied:N:SEED` makes others, which differ in length and skew of repairs, in queues, in where "
+        "income groups live, in travel and in their limit on the gap.",
+        fields={
+            "regions.csv": _REGIONS,
+            "log.csv": {**_LOG, "requests_24h": "requests of the whole city in the 24 hours before"},
+        },
+        files=_CITY_FILES,
+        collection=f"{SYNTHETIC} Each city draws its ranges first, and then what the default city draws, with nothing "
+        "chosen among draws. The ranges hold the default city and what is known of logs of western Massachusetts and "
+        "of Pacific Gas and Electric (docs/data.md).",
+        biases="Ranges are wide and independent, so that combinations come up that no utility has. The correlation of "
+        "repair times with income is from -0.8 to 0.3, mostly negative: poorer regions take longer to mend.",
+        limitations="No city is a real place, and their mixture is no survey of real ones. Nothing may be concluded "
+        "about whether the poor wait longer anywhere, about a utility, or about causes.",
+        use_cases="Training policies that are to play in any city, and testing how far they carry. Not for planning a "
+        "real city: bring its own folder (docs/data.md).",
     ),
     *(
         Card(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import stormgym  # noqa: F401  # registers the environments
 from stormgym.envs.arrays import Floats
-from stormgym.envs.data import City
+from stormgym.envs.data import City, resolve_city
 from stormgym.envs.data.tables import write_table
 from stormgym.envs.decisions.problem import DecisionProblem, Split
 from stormgym.envs.dispatch.profiles import resolve_profile as dispatch_profile
@@ -47,6 +47,11 @@ Export = Callable[[Path, int], None]
 def default_city(folder: Path, n_storms: int) -> None:
     """`City.synthetic()`: regions and a year of repairs. No storms are simulated."""
     City.synthetic().save(folder)
+
+
+def varied_city(folder: Path, n_storms: int) -> None:
+    """One of the cities that differ. No storms are simulated."""
+    resolve_city("varied:30:6").save(folder)
 
 
 def dispatch_storms(profile: str, income: str, folder: Path, n_storms: int) -> None:
@@ -111,6 +116,7 @@ def decision_cases(env_id: str, folder: Path, n_storms: int) -> None:
 
 EXPORTS: dict[str, Export] = {
     "default-city": default_city,
+    "varied-cities": varied_city,
     "dispatch-a": partial(dispatch_storms, "A", "income_rank"),
     "dispatch-b": partial(dispatch_storms, "B", "income_rank"),
     "dispatch-ten": partial(dispatch_storms, "ten", "income_usd"),

@@ -24,7 +24,7 @@ from stormgym.envs.shipped import FOLDER as SHIPPED
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 SCHEMA = json.loads(Path(croissant.__file__).with_name("croissant.schema.json").read_text(encoding="utf-8"))
-SAME_EVERYWHERE = ("default-city", "restoration-forecasts", "undergrounding-forecaster")
+SAME_EVERYWHERE = ("default-city", "varied-cities", "restoration-forecasts", "undergrounding-forecaster")
 """Data sets that are equal to the bit on every processor; simulated storms may differ in their last decimals."""
 
 
