@@ -33,7 +33,10 @@ FEW: dict[str, Any] = {"n_steps": 8, "learning_starts": 32, "teacher_steps": 48}
 RUN: dict[str, Any] = {"num_envs": 8, "eval_freq": 96, "eval_episodes": 4, "checkpoint_freq": 192}
 ONE_CHOICE = {("GeneratorDispatch-v0", name): {"action": "blocks"} for name in ("dqn", "maskable-dqn")}
 """Learners of one choice, and the argument that gives an environment's actions that form."""
-TEACHERS = {("GeneratorDispatch-v0", "sta-sac"): {"sta-sac.teacher": "online-greedy"}}
+TEACHERS = {
+    ("GeneratorDispatch-v0", "sta-sac"): {"sta-sac.teacher": "online-greedy"},
+    ("Undergrounding-v0", "sta-sac"): {"sta-sac.teacher": "loss-per-cost"},
+}
 """A quick rule of the environment's own, where the table's is of another one."""
 CASES = [
     *(
