@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +23,57 @@ MOST_LABEL = 200
 """Characters of a label, so that tables and figures have room for numbers beside it."""
 
 
-def split_lookahead(name: str) -> tuple[str, int]:
-    """Take `AGENT@K`, a trained agent that looks ahead with K orders, apart; K is 0 for a plain name.
+@dataclass(frozen=True)
+class Look:
+    """How far a trained agent looks ahead before it acts."""
+
+    orders: int = 0
+    """K, orders that it draws; 0: it acts alone."""
+    moves: int = 0
+    """Moves of a local search from the best of them; 0: none."""
+
+    def __bool__(self) -> bool:
+        """Whether it looks ahead at all."""
+        return self.orders > 0
+
+    @property
+    def text(self) -> str:
+        """What stands behind the agent's name: "@K", "@K:MOVES" or nothing."""
+        return f"@{self.orders}" + (f":{self.moves}" if self.moves else "") if self else ""
+
+    @property
+    def arguments(self) -> dict[str, int]:
+        """Of `look_ahead`."""
+        return {"n_orders": self.orders, **({"search_iterations": self.moves} if self.moves else {})}
+
+    @property
+    def sentence(self) -> str:
+        """As lists tell it."""
+        if not self:
+            return ""
+        moves = f" and {self.moves} moves of a local search" if self.moves else ""
+        return f", looks ahead with {self.orders} orders{moves}"
+
+
+def split_lookahead(name: str) -> tuple[str, Look]:
+    """Take `AGENT@K` or `AGENT@K:MOVES`, a trained agent that looks ahead, apart; the look of a plain name is none.
 
     An `@` within a folder's name, with a separator behind it, is part of the path.
 
-    Raises `ValueError` for a K that is no whole number above 0, and for a K without an agent.
+    Raises `ValueError` for a K or MOVES that is no whole number above 0, and for a K without an agent.
     """
-    agent, at, orders = name.rpartition("@")
-    if not at or "/" in orders or os.sep in orders:
-        return name, 0
+    agent, at, look = name.rpartition("@")
+    if not at or "/" in look or os.sep in look:
+        return name, Look()
     if not agent:
         raise ValueError(f"{name!r} names no agent before @; write AGENT:NAME@K or RUN_FOLDER@K")
-    if not (orders.isascii() and orders.isdigit() and int(orders) > 0):
+    numbers = look.split(":")
+    if len(numbers) > 2 or not all(part.isascii() and part.isdigit() and int(part) > 0 for part in numbers):
         raise ValueError(
             f"{name!r}: after @ comes the number of orders that the agent draws when it looks ahead, as in "
-            f"{agent or 'AGENT'}@32; got {orders!r}"
+            f"{agent}@32, perhaps with moves of a local search, as in {agent}@32:100; got {look!r}"
         )
-    return agent, int(orders)
+    return agent, Look(*map(int, numbers))
 
 
 def _cannot_look_ahead(name: str) -> ValueError:
@@ -50,14 +83,14 @@ def _cannot_look_ahead(name: str) -> ValueError:
     )
 
 
-def look_ahead(policy: Policy, env: Any, agent: str, n_orders: int, **kwargs: Any) -> Policy:
-    """Make a trained agent look ahead in `env` with K orders; further arguments go to what its learner names for it.
+def look_ahead(policy: Policy, env: Any, agent: str, look: Look, **kwargs: Any) -> Policy:
+    """Make a trained agent look ahead in `env`; further arguments go to what its learner names for it.
 
     Args:
         policy: trained, pretrained or of a run.
         env: the environment that it will play.
         agent: registry name of its learner.
-        n_orders: K.
+        look: how far.
 
     Raises:
         ValueError: agents of this learner cannot look ahead.
@@ -65,23 +98,23 @@ def look_ahead(policy: Policy, env: Any, agent: str, n_orders: int, **kwargs: An
     spec = agent_spec(agent)
     if spec.look_ahead is None:
         raise _cannot_look_ahead(str(getattr(policy, "name", agent)))
-    ahead: Policy = load_entry(spec.look_ahead)(policy, env, n_orders=n_orders, **kwargs)
+    ahead: Policy = load_entry(spec.look_ahead)(policy, env, **{**look.arguments, **kwargs})
     return ahead
 
 
 def make_policy(name: str, env: Any, **kwargs: Any) -> Policy:
     """Make a policy by name, bound to `env`: a rule, a planner, or a pretrained agent (`AGENT:NAME`).
 
-    `AGENT:NAME@K` looks ahead with K orders; further arguments go to it.
+    `AGENT:NAME@K` looks ahead with K orders, `@K:MOVES` with a local search too; further arguments go to it.
 
     Raises `KeyError` for an unknown name and `ValueError` for a learner, which must be trained first.
     """
-    plain, n_orders = split_lookahead(name)
+    plain, look = split_lookahead(name)
     if ":" in plain:
-        if n_orders:
-            return look_ahead(load_pretrained(plain, env), env, plain.partition(":")[0], n_orders, **kwargs)
+        if look:
+            return look_ahead(load_pretrained(plain, env), env, plain.partition(":")[0], look, **kwargs)
         return load_pretrained(name, env, **kwargs)
-    if n_orders and plain in AGENTS:
+    if look and plain in AGENTS:
         raise _cannot_look_ahead(name)
     spec = agent_spec(name)
     if spec.trainable:
@@ -99,8 +132,8 @@ def resolve_agents(items: Sequence[str] | str | None, env_id: str, *, trust_pick
         items: a sequence or a comma-separated string; an item is a registry name, a pretrained agent (`AGENT:NAME`),
             a run folder, a file that the environment takes for an agent (`Domain.agent_files`), a policy of your own
             (`FILE.py:CLASS` or `MODULE:CLASS`), or one of the last four as `LABEL=ITEM`. `@K` behind a pretrained
-            agent or a run folder makes it look ahead with K orders. None or an empty string takes every agent of
-            `env_id` that needs no training.
+            agent or a run folder makes it look ahead with K orders, `@K:MOVES` with a local search too. None or an
+            empty string takes every agent of `env_id` that needs no training.
         env_id: a registered environment id.
         trust_pickle: open models of runs that an earlier version wrote (see `load_policy`).
 
@@ -143,21 +176,20 @@ def _resolve(item: str, env_id: str, trust_pickle: bool) -> tuple[str, Entrant]:
         )
     if not label and item in AGENTS:
         return item, _from_registry(item, env_id)
-    plain, n_orders = (path, 0) if _exists(path) else split_lookahead(path)
+    plain, look = (path, Look()) if _exists(path) else split_lookahead(path)
     if plain.partition(":")[0] in AGENTS and ":" in plain:
-        return label or path, _looking(_from_pretrained(plain, env_id), plain.partition(":")[0], n_orders)
+        return label or path, _looking(_from_pretrained(plain, env_id), plain.partition(":")[0], look)
     folder = Path(os.path.expanduser(plain))  # which leaves a user who is not known as it is
     maker = domain_of(env_id).agent_files.get(folder.suffix)
     if maker is not None and os.path.isfile(folder):
-        if n_orders:
+        if look:
             raise _cannot_look_ahead(item)
         return label or folder.stem, _from_file(folder, maker)
     if os.path.isdir(folder):
-        ahead = f"@{n_orders}" if n_orders else ""
-        return label or _run_name(folder) + ahead, _from_run(folder, n_orders, trust_pickle)
+        return label or _run_name(folder) + look.text, _from_run(folder, look, trust_pickle)
     if names_code(path):
         return label or path.rpartition(":")[2], _from_code(path)
-    if n_orders and plain in AGENTS:
+    if look and plain in AGENTS:
         raise _cannot_look_ahead(item)
     if label and plain in AGENTS:
         raise ValueError(
@@ -208,7 +240,7 @@ def _exists(path: str) -> bool:
 
 def run_entrant(folder: Path, *, trust_pickle: bool = False) -> Entrant:
     """The agent of a run folder, whatever characters the folder's name has."""
-    return _from_run(folder, 0, trust_pickle)
+    return _from_run(folder, Look(), trust_pickle)
 
 
 def _looks_like_path(item: str) -> bool:
@@ -257,15 +289,15 @@ def _from_pretrained(full_name: str, env_id: str) -> Entrant:
     )
 
 
-def _looking(entrant: Entrant, agent: str, n_orders: int) -> Entrant:
-    """The same agent, looking ahead with `n_orders` orders; 0 leaves it as it is. `agent` is its learner's name."""
-    if not n_orders:
+def _looking(entrant: Entrant, agent: str, look: Look) -> Entrant:
+    """The same agent, looking ahead; an empty look leaves it as it is. `agent` is its learner's name."""
+    if not look:
         return entrant
 
     def make(env: Any) -> Policy:
-        return look_ahead(entrant.make(env), env, agent, n_orders)
+        return look_ahead(entrant.make(env), env, agent, look)
 
-    return replace(entrant, make=make, summary=f"{entrant.summary}, looks ahead with {n_orders} orders")
+    return replace(entrant, make=make, summary=f"{entrant.summary}{look.sentence}")
 
 
 def _from_file(file: Path, maker: str) -> Entrant:
@@ -287,11 +319,9 @@ def _from_code(item: str) -> Entrant:
     return Entrant(make, learned=learned, summary=f"{item}: {described.splitlines()[0]}" if described else item)
 
 
-def _from_run(folder: Path, n_orders: int, trust_pickle: bool) -> Entrant:
+def _from_run(folder: Path, look: Look, trust_pickle: bool) -> Entrant:
     def make(env: Any) -> Policy:
         policy: Policy = load_policy(folder, env, trust_pickle=trust_pickle)
-        return look_ahead(policy, env, open_run(folder).settings.agent, n_orders) if n_orders else policy
+        return look_ahead(policy, env, open_run(folder).settings.agent, look) if look else policy
 
-    ahead = f", looks ahead with {n_orders} orders" if n_orders else ""
-    suffix = f"@{n_orders}" if n_orders else ""
-    return Entrant(make, learned=True, summary=f"trained, {folder}{ahead}", run=folder, ahead=suffix)
+    return Entrant(make, learned=True, summary=f"trained, {folder}{look.sentence}", run=folder, ahead=look.text)

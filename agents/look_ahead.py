@@ -16,16 +16,21 @@ def look_ahead(policy: Any, env: Any, **kwargs: Any) -> BasePolicy:
     Args:
         policy: a trained agent: pretrained or of a run.
         env: the environment that it will play.
-        **kwargs: of the domain's function; `n_orders` is the K of `@K`.
+        **kwargs: of the domain's function; `n_orders` is the K of `@K`, `search_iterations` the MOVES of `@K:MOVES`.
 
     Raises:
         TypeError: no environment of a domain.
-        ValueError: its domain has no look-ahead, or the agent's network is not one for it.
+        ValueError: its domain has no look-ahead, or no local search in it, or the agent's network is not one for it.
     """
     able = [known for known in DOMAINS.values() if known.look_ahead is not None]
     domain = domain_behind(env, able)
     if domain.look_ahead is None:
         known = ", ".join(known.env_id for known in able)
         raise ValueError(f"agents cannot look ahead in {domain.env_id}; environments in which they can: {known}")
+    if kwargs.get("search_iterations") and not domain.look_ahead_moves:
+        raise ValueError(
+            f"looking ahead in {domain.env_id} ends in no local search; take @K without moves, not "
+            f"@K:{kwargs['search_iterations']}"
+        )
     ahead: BasePolicy = load_entry(domain.look_ahead)(policy, env, **kwargs)
     return ahead

@@ -110,6 +110,7 @@ DOMAIN = Domain(
     default_learner="sta-sac",
     tokens=f"{_HERE}.network.reading:READING",
     look_ahead=_LOOK_AHEAD,
+    look_ahead_moves=True,
     teacher="equity-planner",
     extractor=f"{_HERE}.network.extractor:RegionExtractor",
     plan=f"{_HERE}.todays_plan:plan_today",

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -158,7 +159,7 @@ def weights_of(item: str) -> str:
 def key_of(item: str, where: str, city: City, storms: dict[str, Any], settings: Settings) -> str:
     """Name of a cell: city, agent, and a digest of all that decides its score, weights included."""
     content = [without_folders(item), weights_of(item), city.fingerprint(), storms, settings.episodes, settings.seed]
-    agent = without_folders(item).rpartition(":")[2].replace("=", "-")
+    agent = re.sub("[=:]", "-", _short(without_folders(item)))
     return f"{_slug(where)}/{agent}-{digest(json.dumps(content), 16)}"
 
 
@@ -201,10 +202,10 @@ def play(cells: Cells, item: str, where: str, city: City, storms: dict[str, Any]
 def without_folders(item: str) -> str:
     """An agent without the folders of this machine: a run is `LABEL=RUN`, with its `@K`."""
     name, equals, path = item.rpartition("=")
-    plain, n_orders = split_lookahead(path)
+    plain, look = split_lookahead(path)
     if not Path(plain).is_dir():
         return item
-    return f"{name}{equals}RUN" + (f"@{n_orders}" if n_orders else "")
+    return f"{name}{equals}RUN{look.text}"
 
 
 def label(place: str) -> str:
@@ -216,6 +217,12 @@ def _slug(place: str) -> str:
     return place.replace(":", "-")
 
 
+def _short(item: str) -> str:
+    """An agent without its learner's name, with how it looks ahead."""
+    plain, look = split_lookahead(item)
+    return f"{plain.rpartition(':')[2]}{look.text}"
+
+
 def named_agents(settings: Settings) -> dict[str, list[str]]:
     """Agents by the name that the table shows, each with its seeds.
 
@@ -224,7 +231,7 @@ def named_agents(settings: Settings) -> dict[str, list[str]]:
     """
     named: dict[str, list[str]] = {}
     for item in settings.agents:
-        name = item.partition("=")[0] if "=" in item else item.rpartition(":")[2]
+        name = item.partition("=")[0] if "=" in item else _short(item)
         if name in named and ("=" not in item or item in named[name]):
             raise ValueError(f"two agents are named {name!r}; seeds of one agent are different runs, each as LABEL=RUN")
         named.setdefault(name, []).append(item)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import stormgym  # noqa: F401
-from stormgym.agents.lineup import make_policy, resolve_agents, split_lookahead
+from stormgym.agents.lineup import Look, make_policy, resolve_agents, split_lookahead
 from stormgym.agents.pretrained import known_pretrained
 from stormgym.agents.registry import known_agents
 
@@ -89,16 +89,18 @@ def test_lineup__wrong_names_list_the_known_ones(item: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("name", "parts_of_it"),
     [
-        ("sta-sac:default", ("sta-sac:default", 0)),
-        ("runs/a@b@32", ("runs/a@b", 32)),
-        ("/home/me@uni/run", ("/home/me@uni/run", 0)),
+        ("sta-sac:default", ("sta-sac:default", Look())),
+        ("runs/a@b@32", ("runs/a@b", Look(32))),
+        ("sta-sac:default@32:100", ("sta-sac:default", Look(32, 100))),
+        ("/home/me@uni/run", ("/home/me@uni/run", Look())),
     ],
 )
-def test_name__is_taken_apart(name: str, parts_of_it: tuple[str, int]) -> None:
+def test_name__is_taken_apart(name: str, parts_of_it: tuple[str, Look]) -> None:
     assert split_lookahead(name) == parts_of_it
+    assert name == parts_of_it[0] + parts_of_it[1].text
 
 
-@pytest.mark.parametrize("orders", ["0", "", "-3", "many", "1.5"])
+@pytest.mark.parametrize("orders", ["0", "", "-3", "many", "1.5", "32:", "32:0", "32:1:1", ":5"])
 def test_name__with_a_wrong_number_is_an_error(orders: str) -> None:
     with pytest.raises(ValueError, match="after @ comes the number of orders"):
         resolve_agents([f"{AGENT}@{orders}"], "Restoration-v0")

@@ -115,6 +115,7 @@ def test_price__is_that_of_the_planner_none_against_the_worst_storm_or_ones_own(
         ({"n_orders": 0}, "n_orders must be a whole number, from 1 to 4,096; got 0"),
         ({"n_orders": 5_000}, "got 5000"),
         ({"n_orders": True}, "got True"),
+        ({"search_iterations": 5}, "looking ahead in Undergrounding-v0 ends in no local search; take @K without moves"),
         ({"price": -1.0}, "price must be at least 0 and finite; got -1.0"),
     ],
 )
