@@ -56,6 +56,8 @@ class Settings:
     once."""
     sort: Annotated[str | None, shown_as("KEY")] = None
     """Order of the table: a figure such as gap_h, "name" or "given". Left out: the objective."""
+    reference: Annotated[str | None, shown_as("NAME")] = None
+    """The agent that the others are compared with. Left out: the best heuristic."""
     list: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
     """List the agents that fit the environment, pretrained ones among them, and stop."""
     plan: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
@@ -74,7 +76,19 @@ class Settings:
 
 
 ONLY_PLAN = ("jobs", "csv", "start", "what_if")
-ONLY_SCORING = ("episodes", "batch_size", "workers", "json", "html", "replays", "submit", "by", "ert", "sort")
+ONLY_SCORING = (
+    "episodes",
+    "batch_size",
+    "workers",
+    "json",
+    "html",
+    "replays",
+    "submit",
+    "by",
+    "ert",
+    "sort",
+    "reference",
+)
 AS_PLAN = "stormgym plan"
 """How messages call the command that is `evaluate --plan`."""
 NOT_LISTING = ("agents", "seed", "plan", "trust_pickle", *ONLY_PLAN, *ONLY_SCORING)
@@ -123,6 +137,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "evaluate.py") -> i
                 submission=_submission(settings, words, prog),
                 ert=settings.ert,
                 sort=settings.sort,
+                reference=settings.reference,
                 trust_pickle=settings.trust_pickle,
                 workers=settings.workers,
             )

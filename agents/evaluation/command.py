@@ -20,7 +20,7 @@ from stormgym.agents.evaluation.report import render_report, sorted_agents
 from stormgym.agents.evaluation.rollouts import Evaluation, evaluate
 from stormgym.agents.evaluation.sorting import check_sort
 from stormgym.agents.evaluation.storms import MOST_STORMS, USUAL_STORMS, record_storms
-from stormgym.agents.evaluation.summary import summarise, write_json
+from stormgym.agents.evaluation.summary import check_reference, summarise, write_json
 from stormgym.agents.evaluation.trained_elsewhere import trained_elsewhere
 from stormgym.agents.lineup import resolve_agents
 from stormgym.agents.model_files import MOST_ENVS
@@ -52,6 +52,7 @@ def run_evaluation(
     submission: Submission | None = None,
     ert: bool = False,
     sort: str | None = None,
+    reference: str | None = None,
     trust_pickle: bool = False,
     workers: str | None = None,
     console: Console | None = None,
@@ -59,6 +60,7 @@ def run_evaluation(
     """Evaluate agents on common scenarios, print the tables, write the files; return the summary.
 
     `replays` storms are kept for replay, at most; None keeps `USUAL_STORMS` for a page, and none without.
+    `reference` is the agent that the others are compared with; None takes the best heuristic.
 
     Raises:
         UsageError: an unknown environment, agent or option, a missing run folder, a file that cannot be written, an
@@ -69,6 +71,7 @@ def run_evaluation(
         env_id = check_env_id(env_id)
         entrants = resolve_agents(agents, env_id, trust_pickle=trust_pickle)
         check_env_kwargs(env_id, env_kwargs)
+        check_reference(reference, entrants)
         if episodes < 1 or batch_size < 1:
             raise ValueError(f"--episodes and --batch-size must be at least 1; got {episodes} and {batch_size}")
         if episodes > MOST_EPISODES:
@@ -116,7 +119,7 @@ def run_evaluation(
             workers=crew,
         )
     with usage_errors():
-        summary = summarise(evaluation)
+        summary = summarise(evaluation, reference=reference)
     if replays:
         summary["storms"] = _storms(evaluation, summary, entrants, replays)
     with Outputs(lambda line: out.print(line, soft_wrap=True)) as outputs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,7 @@ def summarise(
     Raises:
         ValueError: no agent of the evaluation has the name of the reference.
     """
-    if reference is not None and reference not in evaluation.agents:
-        said = f"reference must be one of the agents; got {reference!r}"
-        raise ValueError(unknown(said, reference, evaluation.agents, f"agents: {', '.join(evaluation.agents)}"))
+    check_reference(reference, evaluation.agents)
     headline = domain_of(evaluation.env_id).headline
     _check_headline(evaluation, headline)
     best = best_heuristic(evaluation)
@@ -86,6 +84,14 @@ def summarise(
     clean = plain(result)
     assert isinstance(clean, dict)
     return clean
+
+
+def check_reference(reference: str | None, agents: Iterable[str]) -> None:
+    """Raise `ValueError` unless one of the agents has this name, or there is none."""
+    names = list(agents)
+    if reference is not None and reference not in names:
+        said = f"reference must be one of the agents; got {reference!r}"
+        raise ValueError(unknown(said, reference, names, f"agents: {', '.join(names)}"))
 
 
 def reference_of(summary: Mapping[str, Any]) -> str | None:

@@ -220,6 +220,22 @@ def test_command__wrong_order_is_refused_before_anything_is_played(
     assert "episodes (" not in err
 
 
+def test_reference__is_the_agent_that_is_named_and_must_be_one_of_those_that_play(
+    evaluate_main: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "scores.json"
+    words = [*SMALL, "--agents", "random,nearest,request-volume", "--episodes", "3"]
+    assert evaluate_main([*words, "--reference", "random", "--json", str(file)]) == 0
+    summary = json.loads(file.read_text())
+    assert summary["reference"] == "random"
+    assert "paired" not in summary["agents"]["random"]
+    assert "random" in capsys.readouterr().out
+    assert evaluate_main([*words, "--reference", "nerest"]) == 2
+    out, err = capsys.readouterr()
+    assert "reference must be one of the agents; got 'nerest'; did you mean 'nearest'?" in " ".join(err.split())
+    assert not out
+
+
 @pytest.mark.parametrize("sort", ["wide", "p95_h", "mean_outage_h_worst", "above", "decision_ms", None])
 def test_sort__figures_of_their_own_are_known_and_few_are_played_for_it(
     sort: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
