@@ -228,7 +228,7 @@ def test_reference__is_the_agent_that_is_named_and_must_be_one_of_those_that_pla
     assert evaluate_main([*words, "--reference", "random", "--json", str(file)]) == 0
     summary = json.loads(file.read_text())
     assert summary["reference"] == "random"
-    assert "paired" not in summary["agents"]["random"]
+    assert summary["agents"]["nearest"]["paired"]["versus"] == "random"
     assert "random" in capsys.readouterr().out
     assert evaluate_main([*words, "--reference", "nerest"]) == 2
     out, err = capsys.readouterr()
