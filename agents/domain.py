@@ -245,8 +245,9 @@ class Domain:
     replay: str | None = None
     """What tells pages of storms: a `stormgym.agents.storm_replay.StormRecorder`."""
     options: tuple[str, ...] = ()
-    """Arguments of the environment that command lines name (`--city`); their help is the environment's docstring. The
-    first says which city or profile is played."""
+    """Arguments of the environment that command lines name (`--city`); their help is the environment's docstring."""
+    instance: str | None = None
+    """The argument of the environment that says which city, profile or instance is played; None: there is one."""
     agent_files: Mapping[str, str] = field(default_factory=dict)
     """Files that are agents, by suffix (".npz"): function (file, env) -> policy."""
     many: Many | None = None

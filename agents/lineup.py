@@ -28,7 +28,7 @@ class Look:
     """How far a trained agent looks ahead before it acts."""
 
     orders: int = 0
-    """K, orders that it draws; 0: it acts alone."""
+    """K, orders or plans that it draws, or rounds of search, as its domain has it; 0: it acts alone."""
     moves: int = 0
     """Moves of a local search from the best of them; 0: none."""
 
@@ -52,7 +52,7 @@ class Look:
         if not self:
             return ""
         moves = f" and {self.moves} moves of a local search" if self.moves else ""
-        return f", looks ahead with {self.orders} orders{moves}"
+        return f", looks ahead with {self.orders} draws{moves}"
 
 
 def split_lookahead(name: str) -> tuple[str, Look]:
@@ -68,12 +68,17 @@ def split_lookahead(name: str) -> tuple[str, Look]:
     if not agent:
         raise ValueError(f"{name!r} names no agent before @; write AGENT:NAME@K or RUN_FOLDER@K")
     numbers = look.split(":")
-    if len(numbers) > 2 or not all(part.isascii() and part.isdigit() and int(part) > 0 for part in numbers):
+    if len(numbers) > 2 or not all(_is_count(part) for part in numbers):
         raise ValueError(
             f"{name!r}: after @ comes the number of orders that the agent draws when it looks ahead, as in "
             f"{agent}@32, perhaps with moves of a local search, as in {agent}@32:100; got {look!r}"
         )
     return agent, Look(*map(int, numbers))
+
+
+def _is_count(text: str) -> bool:
+    """Whether text is a whole number above 0; of more than nine digits none is."""
+    return text.isascii() and text.isdigit() and len(text) <= 9 and int(text) > 0
 
 
 def _cannot_look_ahead(name: str) -> ValueError:

@@ -27,10 +27,9 @@ def look_ahead(policy: Any, env: Any, **kwargs: Any) -> BasePolicy:
     if domain.look_ahead is None:
         known = ", ".join(known.env_id for known in able)
         raise ValueError(f"agents cannot look ahead in {domain.env_id}; environments in which they can: {known}")
-    if kwargs.get("search_iterations") and not domain.look_ahead_moves:
+    if not domain.look_ahead_moves and (moves := kwargs.pop("search_iterations", 0)):
         raise ValueError(
-            f"looking ahead in {domain.env_id} ends in no local search; take @K without moves, not "
-            f"@K:{kwargs['search_iterations']}"
+            f"looking ahead in {domain.env_id} ends in no local search; take @K without moves, not @K:{moves}"
         )
     ahead: BasePolicy = load_entry(domain.look_ahead)(policy, env, **kwargs)
     return ahead

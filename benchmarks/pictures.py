@@ -35,7 +35,7 @@ class Settings:
     folder: Path = Path("docs/img")
     """Where the files go."""
     city: str = "default"
-    """A name ("default", "synthetic:N:SEED") or a folder with regions.csv, log.csv and city.json."""
+    """A name ("default", "synthetic:N:SEED", "varied:N:SEED") or a folder with regions.csv, log.csv and city.json."""
     agent: str = "sta-sac:default@32"
     """The agent that restores, as command lines name agents."""
     profile: str = "ten"

@@ -139,6 +139,7 @@ DOMAIN = Domain(
     ),
     replay=f"{_HERE}.replay:CrewRecorder",
     ert=f"{_HERE}.ert.publishing:publishing",
+    instance="city",
     options=("city", "profile", "n_crews", "known_share", "cost_limit", "predictor", "split"),
     demonstrators={"status-quo": "request-volume", "planner": "list-rho", "expert": "rolling-fair"},
     small={"city": "synthetic:6:1", "n_crews": 2, "predictor": "none"},

@@ -115,6 +115,7 @@ DOMAIN = Domain(
     tokens=f"{_HERE}.reading:READING",
     teacher="fair-adaptive-dispatch",
     replay=f"{_HERE}.replay:DispatchRecorder",
+    instance="profile",
     options=("profile", "cost_limit"),
     agent_files={".npz": f"{_HERE}.forecasters:policy_of"},
     demonstrators={

@@ -53,6 +53,8 @@ def _scored(card: Card) -> str:
     score, domain = card.scores[0], domain_of(card.trained_on.env_id)
     columns = (domain.headline.objective, domain.headline.constraint)
     told = [c.sentence(score.metrics[c.key]) for c in columns if c is not None and c.key in score.metrics]
-    argument = domain.options[0]
-    where = f"{card.n_groups} groups; {argument} {score.env_kwargs.get(argument, card.trained_on.instance)}"
-    return f"{where}: {', '.join(told)}, limit {score.cost_limit:.3g} ({score.episodes} episodes)"
+    where = f"{card.n_groups} groups"
+    if domain.instance is not None:
+        where += f"; {domain.instance} {score.env_kwargs.get(domain.instance, card.trained_on.instance)}"
+    unit = domain.headline.constraint.unit if domain.headline.constraint is not None else ""
+    return f"{where}: {', '.join(told)}, limit {score.cost_limit:.3g} {unit}".rstrip() + f" ({score.episodes} episodes)"

@@ -34,7 +34,8 @@ def trained_elsewhere(name: str, agent: Entrant, domain: Domain, env_kwargs: Map
         return ()
     cards = known_pretrained(domain.env_id).items()
     general = [full for full, card in cards if _names_many(card.trained_on.instance, domain)]
-    cure = f"{general[0]} is the one for other cities" if general else f"{domain.plan_agent} needs no training"
+    one = "is the one" if len(general) == 1 else "are those"
+    cure = f"{' and '.join(general)} {one} for other cities" if general else f"{domain.plan_agent} needs no training"
     return (f"{name} was trained on city {trained_on} and has never seen {here}; {cure}.",)
 
 

@@ -31,7 +31,7 @@ class CardScore:
     metrics: dict[str, float]
     """Means over episodes of what tables show first in this environment: its objective, and what its limit bounds."""
     cost_limit: float
-    """Limit on the latter's mean; the mean of the episodes' limits where each has its own."""
+    """Limit on the latter's mean, in its unit; the mean of the episodes' limits where each has its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +41,10 @@ class TrainedOn:
     env_id: str
     env_kwargs: dict[str, Any]
     instance: str
-    """Name of the city or profile; "synthetic:LOW-HIGH:SEED:COUNT" stands for COUNT cities of LOW to HIGH regions."""
+    """Name of the city or profile, or a name of many cities (`stormgym.envs.data.resolve.many_cities`)."""
     cost_limit: float | tuple[float, float] | None
-    """Limit on the mean gap, or the range from which each episode drew its own; None: each instance's own limit."""
+    """Limit on the mean gap, in its unit, or the range from which each episode drew its own; None: each instance's own
+    limit."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,6 +116,7 @@ DOMAIN = Domain(
     plan=f"{_HERE}.todays_plan:plan_today",
     plan_agent="equity-planner",
     replay=f"{_HERE}.replay:RestorationRecorder",
+    instance="city",
     options=(
         "city",
         "predictor",

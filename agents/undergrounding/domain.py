@@ -105,6 +105,7 @@ DOMAIN = Domain(
     plan=f"{_HERE}.season_plan:plan_season",
     plan_agent="tri-level",
     replay=f"{_HERE}.replay:UndergroundingRecorder",
+    instance="profile",
     options=("profile", "confidence_level", "cost_limit"),
     demonstrators={"status-quo": "loss-per-cost", "planner": "two-stage-mean", "expert": "sampled-hardening"},
     small={"profile": "synthetic:4:0"},

@@ -64,6 +64,12 @@ class LookaheadHardening(HardeningPolicy):
         price: hours of loss that an hour of gap counts as; None takes that of `fair-hardening`.
         margin: share of the limit that this price leaves free.
         name: as tables show it.
+
+    Raises:
+        ValueError: a number out of range.
+
+    Warns:
+        UserWarning: no price keeps the limit (`fair-hardening`).
     """
 
     name = "guided-hardening"
@@ -79,9 +85,11 @@ class LookaheadHardening(HardeningPolicy):
         name: str = "looking ahead",
     ) -> None:
         if isinstance(n_plans, bool) or not isinstance(n_plans, int | np.integer) or not 1 <= n_plans <= MOST_PLANS:
-            raise ValueError(f"n_orders must be a whole number, from 1 to {MOST_PLANS:,}; got {n_plans!r}")
-        if price is not None and not 0 <= price < np.inf:
-            raise ValueError(f"price must be at least 0 and finite; got {price!r}")
+            raise ValueError(f"n_plans, the K of @K, must be a whole number, from 1 to {MOST_PLANS:,}; got {n_plans!r}")
+        if price is not None and (not isinstance(price, int | float | np.number) or not 0 <= price < np.inf):
+            raise ValueError(f"price must be None or a number of hours, at least 0 and finite; got {price!r}")
+        if not 0 <= margin < 1:
+            raise ValueError(f"margin must be in [0, 1); got {margin!r}")
         super().__init__(profile_of(env))
         self.actor = deepcopy(actor).cpu().eval()
         self.n_plans, self.name = int(n_plans), name

@@ -17,11 +17,10 @@ from stormgym.agents.attention.reading import Reading, TokenLayout, Tokens, Toke
 from stormgym.agents.undergrounding.network import N_GROUPS, N_OVERALL, N_REGION, is_undergrounding, season_inputs
 from stormgym.envs.arrays import Bools, Floats, Observation
 from stormgym.envs.undergrounding.core import STATE
+from stormgym.envs.undergrounding.process import BUDGET_ROUNDING
 
 _WAVES = ("mean", "lower", "upper")
 """Storms for which a knapsack is told."""
-_PAID = 1e-6
-"""Share of the budget that may be overdrawn, as in the environment: observations are float32."""
 N_CHOICE = N_REGION + 2 * len(_WAVES)
 LEAST_UNIT = 0.2
 """The unit of return is the forecast loss, and at least this share of the limit."""
@@ -75,7 +74,7 @@ def _greedy(observation: Observation) -> Floats:
     cost = np.asarray(observation["protect_cost"], dtype=np.float64)
     open_ = np.asarray(observation["action_mask"])[:, :-1] > 0
     bare = np.asarray(observation["protected"]) < 0.5
-    left = state[:, _AT["budget_left"]] + _PAID * state[:, _AT["budget"]]
+    left = state[:, _AT["budget_left"]] + BUDGET_ROUNDING * state[:, _AT["budget"]]
     n_crews = np.rint(state[:, _AT["n_crews"]])
     columns = []
     for name in _WAVES:

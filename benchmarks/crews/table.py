@@ -42,6 +42,7 @@ TITLES = {
     TABLE: "Agents of crew dispatch",
     "crews-information": "Agents of crew dispatch where one assessor tells what jobs take",
     "crews-shock": "Agents of crew dispatch under a shock that groups share",
+    "crews-foresight": "What foresight would give in crew dispatch",
 }
 """Of the published tables; another's is its name."""
 SETTINGS: dict[str, dict[str, Any]] = {

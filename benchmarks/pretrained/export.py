@@ -38,6 +38,7 @@ from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.token_policy import TokenPolicy
 from stormgym.agents.training.command import env_options
 from stormgym.envs.data import resolve_city
+from stormgym.envs.data.resolve import GENERATED
 from stormgym.envs.making import make_batch
 
 
@@ -152,18 +153,19 @@ def trained_on(settings: RunSettings) -> TrainedOn:
     Raises:
         ValueError: the instance is a folder, which a reader of the card does not have.
     """
-    for name, value in settings.env_kwargs.items():
-        if isinstance(value, str) and os.path.isdir(value):
-            raise ValueError(
-                f"the run was trained on the folder {value!r}, and a pretrained agent is for everyone: its {name} must "
-                "be one that everyone can make, as default or synthetic:N:SEED"
-            )
+    argument = instance_argument(settings.env_id)
+    given = settings.env_kwargs.get(argument)
+    if isinstance(given, str) and not given.startswith(GENERATED) and os.path.isdir(given):
+        raise ValueError(
+            f"the run was trained on the folder {given!r}, and a pretrained agent is for everyone: its {argument} must "
+            "be one that everyone can make, as default or synthetic:N:SEED"
+        )
     limit, many = settings.env_kwargs.get("cost_limit"), domain_of(settings.env_id).many
     if many is not None and many.of(settings.env_kwargs) is not None:
         instance = settings.env_kwargs[many.argument]
     else:
         env: Any = make_batch(settings.env_id, 1, settings.env_kwargs)
-        instance = settings.env_kwargs.get(instance_argument(settings.env_id), _usual_instance(env))
+        instance = _usual_instance(env) if given is None else given
         limit = getattr(env.unwrapped, "cost_limit_range", None) or env.unwrapped.cost_limit
         env.close()
     limit = tuple(limit) if isinstance(limit, list | tuple) else limit
@@ -172,13 +174,21 @@ def trained_on(settings: RunSettings) -> TrainedOn:
 
 
 def instance_argument(env_id: str) -> str:
-    """The argument of the environment that names its city or profile: the first of those that command lines name."""
-    return domain_of(env_id).options[0]
+    """The argument of the environment that names its city or profile.
+
+    Raises:
+        ValueError: it has none.
+    """
+    argument = domain_of(env_id).instance
+    if argument is None:
+        raise ValueError(f"the domain of {env_id} does not say which argument names its instance (Domain.instance)")
+    return argument
 
 
 def _usual_instance(env: Any) -> str:
     """The name by which the instance that is taken where none is named can be asked for."""
-    name: str = env.unwrapped.instance_name
+    city = getattr(env.unwrapped, "city", None)
+    name: str = env.unwrapped.instance_name if city is None else city.name
     return "default" if name == resolve_city("default").name else name
 
 

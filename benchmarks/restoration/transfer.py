@@ -68,7 +68,7 @@ class Settings(Keeping):
     """Pretrained agents (AGENT:NAME), run folders or planners, any as LABEL=ITEM; items of one label are seeds of one
     agent."""
     cities: tuple[str, ...] = ("default",)
-    """Names ("default", "synthetic:N:SEED") or folders."""
+    """Names ("default", "synthetic:N:SEED", "varied:N:SEED") or folders."""
     limits: tuple[float, ...] = ()
     """Limits on the mean gap (h); left out, each city's own."""
     shocks: tuple[float, ...] = ()

@@ -28,6 +28,7 @@ from benchmarks.kit.tables import markdown, number
 from stormgym.agents.cluster import Workers, parse_workers
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.lineup import resolve_agents
+from stormgym.agents.look_ahead import look_ahead
 from stormgym.agents.policy import Entrant
 from stormgym.agents.statistics import mean_estimate
 from stormgym.agents.terminal import make_console
@@ -230,7 +231,7 @@ def train_and_score(cells: Cells, jobs: list[Job], workers: Workers) -> int:
 
 def score(job: Job, run: Path | None) -> dict[str, Any]:
     """Play the held-out seasons."""
-    item = job.agent if run is None else f"{job.agent}={run}" + (f"@{job.looks}" if job.looks else "")
+    item = job.agent if run is None else f"{job.agent}={run}"
     played = evaluate(
         ENV_ID,
         {job.agent: _entrant(job, item)},
@@ -246,15 +247,10 @@ def score(job: Job, run: Path | None) -> dict[str, Any]:
 def _entrant(job: Job, item: str) -> Entrant:
     """Who plays; looking ahead where there is no limit, it pays no price on the gap."""
     (entrant,) = resolve_agents([item], ENV_ID).values()
-    if not job.looks or job.task.constrained:
+    if not job.looks:
         return entrant
-
-    def make(env: Any) -> Any:
-        policy: Any = entrant.make(env)
-        policy.price = 0.0
-        return policy
-
-    return replace(entrant, make=make)
+    price = None if job.task.constrained else 0.0
+    return replace(entrant, make=lambda env: look_ahead(entrant.make(env), env, n_orders=job.looks, price=price))
 
 
 Scores = Mapping[tuple[str, str], list[Score]]

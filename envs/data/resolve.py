@@ -12,6 +12,8 @@ import numpy as np
 from stormgym.envs.data.city import City
 from stormgym.envs.data.names import shown
 
+GENERATED = ("default", "synthetic:", "varied:")
+"""What names of cities that the package generates begin with."""
 MAX_CITIES = 100_000
 """Cities that one name may stand for."""
 _NUMBER = "([0-9]{1,100})"
@@ -19,13 +21,15 @@ KNOWN = (
     "'default', 'synthetic:N:SEED' (e.g. 'synthetic:20:3'), 'varied:N:SEED' or a folder with regions.csv, log.csv, "
     "city.json"
 )
+MANY = "'synthetic:LOW-HIGH:SEED:COUNT' or 'varied:LOW-HIGH:SEED:COUNT', or some of them joined with '+'"
 
 
 def resolve_city(city: str | os.PathLike[str] | City, *, income_effect: float = 1.0) -> City:
     """Return the city of a name, a folder, or the city itself.
 
     Args:
-        city: "default", "synthetic:N:SEED", the path of a folder, or a `City` (`many_cities` reads names of many).
+        city: "default", "synthetic:N:SEED", "varied:N:SEED", the path of a folder, or a `City` (names of many
+            are for `many_cities`).
         income_effect: knob of the generator; must be 1.0 unless a name is given.
 
     Raises:
@@ -76,8 +80,7 @@ def many_cities(city: Any) -> tuple[str, ...] | None:
     if not isinstance(city, str):
         return None
     if "+" in city:
-        parts = [many_cities(part) for part in city.split("+")]
-        return None if None in parts else tuple(name for part in parts if part is not None for name in part)
+        return _joined(city)
     match = re.fullmatch(f"(synthetic|varied):{_NUMBER}-{_NUMBER}:{_NUMBER}:{_NUMBER}", city)
     if match is None:
         return None
@@ -99,6 +102,27 @@ def many_cities(city: Any) -> tuple[str, ...] | None:
     sizes = rng.permutation(np.minimum(low + (place * (high - low + 1)).astype(np.int64), high))
     seeds = rng.integers(2**31, size=count)
     return tuple(f"{kind}:{n}:{s}" for n, s in zip(sizes.tolist(), seeds.tolist(), strict=True))
+
+
+def _joined(city: str) -> tuple[str, ...] | None:
+    """The cities of names joined with "+"; None where none of them names many, as in a folder's name.
+
+    Raises:
+        ValueError: one of them names a single city or nothing, or all of them too many, or a city twice.
+    """
+    names = city.split("+")
+    parts = [many_cities(name) for name in names]
+    if all(part is None for part in parts) and not all(name.startswith(GENERATED) for name in names):
+        return None
+    for name, part in zip(names, parts, strict=True):
+        if part is None:
+            raise ValueError(f"names joined with '+' must be {MANY}; got {shown(name)} in {shown(city)}.")
+    found = tuple(name for part in parts if part is not None for name in part)
+    if len(found) > MAX_CITIES:
+        raise ValueError(f"city {shown(city)} names {len(found):,} cities; at most {MAX_CITIES:,} may be named.")
+    if len(set(found)) < len(found):
+        raise ValueError(f"city {shown(city)} names a city twice; give its parts different seeds.")
+    return found
 
 
 @lru_cache(maxsize=256)

@@ -79,7 +79,7 @@ class Character:
     """What kind of city the generator makes; as it stands, one like Tallahassee in 2018."""
 
     mean_repair_h: float = MEAN_REPAIR_H
-    """Mean of the regions' mean repair times."""
+    """Mean of the regions' mean repair times (h)."""
     region_log_sd: float = REGION_LOG_SD
     """Log standard deviation of the regions' levels."""
     repair_income: float = REPAIR_INCOME
@@ -93,13 +93,13 @@ class Character:
     income_weights: tuple[float, float, float] = (INCOME_GRADIENT, INCOME_FIELD, INCOME_NUGGET)
     """Of a gradient over the city, of neighbourhoods and of chance: how far apart income groups live."""
     income_length_km: float = INCOME_LENGTH_KM
-    """Size of neighbourhoods."""
+    """Size of neighbourhoods (km)."""
     speed_kmh: float = DEFAULT_SPEED_KMH
-    """Of the crew: how much of its time is travel."""
+    """Of the crew (km/h): how much of its time is travel."""
     records: float = 1.0
     """Factor of the number of quiet requests, whose repairs make up most of the log."""
     calibrated: bool = True
-    """Whether fields are the best of many draws by EPOPR's figures, or the first draws."""
+    """Whether fields and the status-quo order are the best of many draws by EPOPR's figures, or the first draws."""
     name: str | None = None
     """Of the city; left out, one made of size and seed."""
 
@@ -110,8 +110,13 @@ TALLAHASSEE = Character()
 def synthetic_city(
     seed: int = DEFAULT_SEED, n_regions: int = 55, income_effect: float = 1.0, character: Character = TALLAHASSEE
 ) -> CityFields:
-    """Generate the fields of a city; see `City.synthetic`."""
-    _check(seed, n_regions, income_effect)
+    """Generate the fields of a city; see `City.synthetic`.
+
+    Args:
+        seed, n_regions, income_effect: as there.
+        character: what kind of city; one like Tallahassee where nothing is said.
+    """
+    check_arguments(seed, n_regions, income_effect)
     n, c = int(n_regions), character
     # One stream a subject: more draws of one kind leave the others as they are.
     streams = np.random.SeedSequence(int(seed)).spawn(6)
@@ -152,7 +157,7 @@ def synthetic_city(
     level_h = _level_h(z_income, rest, job_mean, income_effect, c)
     repair_h = np.maximum(np.round(level_h[region] * job, 4), MIN_REPAIR_H)
     usual_h = _level_h(z_income, rest, job_mean, 1.0, c) * job_mean  # the order does not depend on income_effect
-    orders["status_quo"] = _status_quo(rank, travel_h, usual_h, group, income, quiet, storm)
+    orders["status_quo"] = _status_quo(rank, travel_h, usual_h, group, income, quiet, storm, c)
 
     ids = tuple(str(i) for i in range(n))
     per_region = np.column_stack([xy, distance_km[-1, :-1], *context.values(), customers])
@@ -187,8 +192,9 @@ def synthetic_city(
     )
 
 
-def _check(seed: int, n_regions: int, income_effect: float) -> None:
-    if isinstance(seed, bool) or int(seed) != seed or seed < 0:
+def check_arguments(seed: int, n_regions: int, income_effect: float = 1.0) -> None:
+    """Raise `ValueError` for a seed, a size or an effect that no city can be made with."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer | float) or int(seed) != seed or seed < 0:
         raise ValueError(f"seed must be a whole number of at least 0; got {seed!r}.")
     if int(n_regions) != n_regions or not MIN_REGIONS <= n_regions <= MAX_REGIONS:
         raise ValueError(f"n_regions must be from {MIN_REGIONS} to {MAX_REGIONS}; got {n_regions!r}.")
@@ -256,7 +262,7 @@ def _incomes(rng: np.random.Generator, xy: Floats, travel_h: Floats, orders: dic
         return z[0]
     miss = np.zeros(CANDIDATES)
     for name, order in orders.items():
-        times = _finish(_steps(travel_h, order) + MEAN_REPAIR_H, order)
+        times = _finish(_steps(travel_h, order) + c.mean_repair_h, order)
         gaps = np.array([gap(times, terciles(row), 3) for row in z])
         miss += np.abs(gaps / (n + 1) * 56 - AIM_GAP_H[name])
     return z[np.argmin(np.round(miss, 6))]
@@ -322,11 +328,14 @@ def _status_quo(
     income: Floats,
     quiet: Ints,
     storm: Ints,
+    c: Character,
 ) -> Ints:
     """Draw the order in which a crew has served the regions: busy ones tend to come first (Plackett-Luce)."""
     n = len(group)
     key = STATUS_QUO_EXPONENT * np.log(quiet + storm) + rng.gumbel(size=(STATUS_QUO_CANDIDATES, n))
     orders = np.argsort(-np.round(key, 9), axis=-1, kind="stable")
+    if not c.calibrated:
+        return orders[0]
     few = storm <= FEW_REQUESTS
     bins = np.array_split(np.argsort(income, kind="stable"), INCOME_BINS)
     bin_income = [income[b].mean() for b in bins] if n >= INCOME_BINS else []

@@ -13,8 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from stormgym.envs.arrays import Floats, Ints
-from stormgym.envs.data.city_fields import CityFields
-from stormgym.envs.data.synthetic import Character, synthetic_city
+from stormgym.envs.data.city_fields import CityFields, straight_km
+from stormgym.envs.data.synthetic import NOISE_RANGE, Character, check_arguments, synthetic_city
 from stormgym.envs.equity import gap
 
 _STREAM = 31
@@ -32,6 +32,7 @@ def varied_city(seed: int, n_regions: int) -> CityFields:
     Raises:
         ValueError: an argument is out of range.
     """
+    check_arguments(seed, n_regions)
     rng = np.random.default_rng([_STREAM, int(seed), int(n_regions)])
     fields = synthetic_city(seed, n_regions, 1.0, character_of(rng, f"varied:{n_regions}:{seed}"))
     share = _between(rng, *LIMIT_SHARES)
@@ -51,7 +52,7 @@ def character_of(rng: np.random.Generator, name: str) -> Character:
         region_log_sd=_between(rng, 0.1, 0.5),
         repair_income=float(rng.uniform(-0.8, 0.3)),
         noise_log_sd=noise_log_sd,
-        noise_range=(0.18, max(0.95, 1.3 * noise_log_sd)),
+        noise_range=(NOISE_RANGE[0], max(NOISE_RANGE[1], 1.3 * noise_log_sd)),
         queue=float(rng.uniform(0.0, 0.6)) if rng.random() < 0.5 else 0.0,
         income_weights=(float(rng.uniform(0.0, 1.2)), float(rng.uniform(0.0, 1.2)), float(rng.uniform(0.1, 1.0))),
         income_length_km=_between(rng, 1.5, 6.0),
@@ -72,8 +73,7 @@ def _quick_gap_h(fields: CityFields) -> float:
     log, n = fields["log"], len(fields["region_ids"])
     mean_h = np.bincount(log.region, log.repair_h) / np.bincount(log.region)
     points = np.vstack([fields["xy_km"], fields["depot_km"]])
-    straight = np.sqrt(((points[:, None] - points) ** 2).sum(axis=-1))
-    travel_h: Floats = fields["detour"] / fields["speed_kmh"] * straight
+    travel_h: Floats = fields["detour"] / fields["speed_kmh"] * straight_km(points[:, None], points)
     done_h, now_h, at = np.full(n, np.nan), 0.0, n
     group: Ints = fields["group"]
     for _ in range(n):

@@ -86,8 +86,8 @@ class RestorationEnv(HasCity, SingleEnv):
 
     ## Arguments
     Args:
-        city: `"default"` (synthetic, 55 regions), `"synthetic:N:SEED"`, a folder with regions.csv, log.csv and
-            city.json, or a `City`.
+        city: `"default"` (synthetic, 55 regions), `"synthetic:N:SEED"`, `"varied:N:SEED"`, a folder with regions.csv,
+            log.csv and city.json, or a `City`.
         predictor: source of the interval: `"ecqr"`, `"cqr"`, `"cp"`; `"point"` (interval shrunk to the mean forecast)
             or `"none"` (the mean of the log everywhere).
         confidence_level: nominal coverage of the interval.

@@ -14,7 +14,7 @@ from stormgym.envs.undergrounding.forecasts import SeasonForecast
 from stormgym.envs.undergrounding.regions import UndergroundingProfile, send_crews
 from stormgym.envs.undergrounding.worst import worst_storms
 
-_ROUNDING = 1e-6
+BUDGET_ROUNDING = 1e-6
 """Share of the budget that may be overdrawn: agents see money in float32, and can plan no finer than that."""
 
 
@@ -62,7 +62,7 @@ class UndergroundingProcess:
 
     def _affordable(self, at: Ints | slice) -> Bools:
         p = self.profile
-        left = p.budget * (1.0 + _ROUNDING) - self.spent[at]
+        left = p.budget * (1.0 + BUDGET_ROUNDING) - self.spent[at]
         open_: Bools = ~self.protected[at] & (p.protect_cost <= left[:, None])
         return open_
 

@@ -34,6 +34,8 @@ ORDERS_AT_ONCE = 512
 """Orders that are drawn in one call: few enough for the cache."""
 MOST_ORDERS = 4_096
 """More orders than this are refused: one look would take seconds and gigabytes."""
+MOST_MOVES = 100_000
+"""More moves of a local search are refused: one look would take minutes."""
 FORECASTS = ("lower_h", "upper_h", "point_h")
 MARGIN = 0.02
 """Share of the limit that is left free."""
@@ -167,8 +169,10 @@ class LookaheadPolicy(BasePolicy):
             if not isinstance(value, (int, np.integer)) or value < 1 or (most is not None and value > most):
                 allowed = "at least 1" if most is None else f"from 1 to {most:,}"
                 raise ValueError(f"{what} must be a whole number, {allowed}; got {value!r}")
-        if not isinstance(search_iterations, (int, np.integer)) or search_iterations < 0:
-            raise ValueError(f"search_iterations must be a whole number, at least 0; got {search_iterations!r}")
+        if not isinstance(search_iterations, (int, np.integer)) or not 0 <= search_iterations <= MOST_MOVES:
+            raise ValueError(
+                f"search_iterations must be a whole number, from 0 to {MOST_MOVES:,}; got {search_iterations!r}"
+            )
         if price is not None and not 0 <= price <= MOST_PRICE:
             raise ValueError(
                 f"price must be from 0 to {MOST_PRICE:g} h of mean outage for an hour of gap; got {price!r}"

@@ -43,6 +43,7 @@ from stormgym.agents.files import write_atomically
 from stormgym.agents.terminal import make_console
 from stormgym.agents.training.pool import Stopping, TrainingJob, train_to_end, work
 from stormgym.agents.training.workers import trainer_for
+from stormgym.envs.data.resolve import GENERATED
 
 BENCHMARK = "restoration/table"
 PAGE = Page("restoration-table", "The main paper's table", "restoration")
@@ -54,7 +55,7 @@ class Settings(Keeping):
     """The results table of Restoration-v0."""
 
     cities: tuple[str, ...] = ("default",)
-    """Cities of all rows but the ablations: names ("default", "synthetic:N:SEED") or folders."""
+    """Cities of all rows but the ablations: names (as `--city` of train.py) or folders."""
     only: tuple[str, ...] = ()
     """Labels, agents or groups of the rows to train and score; the table still shows every row on disk."""
     seeds: int | None = None
@@ -337,4 +338,4 @@ def _named(city: str) -> str:
 
 def _absolute(city: str) -> str:
     """A city as train.py, which may run elsewhere, finds it."""
-    return city if city == "default" or city.startswith("synthetic:") else str(Path(city).resolve())
+    return city if city.startswith(GENERATED) else str(Path(city).resolve())

@@ -14,7 +14,7 @@ from stormgym.agents.policy import Entrant
 from stormgym.agents.registry import DOMAINS
 
 RESTORATION = DOMAINS["Restoration-v0"]
-GENERAL = "sta-sac:generalist is the one for other cities."
+GENERAL = "sta-sac:any-log and sta-sac:generalist are those for other cities."
 
 
 @pytest.mark.parametrize(

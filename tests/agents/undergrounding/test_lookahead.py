@@ -112,11 +112,13 @@ def test_price__is_that_of_the_planner_none_against_the_worst_storm_or_ones_own(
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
-        ({"n_orders": 0}, "n_orders must be a whole number, from 1 to 4,096; got 0"),
+        ({"n_orders": 0}, "n_plans, the K of @K, must be a whole number, from 1 to 4,096; got 0"),
         ({"n_orders": 5_000}, "got 5000"),
         ({"n_orders": True}, "got True"),
         ({"search_iterations": 5}, "looking ahead in Undergrounding-v0 ends in no local search; take @K without moves"),
-        ({"price": -1.0}, "price must be at least 0 and finite; got -1.0"),
+        ({"price": "past"}, "price must be None or a number of hours, at least 0 and finite; got 'past'"),
+        ({"margin": 2.0, "price": 0.1}, r"margin must be in \[0, 1\); got 2.0"),
+        ({"price": -1.0}, "price must be None or a number of hours, at least 0 and finite; got -1.0"),
     ],
 )
 def test_arguments__that_make_no_look_are_refused(arguments: dict[str, Any], fault: str) -> None:

@@ -40,6 +40,27 @@ def test_table__is_made_of_kept_seeds_and_trained_once(
     assert page.read_text() == text
 
 
+@pytest.mark.slow
+def test_sta_sac__is_trained_once_and_plays_alone_and_looking_ahead(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--profile", "synthetic:5:1", "--timesteps", "512", "--seeds", "1", "--episodes", "6", "--jobs", "0"]
+    options += ["--tasks", "worst storm", "--agents", "sta-sac", "--runs-dir", str(tmp_path / "runs")]
+    options += ["--results", str(tmp_path / "results"), "--cells", str(tmp_path / "cells")]
+    assert learners.main(options) == 0
+    out = capsys.readouterr().out
+    assert "| worst storm | sta-sac |" in out
+    assert f"| worst storm | sta-sac@{learners.LOOKS} |" in out
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+    losses = {
+        (cell := json.loads(file.read_text()))["cell"].get("looks", 0): cell["result"]["episodes"]["saidi_h"]
+        for file in (tmp_path / "cells").rglob("sta-sac*.json")
+    }
+    assert sum(losses[learners.LOOKS]) <= sum(losses[0]) + 1e-6  # here the best of its draws is the least loss
+    jobs = learners.jobs_of(learners.Settings())
+    assert len({way.key for job in jobs for way in job.ways}) == sum(len(job.ways) for job in jobs)
+
+
 def test_names__that_are_unknown_are_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert learners.main(["--tasks", "none"]) == 2
     assert "error: unknown 'none'; tasks: worst storm" in " ".join(capsys.readouterr().out.split())

@@ -219,7 +219,23 @@ def test_many_cities__of_several_kinds_are_named_together() -> None:
     assert names is not None
     assert [name.partition(":")[0] for name in names] == ["varied"] * 4 + ["synthetic"] * 2
     assert names[4:] == many_cities("synthetic:20-60:3:2")
-    assert many_cities("varied:20-60:3:4+synthetic:20:3") is None  # one of them is a single city
+    assert many_cities("folder+of+mine") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("varied:20-60:3:4+synthetic:20:3", "must be 'synthetic:LOW-HIGH:SEED:COUNT' or .* got 'synthetic:20:3' in"),
+        ("varied:20-60:3:4+default", "got 'default' in 'varied:20-60:3:4"),
+        ("varied:20-60:3:4+", "got '' in"),
+        ("varied:10:1+varied:11:1", "got 'varied:10:1' in"),
+        ("synthetic:20-30:1:100000+varied:20-30:1:100000", "names 200,000 cities; at most 100,000"),
+        ("varied:10-11:1:2+varied:10-11:1:2", "names a city twice; give its parts different seeds"),
+    ],
+)
+def test_many_cities__that_cannot_be_joined_say_which_and_why(name: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        many_cities(name)
 
 
 @pytest.mark.parametrize("name", ["synthetic:2-9:0:1", "synthetic:9-5:0:1", "synthetic:5-201:0:1", "synthetic:5-9:0:0"])

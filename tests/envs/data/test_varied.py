@@ -98,6 +98,27 @@ def test_character__is_drawn_from_the_generator_alone() -> None:
     assert character_of(np.random.default_rng(3), "x") == character_of(np.random.default_rng(3), "x")
 
 
+def test_varied_city__its_status_quo_is_a_plain_draw() -> None:
+    """Not the one of many that is nearest to figures of another city: as often slow as fast beside others."""
+    ranks = []
+    for seed in range(20):
+        fields = varied_city(seed, 15)
+        requests, rng = fields["requests"], np.random.default_rng(seed)
+        key = 0.4 * np.log(requests) + rng.gumbel(size=(200, 15))
+        place = np.argsort(np.argsort(-key, axis=1), axis=1)
+        own = np.argsort(fields["orders"]["status_quo"])
+        ranks.append((place @ requests < own @ requests).mean())
+    assert 0.25 < np.mean(ranks) < 0.75
+    assert min(ranks) < 0.25
+    assert max(ranks) > 0.75
+
+
+@pytest.mark.parametrize(("seed", "n"), [(-1, 10), ("a", 10), (0, 2), (0, 201)])
+def test_varied_city__what_cannot_be_made_is_refused_by_a_sentence(seed: Any, n: int) -> None:
+    with pytest.raises(ValueError, match=r"seed must be a whole number|n_regions must be from 3 to 200"):
+        varied_city(seed, n)
+
+
 def test_resolve__a_varied_city_has_no_income_effect_and_needs_a_whole_name() -> None:
     with pytest.raises(ValueError, match="income_effect is a knob of the synthetic generator"):
         resolve_city("varied:12:1", income_effect=0.5)
