@@ -100,7 +100,7 @@ def test_name__is_taken_apart(name: str, parts_of_it: tuple[str, Look]) -> None:
     assert name == parts_of_it[0] + parts_of_it[1].text
 
 
-@pytest.mark.parametrize("orders", ["0", "", "-3", "many", "1.5", "32:", "32:0", "32:1:1", ":5"])
+@pytest.mark.parametrize("orders", ["0", "", "-3", "many", "1.5", "32:", "32:0", "32:1:1", ":5", "9" * 5_000])
 def test_name__with_a_wrong_number_is_an_error(orders: str) -> None:
     with pytest.raises(ValueError, match="after @ comes the number of orders"):
         resolve_agents([f"{AGENT}@{orders}"], "Restoration-v0")

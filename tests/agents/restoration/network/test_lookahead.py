@@ -137,8 +137,11 @@ def test_search__of_a_look_ends_at_the_best_order_there_is_and_never_at_a_worse_
     assert (reached <= least + 1e-9).mean() > 0.7  # the search is short, and bounds a surrogate of the gap
     again = policy._searched(part.problem, hours, best, limit, 2)
     assert_allclose(part.problem.mean_outage(again), least)
-    with pytest.raises(ValueError, match="search_iterations must be a whole number, at least 0; got -1"):
-        LookaheadPolicy(network(), env, 3, search_iterations=-1)
+    for moves in (-1, 10**11):
+        with pytest.raises(
+            ValueError, match=f"search_iterations must be a whole number, from 0 to 100,000; got {moves}"
+        ):
+            LookaheadPolicy(network(), env, 3, search_iterations=moves)
 
 
 def test_price__takes_the_least_outage_and_paid_gap_whatever_the_limit() -> None:
