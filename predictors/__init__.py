@@ -7,7 +7,9 @@ loads no scikit-learn and no torch. The papers that docstrings cite (EPOPR, GDF,
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -80,10 +82,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name, and those of its module, on first use (PEP 562).
-
-    All at once, because importing the module `cross_fit` puts it where its function of that name belongs.
-    """
+    """Import a public name, and those of its module, on first use (PEP 562)."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it offers {', '.join(__all__)}")
     if _HOME[name] in _NETWORKS:
@@ -97,3 +96,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(set(globals()) | set(__all__))
+
+
+class _Package(ModuleType):
+    """This package: importing its module `cross_fit` would put that where the function of its name belongs."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        hides = name in _HOME and isinstance(value, ModuleType)
+        super().__setattr__(name, getattr(value, name) if hides else value)
+
+
+sys.modules[__name__].__class__ = _Package

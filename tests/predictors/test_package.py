@@ -33,6 +33,16 @@ def test_names__a_function_is_not_hidden_by_its_module():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(
+    "first",
+    ["import stormgym.predictors.cross_fit", "from stormgym.predictors.cross_fit import PREDICTORS", "import stormgym"],
+)
+def test_cross_fit__is_the_function_whatever_loaded_its_module_before(first: str) -> None:
+    code = f"{first}; from stormgym.predictors import cross_fit; assert callable(cross_fit), cross_fit"
+    code += "; import stormgym.predictors as p; assert p.cross_fit is cross_fit"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_names__unknown_name_lists_the_known():
     with pytest.raises(AttributeError, match=r"no attribute 'LSTM'; it offers CQR, ECQR"):
         predictors.LSTM  # noqa: B018  reading the attribute is the test
