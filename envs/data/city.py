@@ -129,12 +129,13 @@ class City:
     def _keep_places(self, n: int) -> None:
         set_frozen(self, xy_km=frozen_array(self.xy_km, np.float64, (n, 2), "City.xy_km"))
         set_frozen(self, depot_km=frozen_array(self.depot_km, np.float64, (2,), "City.depot_km"))
-        farthest = np.abs(self.xy_km).max()
-        if farthest > MAX_COORDINATE_KM:
-            raise DataError(
-                f"City.xy_km must be from -{MAX_COORDINATE_KM:g} to {MAX_COORDINATE_KM:g} km; got {farthest:g}. "
-                "Correct it (is it in metres?)."
-            )
+        for what in ("xy_km", "depot_km"):
+            farthest = np.abs(getattr(self, what)).max()
+            if farthest > MAX_COORDINATE_KM:
+                raise DataError(
+                    f"City.{what} must be from -{MAX_COORDINATE_KM:g} to {MAX_COORDINATE_KM:g} km; got {farthest:g}. "
+                    "Correct it (is it in metres?)."
+                )
         check_near(self.depot_km, self.xy_km, "City.depot_km")
         if self.origin is not None:
             set_frozen(self, origin=_origin(self.origin))

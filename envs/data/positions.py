@@ -52,6 +52,11 @@ def read_positions(
     if depot is not None and not (len(depot) == 2 and all(map(is_number, depot))):
         raise DataError(f"{depot_from} must be two finite numbers; got {shown(depot)}. Correct it.")
     place = None if depot is None else np.array(depot, dtype=np.float64)
+    if place is not None and np.abs(place).max() > MAX_COORDINATE_KM:
+        raise DataError(
+            f"{depot_from} must be two numbers from -{MAX_COORDINATE_KM:g} to {MAX_COORDINATE_KM:g}; got "
+            f"{place[0]:g} and {place[1]:g}. Correct it (is it in metres?)."
+        )
     if has_km(table):
         xy_km = _km(table)
         if origin is not None:

@@ -22,5 +22,16 @@ def test_gaps__are_scipys_distances_of_what_is_there(n, n_groups):
     np.testing.assert_array_equal(running_gap(age, there, group, n_groups), found.max(axis=1, initial=0.0))
 
 
+def test_gaps__of_one_large_group_among_many_do_not_run_into_the_next():
+    """Seven groups share 63 bits: counts of up to 511 fit into the nine of each, and here one group has 594."""
+    n_groups, n = 7, 600
+    group = np.minimum(np.arange(n)[None], n_groups - 1)[:, ::-1]
+    age = np.arange(n, dtype=np.float64)[None]
+    found = running_pair_gaps(age, np.ones((1, n), dtype=bool), group, n_groups)
+    for p, (a, b) in enumerate(group_pairs(n_groups)):
+        expected = wasserstein_distance(age[group == a], age[group == b])
+        assert found[0, p] == pytest.approx(expected, abs=1e-9)
+
+
 def test_gaps__of_nothing_are_zero():
     assert running_gap(np.ones((2, 4)), np.zeros((2, 4), dtype=bool), np.zeros((2, 4), dtype=int), 3).tolist() == [0, 0]

@@ -338,6 +338,26 @@ def test_limit_multiplier__has_a_threshold_for_each_limit() -> None:
     torch.testing.assert_close(found, torch.tensor([9 / 8, 0.5 * (9 / 8 + 9 / 80), 9 / 80]))
 
 
+def test_limit_multiplier__tells_limits_apart_by_their_unit_of_return() -> None:
+    """The same two problems in another unit: thresholds are of tightness, not of limits."""
+    plain, scaled = (LimitMultiplier(1.0, 4.0, n_knots=2, measure=CVAR, learning_rate=0.1) for _ in range(2))
+    shares = torch.cat([COSTS / 8.0, COSTS / 80.0]).float()
+    limits, ones = torch.tensor([1.0, 4.0]).repeat_interleave(10), torch.ones(20)
+    for _ in range(3):
+        plain.update_each(shares * limits, limits, ones)
+        scaled.update_each(shares * limits * 10.0, limits * 10.0, 10.0 * ones)
+    asked = torch.tensor([1.0, 2.0, 4.0])
+    for mine, theirs in (
+        (plain.of(asked, torch.ones(3)), scaled.of(10.0 * asked, 10.0 * torch.ones(3))),
+        (
+            plain.burden(0.0 * asked, asked, torch.ones(3)),
+            scaled.burden(0.0 * asked, 10.0 * asked, 10.0 * torch.ones(3)),
+        ),
+    ):
+        torch.testing.assert_close(mine, theirs)
+    assert plain.threshold == pytest.approx(0.5 * (9 / 8 + 9 / 80), rel=1e-5)  # the mean over knots
+
+
 def test_limit_multiplier__of_the_cvar_is_one_multiplier_when_all_limits_are_alike() -> None:
     one = LagrangeMultiplier(0.9, initial=0.5, learning_rate=0.05, measure=CVAR)
     many = LimitMultiplier(1.0, 3.0, margin=0.9, n_knots=3, initial=0.5, learning_rate=0.05, measure=CVAR)

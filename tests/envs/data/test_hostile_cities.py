@@ -88,6 +88,11 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         {"regions": LAT_LON, "city": {"depot": [200, -84]}},
         r"'depot' must be \[lat, lon\].*got 200",
     ),
+    (
+        "depot of 1e308",
+        {"city": {"depot": [-1e308, 4.5]}},
+        "'depot' must be two numbers from -100000 to 100000; got -1e",
+    ),
     ("depot exchanged", {"regions": LAT_LON, "city": {"depot": [-84, 30]}}, "'depot': a depot must be within 1000 km"),
     ("depot of digits", {"city": OPTIONS | {"depot": [HUGE, 0]}}, "'depot' must be two numbers; got"),
     ("N of digits", {"city": OPTIONS | {"N": HUGE}}, "'N' must be the number of rows"),
@@ -234,6 +239,7 @@ def test_from_log__a_depot_that_is_none(depot: tuple[float, ...], tmp_path: Path
         ({"speed_kmh": HUGE}, r"City.speed_kmh must be above 0; got 1000.*characters"),
         ({"speed_kmh": "fast"}, "City.speed_kmh must be above 0; got 'fast'"),
         ({"detour": 1e9}, "City.detour must be at most 100; got 1e.09"),
+        ({"depot_km": np.array([1e308, 0.0])}, "City.depot_km must be from -100000 to 100000 km; got 1e"),
         ({"depot_km": np.array([2e4, 0.0])}, "City.depot_km: a depot must be within 1000 km"),
         ({"xy_km": np.array([[1e6, 0], [0, 0], [0, 1]])}, "City.xy_km must be from -100000 to 100000 km; got 1e.06"),
         ({"customers": np.array([1e308, 1, 1])}, "City.customers of a region must be 0 to 1e.09; got 1e.308"),
@@ -280,6 +286,7 @@ def test_city__a_feature_of_next_to_nothing_is_no_repair_time_and_overflows_nowh
     ("crews", "message"),
     [
         ((CrewRecord("a", 0, 1e-9, (0,), 0.0, 8.0, 8.0),), "crew 0: 'speed_kmh' must be at least 0.01"),
+        ((CrewRecord("a", (1e308, 0.0), 30.0, (0,), 0.0, 8.0, 8.0),), "crew 0, depot: a depot must be within 1000 km"),
         ((CrewRecord("a", (9e3, 0.0), 30.0, (0,), 0.0, 8.0, 8.0),), "crew 0, depot: a depot must be within 1000 km"),
         ((CrewRecord("a", 0, 30.0, (0,), 0.0, 8.0, 8.0),) * 2, "crew 1: 'name' must be different for each crew"),
         ((CrewRecord("a", 0, 30.0, (), 0.0, 8.0, 8.0, True),), "at least one crew must repair"),
