@@ -281,8 +281,7 @@ def _hint(value: Any, frame: Frame) -> str:
 
 def check_near(place_km: Floats, xy_km: Floats, where: str, place: Place | None = None) -> None:
     """Raise `DataError` for a depot `[2]` that is too far from all regions `[N, 2]` to be one."""
-    with np.errstate(over="ignore"):  # a depot at 1e308 is far away
-        away = float(straight_km(xy_km, place_km).min())
+    away = float(straight_km(xy_km, place_km).min())
     if away > MAX_AWAY_KM:
         raise DataError(
             f"{where}: a depot must be within {MAX_AWAY_KM:g} km of a region; got one {away:,.0f} km away. "
