@@ -57,6 +57,15 @@ def test_process__by_hand():
     assert (figures["n_protected"], figures["spent"], figures["crews_sent"]) == (2.0, 8.0, 1.0)
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.05])
+def test_process__share_averted_is_a_share_of_mild_storms_too(scale):
+    process = UndergroundingProcess(by_hand(), 1)
+    season(process, [8.0 * scale, 2.0 * scale, 1.0 * scale, 5.0 * scale])
+    process.bury(np.array([0]))
+    process.end(process.outage_h[[0]], np.zeros((1, 4)), slice(None))
+    assert process.metrics(slice(None))["share_averted"][0] == pytest.approx(800 / 2800)
+
+
 def test_process__worst_storm_by_hand():
     # unprotected 1 and 2 (300 and 400 customers), 12 h to share, a crew takes the larger loss: nature makes both lose
     # the same where the box allows: 300 a = 400 b, a + b = 12 -> a = 48/7, b = 36/7, and 300 * 48/7 stays
