@@ -56,6 +56,10 @@ class Storms(NamedTuple):
     """`[B, K]` per period; NaN likewise."""
 
 
+MAX_SEVERITY = 1e6
+"""No storm is more severe; those of the profiles are up to 2.2."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StormModel:
     """Counties, and how storms go over them.
@@ -101,8 +105,9 @@ class StormModel:
         if k < 3 or not (self.population > 0).all():
             raise ValueError(f"a profile needs at least 3 counties, each with customers; got {self.population}")
         low, high = self.severity
-        if not 0 <= low <= high:
-            raise ValueError(f"severity must be a pair 0 <= low <= high; got {self.severity!r}")
+        if not 0 <= low <= high <= MAX_SEVERITY:
+            shown = f"{self.severity!r}"[:120]
+            raise ValueError(f"severity must be a pair 0 <= low <= high <= {MAX_SEVERITY:g}; got {shown}")
         if not 0 <= self.latest_onset <= self.n_periods:
             raise ValueError(f"latest_onset must be from 0 to n_periods ({self.n_periods}); got {self.latest_onset}")
         check_positive(self, "n_periods", "rate", "transmission", "cost_limit", "steps_per_period")

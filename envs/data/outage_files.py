@@ -329,11 +329,12 @@ def _parsed(texts: Any, source: str) -> Any:
     import pandas as pd
 
     try:
-        for form in _TIME_FORMATS:
-            parsed = pd.to_datetime(texts, format=form, errors="coerce").mask(texts.isin(_NOW))
-            if parsed.notna().all():
-                return parsed
-        best = pd.to_datetime(texts, format=_TIME_FORMATS[0], errors="coerce").mask(texts.isin(_NOW))
+        with np.errstate(invalid="ignore"):  # pandas casts cells such as "inf"
+            for form in _TIME_FORMATS:
+                parsed = pd.to_datetime(texts, format=form, errors="coerce").mask(texts.isin(_NOW))
+                if parsed.notna().all():
+                    return parsed
+            best = pd.to_datetime(texts, format=_TIME_FORMATS[0], errors="coerce").mask(texts.isin(_NOW))
     except (TypeError, ValueError, OverflowError):  # cells that are no texts, in Parquet
         best = pd.Series(pd.NaT, index=texts.index)
     first = texts[best.isna()].iloc[0]

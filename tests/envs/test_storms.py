@@ -79,6 +79,7 @@ def test_draw__has_the_spread_that_the_profile_says() -> None:
     [
         ({"place": np.zeros((2, 2))}, r"place must be finite and of shape \(3, 2\)"),
         ({"population": np.array([1.0, 0.0, 2.0])}, "at least 3 counties, each with customers"),
+        ({"severity": (0.5, 10**400)}, r"severity must be a pair 0 <= low <= high <= 1e\+06; got \(0.5, 1000"),
         ({"severity": (2.0, 1.0)}, r"severity must be a pair 0 <= low <= high"),
         ({"latest_onset": 99}, "latest_onset must be from 0 to n_periods"),
         ({"generators": -1}, "generators must be at least 0 and finite; got -1"),
