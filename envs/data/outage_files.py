@@ -338,4 +338,5 @@ def _parsed(texts: Any, source: str) -> Any:
     except (TypeError, ValueError, OverflowError):  # cells that are no texts, in Parquet
         best = pd.Series(pd.NaT, index=texts.index)
     first = texts[best.isna()].iloc[0]
+    first = first.item() if isinstance(first, np.generic) else first
     raise DataError(f"{source}: times must all be of one of the formats {_TIME_FORMATS}; got {first!r:.80}.")
