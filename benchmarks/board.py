@@ -50,9 +50,12 @@ def tables(entries: list[Entry]) -> Iterator[str]:
         given = ", ".join(f"{name}={value}" for name, value in own[0]["arguments"].items())
         first = own[0]
         head = ["agent", *(c.title for c in columns), *OWN_COLUMNS]
-        text = f"### {env_id}\n{first['episodes']:,} scenarios of seed {first['seed']}; {given}."
+        text = f"### {env_id}\n{first['episodes']:,} scenarios of seed {first['seed']}{f'; {given}' if given else ''}."
         if first["limit"] is not None and headline.constraint is not None:
-            text += f" Limit on the mean {headline.constraint.name}: {first['limit']:g} {headline.constraint.unit}."
+            text += (
+                f" Limit on the mean {headline.constraint.name}: {first['limit']:g} {headline.constraint.unit}".rstrip()
+                + "."
+            )
         commands = "\n".join(sorted({entry["command"] for entry in own}))
         rows = [_row(entry, columns) for entry in own]
         yield f"{text}\n\n{markdown(head, rows)}\n\n```bash no-run\n{commands}\n```"

@@ -1,8 +1,9 @@
 """How STA-SAC reads undergrounding: regions that can be paid are the choices, and one choice more stops.
 
 All regions, buried or not, are the actors' tokens beside the planner's own, which is asked: what cannot be chosen any
-more still decides where crews go. Features are those of `season_inputs`, without units, and two that say what a
-knapsack would do, so that one network takes any number of regions. Shapes: B seasons, K regions.
+more still decides where crews go. Features are those of `season_inputs`, without units, and two for each of
+three storms that say what a knapsack would do, so that one network takes any number of regions. Shapes: B seasons, K
+regions.
 """
 
 from __future__ import annotations

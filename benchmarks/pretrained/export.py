@@ -38,7 +38,7 @@ from stormgym.agents.sta_sac.algorithm import STASAC
 from stormgym.agents.sta_sac.token_policy import TokenPolicy
 from stormgym.agents.training.command import env_options
 from stormgym.envs.data import resolve_city
-from stormgym.envs.data.resolve import GENERATED
+from stormgym.envs.data.resolve import is_generated
 from stormgym.envs.making import make_batch
 
 
@@ -155,7 +155,7 @@ def trained_on(settings: RunSettings) -> TrainedOn:
     """
     argument = instance_argument(settings.env_id)
     given = settings.env_kwargs.get(argument)
-    if isinstance(given, str) and not given.startswith(GENERATED) and os.path.isdir(given):
+    if isinstance(given, str) and not is_generated(given) and os.path.isdir(given):
         raise ValueError(
             f"the run was trained on the folder {given!r}, and a pretrained agent is for everyone: its {argument} must "
             "be one that everyone can make, as default or synthetic:N:SEED"

@@ -12,8 +12,6 @@ import numpy as np
 from stormgym.envs.data.city import City
 from stormgym.envs.data.names import shown
 
-GENERATED = ("default", "synthetic:", "varied:")
-"""What names of cities that the package generates begin with."""
 MAX_CITIES = 100_000
 """Cities that one name may stand for."""
 _NUMBER = "([0-9]{1,100})"
@@ -22,6 +20,11 @@ KNOWN = (
     "city.json"
 )
 MANY = "'synthetic:LOW-HIGH:SEED:COUNT' or 'varied:LOW-HIGH:SEED:COUNT', or some of them joined with '+'"
+
+
+def is_generated(name: str) -> bool:
+    """Whether a name is one of cities that the package generates, and no folder's."""
+    return name == "default" or name.startswith(("synthetic:", "varied:"))
 
 
 def resolve_city(city: str | os.PathLike[str] | City, *, income_effect: float = 1.0) -> City:
@@ -112,7 +115,7 @@ def _joined(city: str) -> tuple[str, ...] | None:
     """
     names = city.split("+")
     parts = [many_cities(name) for name in names]
-    if all(part is None for part in parts) and not all(name.startswith(GENERATED) for name in names):
+    if all(part is None for part in parts) and not all(is_generated(name) for name in names):
         return None
     for name, part in zip(names, parts, strict=True):
         if part is None:

@@ -8,8 +8,6 @@ and waits that storms multiply; the default city has 1.7 hours and 0.5. Nothing 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from stormgym.envs.arrays import Floats, Ints
@@ -47,7 +45,8 @@ def character_of(rng: np.random.Generator, name: str) -> Character:
         name: of the city.
     """
     noise_log_sd = _between(rng, 0.3, 1.4)
-    drawn = Character(
+    return Character(
+        name=name,
         mean_repair_h=_between(rng, 1.0, 10.0),
         region_log_sd=_between(rng, 0.1, 0.5),
         repair_income=float(rng.uniform(-0.8, 0.3)),
@@ -60,7 +59,6 @@ def character_of(rng: np.random.Generator, name: str) -> Character:
         records=_between(rng, 1.0, 8.0),
         calibrated=False,
     )
-    return replace(drawn, name=name)
 
 
 def _between(rng: np.random.Generator, low: float, high: float) -> float:

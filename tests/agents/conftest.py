@@ -28,6 +28,9 @@ from stormgym.agents.learners.settings import (
     PPOSettings,
     SACSettings,
 )
+from stormgym.agents.pretrained.cards import Card, TrainedOn, write_card
+from stormgym.agents.pretrained.sta_sac import write_weights
+from stormgym.agents.pretrained.tokens import SHAPE
 from stormgym.agents.runs import RunRequest, RunSettings
 from stormgym.agents.sta_sac.settings import STASACSettings
 from stormgym.agents.training import command
@@ -38,6 +41,35 @@ from stormgym.predictors.conditional import ConditionalNetwork
 from stormgym.predictors.outage_ode import OutageODE
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def keep_untrained(model: Any, env_id: str, env_kwargs: dict[str, Any], folder: Path) -> str:
+    """Write a model over tokens as a pretrained agent into a folder; return the name to load it by."""
+    card = Card(
+        agent="sta-sac",
+        name="tried",
+        summary="untrained",
+        network={"shape": SHAPE, **model.policy.sizes, **model.policy.widths},
+        n_groups=model.policy.n_groups,
+        command="none",
+        seed=0,
+        timesteps=0,
+        version="0",
+        date="2026-12-01",
+        trained_on=TrainedOn(env_id=env_id, env_kwargs=env_kwargs, instance="none", cost_limit=None),
+        scores=(),
+    )
+    write_card(card, folder)
+    write_weights(model.policy.actor_average.state_dict(), folder / f"{card.stem}.npz")
+    return card.full_name
+
+
+@pytest.fixture
+def untrained() -> Callable[[Any, str, dict[str, Any], Path], str]:
+    """`keep_untrained`."""
+    return keep_untrained
+
+
 SMALL: dict[str, dict[str, Any]] = {
     "Restoration-v0": {"city": "synthetic:7:1", "predictor": "none"},
     "Undergrounding-v0": {"profile": "synthetic:12:1", "budget": 3_000.0},

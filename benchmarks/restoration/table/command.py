@@ -43,7 +43,7 @@ from stormgym.agents.files import write_atomically
 from stormgym.agents.terminal import make_console
 from stormgym.agents.training.pool import Stopping, TrainingJob, train_to_end, work
 from stormgym.agents.training.workers import trainer_for
-from stormgym.envs.data.resolve import GENERATED
+from stormgym.envs.data.resolve import is_generated
 
 BENCHMARK = "restoration/table"
 PAGE = Page("restoration-table", "The main paper's table", "restoration")
@@ -338,4 +338,4 @@ def _named(city: str) -> str:
 
 def _absolute(city: str) -> str:
     """A city as train.py, which may run elsewhere, finds it."""
-    return city if city.startswith(GENERATED) else str(Path(city).resolve())
+    return city if is_generated(city) else str(Path(city).resolve())

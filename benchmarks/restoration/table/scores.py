@@ -27,7 +27,7 @@ from stormgym.agents.statistics import mean_estimate, wilson_interval
 from stormgym.agents.training.pool import TrainingTime
 from stormgym.agents.versions import run_versions
 from stormgym.envs.data import City, resolve_city
-from stormgym.envs.data.resolve import GENERATED
+from stormgym.envs.data.resolve import is_generated
 from stormgym.envs.making import episode_seeds, make_batch
 
 Floats = NDArray[np.float64]
@@ -51,8 +51,7 @@ class Place:
     def of(cls, name: str) -> Place:
         """Resolve a city's name or folder; raises as `resolve_city`."""
         city: City = resolve_city(name)
-        known = name.startswith(GENERATED)
-        slug = name.replace(":", "-") if known else Path(name).resolve().name
+        slug = name.replace(":", "-") if is_generated(name) else Path(name).resolve().name
         return cls(name, slug, city.fingerprint())
 
 

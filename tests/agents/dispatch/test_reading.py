@@ -21,9 +21,6 @@ from stormgym.agents.dispatch.tokens import (
     tokens_of,
 )
 from stormgym.agents.pretrained import load_pretrained
-from stormgym.agents.pretrained.cards import Card, TrainedOn, write_card
-from stormgym.agents.pretrained.sta_sac import write_weights
-from stormgym.agents.pretrained.tokens import SHAPE
 from stormgym.agents.sta_sac.learner import sta_sac
 from stormgym.agents.sta_sac.losses import imitation_loss
 from stormgym.agents.sta_sac.reading import reading_of
@@ -209,28 +206,13 @@ def test_predict__remembers_by_its_state_alone_and_in_a_batch():
         one, *_ = first.step(alone[None])
 
 
-def test_pretrained__plays_as_the_model_that_it_was_made_of(tmp_path):
+def test_pretrained__plays_as_the_model_that_it_was_made_of(tmp_path, untrained):
     model = sta_sac.build(
         make_vec_env(ID, 2, seed=0, **SMALL), STASACSettings(teacher="none", n_rollouts=2, **SIZES), seed=0
     )
-    card = Card(
-        agent="sta-sac",
-        name="tried",
-        summary="untrained",
-        network={"shape": SHAPE, **model.policy.sizes, **model.policy.widths},
-        n_groups=model.policy.n_groups,
-        command="none",
-        seed=0,
-        timesteps=0,
-        version="0",
-        date="2026-11-30",
-        trained_on=TrainedOn(env_id=ID, env_kwargs=SMALL, instance="none", cost_limit=None),
-        scores=(),
-    )
-    write_card(card, tmp_path)
-    write_weights(model.policy.actor_average.state_dict(), tmp_path / f"{card.stem}.npz")
+    name = untrained(model, ID, SMALL, tmp_path)
     env = batch_of(2, profile="ten")  # other counties than it was made with
-    policy = load_pretrained("sta-sac:tried", env, folder=tmp_path)
+    policy = load_pretrained(name, env, folder=tmp_path)
     obs, _ = env.reset(seed=0)
     state = kept = None
     for day in range(4):

@@ -10,9 +10,6 @@ import torch
 
 from stormgym.agents.attention.token_net import TokenNet, step_probs
 from stormgym.agents.pretrained import load_pretrained
-from stormgym.agents.pretrained.cards import Card, TrainedOn, write_card
-from stormgym.agents.pretrained.sta_sac import write_weights
-from stormgym.agents.pretrained.tokens import SHAPE
 from stormgym.agents.sta_sac.learner import sta_sac
 from stormgym.agents.sta_sac.losses import imitation_loss
 from stormgym.agents.sta_sac.reading import reading_of
@@ -140,26 +137,11 @@ def test_training__imitates_the_teacher_and_goes_on_alone() -> None:
     assert any(not torch.equal(weight, before[name]) for name, weight in model.policy.actor.state_dict().items())
 
 
-def test_pretrained__plays_as_the_model_that_it_was_made_of_with_other_regions(tmp_path: Path) -> None:
+def test_pretrained__plays_as_the_model_that_it_was_made_of_with_other_regions(tmp_path: Path, untrained: Any) -> None:
     model = sta_sac.build(make_vec_env(ID, 2, seed=0, **SMALL), settings_of(teacher="none"), seed=0)
-    card = Card(
-        agent="sta-sac",
-        name="tried",
-        summary="untrained",
-        network={"shape": SHAPE, **model.policy.sizes, **model.policy.widths},
-        n_groups=model.policy.n_groups,
-        command="none",
-        seed=0,
-        timesteps=0,
-        version="0",
-        date="2026-12-01",
-        trained_on=TrainedOn(env_id=ID, env_kwargs=SMALL, instance="none", cost_limit=None),
-        scores=(),
-    )
-    write_card(card, tmp_path)
-    write_weights(model.policy.actor_average.state_dict(), tmp_path / f"{card.stem}.npz")
+    name = untrained(model, ID, SMALL, tmp_path)
     env = batch_of(3, profile="ten")
-    policy = load_pretrained("sta-sac:tried", env, folder=tmp_path)
+    policy = load_pretrained(name, env, folder=tmp_path)
     obs, _ = env.reset(seed=0)
     for _ in range(3):
         action, _ = policy.predict(obs, None, np.zeros(3, dtype=bool), deterministic=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stormgym.envs.data import City, resolve_city
-from stormgym.envs.data.resolve import many_cities
+from stormgym.envs.data.resolve import is_generated, many_cities
 
 
 def test_resolve__default_names_folder_and_city(folder: Path) -> None:
@@ -45,6 +45,11 @@ def test_resolve__odd_names_are_refused_by_a_sentence(name: str) -> None:
     with pytest.raises(ValueError, match="city must be 'default', 'synthetic:N:SEED'") as error:
         resolve_city(name)
     assert len(str(error.value)) < 500
+
+
+def test_generated__are_names_and_no_folders_that_begin_alike() -> None:
+    assert all(map(is_generated, ("default", "synthetic:20:3", "varied:20:3", "varied:20-30:1:2")))
+    assert not any(map(is_generated, ("default_city", "synthetic", "varied", "./default", "our/city")))
 
 
 def test_many_cities__more_than_memory_holds_are_refused() -> None:
