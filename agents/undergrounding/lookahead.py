@@ -44,7 +44,7 @@ def look_ahead(policy: Any, env: Any, *, n_orders: int = 32, **kwargs: Any) -> L
     if not isinstance(actor, TokenNet) or actor.choice.in_features != N_CHOICE:
         raise ValueError(
             f"{getattr(policy, 'name', policy)} cannot look ahead among lines to bury: only a trained sta-sac of "
-            f"{ENV_ID} does; take a run folder of one, as RUN@32"
+            f"{ENV_ID} does; take sta-sac:undergrounding@32, or a run folder"
         )
     return LookaheadHardening(actor, env, **{"n_plans": n_orders, "name": f"{policy.name}, looking ahead", **kwargs})
 
