@@ -58,6 +58,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "stormgym"
 html_static_path = ["_static"]
 html_css_files = ["stormgym.css"]
+html_search_scorer = str(HERE / "_static" / "search_scorer.js")
 html_show_sourcelink = False
 html_theme_options: dict[str, Any] = {
     "header_links_before_dropdown": 7,
