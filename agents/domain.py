@@ -263,7 +263,8 @@ class Domain:
     look_ahead: str | None = None
     """How trained agents look ahead (AGENT:NAME@K): function (policy, env, n_orders=K, **kwargs) -> policy."""
     look_ahead_moves: bool = False
-    """Whether a look can end in a local search (AGENT:NAME@K:MOVES); its function takes `search_iterations` for it."""
+    """Whether a look can end in a local search (AGENT:NAME@K:MOVES), perhaps at a price found on past episodes
+    (@K:MOVES:past); its function takes `search_iterations` and `price` for it."""
     teacher: str | None = None
     """The agent that STA-SAC imitates first, where its settings name no other; or "module:function", which names it
     from what the environment announces."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from stormgym.agents.domain import load_entry
 from stormgym.agents.own_policy import SUFFIX, load_code, names_code, own_policy
+from stormgym.agents.past_price import PAST
 from stormgym.agents.policy import Entrant, Policy
 from stormgym.agents.pretrained import known_pretrained, load_card, load_pretrained
 from stormgym.agents.registry import AGENTS, agent_spec, domain_of, has_domain, known_agents
@@ -31,6 +32,8 @@ class Look:
     """K, orders or plans that it draws, or rounds of search, as its domain has it; 0: it acts alone."""
     moves: int = 0
     """Moves of a local search from the best of them; 0: none."""
+    price: str = ""
+    """`past`: the limit is on the mean over episodes, at one price that is found on past ones; else it is on each."""
 
     def __bool__(self) -> bool:
         """Whether it looks ahead at all."""
@@ -38,13 +41,15 @@ class Look:
 
     @property
     def text(self) -> str:
-        """What stands behind the agent's name: "@K", "@K:MOVES" or nothing."""
-        return f"@{self.orders}" + (f":{self.moves}" if self.moves else "") if self else ""
+        """What stands behind the agent's name: "@K", "@K:MOVES", "@K:MOVES:past" or nothing."""
+        behind = [str(part) for part in (self.orders, self.moves, self.price) if part]
+        return f"@{':'.join(behind)}" if self else ""
 
     @property
-    def arguments(self) -> dict[str, int]:
+    def arguments(self) -> dict[str, Any]:
         """Of `look_ahead`."""
-        return {"n_orders": self.orders, **({"search_iterations": self.moves} if self.moves else {})}
+        given = {"search_iterations": self.moves, "price": self.price}
+        return {"n_orders": self.orders, **{name: value for name, value in given.items() if value}}
 
     @property
     def sentence(self) -> str:
@@ -52,28 +57,33 @@ class Look:
         if not self:
             return ""
         moves = f" and {self.moves} moves of a local search" if self.moves else ""
-        return f", looks ahead with {self.orders} draws{moves}"
+        price = ", at a price found on past episodes" if self.price else ""
+        return f", looks ahead with {self.orders} draws{moves}{price}"
 
 
 def split_lookahead(name: str) -> tuple[str, Look]:
-    """Take `AGENT@K` or `AGENT@K:MOVES`, a trained agent that looks ahead, apart; the look of a plain name is none.
+    """Take apart `AGENT@K`, `AGENT@K:MOVES` or `AGENT@K:MOVES:past`, a trained agent that looks ahead.
 
-    An `@` within a folder's name, with a separator behind it, is part of the path.
+    The look of a plain name is none. An `@` within a folder's name, with a separator behind it, is part of the path.
 
-    Raises `ValueError` for a K or MOVES that is no whole number above 0, and for a K without an agent.
+    Raises `ValueError` for a K or MOVES that is no whole number above 0, for another third part than `past`, and for a
+    K without an agent.
     """
     agent, at, look = name.rpartition("@")
     if not at or "/" in look or os.sep in look:
         return name, Look()
     if not agent:
         raise ValueError(f"{name!r} names no agent before @; write AGENT:NAME@K or RUN_FOLDER@K")
-    numbers = look.split(":")
+    numbers, price = look.split(":"), ""
+    if len(numbers) == 3 and numbers[-1] == PAST:
+        price = numbers.pop()
     if len(numbers) > 2 or not all(_is_count(part) for part in numbers):
         raise ValueError(
             f"{name!r}: after @ comes the number of orders that the agent draws when it looks ahead, as in "
-            f"{agent}@32, perhaps with moves of a local search, as in {agent}@32:100; got {look!r}"
+            f"{agent}@32, perhaps with moves of a local search, as in {agent}@32:100, and with a price found on past "
+            f"episodes, as in {agent}@32:100:{PAST}; got {look!r}"
         )
-    return agent, Look(*map(int, numbers))
+    return agent, Look(*map(int, numbers), price=price)
 
 
 def _is_count(text: str) -> bool:
@@ -110,7 +120,8 @@ def look_ahead(policy: Policy, env: Any, agent: str, look: Look, **kwargs: Any) 
 def make_policy(name: str, env: Any, **kwargs: Any) -> Policy:
     """Make a policy by name, bound to `env`: a rule, a planner, or a pretrained agent (`AGENT:NAME`).
 
-    `AGENT:NAME@K` looks ahead with K orders, `@K:MOVES` with a local search too; further arguments go to it.
+    `AGENT:NAME@K` looks ahead with K orders, `@K:MOVES` with a local search too, `@K:MOVES:past` at a price found on
+    past episodes; further arguments go to it.
 
     Raises `KeyError` for an unknown name and `ValueError` for a learner, which must be trained first.
     """
@@ -137,8 +148,9 @@ def resolve_agents(items: Sequence[str] | str | None, env_id: str, *, trust_pick
         items: a sequence or a comma-separated string; an item is a registry name, a pretrained agent (`AGENT:NAME`),
             a run folder, a file that the environment takes for an agent (`Domain.agent_files`), a policy of your own
             (`FILE.py:CLASS` or `MODULE:CLASS`), or one of the last four as `LABEL=ITEM`. `@K` behind a pretrained
-            agent or a run folder makes it look ahead with K orders, `@K:MOVES` with a local search too. None or an
-            empty string takes every agent of `env_id` that needs no training.
+            agent or a run folder makes it look ahead with K orders, `@K:MOVES` with a local search too,
+            `@K:MOVES:past` at a price found on past episodes. None or an empty string takes every agent of `env_id`
+            that needs no training.
         env_id: a registered environment id.
         trust_pickle: open models of runs that an earlier version wrote (see `load_policy`).
 

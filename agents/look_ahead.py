@@ -16,7 +16,8 @@ def look_ahead(policy: Any, env: Any, **kwargs: Any) -> BasePolicy:
     Args:
         policy: a trained agent: pretrained or of a run.
         env: the environment that it will play.
-        **kwargs: of the domain's function; `n_orders` is the K of `@K`, `search_iterations` the MOVES of `@K:MOVES`.
+        **kwargs: of the domain's function; `n_orders` is the K of `@K`, `search_iterations` the MOVES of `@K:MOVES`,
+            and `price="past"` the `past` of `@K:MOVES:past`.
 
     Raises:
         TypeError: no environment of a domain.

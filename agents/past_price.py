@@ -18,6 +18,8 @@ from stormgym.envs.arrays import Floats
 from stormgym.envs.cache import Costly, check_numbers, recall_arrays
 from stormgym.envs.making import episode_seeds, make_batch
 
+PAST = "past"
+"""In place of a price: one that is found on past episodes."""
 N_EPISODES = 96
 """Past episodes on which a price is tried."""
 SEED = 2**31 - 1 - 19

@@ -29,8 +29,9 @@ from benchmarks.kit.tables import markdown, number, show
 from benchmarks.restoration.transfer import label, weights_of, without_folders
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.lineup import resolve_agents
+from stormgym.agents.past_price import PAST
 from stormgym.agents.policy import Entrant
-from stormgym.agents.restoration.network.lookahead import PAST, look_ahead
+from stormgym.agents.restoration.network.lookahead import look_ahead
 from stormgym.agents.statistics import mean_estimate, paired_difference
 from stormgym.envs.data import resolve_city
 

@@ -92,6 +92,7 @@ def test_lineup__wrong_names_list_the_known_ones(item: str, said: str) -> None:
         ("sta-sac:default", ("sta-sac:default", Look())),
         ("runs/a@b@32", ("runs/a@b", Look(32))),
         ("sta-sac:default@32:100", ("sta-sac:default", Look(32, 100))),
+        ("sta-sac:default@32:100:past", ("sta-sac:default", Look(32, 100, "past"))),
         ("/home/me@uni/run", ("/home/me@uni/run", Look())),
     ],
 )
@@ -100,7 +101,9 @@ def test_name__is_taken_apart(name: str, parts_of_it: tuple[str, Look]) -> None:
     assert name == parts_of_it[0] + parts_of_it[1].text
 
 
-@pytest.mark.parametrize("orders", ["0", "", "-3", "many", "1.5", "32:", "32:0", "32:1:1", ":5", "9" * 5_000])
+@pytest.mark.parametrize(
+    "orders", ["0", "", "-3", "many", "1.5", "32:", "32:0", "32:1:1", "32:past", ":5", "9" * 5_000]
+)
 def test_name__with_a_wrong_number_is_an_error(orders: str) -> None:
     with pytest.raises(ValueError, match="after @ comes the number of orders"):
         resolve_agents([f"{AGENT}@{orders}"], "Restoration-v0")

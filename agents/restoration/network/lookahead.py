@@ -13,7 +13,7 @@ import torch
 from stormgym.agents.attention.masking import masked_log_softmax
 from stormgym.agents.attention.networks import EpisodeNet, PaperNet
 from stormgym.agents.binding import announced_of
-from stormgym.agents.past_price import MOST_PRICE, N_EPISODES, kept_price, mean_cost, past_arguments
+from stormgym.agents.past_price import MOST_PRICE, N_EPISODES, PAST, kept_price, mean_cost, past_arguments
 from stormgym.agents.policy import BasePolicy
 from stormgym.agents.restoration.network.features import EpisodeFeatures
 from stormgym.agents.restoration.planners import next_regions, orders_of_state
@@ -43,8 +43,6 @@ SEARCHES = 2
 """Local searches of a look: the second corrects what the first one's own limit missed."""
 AROUND = (0.7, 1.0)
 """Shares of a price at which they search in its place, as `search.priced` does around its own."""
-PAST = "past"
-"""For a price that is found on past storms."""
 FIRST_PRICE = 0.07
 """The one that is tried first there: hours of mean outage for an hour of gap."""
 
