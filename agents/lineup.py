@@ -83,7 +83,8 @@ def split_lookahead(name: str) -> tuple[str, Look]:
             f"{agent}@32, perhaps with moves of a local search, as in {agent}@32:100, and with a price found on past "
             f"episodes, as in {agent}@32:100:{PAST}; got {look!r}"
         )
-    return agent, Look(*map(int, numbers), price=price)
+    orders, *moves = map(int, numbers)
+    return agent, Look(orders, moves[0] if moves else 0, price)
 
 
 def _is_count(text: str) -> bool:

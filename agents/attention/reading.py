@@ -135,6 +135,8 @@ class Reading:
     """Steps of each environment between updates, in steps of a usual episode: about an episode."""
     parts: Parts | None = None
     """How an action of several parts is chosen part by part; None: an action is one choice."""
+    practice: str | None = None
+    """"module:Class" that plays storms in simulation, for the actor to learn from beside real ones; None: none does."""
     recall: Recall | None = None
     """What networks must know of earlier observations of an episode, where one does not tell all."""
     remaining: Callable[[Observation], Ints] | None = None

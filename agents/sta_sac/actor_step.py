@@ -82,7 +82,7 @@ class ActorStep:
         loss = -((objective + alpha * entropy) * batch.valid).sum() / total
         if demonstrations is not None:
             loss = loss + stage.imitation_weight * self._imitation_loss(demonstrations)
-        self._descend(loss, stage)
+        self.descend(loss, stage)
         self._follow_target(batch, entropy.detach(), stage.entropy_share)
         return {
             "actor_loss": loss.item(),
@@ -93,13 +93,13 @@ class ActorStep:
     def imitate(self, demonstrations: EpisodeBatch, stage: Stage) -> dict[str, float]:
         """One step towards the teacher's choices and nothing else; numbers to be logged."""
         loss = self._imitation_loss(demonstrations)
-        self._descend(loss, stage)
+        self.descend(loss, stage)
         return {"actor_loss": loss.item()}
 
     def _imitation_loss(self, demonstrations: EpisodeBatch) -> Tensor:
         return imitation_loss(demonstrations, self.policy.episode_log_probs(demonstrations)[2])
 
-    def _descend(self, loss: Tensor, stage: Stage) -> None:
+    def descend(self, loss: Tensor, stage: Stage) -> None:
         """One step of Adam on the actor's loss; the averaged actor follows."""
         policy = self.policy
         policy.actor_optimizer.zero_grad()

@@ -36,6 +36,7 @@ from stormgym.agents.sta_sac.buffer import EpisodeReplayBuffer
 from stormgym.agents.sta_sac.collecting import Collector, rows_of
 from stormgym.agents.sta_sac.critic_update import CriticUpdate
 from stormgym.agents.sta_sac.policy import STASACPolicy
+from stormgym.agents.sta_sac.practice_update import PracticeUpdate
 from stormgym.agents.sta_sac.reading import reading_of
 from stormgym.agents.sta_sac.rewards import Rewards
 from stormgym.agents.sta_sac.settings import STASACSettings
@@ -232,6 +233,19 @@ class STASAC(OffPolicyAlgorithm):
             control_variate=settings.control_variate,
             own_limits=self.tightness is not None,
         )
+        practice = self._practice()
+        self.practice_update = (
+            None
+            if practice is None
+            else PracticeUpdate(self.policy, rewards, actor, practice, settings, own_limits=self.tightness is not None)
+        )
+
+    def _practice(self) -> Any:
+        """Who plays storms in simulation; None where nobody can, or shall, or critics tell what is good."""
+        entry = reading_of(self.observation_space).practice
+        if entry is None or not self.settings.practice or self.collector.rows is None:
+            return None
+        return load_entry(entry).of(self.env, self.policy.n_groups, self.settings.practice_orders)
 
     # ---------------------------------------------------------------- learning
 
@@ -263,6 +277,7 @@ class STASAC(OffPolicyAlgorithm):
                 batch = self.replay_buffer.episodes(index)
                 yield self.storm_update(batch, self._demonstrations(stage), stage)
                 self._n_updates += 1
+            self._practise()
             return
         for _ in range(gradient_steps):
             stage = self._stage()
@@ -273,6 +288,16 @@ class STASAC(OffPolicyAlgorithm):
                 yield self.storm_update.imitate(batch, demonstrations, stage)
             else:
                 yield self.critic_update(batch, demonstrations, stage)
+            self._n_updates += 1
+
+    def _practise(self) -> None:
+        """Learn from simulated storms, those of the replay buffer and of the teacher's time as forecast then."""
+        if self.practice_update is None:
+            return
+        for _ in range(self.settings.practice):
+            storms = self.replay_buffer.any_episodes(self.settings.practice_storms)
+            for key, value in self.practice_update(storms, self._stage()).items():
+                self.logger.record_mean(f"practice/{key}", value)
             self._n_updates += 1
 
     def _storms(self) -> NDArray[np.int64] | None:
@@ -450,7 +475,15 @@ class STASAC(OffPolicyAlgorithm):
         super().save(*args, **kwargs)
 
     def _excluded_save_params(self) -> list[str]:
-        made_anew = ["multiplier", "own_teacher", "teacher", "collector", "critic_update", "storm_update"]
+        made_anew = [
+            "multiplier",
+            "own_teacher",
+            "teacher",
+            "collector",
+            "critic_update",
+            "storm_update",
+            "practice_update",
+        ]
         return [*super()._excluded_save_params(), *made_anew]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:

@@ -304,6 +304,12 @@ class EpisodeReplayBuffer(DictReplayBuffer):
             raise ValueError("the replay buffer holds no finished episode yet; collect one before sampling")
         return self.episodes(self._store.draw(batch_size))
 
+    def any_episodes(self, batch_size: int) -> Any:
+        """Draw `batch_size` episodes, all the learner's own or all demonstrations, by how many of each there are."""
+        own, taught = self.size(), self.n_demonstrations
+        is_own = np.random.random() * (own + taught) < own
+        return self.sample(batch_size) if is_own else self.demonstrations(batch_size)
+
     def demonstrations(self, batch_size: int) -> Any:
         """Draw `batch_size` demonstrations with replacement, as `sample` draws episodes.
 

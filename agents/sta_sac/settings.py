@@ -69,6 +69,15 @@ class STASACSettings:
     """Passes over each collection where storms are shared."""
     actor_batch_size: int = 8
     """Episodes of an update where storms are shared, rounded to whole storms."""
+    practice: int = 8
+    """Updates on simulated storms after each collection of storms that are shared: in the storm as forecast the actor
+    draws many orders at once, and learns which are better. 0 for none; none either where environments are of several
+    cities, where durations share a shock, where the limit is not on the mean, and in other environments than
+    Restoration-v0."""
+    practice_storms: int = 8
+    """Storms of such an update."""
+    practice_orders: int = 16
+    """Orders drawn of each of them."""
     clip_range: float = 0.2
     """Clipping of the policy's ratio, as in PPO, where returns tell which actions are good."""
     limit_margin: float = 0.88
@@ -143,6 +152,11 @@ class STASACSettings:
                 "n_rollouts, n_epochs and actor_batch_size must be at least 1; "
                 f"got {self.n_rollouts!r}, {self.n_epochs!r} and {self.actor_batch_size!r}"
             )
+        if self.practice < 0 or self.practice_storms < 1 or self.practice_orders < 3:
+            raise ValueError(
+                "practice must be at least 0, practice_storms at least 1 and practice_orders at least 3; "
+                f"got {self.practice!r}, {self.practice_storms!r} and {self.practice_orders!r}"
+            )
         if not 0 <= self.greedy_share < 1:
             raise ValueError(f"greedy_share must be in [0, 1); got {self.greedy_share!r}")
         if not 0 < self.limit_margin <= 1:
@@ -190,6 +204,8 @@ class STASACPaperSettings(STASACSettings):
     """Critics that the actor's loss takes."""
     actor_gradient: Literal["critics", "returns"] = "critics"
     """What tells the actor which actions are good: the critics (eq. 18), or returns above a baseline."""
+    practice: int = 0
+    """Updates on simulated storms."""
     multiplier_init: float = 0.3
     """Lambda at the start, per limit of cost."""
     multiplier_lr: float = 0.06

@@ -8,14 +8,12 @@ from hashlib import sha256
 from typing import Any
 
 import numpy as np
-import torch
 
-from stormgym.agents.attention.masking import masked_log_softmax
 from stormgym.agents.attention.networks import EpisodeNet, PaperNet
 from stormgym.agents.binding import announced_of
 from stormgym.agents.past_price import MOST_PRICE, N_EPISODES, PAST, kept_price, mean_cost, past_arguments
 from stormgym.agents.policy import BasePolicy
-from stormgym.agents.restoration.network.features import EpisodeFeatures
+from stormgym.agents.restoration.network.simulation import Simulator
 from stormgym.agents.restoration.planners import next_regions, orders_of_state
 from stormgym.agents.restoration.scenario_sampler import ScenarioSampler
 from stormgym.agents.restoration.search.expected_gap import NEXT_PRICE, NEXT_TEMPERATURE, expected_gap
@@ -26,8 +24,6 @@ from stormgym.envs.arrays import Bools, Floats, Ints, Observation
 from stormgym.envs.cities.bounds import MAX_HOURS
 from stormgym.envs.cities.tables import city_map
 from stormgym.envs.restoration.knowledge import RestorationAnnounced
-from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, regions_of
-from stormgym.envs.restoration.process import RestorationProcess
 from stormgym.predictors.threads import one_thread
 
 ORDERS_AT_ONCE = 512
@@ -197,8 +193,7 @@ class LookaheadPolicy(BasePolicy):
                 f"{name}: the actor was trained on cities with {n_groups} groups; this one has {self.city.n_groups}. "
                 f"Take a city with {n_groups} groups, or train on your own: python train.py --city CITY"
             )
-        self.map = city_map(self.city)
-        self.max_travel_km = announced[0].max_travel_km
+        self.simulator = Simulator(city_map(self.city), n_groups, announced[0].max_travel_km)
         self.sampler = ScenarioSampler(self.city, env, seed=seed, n_scenarios=n_scenarios)
         n = self.city.n_regions
         race = np.random.default_rng([seed, 3]).exponential(size=(n, n_orders, n))  # step, order, region
@@ -286,39 +281,15 @@ class LookaheadPolicy(BasePolicy):
         return np.asarray(orders[np.arange(r), score.argmin(axis=1)])
 
     @one_thread()
-    @torch.no_grad()
     def _draw(self, observation: Observation, part: Part, factor: Floats) -> Ints:
         """Orders `[R, K, n]` (numbered as in `part`) that the actor plays where repairs take their forecast."""
-        (r, n), k = part.regions.shape, self.n_orders
         if not self._reads_updates:  # it takes forecasts as they are: so they are corrected for it
             corrected = {key: np.minimum(observation[key] * factor, MAX_HOURS) for key in FORECASTS}
             observation = {**observation, **corrected}
             factor = np.ones_like(factor)
-        process = RestorationProcess(self.map, r * k, cost_limit_h=0.0, max_travel_km=self.max_travel_km)
-        copies = {key: np.repeat(values, k, axis=0) for key, values in observation.items()}
-        process.stand_at(copies, np.repeat(observation["point_h"] * factor, k, axis=0))
-        index = torch.from_numpy(part.regions)  # [R, n] what is open now; nothing else will be
-        columns = index[:, None].expand(-1, k, -1)
-        features = EpisodeFeatures(torch.from_numpy(regions_of(observation).astype(np.float32)), self.n_groups)
-        now = (
-            torch.from_numpy(observation[key][:, None].astype(np.float32)) for key in ("distance_km", "open", "crew")
-        )
-        encoding = self.actor.narrow(self.actor.encode(features.at(*now)), index)
-        features = features.narrow(index)
-        order = np.empty((r, k, n), dtype=np.int64)
-        for step in range(n):
-            now_regions = torch.from_numpy(process.regions).view(r, k, len(REGION_COLUMNS), -1)
-            inputs = features.at(
-                now_regions[:, :, COLUMN["distance_km"]].gather(2, columns),
-                now_regions[:, :, COLUMN["open"]].gather(2, columns),
-                torch.from_numpy(process.crew.T.astype(np.float32)).view(r, k, -1),
-            )
-            mask = torch.from_numpy(process.action_mask).view(r, k, -1).gather(2, columns) > 0
-            log_pi = masked_log_softmax(self.actor.score(encoding, inputs).squeeze(-1), mask).numpy()
-            race = self._log_race[step][:, part.regions].swapaxes(0, 1)  # [R, K, n]
-            keys = log_pi - race  # exponential race: the largest log p - log E is a draw from p
-            keys[:, 0] = log_pi[:, 0]
-            chosen = keys.argmax(axis=-1)  # [R, K]
-            order[:, :, step] = chosen
-            process.step(np.take_along_axis(part.regions, chosen, axis=1).ravel())
-        return order
+
+        def log_race(step: int) -> Floats:
+            return np.asarray(self._log_race[step][:, part.regions].swapaxes(0, 1))  # [R, K, n]
+
+        hours = observation["point_h"] * factor
+        return self.simulator.draw(self.actor, observation, hours, part.regions, self.n_orders, log_race)[0]

@@ -11,4 +11,5 @@ READING = Reading(
     layout=RegionLayout.of,
     policy="stormgym.agents.sta_sac.policy:STASACPolicy",
     needs=f"Dict with {', '.join(sorted(REGION_KEYS))} (Restoration-v0)",
+    practice="stormgym.agents.restoration.network.practice:Practice",
 )

@@ -1,0 +1,175 @@
+"""Practice: an actor learns from storms that it plays in simulation, many orders of each, beside those really played.
+
+In the storm as forecast the expected outage and gap of an order can be computed, so an order is told from another one
+by what it is worth and by no luck. A hundred simulated episodes cost as much time as a few in the environment.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stormgym.agents.attention.masking import masked_log_softmax
+from stormgym.agents.attention.networks import EpisodeNet
+from stormgym.agents.restoration.network.episodes import EpisodeBatch
+from stormgym.agents.restoration.network.features import EpisodeFeatures
+from stormgym.agents.restoration.network.scenarios import advantages, expected_to_go
+from stormgym.agents.restoration.network.shared_storms import clipped_surrogate
+from stormgym.agents.restoration.network.simulation import Simulator, States, standing
+from stormgym.agents.restoration.scenario_sampler import ScenarioSampler
+from stormgym.agents.restoration.search.expected_gap import expected_gap
+from stormgym.agents.restoration.search.orders import OrderProblem
+from stormgym.agents.restoration.situation import parts
+from stormgym.envs.arrays import Floats, Ints, Observation
+from stormgym.envs.cities.tables import city_map
+from stormgym.envs.restoration.knowledge import RestorationAnnounced
+from stormgym.envs.restoration.layout import REGION_COLUMNS
+
+N_SCENARIOS = 48
+"""Scenarios of repair hours over which an order's gap is expected."""
+LEARNT_SHARE = 0.2
+"""Share of the states of a practice that are learnt from. In most of them the choice is sure, and nothing is to be
+learnt: those with the largest product of advantage and doubt are taken."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """K orders of each of R storms, what the actor saw, and what the orders are worth."""
+
+    observation: Observation
+    order: Ints
+    """`[R, K, N]`; the first of each storm is the greedy one."""
+    states: States
+    outage_h: Floats
+    """`[R, K, N]` what each step adds to the expected mean outage."""
+    gap_h: Floats
+    """`[R, K]` expected gap."""
+
+
+class Practice:
+    """Draws orders of storms as forecast, and says how much better than its fellows each choice was.
+
+    Args:
+        announced: of the environments, all of one city.
+        n_groups: G.
+        n_orders: K, orders drawn of each storm; one of them greedily, which nothing is learnt from.
+    """
+
+    def __init__(self, announced: RestorationAnnounced, n_groups: int, n_orders: int) -> None:
+        self.city = announced.city
+        self.n_orders = n_orders
+        self.simulator = Simulator(city_map(self.city), n_groups, announced.max_travel_km)
+        self.sampler = ScenarioSampler(self.city, n_scenarios=N_SCENARIOS)
+
+    @classmethod
+    def of(cls, venv: Any, n_groups: int, n_orders: int) -> Practice | None:
+        """For a vector environment; None where practice is not possible.
+
+        That is where environments are of several cities or not Restoration-v0's, where durations share a shock, which
+        only real repairs tell of, or where the limit is not on the mean gap.
+        """
+        if venv is None or not venv.has_attr("announced"):
+            return None
+        announced = venv.get_attr("announced")
+        if not all(isinstance(record, RestorationAnnounced) for record in announced):
+            return None
+        alike = len({record.city.fingerprint() for record in announced}) == 1
+        plain = all(record.shock == "none" and record.risk_measure.is_mean for record in announced)
+        return cls(announced[0], n_groups, n_orders) if alike and plain else None
+
+    def draw(self, actor: EpisodeNet, storms: EpisodeBatch) -> Drawn:
+        """Draw orders of storms, of each of which an episode is at hand; only its first observation is read.
+
+        Draws from NumPy's global generator, which Stable-Baselines3 seeds.
+        """
+        observation = first_observation(storms)
+        if actor.key.weight.device.type != "cpu":
+            actor = deepcopy(actor).cpu()
+        n_storms, n = observation["open"].shape
+        (part,) = parts(observation, self.city, np.arange(n_storms))  # nothing is restored yet: one part
+        shape = (n_storms, self.n_orders, n)
+
+        def log_race(step: int) -> Floats:
+            del step
+            return np.asarray(np.log(np.random.exponential(size=shape)), dtype=np.float32)
+
+        order, states = self.simulator.draw(
+            actor, observation, observation["point_h"], part.regions, self.n_orders, log_race, keep=True
+        )
+        assert states is not None
+        hours = self.sampler.prior(part, n_storms)
+        gap = np.stack([expected_gap(part.problem, order[:, k], hours) for k in range(self.n_orders)], axis=1)
+        return Drawn(observation, order, states, step_outages(part.problem, order), gap)
+
+    def advantages(self, drawn: Drawn, price: Floats) -> Tensor:
+        """Advantage `[R, K - 1, N]` (h) of each choice in the drawn orders over the other drawn orders of the storm.
+
+        The return to go of an order is its outage from there on, and all of its gap at a price.
+
+        Args:
+            drawn: orders.
+            price: `[R]` hours of mean outage for an hour of gap.
+        """
+        gain = -drawn.outage_h[:, 1:].copy()
+        gain[..., -1] -= price[:, None] * drawn.gap_h[:, 1:]
+        r, k, n = gain.shape
+        regions = torch.from_numpy(_regions(drawn.observation)).repeat_interleave(k, 0)
+        features = EpisodeFeatures(regions, self.simulator.n_groups)
+        is_open = drawn.states.is_open[:, 1:].reshape(r * k, n, n) > 0
+        guess = expected_to_go(regions, is_open, features.scales)
+        return advantages(torch.from_numpy(gain.reshape(r * k, n)).float(), k, guess).view(r, k, n)
+
+    def objective(self, actor: EpisodeNet, drawn: Drawn, advantage: Tensor, clip_range: float) -> Tensor:
+        """PPO's clipped surrogate, summed over the choices that most is to be learnt from and divided by all of them.
+
+        Args:
+            actor: the network that learns, with its graph.
+            drawn: orders.
+            advantage: `[R, K - 1, N]` of the drawn ones.
+            clip_range: as in PPO.
+        """
+        r, k, n = advantage.shape
+        device = actor.key.weight.device
+        old = drawn.states.log_pi[:, 1:].reshape(r, -1)
+        flat = advantage.reshape(r, -1)
+        doubt = (1.0 - old.exp()) * flat.abs()
+        best = doubt.topk(max(int(LEARNT_SHARE * flat.shape[1]), 1), dim=1).indices  # [R, M]
+
+        def of(values: Tensor) -> Tensor:
+            values = values[:, 1:].reshape(r, k * n, -1)
+            return values.gather(1, best.unsqueeze(-1).expand(-1, -1, values.shape[-1])).to(device)
+
+        states = drawn.states
+        features = EpisodeFeatures(torch.from_numpy(_regions(drawn.observation)).to(device), self.simulator.n_groups)
+        encoding = actor.encode(features.at(*(values.to(device) for values in standing(drawn.observation))))
+        inputs = features.at(of(states.distance_km), of(states.is_open), of(states.crew))
+        log_pi = masked_log_softmax(actor.score(encoding, inputs).squeeze(-1), of(states.allowed) > 0)
+        chosen = of(torch.from_numpy(drawn.order).unsqueeze(-1))
+        ratio = (log_pi.gather(-1, chosen).squeeze(-1) - old.gather(1, best).to(device)).exp()
+        return clipped_surrogate(ratio, flat.gather(1, best).to(device), clip_range).sum() / flat.numel()
+
+
+def step_outages(problem: OrderProblem, order: Ints) -> Floats:
+    """What each step of orders `[R, K, n]` adds to the expected mean outage (h): `[R, K, n]`."""
+    r, k, n = order.shape
+    many, flat = problem.take(np.repeat(np.arange(r), k)), order.reshape(r * k, n)
+    hours = many.way_h(flat) + np.take_along_axis(many.repair_h, flat, axis=1)
+    return np.asarray((hours * (n - np.arange(n)) / n).reshape(r, k, n))
+
+
+def first_observation(storms: EpisodeBatch) -> Observation:
+    """The observation with which episodes began, as an environment gives it."""
+    regions = storms.regions.cpu().numpy()
+    columns = {name: regions[..., i] for i, name in enumerate(REGION_COLUMNS)}
+    mask = storms.action_mask[:, 0].cpu().numpy().astype(np.int8)
+    return {**columns, "crew": storms.crew[:, 0].cpu().numpy(), "action_mask": mask}
+
+
+def _regions(observation: Observation) -> NDArray[np.float32]:
+    return np.stack([observation[name] for name in REGION_COLUMNS], axis=-1).astype(np.float32)

@@ -1,0 +1,69 @@
+"""Update of the actor on storms that are played in simulation, at the price of the gap that real storms set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from stormgym.agents.restoration.network.episodes import EpisodeBatch
+from stormgym.agents.sta_sac.actor_step import ActorStep, Stage
+from stormgym.agents.sta_sac.policy import STASACPolicy
+from stormgym.agents.sta_sac.rewards import Rewards
+from stormgym.agents.sta_sac.settings import STASACSettings
+
+
+class PracticeUpdate:
+    """One step of the actor on drawn orders of simulated storms; the multiplier stays what real storms made of it.
+
+    Args:
+        policy: networks.
+        rewards: says the price of an hour of gap.
+        actor: the actor's step.
+        practice: plays storms in simulation (`Reading.practice`).
+        settings: `clip_range` is read.
+        own_limits: storms have limits of their own, and so prices of their own.
+    """
+
+    def __init__(
+        self,
+        policy: STASACPolicy,
+        rewards: Rewards,
+        actor: ActorStep,
+        practice: Any,
+        settings: STASACSettings,
+        *,
+        own_limits: bool,
+    ) -> None:
+        self.policy = policy
+        self.rewards = rewards
+        self.actor = actor
+        self.practice = practice
+        self.settings = settings
+        self.own_limits = own_limits
+
+    def __call__(self, storms: EpisodeBatch, stage: Stage) -> dict[str, float]:
+        """Raise the probability of choices in orders that are better than others of their storm.
+
+        Args:
+            storms: an episode of each storm, of which only the first observation is read.
+            stage: of the training.
+
+        Returns:
+            Numbers to be logged under `practice/`.
+        """
+        scales = self.policy.scales(storms)
+        per_limit = self.rewards.price(storms, scales)[:, :1]  # of a gap as large as the limit, in units of return
+        price = (per_limit * scales.total_hours / self.policy.limits(storms)[:, :1]).squeeze(1).detach()
+        drawn = self.practice.draw(self.policy.actor, storms)
+        advantage = self.practice.advantages(drawn, price.cpu().numpy()) / scales.total_hours.cpu()[:, :, None]
+        if self.own_limits:  # as where storms are really played
+            advantage = advantage / (1.0 + per_limit.detach().cpu()[:, :, None])
+        loss = -self.practice.objective(self.policy.actor, drawn, advantage, self.settings.clip_range)
+        self.actor.descend(loss, stage)
+        return {
+            "outage_h": float(drawn.outage_h.sum(axis=-1)[:, 0].mean()),
+            "gap_h": float(drawn.gap_h[:, 0].mean()),
+            "price": float(price.mean()),
+            "surest": float(torch.exp(drawn.states.log_pi).mean()),
+        }
