@@ -31,6 +31,8 @@ class Stage:
     """Weight of the imitation loss after the teacher's time."""
     n_updates: int
     """Updates before this one."""
+    own_left: float = 1.0
+    """Share that is left of the learner's own part of the training."""
 
 
 class ActorStep:
@@ -99,13 +101,14 @@ class ActorStep:
     def _imitation_loss(self, demonstrations: EpisodeBatch) -> Tensor:
         return imitation_loss(demonstrations, self.policy.episode_log_probs(demonstrations)[2])
 
-    def descend(self, loss: Tensor, stage: Stage) -> None:
-        """One step of Adam on the actor's loss; the averaged actor follows."""
+    def descend(self, loss: Tensor, stage: Stage, optimizer: Optimizer | None = None) -> None:
+        """One step of Adam (the actor's, or another `optimizer`) on the actor's loss; the averaged actor follows."""
         policy = self.policy
-        policy.actor_optimizer.zero_grad()
+        optimizer = policy.actor_optimizer if optimizer is None else optimizer
+        optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(policy.actor.parameters(), self.settings.max_grad_norm)
-        policy.actor_optimizer.step()
+        optimizer.step()
         # at first the plain mean of all actors so far, so that the random first one does not linger in the average
         rate = max(self.settings.actor_tau, 1.0 / (stage.n_updates + 1))
         polyak_update(policy.actor.parameters(), policy.actor_average.parameters(), rate)

@@ -46,6 +46,9 @@ from stormgym.envs.risk_measure import MEAN, RiskMeasure
 
 ALPHA_LR = 5e-3
 """Step size of the entropy's weight."""
+SLOWER = 0.4
+"""Share of lambda's step size that is left where the actor practises: it follows the price so much faster then that the
+price, which costs of a few episodes move, would swing."""
 
 
 class STASAC(OffPolicyAlgorithm):
@@ -174,7 +177,9 @@ class STASAC(OffPolicyAlgorithm):
             self.teacher.load_state_dict(self.checkpoint_state["teacher"])
         self.teacher.policy = self._teaching_policy()
         super()._setup_model()
-        self.multiplier = self._make_multiplier(self.cost_limit, self.measure)
+        practice = self._practice()
+        rate = settings.multiplier_lr * (1.0 if practice is None else SLOWER)
+        self.multiplier = self._make_multiplier(self.cost_limit, self.measure, rate)
         self.log_alpha = torch.tensor(math.log(settings.alpha_init), device=self.device, requires_grad=True)
         self.alpha_optimizer = torch.optim.Adam([self.log_alpha], lr=ALPHA_LR)
         rows = rows_of(self.env, self.n_envs, settings)
@@ -183,7 +188,7 @@ class STASAC(OffPolicyAlgorithm):
         self.collector = Collector(
             self.policy, self.teacher, rows, n_envs=self.n_envs, greedy_share=settings.greedy_share
         )
-        self._make_updates()
+        self._make_updates(practice)
         if self.checkpoint_state is not None:
             self.collector.load_state_dict(self.checkpoint_state["collector"])
 
@@ -195,14 +200,14 @@ class STASAC(OffPolicyAlgorithm):
             return self.own_teacher
         return teacher_of(self.settings.teacher, self.env, self.settings.teacher_margin)
 
-    def _make_multiplier(self, limit: float, measure: RiskMeasure) -> LagrangeMultiplier:
+    def _make_multiplier(self, limit: float, measure: RiskMeasure, rate: float) -> LagrangeMultiplier:
         settings = self.settings
         initial = settings.multiplier_init if settings.constrained else 0.0
         if self.tightness is None:
             return LagrangeMultiplier(
                 limit * settings.limit_margin,
                 initial=initial,
-                learning_rate=settings.multiplier_lr,
+                learning_rate=rate,
                 method=settings.multiplier_method,
                 measure=measure,
             )
@@ -210,12 +215,12 @@ class STASAC(OffPolicyAlgorithm):
             *self.tightness,
             margin=settings.limit_margin,
             initial=initial,
-            learning_rate=settings.multiplier_lr,
+            learning_rate=rate,
             measure=measure,
         )
 
-    def _make_updates(self) -> None:
-        """The two updates, over the same rewards and the same actor's step."""
+    def _make_updates(self, practice: Any) -> None:
+        """The updates, over the same rewards and the same actor's step; `practice` plays storms in simulation."""
         settings, rows = self.settings, self.collector.rows
         rewards = Rewards(self.policy, self.multiplier, settings, self.shock)
         actor = ActorStep(self.policy, self.log_alpha, self.alpha_optimizer, settings)
@@ -233,7 +238,6 @@ class STASAC(OffPolicyAlgorithm):
             control_variate=settings.control_variate,
             own_limits=self.tightness is not None,
         )
-        practice = self._practice()
         self.practice_update = (
             None
             if practice is None
@@ -243,7 +247,7 @@ class STASAC(OffPolicyAlgorithm):
     def _practice(self) -> Any:
         """Who plays storms in simulation; None where nobody can, or shall, or critics tell what is good."""
         entry = reading_of(self.observation_space).practice
-        if entry is None or not self.settings.practice or self.collector.rows is None:
+        if entry is None or not self.settings.practice or rows_of(self.env, self.n_envs, self.settings) is None:
             return None
         return load_entry(entry).of(self.env, self.policy.n_groups, self.settings.practice_orders)
 
@@ -316,6 +320,7 @@ class STASAC(OffPolicyAlgorithm):
             entropy_share=last + (first - last) * left,
             imitation_weight=self.teacher.imitation_weight(left, self._total_timesteps),
             n_updates=self._n_updates,
+            own_left=self.teacher.own_left(left, self._total_timesteps),
         )
 
     def _demonstrations(self, stage: Stage) -> EpisodeBatch | None:
@@ -493,5 +498,6 @@ class STASAC(OffPolicyAlgorithm):
             "policy.critic_optimizer",
             "policy.forecast_optimizer",
             "alpha_optimizer",
+            *(["policy.practice_optimizer"] if self.settings.practice else []),
         ]
         return [*state, "multiplier", "multiplier.optimizer"], ["log_alpha"]

@@ -180,6 +180,7 @@ class STASACPolicy(BasePolicy):
         self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), lr=rate * actor_lr_factor)
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=rate)
         self.forecast_optimizer = torch.optim.Adam(self.forecast.parameters(), lr=rate)
+        self.practice_optimizer = torch.optim.Adam(self.actor.parameters(), lr=_DEFAULT.practice_lr)
         self.actor_lr_factor = actor_lr_factor
 
     def _get_constructor_parameters(self) -> dict[str, Any]:

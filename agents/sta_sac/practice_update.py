@@ -1,4 +1,8 @@
-"""Update of the actor on storms that are played in simulation, at the price of the gap that real storms set."""
+"""Update of the actor on storms that are played in simulation, at the price of the gap that real storms set.
+
+It has an optimiser of its own: gradients of imitation, and those of few real episodes, are so much larger that Adam,
+which divides by what it remembers of them, would hardly move.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ class PracticeUpdate:
         rewards: says the price of an hour of gap.
         actor: the actor's step.
         practice: plays storms in simulation (`Reading.practice`).
-        settings: `clip_range` is read.
+        settings: `clip_range`, `practice_lr` and `lr_last` are read.
         own_limits: storms have limits of their own, and so prices of their own.
     """
 
@@ -60,7 +64,10 @@ class PracticeUpdate:
         if self.own_limits:  # as where storms are really played
             advantage = advantage / (1.0 + per_limit.detach().cpu()[:, :, None])
         loss = -self.practice.objective(self.policy.actor, drawn, advantage, self.settings.clip_range)
-        self.actor.descend(loss, stage)
+        last = self.settings.lr_last
+        for group in self.policy.practice_optimizer.param_groups:
+            group["lr"] = self.settings.practice_lr * (last + (1.0 - last) * stage.own_left)
+        self.actor.descend(loss, stage, self.policy.practice_optimizer)
         return {
             "outage_h": float(drawn.outage_h.sum(axis=-1)[:, 0].mean()),
             "gap_h": float(drawn.gap_h[:, 0].mean()),

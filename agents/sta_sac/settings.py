@@ -69,11 +69,12 @@ class STASACSettings:
     """Passes over each collection where storms are shared."""
     actor_batch_size: int = 8
     """Episodes of an update where storms are shared, rounded to whole storms."""
-    practice: int = 8
+    practice: int = 0
     """Updates on simulated storms after each collection of storms that are shared: in the storm as forecast the actor
-    draws many orders at once, and learns which are better. 0 for none; none either where environments are of several
-    cities, where durations share a shock, where the limit is not on the mean, and in other environments than
-    Restoration-v0."""
+    draws many orders at once, and learns which are better. 24 in Restoration-v0; none where its environments are of
+    several cities, where durations share a shock, and where the limit is not on the mean."""
+    practice_lr: float = 5e-4
+    """The actor's step size in them, which has moments of its own; it falls linearly from when the teacher leaves."""
     practice_storms: int = 8
     """Storms of such an update."""
     practice_orders: int = 16
@@ -157,6 +158,8 @@ class STASACSettings:
                 "practice must be at least 0, practice_storms at least 1 and practice_orders at least 3; "
                 f"got {self.practice!r}, {self.practice_storms!r} and {self.practice_orders!r}"
             )
+        if not self.practice_lr > 0:
+            raise ValueError(f"practice_lr must be above 0; got {self.practice_lr!r}")
         if not 0 <= self.greedy_share < 1:
             raise ValueError(f"greedy_share must be in [0, 1); got {self.greedy_share!r}")
         if not 0 < self.limit_margin <= 1:
@@ -204,8 +207,6 @@ class STASACPaperSettings(STASACSettings):
     """Critics that the actor's loss takes."""
     actor_gradient: Literal["critics", "returns"] = "critics"
     """What tells the actor which actions are good: the critics (eq. 18), or returns above a baseline."""
-    practice: int = 0
-    """Updates on simulated storms."""
     multiplier_init: float = 0.3
     """Lambda at the start, per limit of cost."""
     multiplier_lr: float = 0.06

@@ -170,10 +170,13 @@ class Teacher:
             progress_remaining: 1 at the start of the training, 0 at its end.
             total_timesteps: of the training.
         """
-        own = 1.0 - (self.until or 0) / max(total_timesteps, 1)  # share of the training that is the learner's
-        left = min(1.0, progress_remaining / max(own, 1e-9))
         first, last = self.settings.imitation
-        return last + (first - last) * left
+        return last + (first - last) * self.own_left(progress_remaining, total_timesteps)
+
+    def own_left(self, progress_remaining: float, total_timesteps: int) -> float:
+        """Share that is left of what the learner has of the training for itself: 1 until the teacher leaves."""
+        own = 1.0 - (self.until or 0) / max(total_timesteps, 1)
+        return min(1.0, progress_remaining / max(own, 1e-9))
 
     def demonstrations(self, buffer: EpisodeReplayBuffer) -> EpisodeBatch:
         """Some of its episodes, for one update."""

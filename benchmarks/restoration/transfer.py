@@ -218,7 +218,9 @@ def _slug(place: str) -> str:
 
 
 def _short(item: str) -> str:
-    """An agent without its learner's name, with how it looks ahead."""
+    """An agent without its learner's name, with how it looks ahead; one with a label as it is."""
+    if "=" in item:
+        return item
     plain, look = split_lookahead(item)
     return f"{plain.rpartition(':')[2]}{look.text}"
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stormgym.agents.attention.masking import masked_log_softmax
-from stormgym.agents.attention.networks import EpisodeNet
+from stormgym.agents.attention.networks import EpisodeNet, PaperNet
 from stormgym.agents.restoration.network.episodes import EpisodeBatch
 from stormgym.agents.restoration.network.features import EpisodeFeatures
 from stormgym.agents.restoration.network.scenarios import advantages, expected_to_go
@@ -83,13 +83,13 @@ class Practice:
         plain = all(record.shock == "none" and record.risk_measure.is_mean for record in announced)
         return cls(announced[0], n_groups, n_orders) if alike and plain else None
 
-    def draw(self, actor: EpisodeNet, storms: EpisodeBatch) -> Drawn:
+    def draw(self, actor: EpisodeNet | PaperNet, storms: EpisodeBatch) -> Drawn:
         """Draw orders of storms, of each of which an episode is at hand; only its first observation is read.
 
         Draws from NumPy's global generator, which Stable-Baselines3 seeds.
         """
         observation = first_observation(storms)
-        if actor.key.weight.device.type != "cpu":
+        if next(actor.parameters()).device.type != "cpu":
             actor = deepcopy(actor).cpu()
         n_storms, n = observation["open"].shape
         (part,) = parts(observation, self.city, np.arange(n_storms))  # nothing is restored yet: one part
@@ -125,7 +125,7 @@ class Practice:
         guess = expected_to_go(regions, is_open, features.scales)
         return advantages(torch.from_numpy(gain.reshape(r * k, n)).float(), k, guess).view(r, k, n)
 
-    def objective(self, actor: EpisodeNet, drawn: Drawn, advantage: Tensor, clip_range: float) -> Tensor:
+    def objective(self, actor: EpisodeNet | PaperNet, drawn: Drawn, advantage: Tensor, clip_range: float) -> Tensor:
         """PPO's clipped surrogate, summed over the choices that most is to be learnt from and divided by all of them.
 
         Args:
@@ -135,7 +135,7 @@ class Practice:
             clip_range: as in PPO.
         """
         r, k, n = advantage.shape
-        device = actor.key.weight.device
+        device = next(actor.parameters()).device
         old = drawn.states.log_pi[:, 1:].reshape(r, -1)
         flat = advantage.reshape(r, -1)
         doubt = (1.0 - old.exp()) * flat.abs()

@@ -172,3 +172,15 @@ def test_buffer__of_another_size_is_one_sentence(tmp_path: Path) -> None:
     file = write_buffer(played(90), tmp_path / "buffer.safetensors")
     with pytest.raises(UnreadableFile, match="cannot be read"):
         read_buffer(played(0, capacity=14), file)
+
+
+def test_any_episodes__are_own_ones_and_demonstrations_by_their_numbers() -> None:
+    buffer = played(40)
+    own, taught = buffer.size(), buffer.n_demonstrations
+    assert own > 0
+    assert taught > 0
+    np.random.seed(0)
+    n_taught = sum(bool(buffer.any_episodes(2).taught.any(-1).all()) for _ in range(300))
+    of_own = np.mean([bool(buffer.sample(2).taught.any(-1).all()) for _ in range(300)])
+    wanted = taught / (own + taught) + own / (own + taught) * of_own
+    assert n_taught / 300 == pytest.approx(wanted, abs=0.1)

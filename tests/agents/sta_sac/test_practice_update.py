@@ -1,0 +1,69 @@
+"""The actor's update on simulated storms: its price, its direction, and when it takes place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+
+def test_update__raises_what_practice_found_better_at_the_price_of_real_storms(make: Any) -> None:
+    model = make(n_envs=8, n_rollouts=3, practice=1, practice_orders=6, practice_lr=1.0, max_grad_norm=1e9)
+    model.learn(56)
+    update, policy = model.practice_update, model.policy
+    storms = model.replay_buffer.sample(4)
+    scales = policy.scales(storms)
+    per_limit = model.multiplier.value / model.settings.limit_margin  # units of return for a gap of the limit, 8 h
+    price = float(per_limit) * scales.total_hours[:, 0].numpy() / 8.0
+    np.random.seed(3)
+    drawn = update.practice.draw(policy.actor, storms)
+    advantage = update.practice.advantages(drawn, price) / scales.total_hours[:, :, None]
+    objective = update.practice.objective(policy.actor, drawn, advantage, model.settings.clip_range)
+    wanted = torch.autograd.grad(objective, list(policy.actor.parameters()))
+    policy.practice_optimizer = torch.optim.SGD(policy.actor.parameters(), lr=1.0)
+    left = model._stage().own_left
+    rate = model.settings.practice_lr * (0.05 + 0.95 * left)
+    before = [p.detach().clone() for p in policy.actor.parameters()]
+    np.random.seed(3)
+    logs = update(storms, model._stage())
+    for old, new, slope in zip(before, policy.actor.parameters(), wanted, strict=True):
+        torch.testing.assert_close(new.detach() - old, rate * slope, rtol=1e-2, atol=1e-5)
+    assert logs["price"] == pytest.approx(price.mean(), rel=1e-5)
+    assert logs["outage_h"] == pytest.approx(drawn.outage_h.sum(-1)[:, 0].mean())
+
+
+@pytest.mark.parametrize(
+    ("changes", "practises"),
+    [
+        ({"practice": 2}, True),
+        ({"practice": 0}, False),
+        ({"practice": 2, "n_rollouts": 1}, False),  # critics tell what is good
+        ({"practice": 2, "actor_gradient": "critics"}, False),
+    ],
+)
+def test_practice__goes_with_shared_storms(make: Any, changes: dict[str, Any], practises: bool) -> None:
+    model = make(n_envs=8, **{"n_rollouts": 3, "practice_orders": 6, **changes})
+    assert (model.practice_update is not None) == practises
+    updates = []
+    if practises:
+        update = model.practice_update
+        model.practice_update = lambda storms, stage: updates.append(len(storms.regions)) or update(storms, stage)
+    model.learn(112)
+    assert updates == ([model.settings.practice_storms] * 4 if practises else [])  # two collections of 56 steps
+
+
+def test_practice__waits_for_the_teacher_to_leave(make: Any) -> None:
+    model = make(n_envs=8, n_rollouts=3, practice=1, practice_orders=4, teacher="equity-planner", teacher_steps=112)
+    seen: list[bool] = []
+    update = model.practice_update
+    model.practice_update = lambda storms, stage: seen.append(stage.teaching) or update(storms, stage)
+    model.learn(224)
+    assert seen == [False, False]
+
+
+@pytest.mark.parametrize("wrong", [{"practice": -1}, {"practice_storms": 0}, {"practice_orders": 2}])
+def test_settings__out_of_range_are_told(make: Any, wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="practice must be at least 0, practice_storms at least 1 and practice_orders"):
+        make(**wrong)
