@@ -72,5 +72,5 @@ class PracticeUpdate:
             "outage_h": float(drawn.outage_h.sum(axis=-1)[:, 0].mean()),
             "gap_h": float(drawn.gap_h[:, 0].mean()),
             "price": float(price.mean()),
-            "surest": float(torch.exp(drawn.states.log_pi).mean()),
+            "probability": float(torch.exp(drawn.states.log_pi).mean()),
         }
