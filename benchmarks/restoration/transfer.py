@@ -51,6 +51,8 @@ PLANNER = "equity-planner"
 BENCHMARK = "restoration/transfer"
 TITLES = {
     "shock": "A shared shock",
+    "search": "Looking ahead with a local search",
+    "search-calibrated": "Looking ahead with a local search in a calibrated city",
     "any-limit": "One agent at any limit",
     "any-city": "One agent in any city",
     "any-city-log": "One agent on a real outage log",
