@@ -247,7 +247,10 @@ class STASAC(OffPolicyAlgorithm):
     def _practice(self) -> Any:
         """Who plays storms in simulation; None where nobody can, or shall, or critics tell what is good."""
         entry = reading_of(self.observation_space).practice
-        if entry is None or not self.settings.practice or rows_of(self.env, self.n_envs, self.settings) is None:
+        measure = self.measure
+        if entry is None or not self.settings.practice or measure is None or not measure.is_mean:
+            return None
+        if rows_of(self.env, self.n_envs, self.settings) is None:
             return None
         return load_entry(entry).of(self.env, self.policy.n_groups, self.settings.practice_orders)
 
@@ -298,11 +301,13 @@ class STASAC(OffPolicyAlgorithm):
         """Learn from simulated storms, those of the replay buffer and of the teacher's time as forecast then."""
         if self.practice_update is None:
             return
+        logs = []
         for _ in range(self.settings.practice):
             storms = self.replay_buffer.any_episodes(self.settings.practice_storms)
-            for key, value in self.practice_update(storms, self._stage()).items():
-                self.logger.record_mean(f"practice/{key}", value)
+            logs.append(self.practice_update(storms, self._stage()))
             self._n_updates += 1
+        for key in logs[0]:
+            self.logger.record(f"practice/{key}", float(np.mean([log[key] for log in logs])))
 
     def _storms(self) -> NDArray[np.int64] | None:
         """Episodes `[S, M]` of the storms just collected; None where none were shared."""

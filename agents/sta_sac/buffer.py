@@ -305,7 +305,7 @@ class EpisodeReplayBuffer(DictReplayBuffer):
         return self.episodes(self._store.draw(batch_size))
 
     def any_episodes(self, batch_size: int) -> Any:
-        """Draw `batch_size` episodes, all the learner's own or all demonstrations, by how many of each there are."""
+        """Draw `batch_size` episodes, all of the last ones or all demonstrations, by how many of each there are."""
         own, taught = self.size(), self.n_demonstrations
         is_own = np.random.random() * (own + taught) < own
         return self.sample(batch_size) if is_own else self.demonstrations(batch_size)

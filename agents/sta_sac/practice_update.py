@@ -25,7 +25,7 @@ class PracticeUpdate:
         rewards: says the price of an hour of gap.
         actor: the actor's step.
         practice: plays storms in simulation (`Reading.practice`).
-        settings: `clip_range`, `practice_lr` and `lr_last` are read.
+        settings: `practice_lr` and `lr_last` are read.
         own_limits: storms have limits of their own, and so prices of their own.
     """
 
@@ -63,7 +63,7 @@ class PracticeUpdate:
         advantage = self.practice.advantages(drawn, price.cpu().numpy()) / scales.total_hours.cpu()[:, :, None]
         if self.own_limits:  # as where storms are really played
             advantage = advantage / (1.0 + per_limit.detach().cpu()[:, :, None])
-        loss = -self.practice.objective(self.policy.actor, drawn, advantage, self.settings.clip_range)
+        loss = -self.practice.objective(self.policy.actor, drawn, advantage)
         last = self.settings.lr_last
         for group in self.policy.practice_optimizer.param_groups:
             group["lr"] = self.settings.practice_lr * (last + (1.0 - last) * stage.own_left)
@@ -72,5 +72,5 @@ class PracticeUpdate:
             "outage_h": float(drawn.outage_h.sum(axis=-1)[:, 0].mean()),
             "gap_h": float(drawn.gap_h[:, 0].mean()),
             "price": float(price.mean()),
-            "probability": float(torch.exp(drawn.states.log_pi).mean()),
+            "probability": float(torch.exp(drawn.states.log_pi[:, 1:]).mean()),
         }

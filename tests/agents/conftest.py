@@ -77,7 +77,15 @@ SMALL: dict[str, dict[str, Any]] = {
 REPLAY: dict[str, Any] = {"learning_starts": 64, "buffer_size": 96, "batch_size": 16, "gradient_steps": 2, "width": 16}
 QUICK: dict[str, Any] = {
     "sta-sac": STASACSettings(
-        learning_starts=64, gradient_steps=1, width=16, n_layers=1, teacher="nearest", teacher_steps=56
+        learning_starts=64,
+        gradient_steps=1,
+        width=16,
+        n_layers=1,
+        teacher="nearest",
+        teacher_steps=56,
+        practice=2,
+        practice_storms=2,
+        practice_orders=4,
     ),
     "ppo": PPOSettings(n_steps=8, batch_size=32, n_epochs=2, width=16),
     "dqn": DQNSettings(target_update_interval=64, **REPLAY),

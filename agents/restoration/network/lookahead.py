@@ -74,8 +74,17 @@ def look_ahead(policy: Any, env: Any, *, price: float | str | None = None, **kwa
 def _past_price(actor: EpisodeNet | PaperNet, env: Any, n_groups: int, settings: dict[str, Any]) -> float:
     """The price at which past storms, played looking ahead, keep the environment's limit on average."""
     announced = announced_of(env)[0]
-    if announced.cost_limit_range_h is not None or not announced.risk_measure.is_mean:
-        raise ValueError("one price fits one limit on the mean gap of storms; give the price, or cost_limit one number")
+    cure = "look ahead without a price (AGENT@K:MOVES)"
+    if announced.cost_limit_range_h is not None:
+        raise ValueError(
+            f"a price found on past storms fits one limit, and here storms have limits of their own, from "
+            f"{announced.cost_limit_range_h[0]:g} to {announced.cost_limit_range_h[1]:g} h; {cure}, or give one limit"
+        )
+    if not announced.risk_measure.is_mean:
+        raise ValueError(
+            f"a price found on past storms fits a limit on the mean gap, and this one is on the "
+            f"{announced.risk_measure.name}; {cure}, or limit the mean"
+        )
     past = past_arguments(restoration_envs(env)[0])
     aim = (1.0 - settings.get("margin", MARGIN)) * announced.cost_limit_h
 

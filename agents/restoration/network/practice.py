@@ -20,7 +20,6 @@ from stormgym.agents.attention.networks import EpisodeNet, PaperNet
 from stormgym.agents.restoration.network.episodes import EpisodeBatch
 from stormgym.agents.restoration.network.features import EpisodeFeatures
 from stormgym.agents.restoration.network.scenarios import advantages, expected_to_go
-from stormgym.agents.restoration.network.shared_storms import clipped_surrogate
 from stormgym.agents.restoration.network.simulation import Simulator, States, standing
 from stormgym.agents.restoration.scenario_sampler import ScenarioSampler
 from stormgym.agents.restoration.search.expected_gap import expected_gap
@@ -125,20 +124,20 @@ class Practice:
         guess = expected_to_go(regions, is_open, features.scales)
         return advantages(torch.from_numpy(gain.reshape(r * k, n)).float(), k, guess).view(r, k, n)
 
-    def objective(self, actor: EpisodeNet | PaperNet, drawn: Drawn, advantage: Tensor, clip_range: float) -> Tensor:
-        """PPO's clipped surrogate, summed over the choices that most is to be learnt from and divided by all of them.
+    def objective(self, actor: EpisodeNet | PaperNet, drawn: Drawn, advantage: Tensor) -> Tensor:
+        """Advantage times log probability, summed over the choices most is learnt from and divided by all of them.
+
+        Its gradient is that of the policy at the weights that drew, so one step is taken of each draw.
 
         Args:
             actor: the network that learns, with its graph.
             drawn: orders.
             advantage: `[R, K - 1, N]` of the drawn ones.
-            clip_range: as in PPO.
         """
         r, k, n = advantage.shape
         device = next(actor.parameters()).device
-        old = drawn.states.log_pi[:, 1:].reshape(r, -1)
         flat = advantage.reshape(r, -1)
-        doubt = (1.0 - old.exp()) * flat.abs()
+        doubt = (1.0 - drawn.states.log_pi[:, 1:].reshape(r, -1).exp()) * flat.abs()
         best = doubt.topk(max(int(LEARNT_SHARE * flat.shape[1]), 1), dim=1).indices  # [R, M]
 
         def of(values: Tensor) -> Tensor:
@@ -150,9 +149,8 @@ class Practice:
         encoding = actor.encode(features.at(*(values.to(device) for values in standing(drawn.observation))))
         inputs = features.at(of(states.distance_km), of(states.is_open), of(states.crew))
         log_pi = masked_log_softmax(actor.score(encoding, inputs).squeeze(-1), of(states.allowed) > 0)
-        chosen = of(torch.from_numpy(drawn.order).unsqueeze(-1))
-        ratio = (log_pi.gather(-1, chosen).squeeze(-1) - old.gather(1, best).to(device)).exp()
-        return clipped_surrogate(ratio, flat.gather(1, best).to(device), clip_range).sum() / flat.numel()
+        chosen = log_pi.gather(-1, of(torch.from_numpy(drawn.order).unsqueeze(-1))).squeeze(-1)
+        return (chosen * flat.gather(1, best).to(device)).sum() / flat.numel()
 
 
 def step_outages(problem: OrderProblem, order: Ints) -> Floats:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+
+from stormgym.agents.sta_sac.algorithm import SLOWER, STASAC
+from stormgym.envs.risk_measure import RiskMeasure
 
 
 def test_update__raises_what_practice_found_better_at_the_price_of_real_storms(make: Any) -> None:
@@ -20,7 +24,7 @@ def test_update__raises_what_practice_found_better_at_the_price_of_real_storms(m
     np.random.seed(3)
     drawn = update.practice.draw(policy.actor, storms)
     advantage = update.practice.advantages(drawn, price) / scales.total_hours[:, :, None]
-    objective = update.practice.objective(policy.actor, drawn, advantage, model.settings.clip_range)
+    objective = update.practice.objective(policy.actor, drawn, advantage)
     wanted = torch.autograd.grad(objective, list(policy.actor.parameters()))
     policy.practice_optimizer = torch.optim.SGD(policy.actor.parameters(), lr=1.0)
     left = model._stage().own_left
@@ -61,6 +65,20 @@ def test_practice__waits_for_the_teacher_to_leave(make: Any) -> None:
     model.practice_update = lambda storms, stage: seen.append(stage.teaching) or update(storms, stage)
     model.learn(224)
     assert seen == [False, False]
+
+
+def test_practice__is_not_where_the_limit_is_on_a_tail(make: Any) -> None:
+    tail = RiskMeasure.of("cvar", 0.1)
+    assert make(n_envs=8, n_rollouts=3, practice=1, measure=tail).practice_update is None
+    model = make(n_envs=8)  # the limit of its environments is on the mean, as the algorithm's own is not
+    settings = replace(model.settings, n_rollouts=3, practice=1)
+    own = STASAC("STASACPolicy", model.env, settings, cost_limit_kind="cvar", cost_limit_level=0.1, device="cpu")
+    assert own.practice_update is None
+
+
+def test_price__moves_slower_where_the_actor_follows_it_faster(make: Any) -> None:
+    rates = [make(n_envs=8, n_rollouts=3, practice=n).multiplier.optimizer.param_groups[0]["lr"] for n in (0, 1)]
+    assert rates == pytest.approx([0.05, 0.05 * SLOWER])
 
 
 @pytest.mark.parametrize("wrong", [{"practice": -1}, {"practice_storms": 0}, {"practice_orders": 2}])

@@ -115,7 +115,8 @@ def resumes_exactly(training: Training, copy: Path, console: Console, n_checkpoi
         assert (copy / name).read_text() == (run.folder / name).read_text()
     rows, more = (list(csv.DictReader((f / "progress.csv").open())) for f in (run.folder, copy))
     assert [row["time/total_timesteps"] for row in rows] == [row["time/total_timesteps"] for row in more]
-    assert [row["eval/return"] for row in rows] == [row["eval/return"] for row in more]
+    for name in ("eval/return", *(name for name in rows[0] if name.startswith("practice/"))):
+        assert [row[name] for row in rows] == [row[name] for row in more], name
     assert again.run.settings == open_run(run.folder).settings
     glossary = (ROOT / "docs" / "metrics.md").read_text()
     groups = {part.split("/")[0]: part for part in glossary.split("\n## ")}

@@ -186,8 +186,12 @@ def test_price__of_the_past_keeps_the_limit_there_on_average() -> None:
 @pytest.mark.parametrize(
     ("arguments", "price", "said"),
     [
-        ({"cost_limit": (2.0, 4.0)}, "past", "one price fits one limit on the mean gap of storms"),
-        ({"cost_limit_kind": "cvar"}, "past", "one price fits one limit on the mean gap of storms"),
+        (
+            {"cost_limit": (2.0, 4.0)},
+            "past",
+            "here storms have limits of their own, from 2 to 4 h; look ahead without a price",
+        ),
+        ({"cost_limit_kind": "cvar"}, "past", "fits a limit on the mean gap, and this one is on the"),
         ({"cost_limit_kind": "cvar"}, 0.1, "a price is for a limit on the mean gap; this one is on the CVaR 0.1"),
         ({}, "present", "price must be a number of hours, 'past' or None; got 'present'"),
         ({}, -1.0, r"price must be from 0 to 20 h of mean outage for an hour of gap; got -1\.0"),

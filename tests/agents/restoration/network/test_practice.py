@@ -109,7 +109,7 @@ def test_objective__has_the_gradient_of_the_policy(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(module, "LEARNT_SHARE", 1.0)
     practice, actor, storms, drawn = drawn_of()
     advantage = practice.advantages(drawn, np.full(4, 0.1))
-    found = torch.autograd.grad(practice.objective(actor, drawn, advantage, 0.2), list(actor.parameters()))
+    found = torch.autograd.grad(practice.objective(actor, drawn, advantage), list(actor.parameters()))
     states, many = drawn.states, 4 * 4
     flat = (x[:, 1:].reshape(many, *x.shape[2:]) for x in (states.distance_km, states.is_open, states.crew))
     inputs, _ = make_inputs(storms.regions.repeat_interleave(4, 0), *flat, n_groups=3)
@@ -130,7 +130,7 @@ def test_a_share_of_the_choices__has_most_of_the_gradient(monkeypatch: pytest.Mo
 
     def gradient(share: float) -> torch.Tensor:
         monkeypatch.setattr(module, "LEARNT_SHARE", share)
-        parts_of_it = torch.autograd.grad(practice.objective(actor, drawn, advantage, 1e9), list(actor.parameters()))
+        parts_of_it = torch.autograd.grad(practice.objective(actor, drawn, advantage), list(actor.parameters()))
         return torch.cat([part.ravel() for part in parts_of_it])
 
     some, whole = gradient(0.4), gradient(1.0)
@@ -147,7 +147,7 @@ def test_practice__teaches_an_actor_that_knows_nothing() -> None:
     for _ in range(60):
         drawn = practice.draw(actor, storms)
         greedy_h.append(drawn.outage_h.sum(axis=2)[:, 0].mean())
-        loss = -practice.objective(actor, drawn, practice.advantages(drawn, np.zeros(16)), 0.2)
+        loss = -practice.objective(actor, drawn, practice.advantages(drawn, np.zeros(16)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
