@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stormgym.agents.domain import AgentSpec, Column, Domain, Headline, LearnerDefaults, Many
+from stormgym.agents.domain import AgentSpec, Column, Domain, Headline, Many
 from stormgym.agents.general import (
     CLAIRVOYANT,
     CLAIRVOYANT_FAIR,
@@ -108,7 +108,6 @@ DOMAIN = Domain(
     },
     headline=HEADLINE,
     default_learner="sta-sac",
-    learner_defaults={"sta-sac": LearnerDefaults(settings={"practice": 24})},
     tokens=f"{_HERE}.network.reading:READING",
     look_ahead=_LOOK_AHEAD,
     look_ahead_moves=True,

@@ -70,9 +70,9 @@ class STASACSettings:
     actor_batch_size: int = 8
     """Episodes of an update where storms are shared, rounded to whole storms."""
     practice: int = 0
-    """Updates on simulated storms after each collection of storms that are shared: in the storm as forecast the actor
-    draws many orders at once, and learns which are better. 24 in Restoration-v0; none where its environments are of
-    several cities, where durations share a shock, and where the limit is not on the mean."""
+    """Updates on simulated storms after each collection of storms that are shared, in Restoration-v0: in the storm as
+    forecast the actor draws many orders at once, and learns which are better. 0 for none, 24 is a good number; none
+    where environments are of several cities, where durations share a shock, and where the limit is not on the mean."""
     practice_lr: float = 5e-4
     """The actor's step size in them, which has moments of its own; it falls linearly from when the teacher leaves."""
     practice_storms: int = 8

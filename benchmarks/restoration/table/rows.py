@@ -61,15 +61,10 @@ class Row:
         return self.agent in AGENTS and AGENTS[self.agent].privileged
 
     def settings(self) -> dict[str, Any]:
-        """All that decides the trained agent, but for city and seed.
-
-        A setting that is the agent's own default is left out, whatever the environment takes in its place.
-        """
+        """All that decides the trained agent, but for city and seed."""
         chosen = {"agent": self.agent, "env": {**self.env, "split": SPLIT}, "revision": self.revision}
         if self.kind == "learner":
-            own = {f.name: f.default for f in fields(agent_spec(self.agent).load().settings)}
-            train = {name: value for name, value in self.train.items() if own.get(name) != value}
-            chosen |= {"train": train, "run": dict(self.run), "timesteps": self.timesteps}
+            chosen |= {"train": dict(self.train), "run": dict(self.run), "timesteps": self.timesteps}
         if self.lookahead:
             chosen["lookahead"] = self.lookahead
         return chosen
@@ -156,33 +151,22 @@ _LEARNERS = (
     _learner("EPOPR as printed", "sta-sac-paper", "learners", 60_000, printed=(45.762, 8.694)),
     _learner("MaskablePPO-Lagrangian", "maskable-ppo", "learners", 250_000),
     _learner("attention-PG", "attention-pg", "learners", 500_000),
+    _learner("STA-SAC", "sta-sac", "learners", 240_000, seeds=10, run={"eval_freq": 24_000}, role="sta-sac"),
+    _learner("STA-SAC, looking ahead", "sta-sac", "learners", 240_000, run={"eval_freq": 24_000}, lookahead=32),
     _learner(
-        "STA-SAC", "sta-sac", "learners", 240_000, seeds=10, run={"eval_freq": 24_000}, role="sta-sac", revision=1
-    ),
-    _learner(
-        "STA-SAC, looking ahead",
+        "STA-SAC, practising",
         "sta-sac",
         "learners",
         240_000,
+        seeds=6,
         run={"eval_freq": 24_000},
-        lookahead=32,
-        revision=1,
-    ),
-    _learner(
-        "STA-SAC, no practice",
-        "sta-sac",
-        "learners",
-        240_000,
-        seeds=10,
-        run={"eval_freq": 24_000},
-        train={"practice": 0},
+        train={"practice": 24},
     ),
 )
 
 
-def _ablation(label: str, train: Mapping[str, Any] | None = None, **kwargs: Any) -> Row:
-    """Without practice, which would hide much of what else differs."""
-    settings = {"timesteps": 60_000, "city": ABLATION_CITY, "train": {"practice": 0, **(train or {})}, **kwargs}
+def _ablation(label: str, **kwargs: Any) -> Row:
+    settings = {"timesteps": 60_000, "city": ABLATION_CITY, **kwargs}
     return _learner(label, "sta-sac", "ablations", **settings)
 
 

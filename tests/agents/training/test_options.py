@@ -45,14 +45,11 @@ def test_options__in_help_are_those_of_the_agent_that_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-def test_options__default_to_the_settings_of_the_learner_and_of_the_environment(name: str) -> None:
+def test_options__default_to_the_settings_of_the_learner(name: str) -> None:
     kind = load_entry(AGENTS[name].settings or "")
     assert is_dataclass(kind)
     command_line: Any = with_learners(Words, PLAIN)()
-    of_environment = DOMAINS["Restoration-v0"].defaults_of(name).settings
-    assert settings_asked(command_line, name) == kind(**of_environment)
-    assert kind is AGENTS[name].load().settings
-    assert bool(of_environment) == (name == "sta-sac")
+    assert settings_asked(command_line, name) == kind() == AGENTS[name].load().settings()
 
 
 def test_settings__are_those_of_the_agent_and_no_others_may_be_set() -> None:

@@ -27,7 +27,7 @@ from benchmarks.restoration.table.rows import FRONTIER, ROWS, Row, choose, small
 from benchmarks.restoration.table.scores import Held, Place, Score
 from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.evaluation.summary import plain
-from stormgym.agents.registry import AGENTS, DOMAINS
+from stormgym.agents.registry import AGENTS
 from stormgym.agents.runs import RunSettings
 from stormgym.agents.training.cli import Settings as TrainSettings
 from stormgym.agents.training.options import with_learners
@@ -566,13 +566,3 @@ def holders(lock: Path) -> list[int]:
         except OSError:
             continue
     return found
-
-
-def test_rows__that_leave_a_setting_to_the_environment_are_told_from_those_of_before_it_asked_for_it() -> None:
-    """Left-out settings are no part of a row's name, so a changed default of the environment needs a new revision."""
-    asked = DOMAINS["Restoration-v0"].defaults_of("sta-sac").settings
-    for row in ROWS:
-        if row.agent == "sta-sac":
-            assert row.revision > 0 or asked.keys() <= row.train.keys(), row.label
-    (without,) = choose(ROWS, ["STA-SAC, no practice"])
-    assert without.settings()["train"] == {}
