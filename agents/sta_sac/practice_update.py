@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from stormgym.agents.restoration.network.episodes import EpisodeBatch
@@ -15,6 +16,9 @@ from stormgym.agents.sta_sac.actor_step import ActorStep, Stage
 from stormgym.agents.sta_sac.policy import STASACPolicy
 from stormgym.agents.sta_sac.rewards import Rewards
 from stormgym.agents.sta_sac.settings import STASACSettings
+
+EXCESS_PRICE = 4.0
+"""Price of an hour of gap above what lambda aims at, in prices of any hour: there are few of them."""
 
 
 class PracticeUpdate:
@@ -25,7 +29,7 @@ class PracticeUpdate:
         rewards: says the price of an hour of gap.
         actor: the actor's step.
         practice: plays storms in simulation (`Reading.practice`).
-        settings: `practice_lr` and `lr_last` are read.
+        settings: `practice_cost`, `limit_margin`, `practice_lr` and `lr_last` are read.
         own_limits: storms have limits of their own, and so prices of their own.
     """
 
@@ -58,9 +62,13 @@ class PracticeUpdate:
         """
         scales = self.policy.scales(storms)
         per_limit = self.rewards.price(storms, scales)[:, :1]  # of a gap as large as the limit, in units of return
-        price = (per_limit * scales.total_hours / self.policy.limits(storms)[:, :1]).squeeze(1).detach()
+        limits = self.policy.limits(storms)[:, :1]
+        price = (per_limit * scales.total_hours / limits).squeeze(1).detach().cpu().numpy()
+        free_h = np.zeros_like(price)
+        if self.settings.practice_cost == "excess":
+            price, free_h = EXCESS_PRICE * price, self.settings.limit_margin * limits.squeeze(1).cpu().numpy()
         drawn = self.practice.draw(self.policy.actor, storms)
-        advantage = self.practice.advantages(drawn, price.cpu().numpy()) / scales.total_hours.cpu()[:, :, None]
+        advantage = self.practice.advantages(drawn, price, free_h) / scales.total_hours.cpu()[:, :, None]
         if self.own_limits:  # as where storms are really played
             advantage = advantage / (1.0 + per_limit.detach().cpu()[:, :, None])
         loss = -self.practice.objective(self.policy.actor, drawn, advantage)

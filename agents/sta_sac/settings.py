@@ -73,6 +73,9 @@ class STASACSettings:
     """Updates on simulated storms after each collection of storms that are shared, in Restoration-v0: in the storm as
     forecast the actor draws many orders at once, and learns which are better. 0 for none, 24 is a good number; none
     where environments are of several cities, where durations share a shock, and where the limit is not on the mean."""
+    practice_cost: Literal["excess", "gap"] = "excess"
+    """What a simulated storm pays for: the hours of its gap above what the multiplier aims at, at four times the price,
+    which holds each storm near the limit as the teacher does; or all of them, which holds their mean."""
     practice_lr: float = 5e-4
     """The actor's step size in them, which has moments of its own; it falls linearly from when the teacher leaves."""
     practice_storms: int = 8
@@ -158,6 +161,8 @@ class STASACSettings:
                 "practice must be at least 0, practice_storms at least 1 and practice_orders at least 3; "
                 f"got {self.practice!r}, {self.practice_storms!r} and {self.practice_orders!r}"
             )
+        if self.practice_cost not in ("excess", "gap"):
+            raise ValueError(f"practice_cost must be 'excess' or 'gap'; got {self.practice_cost!r}")
         if not self.practice_lr > 0:
             raise ValueError(f"practice_lr must be above 0; got {self.practice_lr!r}")
         if not 0 <= self.greedy_share < 1:

@@ -106,17 +106,19 @@ class Practice:
         gap = np.stack([expected_gap(part.problem, order[:, k], hours) for k in range(self.n_orders)], axis=1)
         return Drawn(observation, order, states, step_outages(part.problem, order), gap)
 
-    def advantages(self, drawn: Drawn, price: Floats) -> Tensor:
+    def advantages(self, drawn: Drawn, price: Floats, free_h: Floats | float = 0.0) -> Tensor:
         """Advantage `[R, K - 1, N]` (h) of each choice in the drawn orders over the other drawn orders of the storm.
 
-        The return to go of an order is its outage from there on, and all of its gap at a price.
+        The return to go of an order is its outage from there on, and its gap at a price.
 
         Args:
             drawn: orders.
             price: `[R]` hours of mean outage for an hour of gap.
+            free_h: `[R]` hours of gap that cost nothing.
         """
         gain = -drawn.outage_h[:, 1:].copy()
-        gain[..., -1] -= price[:, None] * drawn.gap_h[:, 1:]
+        paid_h = np.maximum(drawn.gap_h - np.reshape(free_h, (-1, 1)), 0.0)[:, 1:]
+        gain[..., -1] -= price[:, None] * paid_h
         r, k, n = gain.shape
         regions = torch.from_numpy(_regions(drawn.observation)).repeat_interleave(k, 0)
         features = EpisodeFeatures(regions, self.simulator.n_groups)

@@ -153,14 +153,14 @@ _LEARNERS = (
     _learner("attention-PG", "attention-pg", "learners", 500_000),
     _learner("STA-SAC", "sta-sac", "learners", 240_000, seeds=10, run={"eval_freq": 24_000}, role="sta-sac"),
     _learner("STA-SAC, looking ahead", "sta-sac", "learners", 240_000, run={"eval_freq": 24_000}, lookahead=32),
-    _learner(
-        "STA-SAC, practising",
-        "sta-sac",
-        "learners",
-        240_000,
-        seeds=6,
-        run={"eval_freq": 24_000},
-        train={"practice": 24},
+    *(
+        _learner(
+            label, "sta-sac", "learners", 240_000, seeds=6, run={"eval_freq": 24_000}, train={"practice": 24, **train}
+        )
+        for label, train in (
+            ("STA-SAC, practising", {}),
+            ("STA-SAC, practising at one price", {"practice_cost": "gap"}),
+        )
     ),
 )
 

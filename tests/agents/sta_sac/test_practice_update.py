@@ -13,17 +13,32 @@ from stormgym.agents.sta_sac.algorithm import SLOWER, STASAC
 from stormgym.envs.risk_measure import RiskMeasure
 
 
-def test_update__raises_what_practice_found_better_at_the_price_of_real_storms(make: Any) -> None:
-    model = make(n_envs=8, n_rollouts=3, practice=1, practice_orders=6, practice_lr=1.0, max_grad_norm=1e9)
+@pytest.mark.parametrize("cost", ["excess", "gap"])
+def test_update__raises_what_practice_found_better_at_the_price_of_real_storms(make: Any, cost: str) -> None:
+    model = make(
+        n_envs=8,
+        n_rollouts=3,
+        practice=1,
+        practice_cost=cost,
+        limit_margin=0.3,
+        practice_orders=6,
+        practice_lr=1.0,
+        max_grad_norm=1e9,
+    )
     model.learn(56)
     update, policy = model.practice_update, model.policy
     storms = model.replay_buffer.sample(4)
     scales = policy.scales(storms)
     per_limit = model.multiplier.value / model.settings.limit_margin  # units of return for a gap of the limit, 8 h
     price = float(per_limit) * scales.total_hours[:, 0].numpy() / 8.0
+    free_h = 0.0
+    if cost == "excess":
+        price, free_h = 4.0 * price, 0.3 * 8.0
     np.random.seed(3)
     drawn = update.practice.draw(policy.actor, storms)
-    advantage = update.practice.advantages(drawn, price) / scales.total_hours[:, :, None]
+    if cost == "excess":  # some pay and some do not
+        assert 0 < (drawn.gap_h > free_h).mean()
+    advantage = update.practice.advantages(drawn, price, free_h) / scales.total_hours[:, :, None]
     objective = update.practice.objective(policy.actor, drawn, advantage)
     wanted = torch.autograd.grad(objective, list(policy.actor.parameters()))
     policy.practice_optimizer = torch.optim.SGD(policy.actor.parameters(), lr=1.0)
@@ -79,6 +94,11 @@ def test_practice__is_not_where_the_limit_is_on_a_tail(make: Any) -> None:
 def test_price__moves_slower_where_the_actor_follows_it_faster(make: Any) -> None:
     rates = [make(n_envs=8, n_rollouts=3, practice=n).multiplier.optimizer.param_groups[0]["lr"] for n in (0, 1)]
     assert rates == pytest.approx([0.05, 0.05 * SLOWER])
+
+
+def test_practice_cost__is_one_of_two(make: Any) -> None:
+    with pytest.raises(ValueError, match="practice_cost must be 'excess' or 'gap'; got 'none'"):
+        make(practice_cost="none")
 
 
 @pytest.mark.parametrize("wrong", [{"practice": -1}, {"practice_storms": 0}, {"practice_orders": 2}])

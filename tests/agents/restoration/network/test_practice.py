@@ -104,6 +104,14 @@ def test_advantage__at_the_first_choice_is_the_value_over_the_mean_of_the_others
     assert_allclose(advantage.sum(dim=1), 0.0, atol=1e-3)
 
 
+def test_advantage__charges_what_is_above_the_free_hours_alone() -> None:
+    practice, _, _, drawn = drawn_of()
+    price, free_h = np.full(4, 2.0), np.median(drawn.gap_h, axis=1)
+    value = -(drawn.outage_h.sum(axis=2) + 2.0 * np.maximum(drawn.gap_h - free_h[:, None], 0.0))[:, 1:]
+    advantage = practice.advantages(drawn, price, free_h)
+    assert_allclose(advantage[..., 0], value - value.mean(axis=1, keepdims=True), rtol=1e-3, atol=1e-4)
+
+
 def test_objective__has_the_gradient_of_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
     """With every choice learnt from, it is that of the mean of advantage times log probability."""
     monkeypatch.setattr(module, "LEARNT_SHARE", 1.0)
