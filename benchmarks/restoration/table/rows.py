@@ -155,11 +155,17 @@ _LEARNERS = (
     _learner("STA-SAC, looking ahead", "sta-sac", "learners", 240_000, run={"eval_freq": 24_000}, lookahead=32),
     *(
         _learner(
-            label, "sta-sac", "learners", 240_000, seeds=6, run={"eval_freq": 24_000}, train={"practice": 24, **train}
+            label,
+            "sta-sac",
+            "learners",
+            240_000,
+            seeds=seeds,
+            run={"eval_freq": 24_000},
+            train={"practice": 24, **train},
         )
-        for label, train in (
-            ("STA-SAC, practising", {}),
-            ("STA-SAC, practising at one price", {"practice_cost": "gap"}),
+        for label, seeds, train in (
+            ("STA-SAC, practising", 3, {}),
+            ("STA-SAC, practising at one price", 6, {"practice_cost": "gap"}),
         )
     ),
 )
