@@ -26,7 +26,7 @@ _MARGIN = 0.06
 
 
 def draw(tables: Sequence[CityTable], frontiers: Mapping[str, Sequence[Score]]) -> Figure:
-    """Draw one panel a city, ablations left out.
+    """Draw one panel a city, ablations and what lies on top of others (`Row.drawn`) left out.
 
     Args:
         tables: what is drawn; a table of ablations only gives no panel.
@@ -38,7 +38,7 @@ def draw(tables: Sequence[CityTable], frontiers: Mapping[str, Sequence[Score]]) 
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    panels = [(table, lines) for table in tables if (lines := [x for x in table.lines if x.row.group != "ablations"])]
+    panels = [(table, lines) for table in tables if (lines := [x for x in table.lines if x.row.drawn])]
     if not panels:
         raise ValueError("no row to draw: ablations are left out of the figure")
     with rc_context(_RC):

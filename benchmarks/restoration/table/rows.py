@@ -55,6 +55,14 @@ class Row:
     revision: int = 0
     """Raise it when the agent's code has changed so much that seeds trained before no longer count."""
 
+    crowded: bool = False
+    """Whether it lies on top of other rows in the figure, and is left out of it."""
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the figure shows it."""
+        return self.group != "ablations" and not self.crowded
+
     @property
     def privileged(self) -> bool:
         """Whether the agent looks at what no crew can know."""
@@ -162,6 +170,7 @@ _LEARNERS = (
             seeds=seeds,
             run={"eval_freq": 24_000},
             train={"practice": 24, **train},
+            crowded=True,
         )
         for label, seeds, train in (
             ("STA-SAC, practising", 3, {}),
