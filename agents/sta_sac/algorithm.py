@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -245,14 +246,21 @@ class STASAC(OffPolicyAlgorithm):
         )
 
     def _practice(self) -> Any:
-        """Who plays storms in simulation; None where nobody can, or shall, or critics tell what is good."""
-        entry = reading_of(self.observation_space).practice
-        measure = self.measure
-        if entry is None or not self.settings.practice or measure is None or not measure.is_mean:
+        """Who plays storms in simulation; None where nobody shall, and with a warning where nobody can."""
+        if not self.settings.practice or self.env is None:
             return None
-        if rows_of(self.env, self.n_envs, self.settings) is None:
-            return None
-        return load_entry(entry).of(self.env, self.policy.n_groups, self.settings.practice_orders)
+        entry, found = reading_of(self.observation_space).practice, None
+        shared = rows_of(self.env, self.n_envs, self.settings) is not None
+        if entry is not None and shared and self.measure is not None and self.measure.is_mean:
+            found = load_entry(entry).of(self.env, self.policy.n_groups, self.settings.practice_orders)
+        if found is None:
+            warnings.warn(
+                f"practice={self.settings.practice} is left out: it needs Restoration-v0 with environments of one city "
+                "that share storms (n_rollouts), no shock, and a limit on the mean. Set practice=0, or train there",
+                UserWarning,
+                stacklevel=2,
+            )
+        return found
 
     # ---------------------------------------------------------------- learning
 

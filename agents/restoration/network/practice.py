@@ -1,7 +1,7 @@
 """Practice: an actor learns from storms that it plays in simulation, many orders of each, beside those really played.
 
 In the storm as forecast the expected outage and gap of an order can be computed, so an order is told from another one
-by what it is worth and by no luck. A hundred simulated episodes cost as much time as a few in the environment.
+by what it is worth and by no luck.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from stormgym.agents.attention.masking import masked_log_softmax
@@ -28,7 +27,7 @@ from stormgym.agents.restoration.situation import parts
 from stormgym.envs.arrays import Floats, Ints, Observation
 from stormgym.envs.cities.tables import city_map
 from stormgym.envs.restoration.knowledge import RestorationAnnounced
-from stormgym.envs.restoration.layout import REGION_COLUMNS
+from stormgym.envs.restoration.layout import REGION_COLUMNS, regions_of
 
 N_SCENARIOS = 48
 """Scenarios of repair hours over which an order's gap is expected."""
@@ -120,7 +119,7 @@ class Practice:
         paid_h = np.maximum(drawn.gap_h - np.reshape(free_h, (-1, 1)), 0.0)[:, 1:]
         gain[..., -1] -= price[:, None] * paid_h
         r, k, n = gain.shape
-        regions = torch.from_numpy(_regions(drawn.observation)).repeat_interleave(k, 0)
+        regions = torch.from_numpy(regions_of(drawn.observation)).repeat_interleave(k, 0)
         features = EpisodeFeatures(regions, self.simulator.n_groups)
         is_open = drawn.states.is_open[:, 1:].reshape(r * k, n, n) > 0
         guess = expected_to_go(regions, is_open, features.scales)
@@ -147,7 +146,7 @@ class Practice:
             return values.gather(1, best.unsqueeze(-1).expand(-1, -1, values.shape[-1])).to(device)
 
         states = drawn.states
-        features = EpisodeFeatures(torch.from_numpy(_regions(drawn.observation)).to(device), self.simulator.n_groups)
+        features = EpisodeFeatures(torch.from_numpy(regions_of(drawn.observation)).to(device), self.simulator.n_groups)
         encoding = actor.encode(features.at(*(values.to(device) for values in standing(drawn.observation))))
         inputs = features.at(of(states.distance_km), of(states.is_open), of(states.crew))
         log_pi = masked_log_softmax(actor.score(encoding, inputs).squeeze(-1), of(states.allowed) > 0)
@@ -169,7 +168,3 @@ def first_observation(storms: EpisodeBatch) -> Observation:
     columns = {name: regions[..., i] for i, name in enumerate(REGION_COLUMNS)}
     mask = storms.action_mask[:, 0].cpu().numpy().astype(np.int8)
     return {**columns, "crew": storms.crew[:, 0].cpu().numpy(), "action_mask": mask}
-
-
-def _regions(observation: Observation) -> NDArray[np.float32]:
-    return np.stack([observation[name] for name in REGION_COLUMNS], axis=-1).astype(np.float32)

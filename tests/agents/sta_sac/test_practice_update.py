@@ -84,6 +84,8 @@ def test_practice__waits_for_the_teacher_to_leave(make: Any) -> None:
 
 def test_practice__is_not_where_the_limit_is_on_a_tail(make: Any) -> None:
     tail = RiskMeasure.of("cvar", 0.1)
+    with pytest.warns(UserWarning, match="practice=1 is left out: it needs Restoration-v0 with"):
+        make(n_envs=8, n_rollouts=3, practice=1, measure=tail)
     assert make(n_envs=8, n_rollouts=3, practice=1, measure=tail).practice_update is None
     model = make(n_envs=8)  # the limit of its environments is on the mean, as the algorithm's own is not
     settings = replace(model.settings, n_rollouts=3, practice=1)

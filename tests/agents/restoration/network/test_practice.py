@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import permutations
 from types import SimpleNamespace
 from typing import Any
@@ -130,10 +129,10 @@ def test_objective__has_the_gradient_of_the_policy(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_share_of_the_choices__has_most_of_the_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    practice, actor, _, drawn = drawn_of(n_orders=33)
+    practice, actor, storms, _ = drawn_of(n_orders=33)
     with torch.no_grad():
         actor.out.weight.mul_(20.0)  # sure of most choices, as a trained one is
-    drawn = replace(drawn, states=drawn_of(n_orders=33)[3].states)
+    drawn = practice.draw(actor, storms)
     advantage = practice.advantages(drawn, np.full(4, 0.1))
 
     def gradient(share: float) -> torch.Tensor:
