@@ -255,8 +255,8 @@ class STASAC(OffPolicyAlgorithm):
             found = load_entry(entry).of(self.env, self.policy.n_groups, self.settings.practice_orders)
         if found is None:
             warnings.warn(
-                f"practice={self.settings.practice} is left out: it needs Restoration-v0 with environments of one city "
-                "that share storms (n_rollouts), no shock, and a limit on the mean. Set practice=0, or train there",
+                f"practice={self.settings.practice} is left out: it needs Restoration-v0 with environments that "
+                "share storms (n_rollouts), no shock, and a limit on the mean. Set practice=0, or train there",
                 UserWarning,
                 stacklevel=2,
             )

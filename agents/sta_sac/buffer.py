@@ -32,6 +32,7 @@ class _Store:
         self.first = _zeros(layout.first, (capacity,))
         self.lengths = np.zeros(capacity, dtype=np.int64)
         self.n_regions = np.zeros(capacity, dtype=np.int64)  # choices without padding
+        self.place = np.zeros(capacity, dtype=np.int64)  # where each takes place
         self.pos, self.full = 0, False
 
     def size(self) -> int:
@@ -49,6 +50,7 @@ class _Store:
             store[self.pos] = first[key]
         self.lengths[self.pos] = length
         self.n_regions[self.pos] = self.layout.size(first)
+        self.place[self.pos] = self.layout.place(first)
         self.pos += 1
         if self.pos == self.capacity:
             self.pos, self.full = 0, True
@@ -71,6 +73,9 @@ class _Store:
         check_range("lengths", self.lengths[:size], 1, steps)
         check_range("n_regions", self.n_regions[:size], 1, n)
         check_range("actions", self.steps["actions"][:size], 0, n - 1)
+        self.place[:size] = [
+            self.layout.place({key: array[row] for key, array in self.first.items()}) for row in range(size)
+        ]
         self.pos, self.full = pos, full
 
     def _rings(self) -> dict[str, NDArray[Any]]:
@@ -105,6 +110,12 @@ class _Store:
         pool = min(held.size, POOL * batch_size)
         near = np.argpartition(off, pool - 1)[:pool]
         return near[np.random.randint(0, pool, size=batch_size)]
+
+    def draw_of_one_place(self, batch_size: int) -> NDArray[np.int64]:
+        """Draw episodes of one place `[M]`, without replacement: M is `batch_size`, or all that there are if fewer."""
+        held = self.place[: self.size()]
+        there = np.flatnonzero(held == held[np.random.randint(0, held.size)])
+        return np.random.choice(there, min(batch_size, there.size), replace=False)
 
 
 class EpisodeReplayBuffer(DictReplayBuffer):
@@ -305,10 +316,11 @@ class EpisodeReplayBuffer(DictReplayBuffer):
         return self.episodes(self._store.draw(batch_size))
 
     def any_episodes(self, batch_size: int) -> Any:
-        """Draw `batch_size` episodes, all of the last ones or all demonstrations, by how many of each there are."""
+        """Draw different episodes of one place, all of the last ones or all demonstrations, by how many there are of
+        each: `batch_size`, or as many as there are."""
         own, taught = self.size(), self.n_demonstrations
-        is_own = np.random.random() * (own + taught) < own
-        return self.sample(batch_size) if is_own else self.demonstrations(batch_size)
+        store = self._store if np.random.random() * (own + taught) < own else self._demonstrations
+        return store.episodes(store.draw_of_one_place(batch_size), self.device)
 
     def demonstrations(self, batch_size: int) -> Any:
         """Draw `batch_size` demonstrations with replacement, as `sample` draws episodes.

@@ -72,7 +72,7 @@ class STASACSettings:
     practice: int = 0
     """Updates on simulated storms after each collection of storms that are shared, in Restoration-v0: in the storm as
     forecast the actor draws many orders at once, and learns which are better. 0 for none, 24 is a good number; none
-    where environments are of several cities, where durations share a shock, and where the limit is not on the mean."""
+    where durations share a shock, and where the limit is not on the mean."""
     practice_cost: Literal["excess", "gap"] = "excess"
     """What a simulated storm pays for: the hours of its gap above what the multiplier aims at, at four times the price,
     which holds each storm near the limit as the teacher does; or all of them, which holds their mean."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 
 from stormgym.agents.attention.reading import Layout
 from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, regions_of
+
+PLACE = [COLUMN[name] for name in ("x_km", "y_km", "group")]
+"""Columns of regions that are the city's and the same in all its storms."""
 
 
 class EpisodeBatch(NamedTuple):
@@ -71,3 +75,12 @@ class RegionLayout(Layout):
     def size(self, first: Mapping[str, NDArray[Any]]) -> int:
         """Regions without padding to the largest city."""
         return int((first["regions"][:, COLUMN["group"]] >= 0).sum())
+
+    def place(self, first: Mapping[str, NDArray[Any]]) -> int:
+        """The city's number, by which `place_of` finds it again."""
+        return place_of(first["regions"][: self.size(first)])
+
+
+def place_of(regions: NDArray[Any]) -> int:
+    """A number for a city, from regions `[N, F]` as they are observed without padding: where they lie, and their groups."""
+    return crc32(np.ascontiguousarray(regions[:, PLACE], dtype=np.float32).tobytes())

@@ -6,6 +6,7 @@ by what it is worth and by no luck.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from stormgym.agents.attention.masking import masked_log_softmax
 from stormgym.agents.attention.networks import EpisodeNet, PaperNet
-from stormgym.agents.restoration.network.episodes import EpisodeBatch
+from stormgym.agents.restoration.network.episodes import EpisodeBatch, place_of
 from stormgym.agents.restoration.network.features import EpisodeFeatures
 from stormgym.agents.restoration.network.scenarios import advantages, expected_to_go
 from stormgym.agents.restoration.network.simulation import Simulator, States, standing
@@ -26,8 +27,9 @@ from stormgym.agents.restoration.search.orders import OrderProblem
 from stormgym.agents.restoration.situation import parts
 from stormgym.envs.arrays import Floats, Ints, Observation
 from stormgym.envs.cities.tables import city_map
+from stormgym.envs.data import City
 from stormgym.envs.restoration.knowledge import RestorationAnnounced
-from stormgym.envs.restoration.layout import REGION_COLUMNS, regions_of
+from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, regions_of
 
 N_SCENARIOS = 48
 """Scenarios of repair hours over which an order's gap is expected."""
@@ -50,58 +52,80 @@ class Drawn:
     """`[R, K]` expected gap."""
 
 
+class Ground:
+    """A city in which storms are played in simulation."""
+
+    def __init__(self, announced: RestorationAnnounced, n_groups: int) -> None:
+        self.city = announced.city
+        self.simulator = Simulator(city_map(self.city), n_groups, announced.max_travel_km)
+        self.sampler = ScenarioSampler(self.city, n_scenarios=N_SCENARIOS)
+
+
 class Practice:
     """Draws orders of storms as forecast, and says how much better than its fellows each choice was.
 
     Args:
-        announced: of the environments, all of one city.
+        announced: a record of an environment of each city.
         n_groups: G.
         n_orders: K, orders drawn of each storm; one of them greedily, which nothing is learnt from.
     """
 
-    def __init__(self, announced: RestorationAnnounced, n_groups: int, n_orders: int) -> None:
-        self.city = announced.city
+    def __init__(self, announced: Sequence[RestorationAnnounced], n_groups: int, n_orders: int) -> None:
+        self.n_groups = n_groups
         self.n_orders = n_orders
-        self.simulator = Simulator(city_map(self.city), n_groups, announced.max_travel_km)
-        self.sampler = ScenarioSampler(self.city, n_scenarios=N_SCENARIOS)
+        self.grounds = {_place(record.city): Ground(record, n_groups) for record in announced}
 
     @classmethod
     def of(cls, venv: Any, n_groups: int, n_orders: int) -> Practice | None:
-        """For a vector environment; None where practice is not possible.
+        """For a vector environment, of one city or of many; None where practice is not possible.
 
-        That is where environments are of several cities or not Restoration-v0's, where durations share a shock, which
-        only real repairs tell of, or where the limit is not on the mean gap.
+        That is where environments are not Restoration-v0's, where durations share a shock, which only real repairs tell
+        of, or where the limit is not on the mean gap.
         """
         if venv is None or not venv.has_attr("announced"):
             return None
         announced = venv.get_attr("announced")
         if not all(isinstance(record, RestorationAnnounced) for record in announced):
             return None
-        alike = len({record.city.fingerprint() for record in announced}) == 1
         plain = all(record.shock == "none" and record.risk_measure.is_mean for record in announced)
-        return cls(announced[0], n_groups, n_orders) if alike and plain else None
+        return cls(announced, n_groups, n_orders) if plain else None
+
+    def ground(self, storms: EpisodeBatch) -> Ground:
+        """The city of storms, all of one.
+
+        Raises:
+            ValueError: it is none of the environments'.
+        """
+        place = place_of(storms.regions[0].cpu().numpy())
+        if place not in self.grounds:
+            raise ValueError(
+                "a storm to be practised is of a city in which this agent does not train; practise on episodes of its "
+                "own environments"
+            )
+        return self.grounds[place]
 
     def draw(self, actor: EpisodeNet | PaperNet, storms: EpisodeBatch) -> Drawn:
-        """Draw orders of storms, of each of which an episode is at hand; only its first observation is read.
+        """Draw orders of storms of one city, of each of which an episode is at hand; only its first observation is read.
 
         Draws from NumPy's global generator, which Stable-Baselines3 seeds.
         """
+        ground = self.ground(storms)
         observation = first_observation(storms)
         if next(actor.parameters()).device.type != "cpu":
             actor = deepcopy(actor).cpu()
         n_storms, n = observation["open"].shape
-        (part,) = parts(observation, self.city, np.arange(n_storms))  # nothing is restored yet: one part
+        (part,) = parts(observation, ground.city, np.arange(n_storms))  # nothing is restored yet: one part
         shape = (n_storms, self.n_orders, n)
 
         def log_race(step: int) -> Floats:
             del step
             return np.asarray(np.log(np.random.exponential(size=shape)), dtype=np.float32)
 
-        order, states = self.simulator.draw(
+        order, states = ground.simulator.draw(
             actor, observation, observation["point_h"], part.regions, self.n_orders, log_race, keep=True
         )
         assert states is not None
-        hours = self.sampler.prior(part, n_storms)
+        hours = ground.sampler.prior(part, n_storms)
         gap = np.stack([expected_gap(part.problem, order[:, k], hours) for k in range(self.n_orders)], axis=1)
         return Drawn(observation, order, states, step_outages(part.problem, order), gap)
 
@@ -120,7 +144,7 @@ class Practice:
         gain[..., -1] -= price[:, None] * paid_h
         r, k, n = gain.shape
         regions = torch.from_numpy(regions_of(drawn.observation)).repeat_interleave(k, 0)
-        features = EpisodeFeatures(regions, self.simulator.n_groups)
+        features = EpisodeFeatures(regions, self.n_groups)
         is_open = drawn.states.is_open[:, 1:].reshape(r * k, n, n) > 0
         guess = expected_to_go(regions, is_open, features.scales)
         return advantages(torch.from_numpy(gain.reshape(r * k, n)).float(), k, guess).view(r, k, n)
@@ -146,12 +170,20 @@ class Practice:
             return values.gather(1, best.unsqueeze(-1).expand(-1, -1, values.shape[-1])).to(device)
 
         states = drawn.states
-        features = EpisodeFeatures(torch.from_numpy(regions_of(drawn.observation)).to(device), self.simulator.n_groups)
+        features = EpisodeFeatures(torch.from_numpy(regions_of(drawn.observation)).to(device), self.n_groups)
         encoding = actor.encode(features.at(*(values.to(device) for values in standing(drawn.observation))))
         inputs = features.at(of(states.distance_km), of(states.is_open), of(states.crew))
         log_pi = masked_log_softmax(actor.score(encoding, inputs).squeeze(-1), of(states.allowed) > 0)
         chosen = log_pi.gather(-1, of(torch.from_numpy(drawn.order).unsqueeze(-1))).squeeze(-1)
         return (chosen * flat.gather(1, best).to(device)).sum() / flat.numel()
+
+
+def _place(city: City) -> int:
+    """The number under which `place_of` finds a city's storms."""
+    regions = np.zeros((city.n_regions, len(REGION_COLUMNS)))
+    regions[:, COLUMN["x_km"]], regions[:, COLUMN["y_km"]] = city.xy_km.T
+    regions[:, COLUMN["group"]] = city.group
+    return place_of(regions)
 
 
 def step_outages(problem: OrderProblem, order: Ints) -> Floats:
