@@ -252,7 +252,9 @@ class STASAC(OffPolicyAlgorithm):
         entry, found = reading_of(self.observation_space).practice, None
         shared = rows_of(self.env, self.n_envs, self.settings) is not None
         if entry is not None and shared and self.measure is not None and self.measure.is_mean:
-            found = load_entry(entry).of(self.env, self.policy.n_groups, self.settings.practice_orders)
+            found = load_entry(entry).of(
+                self.env, self.policy.n_groups, self.settings.practice_orders, self.settings.practice_spread
+            )
         if found is None:
             warnings.warn(
                 f"practice={self.settings.practice} is left out: it needs Restoration-v0 with environments that "

@@ -76,6 +76,9 @@ class STASACSettings:
     practice_cost: Literal["excess", "gap"] = "excess"
     """What a simulated storm pays for: the hours of its gap above what the multiplier aims at, at four times the price,
     which holds each storm near the limit as the teacher does; or all of them, which holds their mean."""
+    practice_spread: float = 0.1
+    """Log standard deviation of a factor on a group's repair hours, drawn for each group of a simulated storm: groups
+    differ more in some years than in others, and the limit shall hold there too."""
     practice_lr: float = 5e-4
     """The actor's step size in them, which has moments of its own; it falls linearly from when the teacher leaves."""
     practice_storms: int = 8
@@ -163,6 +166,8 @@ class STASACSettings:
             )
         if self.practice_cost not in ("excess", "gap"):
             raise ValueError(f"practice_cost must be 'excess' or 'gap'; got {self.practice_cost!r}")
+        if not 0 <= self.practice_spread < 1:
+            raise ValueError(f"practice_spread must be in [0, 1); got {self.practice_spread!r}")
         if not self.practice_lr > 0:
             raise ValueError(f"practice_lr must be above 0; got {self.practice_lr!r}")
         if not 0 <= self.greedy_share < 1:

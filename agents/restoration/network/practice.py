@@ -33,6 +33,7 @@ from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, regions_of
 
 N_SCENARIOS = 48
 """Scenarios of repair hours over which an order's gap is expected."""
+FORECASTS = ("lower_h", "upper_h", "point_h")
 LEARNT_SHARE = 0.2
 """Share of the states of a practice that are learnt from. In most of them the choice is sure, and nothing is to be
 learnt: those with the largest product of advantage and doubt are taken."""
@@ -68,15 +69,19 @@ class Practice:
         announced: a record of an environment of each city.
         n_groups: G.
         n_orders: K, orders drawn of each storm; one of them greedily, which nothing is learnt from.
+        spread: log standard deviation of a factor on the hours of a group's repairs, drawn for each group of each storm.
     """
 
-    def __init__(self, announced: Sequence[RestorationAnnounced], n_groups: int, n_orders: int) -> None:
+    def __init__(
+        self, announced: Sequence[RestorationAnnounced], n_groups: int, n_orders: int, spread: float = 0.0
+    ) -> None:
         self.n_groups = n_groups
         self.n_orders = n_orders
+        self.spread = spread
         self.grounds = {_place(record.city): Ground(record, n_groups) for record in announced}
 
     @classmethod
-    def of(cls, venv: Any, n_groups: int, n_orders: int) -> Practice | None:
+    def of(cls, venv: Any, n_groups: int, n_orders: int, spread: float = 0.0) -> Practice | None:
         """For a vector environment, of one city or of many; None where practice is not possible.
 
         That is where environments are not Restoration-v0's, where durations share a shock, which only real repairs tell
@@ -88,7 +93,7 @@ class Practice:
         if not all(isinstance(record, RestorationAnnounced) for record in announced):
             return None
         plain = all(record.shock == "none" and record.risk_measure.is_mean for record in announced)
-        return cls(announced, n_groups, n_orders) if plain else None
+        return cls(announced, n_groups, n_orders, spread) if plain else None
 
     def ground(self, storms: EpisodeBatch) -> Ground:
         """The city of storms, all of one.
@@ -107,10 +112,13 @@ class Practice:
     def draw(self, actor: EpisodeNet | PaperNet, storms: EpisodeBatch) -> Drawn:
         """Draw orders of storms of one city, of each of which an episode is at hand; only its first observation is read.
 
+        With a `spread` these are storms like it, in which groups had it worse or better: what an actor learns of the
+        price of fairness in storms of some years then holds in others, in which groups differ more.
+
         Draws from NumPy's global generator, which Stable-Baselines3 seeds.
         """
         ground = self.ground(storms)
-        observation = first_observation(storms)
+        observation = self._varied(first_observation(storms))
         if next(actor.parameters()).device.type != "cpu":
             actor = deepcopy(actor).cpu()
         n_storms, n = observation["open"].shape
@@ -128,6 +136,15 @@ class Practice:
         hours = ground.sampler.prior(part, n_storms)
         gap = np.stack([expected_gap(part.problem, order[:, k], hours) for k in range(self.n_orders)], axis=1)
         return Drawn(observation, order, states, step_outages(part.problem, order), gap)
+
+    def _varied(self, observation: Observation) -> Observation:
+        """The observation of a storm in which the repairs of each group take longer or shorter by one factor."""
+        if not self.spread:
+            return observation
+        group = observation["group"].astype(np.int64)
+        draws = np.random.normal(scale=self.spread, size=(len(group), self.n_groups))
+        factor = np.exp(np.take_along_axis(draws, group, axis=1)).astype(np.float32)
+        return {**observation, **{name: observation[name] * factor for name in FORECASTS}}
 
     def advantages(self, drawn: Drawn, price: Floats, free_h: Floats | float = 0.0) -> Tensor:
         """Advantage `[R, K - 1, N]` (h) of each choice in the drawn orders over the other drawn orders of the storm.
