@@ -47,6 +47,10 @@ from stormgym.envs.risk_measure import MEAN, RiskMeasure
 
 ALPHA_LR = 5e-3
 """Step size of the entropy's weight."""
+PRACTICE = 24
+"""Updates on simulated storms after a collection, where they are left out."""
+TEACHER_MARGIN, PRACTISING_TEACHER_MARGIN = 0.25, 0.1
+"""Shares of the limit that a teacher leaves free where they are left out: without practice, and before it."""
 SLOWER = 0.4
 """Share of lambda's step size that is left where the actor practises: it follows the price so much faster then that the
 price, which costs of a few episodes move, would swing."""
@@ -176,9 +180,9 @@ class STASAC(OffPolicyAlgorithm):
         self.teacher = Teacher(settings, self.n_envs)
         if self.checkpoint_state is not None:
             self.teacher.load_state_dict(self.checkpoint_state["teacher"])
-        self.teacher.policy = self._teaching_policy()
         super()._setup_model()
         practice = self._practice()
+        self.teacher.policy = self._teaching_policy(TEACHER_MARGIN if practice is None else PRACTISING_TEACHER_MARGIN)
         rate = settings.multiplier_lr * (1.0 if practice is None else SLOWER)
         self.multiplier = self._make_multiplier(self.cost_limit, self.measure, rate)
         self.log_alpha = torch.tensor(math.log(settings.alpha_init), device=self.device, requires_grad=True)
@@ -193,13 +197,14 @@ class STASAC(OffPolicyAlgorithm):
         if self.checkpoint_state is not None:
             self.collector.load_state_dict(self.checkpoint_state["collector"])
 
-    def _teaching_policy(self) -> Policy | None:
+    def _teaching_policy(self, usual_margin: float) -> Policy | None:
         """The policy that teaches, bound to the environments; None without any, and after its time."""
         if self.env is None or (self.teacher.until is not None and self.teacher.has_left(self.num_timesteps)):
             return None
         if self.own_teacher is not None:
             return self.own_teacher
-        return teacher_of(self.settings.teacher, self.env, self.settings.teacher_margin)
+        margin = self.settings.teacher_margin
+        return teacher_of(self.settings.teacher, self.env, usual_margin if margin is None else margin)
 
     def _make_multiplier(self, limit: float, measure: RiskMeasure, rate: float) -> LagrangeMultiplier:
         settings = self.settings
@@ -245,9 +250,15 @@ class STASAC(OffPolicyAlgorithm):
             else PracticeUpdate(self.policy, rewards, actor, practice, settings, own_limits=self.tightness is not None)
         )
 
+    def _may_practise(self) -> bool:
+        """Whether environments of this kind can be practised; what they are in particular decides whether these are."""
+        settings = self.settings
+        asked = settings.practice != 0 and settings.shares_storms
+        return asked and reading_of(self.observation_space).practice is not None
+
     def _practice(self) -> Any:
         """Who plays storms in simulation; None where nobody shall, and with a warning where nobody can."""
-        if not self.settings.practice or self.env is None:
+        if self.settings.practice == 0 or self.env is None:
             return None
         entry, found = reading_of(self.observation_space).practice, None
         shared = rows_of(self.env, self.n_envs, self.settings) is not None
@@ -255,7 +266,7 @@ class STASAC(OffPolicyAlgorithm):
             found = load_entry(entry).of(
                 self.env, self.policy.n_groups, self.settings.practice_orders, self.settings.practice_spread
             )
-        if found is None:
+        if found is None and self.settings.practice is not None:
             warnings.warn(
                 f"practice={self.settings.practice} is left out: it needs Restoration-v0 with environments that "
                 "share storms (n_rollouts), no shock, and a limit on the mean. Set practice=0, or train there",
@@ -312,7 +323,8 @@ class STASAC(OffPolicyAlgorithm):
         if self.practice_update is None:
             return
         logs = []
-        for _ in range(self.settings.practice):
+        asked = self.settings.practice
+        for _ in range(PRACTICE if asked is None else asked):
             storms = self.replay_buffer.any_episodes(self.settings.practice_storms)
             logs.append(self.practice_update(storms, self._stage()))
             self._n_updates += 1
@@ -513,6 +525,6 @@ class STASAC(OffPolicyAlgorithm):
             "policy.critic_optimizer",
             "policy.forecast_optimizer",
             "alpha_optimizer",
-            *(["policy.practice_optimizer"] if self.settings.practice else []),
+            *(["policy.practice_optimizer"] if self._may_practise() else []),
         ]
         return [*state, "multiplier", "multiplier.optimizer"], ["log_alpha"]

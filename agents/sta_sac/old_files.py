@@ -23,7 +23,7 @@ def convert(attributes: dict[str, Any]) -> None:
     `load(..., own_teacher=policy)`, if it is to go on learning.
     """
     old = dict(attributes)
-    found = {**old, **old["policy_kwargs"], "teacher": "none"}
+    found = {**STASACSettings.BEFORE, **old, **old["policy_kwargs"], "teacher": "none"}
     found["train_freq"] = None if old["_whole_episodes"] else old["train_freq"].frequency
     names = [field.name for field in fields(STASACSettings) if field.name in found]
     for name in {*names, *_STATE} - set(signature(OffPolicyAlgorithm.__init__).parameters):

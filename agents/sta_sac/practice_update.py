@@ -18,7 +18,7 @@ from stormgym.agents.sta_sac.rewards import Rewards
 from stormgym.agents.sta_sac.settings import STASACSettings
 
 EXCESS_PRICE = 4.0
-"""Price of an hour of gap above what lambda aims at, in prices of any hour: there are few of them."""
+"""Price of an hour of gap above what is free, in prices of any hour: there are few of them."""
 
 
 class PracticeUpdate:
@@ -29,7 +29,7 @@ class PracticeUpdate:
         rewards: says the price of an hour of gap.
         actor: the actor's step.
         practice: plays storms in simulation (`Reading.practice`).
-        settings: `practice_cost`, `limit_margin`, `practice_lr` and `lr_last` are read.
+        settings: `practice_cost`, `practice_margin`, `practice_lr` and `lr_last` are read.
         own_limits: storms have limits of their own, and so prices of their own.
     """
 
@@ -66,7 +66,7 @@ class PracticeUpdate:
         price = (per_limit * scales.total_hours / limits).squeeze(1).detach().cpu().numpy()
         free_h = np.zeros_like(price)
         if self.settings.practice_cost == "excess":
-            price, free_h = EXCESS_PRICE * price, self.settings.limit_margin * limits.squeeze(1).cpu().numpy()
+            price, free_h = EXCESS_PRICE * price, self.settings.practice_margin * limits.squeeze(1).cpu().numpy()
         drawn = self.practice.draw(self.policy.actor, storms)
         advantage = self.practice.advantages(drawn, price, free_h) / scales.total_hours.cpu()[:, :, None]
         if self.own_limits:  # as where storms are really played

@@ -5,8 +5,9 @@ Loads nothing heavy: a command line reads it for its help.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 NETWORK = (
     "width",
@@ -69,13 +70,15 @@ class STASACSettings:
     """Passes over each collection where storms are shared."""
     actor_batch_size: int = 8
     """Episodes of an update where storms are shared, rounded to whole storms."""
-    practice: int = 0
-    """Updates on simulated storms after each collection of storms that are shared, in Restoration-v0: in the storm as
-    forecast the actor draws many orders at once, and learns which are better. 0 for none, 24 is a good number; none
-    where durations share a shock, and where the limit is not on the mean."""
+    practice: int | None = None
+    """Updates on simulated storms after each collection of storms that are shared: in the storm as forecast the actor
+    draws many orders at once, and learns which are better; 0 for none. Left out, 24 where that is possible: in
+    Restoration-v0, unless durations share a shock or the limit is not on the mean."""
     practice_cost: Literal["excess", "gap"] = "excess"
-    """What a simulated storm pays for: the hours of its gap above what the multiplier aims at, at four times the price,
-    which holds each storm near the limit as the teacher does; or all of them, which holds their mean."""
+    """What a simulated storm pays for: the hours of its gap above `practice_margin`, at four times lambda's price, which
+    holds each storm near the limit as the planner does; or all of them at the price, which holds their mean."""
+    practice_margin: float = 0.98
+    """Share of its limit up to which the gap of a simulated storm is free, where excess is paid for."""
     practice_spread: float = 0.1
     """Log standard deviation of a factor on a group's repair hours, drawn for each group of a simulated storm: groups
     differ more in some years than in others, and the limit shall hold there too."""
@@ -105,9 +108,10 @@ class STASACSettings:
     or `none`. Under --shock the equity planner plans again on the way."""
     teacher_steps: int = 120_000
     """Steps that the teacher plays, at most half of the training."""
-    teacher_margin: float = 0.25
+    teacher_margin: float | None = None
     """Share of the cost limit that the teacher leaves free. The actor imitates it with errors, and errors widen the gap
-    between groups: this is the room for them."""
+    between groups: this is the room for them. Left out, 0.25, and 0.1 where the actor practises afterwards, which
+    mends them."""
     imitation: tuple[float, float] = (0.0, 0.0)
     """Weight of the imitation loss (cross entropy on the teacher's choices) when the teacher leaves and at the end.
     While it plays, the actor does nothing but imitate."""
@@ -131,6 +135,9 @@ class STASACSettings:
     """Four heads on one trunk, or an encoder for each critic."""
     known_part: bool = True
     """Critics learn a rest on top of what can be written down, or everything."""
+
+    BEFORE: ClassVar[Mapping[str, Any]] = {"practice": 0, "practice_spread": 0.0, "teacher_margin": 0.25}
+    """What settings that came later stand for in runs from before them."""
 
     @property
     def network(self) -> dict[str, Any]:
@@ -159,13 +166,17 @@ class STASACSettings:
                 "n_rollouts, n_epochs and actor_batch_size must be at least 1; "
                 f"got {self.n_rollouts!r}, {self.n_epochs!r} and {self.actor_batch_size!r}"
             )
-        if self.practice < 0 or self.practice_storms < 1 or self.practice_orders < 3:
+        if (self.practice or 0) < 0 or self.practice_storms < 1 or self.practice_orders < 3:
             raise ValueError(
                 "practice must be at least 0, practice_storms at least 1 and practice_orders at least 3; "
                 f"got {self.practice!r}, {self.practice_storms!r} and {self.practice_orders!r}"
             )
         if self.practice_cost not in ("excess", "gap"):
             raise ValueError(f"practice_cost must be 'excess' or 'gap'; got {self.practice_cost!r}")
+        if not 0 < self.practice_margin <= 1:
+            raise ValueError(f"practice_margin must be in (0, 1]; got {self.practice_margin!r}")
+        if self.teacher_margin is not None and not 0 <= self.teacher_margin < 1:
+            raise ValueError(f"teacher_margin must be in [0, 1); got {self.teacher_margin!r}")
         if not 0 <= self.practice_spread < 1:
             raise ValueError(f"practice_spread must be in [0, 1); got {self.practice_spread!r}")
         if not self.practice_lr > 0:

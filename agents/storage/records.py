@@ -18,7 +18,8 @@ def record_of(kind: type[R], values: Any, file: Path, what: str) -> R:
 
     Args:
         kind: a dataclass whose fields are numbers, words, None, tuples or dicts.
-        values: from JSON; a field that is left out takes its default.
+        values: from JSON; a field that is left out takes what it stood for before files had it (`kind.BEFORE`), else
+            its default.
         file, what: for the message.
 
     Raises:
@@ -27,6 +28,7 @@ def record_of(kind: type[R], values: Any, file: Path, what: str) -> R:
     wrong = f"{file} cannot be read as {what}"
     if not isinstance(values, Mapping):
         raise UnreadableFile(f"{wrong}: it holds no object {{...}}")
+    values = {**getattr(kind, "BEFORE", {}), **values}
     hints = get_type_hints(kind)
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     for name in values:

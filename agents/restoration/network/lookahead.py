@@ -13,7 +13,7 @@ from stormgym.agents.attention.networks import EpisodeNet, PaperNet
 from stormgym.agents.binding import announced_of
 from stormgym.agents.past_price import MOST_PRICE, N_EPISODES, PAST, kept_price, mean_cost, past_arguments
 from stormgym.agents.policy import BasePolicy
-from stormgym.agents.restoration.network.simulation import Simulator
+from stormgym.agents.restoration.network.simulation import FORECASTS, Simulator
 from stormgym.agents.restoration.planners import next_regions, orders_of_state
 from stormgym.agents.restoration.scenario_sampler import ScenarioSampler
 from stormgym.agents.restoration.search.expected_gap import NEXT_PRICE, NEXT_TEMPERATURE, expected_gap
@@ -32,7 +32,6 @@ MOST_ORDERS = 4_096
 """More orders than this are refused: one look would take seconds and gigabytes."""
 MOST_MOVES = 100_000
 """More moves of a local search are refused: one look would take minutes."""
-FORECASTS = ("lower_h", "upper_h", "point_h")
 MARGIN = 0.02
 """Share of the limit that is left free."""
 SEARCHES = 2

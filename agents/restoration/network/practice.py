@@ -20,7 +20,7 @@ from stormgym.agents.attention.networks import EpisodeNet, PaperNet
 from stormgym.agents.restoration.network.episodes import EpisodeBatch, place_of
 from stormgym.agents.restoration.network.features import EpisodeFeatures
 from stormgym.agents.restoration.network.scenarios import advantages, expected_to_go
-from stormgym.agents.restoration.network.simulation import Simulator, States, standing
+from stormgym.agents.restoration.network.simulation import FORECASTS, Simulator, States, standing
 from stormgym.agents.restoration.scenario_sampler import ScenarioSampler
 from stormgym.agents.restoration.search.expected_gap import expected_gap
 from stormgym.agents.restoration.search.orders import OrderProblem
@@ -33,7 +33,6 @@ from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, regions_of
 
 N_SCENARIOS = 48
 """Scenarios of repair hours over which an order's gap is expected."""
-FORECASTS = ("lower_h", "upper_h", "point_h")
 LEARNT_SHARE = 0.2
 """Share of the states of a practice that are learnt from. In most of them the choice is sure, and nothing is to be
 learnt: those with the largest product of advantage and doubt are taken."""

@@ -17,6 +17,9 @@ from stormgym.envs.cities.tables import CityMap
 from stormgym.envs.restoration.layout import COLUMN, REGION_COLUMNS, regions_of
 from stormgym.envs.restoration.process import RestorationProcess
 
+FORECASTS = ("lower_h", "upper_h", "point_h")
+"""What an observation says of the hours of repairs to come."""
+
 
 @dataclass(frozen=True)
 class States:

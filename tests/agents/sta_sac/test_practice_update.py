@@ -20,7 +20,7 @@ def test_update__raises_what_practice_found_better_at_the_price_of_real_storms(m
         n_rollouts=3,
         practice=1,
         practice_cost=cost,
-        limit_margin=0.3,
+        practice_margin=0.3,
         practice_orders=6,
         practice_lr=1.0,
         max_grad_norm=1e9,

@@ -13,12 +13,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from stormgym.agents.attention.networks import SHAPES, EpisodeNet
 from stormgym.agents.restoration.network import practice as module
-from stormgym.agents.restoration.network.episodes import EpisodeBatch
+from stormgym.agents.restoration.network.episodes import EpisodeBatch, place_of
 from stormgym.agents.restoration.network.features import N_STATIC, make_inputs, n_crew_features
 from stormgym.agents.restoration.network.practice import Drawn, Practice, first_observation, step_outages
 from stormgym.agents.restoration.situation import parts
 from stormgym.agents.sta_sac.buffer import EpisodeReplayBuffer
 from stormgym.envs.adapters.sb3 import make_vec_env
+from stormgym.envs.adapters.sb3_mixed import make_mixed_vec_env
 from stormgym.envs.restoration.vector_env import RestorationVectorEnv
 
 CITY = "synthetic:7:1"
@@ -75,7 +76,7 @@ def test_orders__are_worth_what_the_environment_pays_where_forecasts_come_true()
 
 def test_outages__of_steps_add_up_to_the_mean_outage() -> None:
     practice, _, storms, drawn = drawn_of()
-    (part,) = parts(first_observation(storms), practice.city, np.arange(4))
+    (part,) = parts(first_observation(storms), practice.ground(storms).city, np.arange(4))
     for k in range(practice.n_orders):
         assert_allclose(drawn.outage_h[:, k].sum(axis=1), part.problem.mean_outage(drawn.order[:, k]))
     assert_allclose(drawn.outage_h, step_outages(part.problem, drawn.order))
@@ -158,7 +159,7 @@ def test_practice__teaches_an_actor_that_knows_nothing() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    (part,) = parts(first_observation(storms), practice.city, np.arange(16))
+    (part,) = parts(first_observation(storms), practice.ground(storms).city, np.arange(16))
     every = part.problem.take(np.repeat(np.arange(16), 5040))
     outage_h = every.mean_outage(np.tile(np.array(list(permutations(range(7)))), (16, 1))).reshape(16, 5040)
     chance, best = outage_h.mean(), outage_h.min(axis=1).mean()
@@ -178,13 +179,74 @@ def test_practice__is_not_where_simulation_would_mislead(kwargs: dict[str, Any])
     assert Practice.of(make_vec_env("Restoration-v0", 2, city=CITY), 3, 8) is not None
 
 
-def test_practice__is_of_one_city() -> None:
+def test_practice__is_of_the_cities_of_the_environments() -> None:
     announced = [make_vec_env("Restoration-v0", 2, city=f"synthetic:7:{i}").get_attr("announced")[0] for i in (1, 1, 2)]
 
     def venv(records: list[Any]) -> Any:
         return SimpleNamespace(has_attr=lambda name: True, get_attr=lambda name: records)
 
-    assert Practice.of(venv(announced[:2]), 3, 8) is not None
-    assert Practice.of(venv(announced), 3, 8) is None
+    one, two = Practice.of(venv(announced[:2]), 3, 8), Practice.of(venv(announced), 3, 8)
+    assert one is not None
+    assert two is not None
+    assert (len(one.grounds), len(two.grounds)) == (1, 2)
+    _, storms, _ = episodes()
+    assert one.ground(storms).city is announced[0].city
     assert Practice.of(venv([object()]), 3, 8) is None  # another environment's
     assert Practice.of(None, 3, 8) is None
+    elsewhere = Practice.of(venv(announced[2:]), 3, 8)
+    assert elsewhere is not None
+    with pytest.raises(ValueError, match="a city in which this agent does not train"):
+        elsewhere.draw(network(), storms)
+
+
+def test_storms__of_many_cities_are_practised_city_by_city() -> None:
+    cities = ["synthetic:7:1", "synthetic:9:2", "synthetic:9:3"]
+    env = make_mixed_vec_env("Restoration-v0", 12, cities, seed=0)
+    buffer = EpisodeReplayBuffer(12 * 9, env.observation_space, env.action_space, device="cpu", n_envs=12)
+    obs: Any = env.reset()
+    while buffer.size() < 12:
+        action = obs["action_mask"].argmax(axis=1)
+        nxt, reward, done, infos = env.step(action)
+        buffer.add(obs, nxt, action, reward, done, infos)
+        obs = nxt
+    practice, met = Practice.of(env, 3, 4), set()
+    assert practice is not None
+    again = EpisodeReplayBuffer(12 * 9, env.observation_space, env.action_space, device="cpu", n_envs=12)
+    again.load_state_dict(buffer.state_dict())
+    np.random.seed(0)
+    for _ in range(12):
+        storms = again.any_episodes(3)
+        places = {place_of(regions.numpy()) for regions in storms.regions}
+        assert len(places) == 1
+        assert len({regions.numpy().tobytes() for regions in storms.regions}) == 3  # no storm twice
+        city = practice.ground(storms).city
+        met.add(city.name)
+        assert storms.regions.shape[1] == city.n_regions
+        drawn = practice.draw(network(), storms)
+        assert_array_equal(np.sort(drawn.order, axis=-1), np.broadcast_to(np.arange(city.n_regions), drawn.order.shape))
+    assert met == set(cities)
+    assert len(again.any_episodes(99).regions) <= 8  # all there are of one city
+
+
+def test_spread__varies_the_hours_of_a_group_by_one_factor() -> None:
+    env, storms, first = episodes(4)
+    practice, plain = Practice.of(env, 3, 4, spread=0.3), Practice.of(env, 3, 4)
+    assert practice is not None
+    assert plain is not None
+    np.random.seed(0)
+    seen = [practice.draw(network(), storms).observation for _ in range(200)]
+    logs = []
+    for observation in seen:
+        assert_array_equal(observation["distance_km"], first["distance_km"])
+        log = np.log(observation["point_h"] / first["point_h"])
+        for name in ("lower_h", "upper_h"):
+            assert_allclose(observation[name], first[name] * np.exp(log), rtol=1e-4)
+        for row, group in zip(log, first["group"], strict=True):
+            logs.append([row[group == g][0] for g in range(3)])
+            for g in range(3):
+                assert_allclose(row[group == g], row[group == g][0], atol=1e-5)
+    logs = np.array(logs)
+    assert_allclose(logs.mean(axis=0), 0.0, atol=4 * 0.3 / np.sqrt(800))
+    assert_allclose(logs.std(axis=0), 0.3, rtol=0.1)
+    assert abs(np.corrcoef(logs.T)[0, 1]) < 0.15
+    assert_array_equal(plain.draw(network(), storms).observation["point_h"], first["point_h"])
