@@ -75,8 +75,8 @@ class STASACSettings:
     draws many orders at once, and learns which are better; 0 for none. Left out, 24 where that is possible: in
     Restoration-v0, unless durations share a shock or the limit is not on the mean."""
     practice_cost: Literal["excess", "gap"] = "excess"
-    """What a simulated storm pays for: the hours of its gap above `practice_margin`, at four times lambda's price, which
-    holds each storm near the limit as the planner does; or all of them at the price, which holds their mean."""
+    """What a simulated storm pays for: its gap above `practice_margin`, at four times lambda's price, which
+    holds each storm near the limit as the planner does; or all of it at the price, which holds the mean."""
     practice_margin: float = 0.98
     """Share of its limit up to which the gap of a simulated storm is free, where excess is paid for."""
     practice_spread: float = 0.1

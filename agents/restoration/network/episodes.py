@@ -82,5 +82,5 @@ class RegionLayout(Layout):
 
 
 def place_of(regions: NDArray[Any]) -> int:
-    """A number for a city, from regions `[N, F]` as they are observed without padding: where they lie, and their groups."""
+    """A number for a city, from its regions `[N, F]` as they are observed: where they lie, and their groups."""
     return crc32(np.ascontiguousarray(regions[:, PLACE], dtype=np.float32).tobytes())

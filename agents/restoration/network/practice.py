@@ -68,7 +68,7 @@ class Practice:
         announced: a record of an environment of each city.
         n_groups: G.
         n_orders: K, orders drawn of each storm; one of them greedily, which nothing is learnt from.
-        spread: log standard deviation of a factor on the hours of a group's repairs, drawn for each group of each storm.
+        spread: log standard deviation of a factor on the hours of a group's repairs, drawn for each group and storm.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Practice:
         return self.grounds[place]
 
     def draw(self, actor: EpisodeNet | PaperNet, storms: EpisodeBatch) -> Drawn:
-        """Draw orders of storms of one city, of each of which an episode is at hand; only its first observation is read.
+        """Draw orders of storms of one city; of the episode of each that is at hand only the first observation is read.
 
         With a `spread` these are storms like it, in which groups had it worse or better: what an actor learns of the
         price of fairness in storms of some years then holds in others, in which groups differ more.
