@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+import re
+import warnings
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from stable_baselines3.common.logger import Logger
 
-from stormgym.agents.sta_sac.algorithm import SLOWER, STASAC
+from stormgym.agents.sta_sac.algorithm import PRACTICE, PRACTISING_TEACHER_MARGIN, SLOWER, STASAC, TEACHER_MARGIN
+from stormgym.agents.sta_sac.settings import STASACSettings
+from stormgym.agents.storage.records import record_of
+from stormgym.envs.adapters.sb3 import make_vec_env
 from stormgym.envs.risk_measure import RiskMeasure
 
 
@@ -93,6 +101,35 @@ def test_practice__is_not_where_the_limit_is_on_a_tail(make: Any) -> None:
     assert own.practice_update is None
 
 
+@pytest.mark.parametrize(
+    ("kwargs", "practises"), [({}, True), ({"shock": "group"}, False), ({"cost_limit_kind": "cvar"}, False)]
+)
+def test_practice__left_out_is_where_it_is_possible(kwargs: dict[str, Any], practises: bool) -> None:
+    """No warning elsewhere; and the teacher leaves more of the limit free where nothing mends imitation."""
+    env = make_vec_env("Restoration-v0", 8, seed=0, city="synthetic:7:1", **kwargs)
+    settings = STASACSettings(teacher="equity-planner", width=16, n_layers=1, practice_orders=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = STASAC("STASACPolicy", env, settings, seed=0, device="cpu")
+    assert (model.practice_update is not None) == practises
+    assert model.teacher.policy.margin == (PRACTISING_TEACHER_MARGIN if practises else TEACHER_MARGIN)  # type: ignore[union-attr]
+    if practises:
+        updates: list[int] = []
+        model.set_logger(Logger(None, []))
+        model.replay_buffer.any_episodes = lambda n: None  # type: ignore[method-assign, assignment]
+        model.practice_update = lambda storms, stage: updates.append(1) or {"gap_h": 0.0}  # type: ignore[assignment]
+        model._practise()
+        assert len(updates) == PRACTICE
+
+
+def test_runs__from_before_there_was_practice_go_on_without() -> None:
+    stored = {"learning_rate": 0.01, "n_rollouts": 4}
+    settings = record_of(STASACSettings, stored, Path("settings.json"), "a run")
+    assert (settings.practice, settings.practice_spread, settings.teacher_margin) == (0, 0.0, 0.25)
+    today = json.loads(json.dumps(asdict(STASACSettings())))
+    assert record_of(STASACSettings, today, Path("settings.json"), "a run") == STASACSettings()
+
+
 def test_price__moves_slower_where_the_actor_follows_it_faster(make: Any) -> None:
     rates = [make(n_envs=8, n_rollouts=3, practice=n).multiplier.optimizer.param_groups[0]["lr"] for n in (0, 1)]
     assert rates == pytest.approx([0.05, 0.05 * SLOWER])
@@ -107,3 +144,12 @@ def test_practice_cost__is_one_of_two(make: Any) -> None:
 def test_settings__out_of_range_are_told(make: Any, wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="practice must be at least 0, practice_storms at least 1 and practice_orders"):
         make(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [("practice_margin", 0.0, "(0, 1]"), ("practice_spread", 1.0, "[0, 1)"), ("teacher_margin", -0.1, "[0, 1)")],
+)
+def test_shares__out_of_range_are_told(make: Any, name: str, value: float, rule: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"{name} must be in {rule}; got {value}")):
+        make(**{name: value})

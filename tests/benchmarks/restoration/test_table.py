@@ -29,6 +29,7 @@ from stormgym.agents.evaluation.rollouts import evaluate
 from stormgym.agents.evaluation.summary import plain
 from stormgym.agents.registry import AGENTS
 from stormgym.agents.runs import RunSettings
+from stormgym.agents.sta_sac.settings import STASACSettings
 from stormgym.agents.training.cli import Settings as TrainSettings
 from stormgym.agents.training.options import with_learners
 from stormgym.agents.training.pool import Stopping, Trainer, train_to_end
@@ -566,3 +567,13 @@ def holders(lock: Path) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def test_rows__of_before_practice_keep_their_names_and_others_have_a_new_one() -> None:
+    """What stands for how STA-SAC was before is no part of a name; so a row that practises needs a new revision."""
+    for row in ROWS:
+        if row.agent == "sta-sac":
+            assert row.revision > 0 or row.train.keys() >= STASACSettings.BEFORE.keys(), row.label
+    (without,) = choose(ROWS, ["STA-SAC, no practice"])
+    assert without.settings()["train"] == {}
+    assert without.training("default").settings_today()["practice"] == 0
