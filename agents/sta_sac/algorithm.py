@@ -47,10 +47,6 @@ from stormgym.envs.risk_measure import MEAN, RiskMeasure
 
 ALPHA_LR = 5e-3
 """Step size of the entropy's weight."""
-PRACTICE = 24
-"""Updates on simulated storms after a collection, where they are left out."""
-TEACHER_MARGIN, PRACTISING_TEACHER_MARGIN = 0.25, 0.1
-"""Shares of the limit that a teacher leaves free where they are left out: without practice, and before it."""
 SLOWER = 0.4
 """Share of lambda's step size that is left where the actor practises: it follows the price so much faster then that the
 price, which costs of a few episodes move, would swing."""
@@ -182,7 +178,8 @@ class STASAC(OffPolicyAlgorithm):
             self.teacher.load_state_dict(self.checkpoint_state["teacher"])
         super()._setup_model()
         practice = self._practice()
-        self.teacher.policy = self._teaching_policy(TEACHER_MARGIN if practice is None else PRACTISING_TEACHER_MARGIN)
+        self.chosen = settings.chosen(practice is not None)
+        self.teacher.policy = self._teaching_policy()
         rate = settings.multiplier_lr * (1.0 if practice is None else SLOWER)
         self.multiplier = self._make_multiplier(self.cost_limit, self.measure, rate)
         self.log_alpha = torch.tensor(math.log(settings.alpha_init), device=self.device, requires_grad=True)
@@ -197,21 +194,20 @@ class STASAC(OffPolicyAlgorithm):
         if self.checkpoint_state is not None:
             self.collector.load_state_dict(self.checkpoint_state["collector"])
 
-    def _teaching_policy(self, usual_margin: float) -> Policy | None:
+    def _teaching_policy(self) -> Policy | None:
         """The policy that teaches, bound to the environments; None without any, and after its time."""
         if self.env is None or (self.teacher.until is not None and self.teacher.has_left(self.num_timesteps)):
             return None
         if self.own_teacher is not None:
             return self.own_teacher
-        margin = self.settings.teacher_margin
-        return teacher_of(self.settings.teacher, self.env, usual_margin if margin is None else margin)
+        return teacher_of(self.settings.teacher, self.env, self.chosen.teacher_margin)
 
     def _make_multiplier(self, limit: float, measure: RiskMeasure, rate: float) -> LagrangeMultiplier:
         settings = self.settings
         initial = settings.multiplier_init if settings.constrained else 0.0
         if self.tightness is None:
             return LagrangeMultiplier(
-                limit * settings.limit_margin,
+                limit * self.chosen.limit_margin,
                 initial=initial,
                 learning_rate=rate,
                 method=settings.multiplier_method,
@@ -219,7 +215,7 @@ class STASAC(OffPolicyAlgorithm):
             )
         return LimitMultiplier(
             *self.tightness,
-            margin=settings.limit_margin,
+            margin=self.chosen.limit_margin,
             initial=initial,
             learning_rate=rate,
             measure=measure,
@@ -228,7 +224,7 @@ class STASAC(OffPolicyAlgorithm):
     def _make_updates(self, practice: Any) -> None:
         """The updates, over the same rewards and the same actor's step; `practice` plays storms in simulation."""
         settings, rows = self.settings, self.collector.rows
-        rewards = Rewards(self.policy, self.multiplier, settings, self.shock)
+        rewards = Rewards(self.policy, self.multiplier, settings, self.chosen.limit_margin, self.shock)
         actor = ActorStep(self.policy, self.log_alpha, self.alpha_optimizer, settings)
         self.critic_update = CriticUpdate(self.policy, rewards, actor, settings)
         self.storm_update = StormUpdate(
@@ -323,8 +319,7 @@ class STASAC(OffPolicyAlgorithm):
         if self.practice_update is None:
             return
         logs = []
-        asked = self.settings.practice
-        for _ in range(PRACTICE if asked is None else asked):
+        for _ in range(self.chosen.practice):
             storms = self.replay_buffer.any_episodes(self.settings.practice_storms)
             logs.append(self.practice_update(storms, self._stage()))
             self._n_updates += 1
@@ -381,7 +376,7 @@ class STASAC(OffPolicyAlgorithm):
 
     def _log_tail(self, costs: Tensor, limits: Tensor, scale: Tensor) -> None:
         """Log what the dual step compares with 1, of finished episodes `[E]`, and the threshold of a CVaR."""
-        margin = self.settings.limit_margin
+        margin = self.chosen.limit_margin
         burden = self.multiplier.burden(costs / (limits * margin), limits, scale)
         self.logger.record("rollout/greedy_burden", float(burden.mean()))
         if self.multiplier.measure.kind == "cvar":
@@ -515,6 +510,7 @@ class STASAC(OffPolicyAlgorithm):
             "critic_update",
             "storm_update",
             "practice_update",
+            "chosen",
         ]
         return [*super()._excluded_save_params(), *made_anew]
 

@@ -31,16 +31,23 @@ class Rewards:
     Args:
         policy: its `forecast` is the line, moved by `forecast_optimizer`.
         multiplier: lambda of each episode.
-        settings: `control_variate`, `constrained` and `limit_margin` are read.
+        settings: `control_variate` and `constrained` are read.
+        limit_margin: share of a limit that the multiplier aims at.
         shock: repairs of a storm share a factor, which is no luck: it can be told from the repairs seen so far.
     """
 
     def __init__(
-        self, policy: STASACPolicy, multiplier: LagrangeMultiplier, settings: STASACSettings, shock: bool
+        self,
+        policy: STASACPolicy,
+        multiplier: LagrangeMultiplier,
+        settings: STASACSettings,
+        limit_margin: float,
+        shock: bool,
     ) -> None:
         self.policy = policy
         self.multiplier = multiplier
         self.settings = settings
+        self.limit_margin = limit_margin
         self.shock = shock
 
     def of(self, batch: EpisodeBatch, scales: Scales) -> tuple[Tensor, Tensor]:
@@ -50,12 +57,12 @@ class Rewards:
             reward, cost = self.policy.without_luck(batch, scales, self.shock)
         if self.multiplier.measure.is_mean:
             return reward / scales.total_hours, cost / self.policy.limits(batch)
-        return reward / scales.total_hours, self.settings.limit_margin * self.growth_of_burden(batch, scales)
+        return reward / scales.total_hours, self.limit_margin * self.growth_of_burden(batch, scales)
 
     def growth_of_burden(self, batch: EpisodeBatch, scales: Scales) -> Tensor:
         """What each step adds to g of the cost so far `[M, T]`, in what lambda aims at; an episode's steps sum to g."""
         limits = self.policy.limits(batch)[:, :1]
-        so_far = (batch.costs * batch.valid).cumsum(1) / (limits * self.settings.limit_margin)
+        so_far = (batch.costs * batch.valid).cumsum(1) / (limits * self.limit_margin)
         burden = self.multiplier.burden(so_far, limits, scales.total_hours, CHANCE_WIDTH)
         return torch.diff(burden, dim=1, prepend=torch.zeros_like(burden[:, :1]))
 
@@ -70,4 +77,4 @@ class Rewards:
         """
         limits = self.policy.limits(batch)
         lam = self.multiplier.of(limits, scales.total_hours.expand_as(limits)) * float(self.settings.constrained)
-        return lam / self.settings.limit_margin
+        return lam / self.limit_margin

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 NETWORK = (
     "width",
@@ -21,6 +21,14 @@ NETWORK = (
     "actor_lr_factor",
 )
 """Settings that the policy takes, which owns networks and optimisers."""
+
+
+class Chosen(NamedTuple):
+    """Settings that may be left out, as they are used."""
+
+    practice: int
+    teacher_margin: float
+    limit_margin: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +98,9 @@ class STASACSettings:
     """Orders drawn of each of them."""
     clip_range: float = 0.2
     """Clipping of the policy's ratio, as in PPO, where returns tell which actions are good."""
-    limit_margin: float = 0.88
-    """The multiplier aims at this share of the cost limit, so that a finite evaluation holds the limit."""
+    limit_margin: float | None = None
+    """The multiplier aims at this share of the cost limit, so that a finite evaluation holds the limit. Left out, 0.88,
+    and 0.98 where the actor practises, which holds each storm near the limit."""
     multiplier_init: float = 0.15
     """Lambda at the start, per limit of cost."""
     multiplier_lr: float = 0.05
@@ -136,8 +145,20 @@ class STASACSettings:
     known_part: bool = True
     """Critics learn a rest on top of what can be written down, or everything."""
 
-    BEFORE: ClassVar[Mapping[str, Any]] = {"practice": 0, "practice_spread": 0.0, "teacher_margin": 0.25}
-    """What settings that came later stand for in runs from before them."""
+    BEFORE: ClassVar[Mapping[str, Any]] = {
+        "practice": 0,
+        "practice_spread": 0.0,
+        "teacher_margin": 0.25,
+        "limit_margin": 0.88,
+    }
+    """What settings that came later, or were no question, stand for in runs from before practice."""
+
+    def chosen(self, practises: bool) -> Chosen:
+        """What is left out in numbers, which depend on whether the actor practises."""
+        usual = Chosen(24, 0.1, 0.98) if practises else Chosen(0, 0.25, 0.88)
+        given = Chosen(self.practice, self.teacher_margin, self.limit_margin)  # type: ignore[arg-type]
+        both = (number if value is None else value for value, number in zip(given, usual, strict=True))
+        return Chosen(*both)  # type: ignore[arg-type]
 
     @property
     def network(self) -> dict[str, Any]:
@@ -183,7 +204,7 @@ class STASACSettings:
             raise ValueError(f"practice_lr must be above 0; got {self.practice_lr!r}")
         if not 0 <= self.greedy_share < 1:
             raise ValueError(f"greedy_share must be in [0, 1); got {self.greedy_share!r}")
-        if not 0 < self.limit_margin <= 1:
+        if self.limit_margin is not None and not 0 < self.limit_margin <= 1:
             raise ValueError(f"limit_margin must be in (0, 1]; got {self.limit_margin!r}")
         if not all(0 <= share < 1 for share in self.target_entropy):
             raise ValueError(f"target_entropy must be two shares in [0, 1); got {self.target_entropy!r}")

@@ -54,7 +54,7 @@ def test_objective__is_what_critics_expect_of_the_actors_choices(make: Any, foll
     with torch.no_grad():
         objective = model.critic_update.objective(batch, judged)
     q = judged.slow if follows == "target" else judged.online
-    price = model.multiplier.value / model.settings.limit_margin
+    price = model.multiplier.value / model.chosen.limit_margin
     for i, k in product(*map(range, batch.actions.shape)):
         worth = q[i, k, :, :2].amin(-1) - price * q[i, k, :, 2:].mean(-1)
         assert float(objective[i, k]) == pytest.approx((judged.log_pi[i, k].exp() * worth).sum().item(), abs=1e-5)

@@ -14,7 +14,7 @@ import pytest
 import torch
 from stable_baselines3.common.logger import Logger
 
-from stormgym.agents.sta_sac.algorithm import PRACTICE, PRACTISING_TEACHER_MARGIN, SLOWER, STASAC, TEACHER_MARGIN
+from stormgym.agents.sta_sac.algorithm import SLOWER, STASAC
 from stormgym.agents.sta_sac.settings import STASACSettings
 from stormgym.agents.storage.records import record_of
 from stormgym.envs.adapters.sb3 import make_vec_env
@@ -37,7 +37,7 @@ def test_update__raises_what_practice_found_better_at_the_price_of_real_storms(m
     update, policy = model.practice_update, model.policy
     storms = model.replay_buffer.sample(4)
     scales = policy.scales(storms)
-    per_limit = model.multiplier.value / model.settings.limit_margin  # units of return for a gap of the limit, 8 h
+    per_limit = model.multiplier.value / model.chosen.limit_margin  # units of return for a gap of the limit, 8 h
     price = float(per_limit) * scales.total_hours[:, 0].numpy() / 8.0
     free_h = 0.0
     if cost == "excess":
@@ -112,20 +112,24 @@ def test_practice__left_out_is_where_it_is_possible(kwargs: dict[str, Any], prac
         warnings.simplefilter("error")
         model = STASAC("STASACPolicy", env, settings, seed=0, device="cpu")
     assert (model.practice_update is not None) == practises
-    assert model.teacher.policy.margin == (PRACTISING_TEACHER_MARGIN if practises else TEACHER_MARGIN)  # type: ignore[union-attr]
+    assert model.chosen == ((24, 0.1, 0.98) if practises else (0, 0.25, 0.88))
+    assert model.teacher.policy.margin == model.chosen.teacher_margin  # type: ignore[union-attr]
+    if not kwargs.get("cost_limit_kind"):
+        assert model.multiplier.limit == pytest.approx(8.0 * model.chosen.limit_margin)
     if practises:
         updates: list[int] = []
         model.set_logger(Logger(None, []))
         model.replay_buffer.any_episodes = lambda n: None  # type: ignore[method-assign, assignment]
         model.practice_update = lambda storms, stage: updates.append(1) or {"gap_h": 0.0}  # type: ignore[assignment]
         model._practise()
-        assert len(updates) == PRACTICE
+        assert len(updates) == 24
 
 
 def test_runs__from_before_there_was_practice_go_on_without() -> None:
     stored = {"learning_rate": 0.01, "n_rollouts": 4}
     settings = record_of(STASACSettings, stored, Path("settings.json"), "a run")
-    assert (settings.practice, settings.practice_spread, settings.teacher_margin) == (0, 0.0, 0.25)
+    assert settings.practice_spread == 0.0
+    assert (settings.practice, settings.teacher_margin, settings.limit_margin) == STASACSettings().chosen(False)
     today = json.loads(json.dumps(asdict(STASACSettings())))
     assert record_of(STASACSettings, today, Path("settings.json"), "a run") == STASACSettings()
 
@@ -148,7 +152,12 @@ def test_settings__out_of_range_are_told(make: Any, wrong: dict[str, int]) -> No
 
 @pytest.mark.parametrize(
     ("name", "value", "rule"),
-    [("practice_margin", 0.0, "(0, 1]"), ("practice_spread", 1.0, "[0, 1)"), ("teacher_margin", -0.1, "[0, 1)")],
+    [
+        ("practice_margin", 0.0, "(0, 1]"),
+        ("practice_spread", 1.0, "[0, 1)"),
+        ("teacher_margin", -0.1, "[0, 1)"),
+        ("limit_margin", 1.1, "(0, 1]"),
+    ],
 )
 def test_shares__out_of_range_are_told(make: Any, name: str, value: float, rule: str) -> None:
     with pytest.raises(ValueError, match=re.escape(f"{name} must be in {rule}; got {value}")):

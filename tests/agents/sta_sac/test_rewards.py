@@ -56,7 +56,7 @@ def test_price__is_lambda_per_limit_and_nothing_without_a_constraint(make: Any, 
 
 def totals(model: Any, batch: Any) -> torch.Tensor:
     """Costs of whole episodes in what lambda aims at, `[M]`."""
-    return (batch.costs * batch.valid).sum(1) / (8.0 * model.settings.limit_margin)
+    return (batch.costs * batch.valid).sum(1) / (8.0 * model.chosen.limit_margin)
 
 
 @pytest.mark.parametrize("kind", ["cvar", "chance"])

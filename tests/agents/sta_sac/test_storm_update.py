@@ -17,7 +17,7 @@ def test_update_on_storms__gradient_is_that_of_returns_above_the_mean_of_the_sto
     batch = model.replay_buffer.episodes(model.replay_buffer.round[rows.exploring])
     _, scales, log_pi = model.policy.episode_log_probs(batch)
     batch = batch._replace(behaviour=log_pi.detach().exp().gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1))
-    gain = batch.rewards / scales.total_hours - model.multiplier.value / model.settings.limit_margin * batch.costs / 8.0
+    gain = batch.rewards / scales.total_hours - model.multiplier.value / model.chosen.limit_margin * batch.costs / 8.0
     to_go = gain.flip(1).cumsum(1).flip(1)
     guess = expected_to_go(batch.regions, batch.is_open, scales) / scales.total_hours
     better = (to_go - guess).unflatten(0, (2, 3))
