@@ -42,6 +42,7 @@ TITLES = {
     TABLE: "Agents of crew dispatch",
     "crews-information": "Agents of crew dispatch where one assessor tells what jobs take",
     "crews-shock": "Agents of crew dispatch under a shock that groups share",
+    "crews-one": "Crew dispatch with one crew that knows all, as restoration",
     "crews-foresight": "What foresight would give in crew dispatch",
 }
 """Of the published tables; another's is its name."""
@@ -49,6 +50,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "default": {},
     "one assessor": {"assessed_share": 0.0, "n_assessors": 1},
     "shock by group": {"shock": "group"},
+    "one crew": {
+        "n_crews": 1,
+        "n_depots": 1,
+        "known_share": 1.0,
+        "n_skills": 1,
+        "feeder": "none",
+        "off_h": 0.0,
+    },
 }
 """Arguments of the environment beside the city and the half of the records."""
 UNCORRECTED = "rolling-fair, uncorrected"
