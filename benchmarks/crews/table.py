@@ -68,7 +68,7 @@ HEADS = (
     "mean outage h",
     "against rolling-fair",
     "mean gap h",
-    "over the limit of 2 h",
+    "over the limit",
     "SAIDI h",
     "overtime crew-h",
     "ms a decision alone",
@@ -183,12 +183,18 @@ def _uncorrected(env: Any) -> Any:
     return RollingFair(env, correct=False)
 
 
+def limit_of(arguments: dict[str, Any]) -> float:
+    """Limit of the gap (h) in a setting: the city's, 8 h, over the number of crews that repair, four by default."""
+    return 8.0 / int(arguments.get("n_crews", 4))
+
+
 def rows_of(cells: Cells, keys: Sequence[str]) -> list[tuple[str, ...]]:
     """The lines of one setting: seeds of one agent are one line."""
     kept = [cells.need(key) for key in keys]
     by_agent: dict[str, list[dict[str, Any]]] = {}
     for cell in kept:
         by_agent.setdefault(cell.cell["agent"], []).append(cell.result)
+    limit_h = limit_of(kept[0].cell["arguments"]) if kept else 0.0
     best = by_agent[BEST][0]["mean_outage_h"] if BEST in by_agent else None
     lines = []
     for agent, results in by_agent.items():
@@ -199,7 +205,7 @@ def rows_of(cells: Cells, keys: Sequence[str]) -> list[tuple[str, ...]]:
             difference = paired_difference(outage, best)
             against = f"{number(difference, '+', 2)} ({100 * difference.value / np.mean(best):+.1f} %)"
         gaps = [float(np.mean(r["gap_h"])) for r in results]
-        over = f"{100 * np.mean(np.concatenate([r['gap_h'] for r in results]) > 2.0):.0f} %"
+        over = f"{100 * np.mean(np.concatenate([r['gap_h'] for r in results]) > limit_h):.0f} %"
         name = f"`{agent}`" + (
             f" ({len(results)} seeds; gaps {min(gaps):.2f} to {max(gaps):.2f})" if len(results) > 1 else ""
         )
@@ -252,7 +258,8 @@ def write_page(cells: Cells, docs: Path, table: str) -> None:
     ]
     for setting, keys in page["keys"].items():
         told = ", ".join(f"{name}={value!r}" for name, value in SETTINGS[setting].items()) or "all defaults"
-        parts.append(f"## {setting.capitalize()}\n\n`{told}`\n\n{markdown(HEADS, rows_of(cells, keys))}")
+        told = f"`{told}`; limit of the gap {limit_of(SETTINGS[setting]):g} h"
+        parts.append(f"## {setting.capitalize()}\n\n{told}\n\n{markdown(HEADS, rows_of(cells, keys))}")
     Page(table, TITLES.get(table, table), "crews").write(docs, "\n\n".join(parts))
 
 
