@@ -267,6 +267,11 @@ def _quantile(shares: Tensor, weights: Tensor, measure: RiskMeasure) -> Tensor:
     return ordered[int(reached.to(torch.int8).argmax())]
 
 
+def limits_cost(env: VecEnv) -> bool:
+    """Whether the environments limit the cost of an episode; where they do not, nothing is constrained."""
+    return bool(env.has_attr("cost_limit"))
+
+
 def cost_limit_of(env: VecEnv | None) -> float:
     """Cost limit of the environments, in the unit of their costs.
 

@@ -17,7 +17,7 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.vec_env import VecEnv
 
 from stormgym.agents.attention import heads
-from stormgym.agents.attention.multiplier import LagrangeMultiplier
+from stormgym.agents.attention.multiplier import LagrangeMultiplier, limits_cost
 from stormgym.agents.learners.base import Learner
 from stormgym.agents.learners.box import BoxSAC, ScaledActorCriticPolicy, ScaledSACPolicy
 from stormgym.agents.learners.lagrangian import LagrangianCallback, PricedReplayBuffer, VecLagrangianReward
@@ -55,7 +55,7 @@ class LimitedLearner(Learner):
         # an environment that settles what an out-of-steps episode leaves open has no return to come
         settled = venv.has_attr("settles_when_truncated") and all(venv.get_attr("settles_when_truncated"))
         scale = 1.0 / return_unit(venv)
-        if not venv.has_attr("cost_limit"):
+        if not limits_cost(venv):
             if scale == 1.0 and not settled:
                 return venv
             return VecScaledReward(venv, scale, bootstrap_truncated=not settled)

@@ -23,6 +23,7 @@ from stormgym.agents.attention.multiplier import (
     LagrangeMultiplier,
     LimitMultiplier,
     cost_limit_of,
+    limits_cost,
     measure_of,
     tightness_of,
 )
@@ -34,7 +35,7 @@ from stormgym.agents.restoration.network.shared_storms import SharedStorms
 from stormgym.agents.sta_sac import old_files
 from stormgym.agents.sta_sac.actor_step import ActorStep, Stage
 from stormgym.agents.sta_sac.buffer import EpisodeReplayBuffer
-from stormgym.agents.sta_sac.collecting import Collector, rows_of
+from stormgym.agents.sta_sac.collecting import Collector, check_free, rows_of
 from stormgym.agents.sta_sac.critic_update import CriticUpdate
 from stormgym.agents.sta_sac.policy import STASACPolicy
 from stormgym.agents.sta_sac.practice_update import PracticeUpdate
@@ -70,7 +71,8 @@ class STASAC(OffPolicyAlgorithm):
 
     Args:
         policy: `"STASACPolicy"` or a class.
-        env: constrained environment (or id) whose observations some domain reads; every info carries `cost`.
+        env: environment (or id) whose observations some domain reads; every info carries `cost`. Where it has no
+            `cost_limit`, nothing is constrained, and costs are 0.
         settings: all that can be chosen, with its defaults.
         teacher: a policy of your own that plays first, in place of the one that `settings.teacher` names. It is not
             saved: hand it to `load` as `own_teacher`, if its time is not over.
@@ -83,7 +85,8 @@ class STASAC(OffPolicyAlgorithm):
         stats_window_size, tensorboard_log, verbose, seed, device: as in Stable-Baselines3.
 
     Raises:
-        ValueError: a setting out of range, a teacher that cannot be had, no cost limit, or another observation.
+        ValueError: a setting out of range, a teacher that cannot be had, another observation; while it learns, a cost
+            where there is no limit.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"STASACPolicy": STASACPolicy}
@@ -146,6 +149,7 @@ class STASAC(OffPolicyAlgorithm):
         self.shock = has_shock(self.env)
         self.policy_kwargs = {**settings.network, "update": self.shock, **self.policy_kwargs}
         self.cost_limit = cost_limit
+        self.is_limited = cost_limit is not None or self.env is None or limits_cost(self.env)
         self.measure = None if cost_limit_kind is None else RiskMeasure.of(cost_limit_kind, cost_limit_level)
         if self.measure is None and cost_limit_level is not None:
             raise ValueError(f"cost_limit_level goes with a cost_limit_kind; got {cost_limit_level!r} alone")
@@ -168,7 +172,9 @@ class STASAC(OffPolicyAlgorithm):
         self.round_steps = round(reading.round_share * usual_steps)
         if settings.train_freq is None:
             self.train_freq = self.round_steps
-        if self.cost_limit is None:
+        if not self.is_limited:
+            settings = self.settings = replace(settings, constrained=False)
+        elif self.cost_limit is None:
             self.cost_limit = cost_limit_of(self.env)
             self.tightness = tightness_of(self.env)
         if self.measure is None:
@@ -202,12 +208,12 @@ class STASAC(OffPolicyAlgorithm):
             return self.own_teacher
         return teacher_of(self.settings.teacher, self.env, self.chosen.teacher_margin)
 
-    def _make_multiplier(self, limit: float, measure: RiskMeasure, rate: float) -> LagrangeMultiplier:
+    def _make_multiplier(self, limit: float | None, measure: RiskMeasure, rate: float) -> LagrangeMultiplier:
         settings = self.settings
         initial = settings.multiplier_init if settings.constrained else 0.0
         if self.tightness is None:
             return LagrangeMultiplier(
-                limit * self.chosen.limit_margin,
+                (1.0 if limit is None else limit) * self.chosen.limit_margin,
                 initial=initial,
                 learning_rate=rate,
                 method=settings.multiplier_method,
@@ -429,7 +435,9 @@ class STASAC(OffPolicyAlgorithm):
     ) -> None:
         last: Any = self._last_obs
         done = dones.astype(bool)
-        counted = self.num_timesteps > self.learning_starts
+        if not self.is_limited:
+            check_free(infos)
+        counted = self.is_limited and self.num_timesteps > self.learning_starts
         self.collector.keep(replay_buffer, last, new_obs, buffer_action, reward, done, infos, counted=counted)
         self._last_obs = new_obs
         self._last_episode_starts = done
@@ -471,7 +479,9 @@ class STASAC(OffPolicyAlgorithm):
 
     def set_environment_facts(self, facts: dict[str, Any]) -> None:
         """Take the answers in the place of environments, before `_setup_model`."""
-        self.cost_limit, self.shock = float(facts["cost_limit"]), bool(facts["shock"])
+        limit = facts["cost_limit"]
+        self.is_limited, self.cost_limit = limit is not None, None if limit is None else float(limit)
+        self.shock = bool(facts["shock"])
         kind, level = facts.get("measure") or (MEAN.kind, None)  # files of before have none
         self.measure = RiskMeasure.of(kind, level)
         pair = facts["tightness"]

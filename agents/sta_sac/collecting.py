@@ -43,6 +43,20 @@ def rows_of(env: VecEnv | None, n_envs: int, settings: STASACSettings) -> Rows |
     return Rows.of(sizes, settings.n_rollouts, settings.greedy_share) if min(sizes) > 1 else None
 
 
+def check_free(infos: list[dict[str, Any]]) -> None:
+    """Put a cost of 0 into infos of environments without a limit, where they have none.
+
+    Raises:
+        ValueError: one has a cost, which a limit should bound.
+    """
+    for row, info in enumerate(infos):
+        if info.setdefault("cost", 0.0) != 0.0:
+            raise ValueError(
+                f"info of environment {row} has cost {info['cost']!r}, and the environment has no cost_limit; pass "
+                "cost_limit (in the unit of info['cost'])"
+            )
+
+
 class Collector:
     """Who acts in which environment, and what is kept of it.
 

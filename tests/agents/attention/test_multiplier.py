@@ -14,6 +14,7 @@ from stormgym.agents.attention.multiplier import (
     LagrangeMultiplier,
     LimitMultiplier,
     cost_limit_of,
+    limits_cost,
     measure_of,
     tightness_of,
 )
@@ -242,11 +243,16 @@ def test_cost_limit__is_asked_of_the_environments() -> None:
                 raise AttributeError(name)
             return [6.5, 7.5]
 
+        def has_attr(self, name: str) -> bool:
+            return name == "cost_limit" and not self.none
+
         none = False
 
     envs: Any = Envs()
     assert cost_limit_of(envs) == 6.5
+    assert limits_cost(envs)
     envs.none = True
+    assert not limits_cost(envs)
     with pytest.raises(ValueError, match="the environment has no cost_limit; pass cost_limit"):
         cost_limit_of(envs)
     with pytest.raises(ValueError, match="there is no environment to ask; pass cost_limit"):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
+from stormgym.agents.sta_sac.collecting import check_free
 from stormgym.envs.restoration.layout import COLUMN
 
 
@@ -49,3 +51,11 @@ def test_round__of_episodes_of_one_length_stays(make: Any) -> None:
     model = make(n_envs=8, n_rollouts=3)
     model.learn(8 * 7 * 3)
     assert model.collector.longest == model.round_steps == 7
+
+
+def test_check_free__costs_are_0_where_nothing_is_limited_and_another_is_an_error() -> None:
+    infos: list[dict[str, Any]] = [{}, {"cost": 0.0}]
+    check_free(infos)
+    assert infos == [{"cost": 0.0}, {"cost": 0.0}]
+    with pytest.raises(ValueError, match=r"info of environment 1 has cost 2\.5, and the environment has no cost_limit"):
+        check_free([{}, {"cost": 2.5}])
