@@ -160,7 +160,10 @@ class Reading:
         """Raise `ValueError` unless actions are of the kind that is read: parts, or one choice."""
         kind = spaces.Discrete if self.parts is None else spaces.MultiDiscrete
         if not isinstance(action_space, kind):
-            raise ValueError(f"STA-SAC takes {kind.__name__} actions with such observations; got {action_space}")
+            raise ValueError(
+                f"STA-SAC takes {kind.__name__} actions with such observations; got {action_space}. "
+                f"It needs a {self.needs}"
+            )
 
     def left(self, observation: Observation) -> Ints:
         """`[B]` what is left of each episode."""
