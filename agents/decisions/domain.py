@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stormgym.agents.domain import AgentSpec, Column, Domain, Headline
-from stormgym.agents.general import CLAIRVOYANT, PPO, SAC
+from stormgym.agents.domain import AgentSpec, Column, Domain, Headline, LearnerDefaults
+from stormgym.agents.general import CLAIRVOYANT, PPO, SAC, STA_SAC
 
 _POLICIES = "stormgym.agents.decisions.policies"
 _LINEAR = "stormgym.agents.decisions.linear_policies"
@@ -80,6 +80,8 @@ def decision_domain(
     decimals: int = 3,
     small: Mapping[str, Any] | None = None,
     truth: bool = False,
+    tokens: str | None = None,
+    sta_sac: LearnerDefaults | None = None,
 ) -> Domain:
     """The record of a decision problem: every method, PPO and SAC, a table of cost and regret.
 
@@ -90,21 +92,44 @@ def decision_domain(
         decimals: of costs in tables.
         small: arguments of a small instance, for tests.
         truth: whether tables show regret against the true law.
+        tokens: how STA-SAC reads the observations where actions are choices; None: it does not fit.
+        sta_sac: what it takes there over its own defaults.
     """
+    learners = LEARNERS if tokens is None else (*LEARNERS, STA_SAC)
     expert = SAMPLED_PLAN if SAMPLED_PLAN in agents else DFL
     return Domain(
         env_id=env_id,
-        agents=(USUAL, *LEARNERS, *agents),
+        agents=(USUAL, *learners, *agents),
         headline=headline(decimals, truth=truth),
         default_learner="ppo",
+        learner_defaults={} if sta_sac is None else {STA_SAC.name: sta_sac},
         extractor="stormgym.agents.decisions.network:CaseFeatures",
         clairvoyant=f"{_POLICIES}:Clairvoyant",
         options=options,
+        tokens=tokens,
         chosen_on={"split": "validation"},
         demonstrators={"status-quo": USUAL.name, "planner": TWO_STAGE.name, "expert": expert.name},
         small=dict(small or {}),
     )
 
+
+PATH_DEFAULTS = LearnerDefaults(
+    timesteps=40_960,
+    num_envs=512,
+    settings={
+        "teacher": "none",
+        "n_rollouts": 16,
+        "n_epochs": 4,
+        "actor_batch_size": 256,
+        "buffer_size": 512,
+        "greedy_share": 0.0,
+        "target_entropy": (0.8, 0.2),
+        "alpha_init": 0.05,
+        "n_layers": 1,
+    },
+)
+"""Of STA-SAC on ways through a grid: no teacher, many episodes of one step side by side, 16 of them on a case, and more
+entropy than elsewhere, as few cases are soon learnt by heart."""
 
 DOMAINS = (
     decision_domain(
@@ -150,6 +175,8 @@ DOMAINS = (
         agents=LINEAR_METHODS,
         truth=True,
         options=("instance", "noise", "risk"),
+        tokens="stormgym.agents.decisions.reading:READING",
+        sta_sac=PATH_DEFAULTS,
         small={"grid": 3, "n_train": 40, "n_validation": 20, "n_test": 20},
     ),
     decision_domain(
