@@ -170,7 +170,7 @@ _LEARNERS = (
         _learner(label, "sta-sac", "learners", 240_000, run={"eval_freq": 24_000}, **kwargs)
         for label, kwargs in (
             ("STA-SAC", {"seeds": 10, "role": "sta-sac", "revision": 2}),
-            ("STA-SAC, looking ahead", {"seeds": 10, "lookahead": 32, "revision": 2}),
+            ("STA-SAC, looking ahead", {"lookahead": 32, "revision": 2}),
             ("STA-SAC, no practice", {"seeds": 10, "train": dict(UNPRACTISED), "crowded": True}),
             (
                 "STA-SAC, practising at one price",
