@@ -65,7 +65,7 @@ class Practice:
     """Draws orders of storms as forecast, and says how much better than its fellows each choice was.
 
     Args:
-        announced: a record of an environment of each city.
+        announced: of the environments.
         n_groups: G.
         n_orders: K, orders drawn of each storm; one of them greedily, which nothing is learnt from.
         spread: log standard deviation of a factor on the hours of a group's repairs, drawn for each group and storm.
@@ -77,14 +77,16 @@ class Practice:
         self.n_groups = n_groups
         self.n_orders = n_orders
         self.spread = spread
-        self.grounds = {_place(record.city): Ground(record, n_groups) for record in announced}
+        cities = {_place(record.city): record for record in announced}  # environments share cities
+        self.grounds = {place: Ground(record, n_groups) for place, record in cities.items()}
 
     @classmethod
     def of(cls, venv: Any, n_groups: int, n_orders: int, spread: float = 0.0) -> Practice | None:
         """For a vector environment, of one city or of many; None where practice is not possible.
 
         That is where environments are not Restoration-v0's, where durations share a shock, which only real repairs tell
-        of, or where the limit is not on the mean gap.
+        of, where the limit is not on the mean gap, or where two cities have the same regions, so that an observation
+        does not tell which it is of.
         """
         if venv is None or not venv.has_attr("announced"):
             return None
@@ -92,7 +94,9 @@ class Practice:
         if not all(isinstance(record, RestorationAnnounced) for record in announced):
             return None
         plain = all(record.shock == "none" and record.risk_measure.is_mean for record in announced)
-        return cls(announced, n_groups, n_orders, spread) if plain else None
+        cities = {record.city.fingerprint(): _place(record.city) for record in announced}
+        told_apart = len(set(cities.values())) == len(cities)
+        return cls(announced, n_groups, n_orders, spread) if plain and told_apart else None
 
     def ground(self, storms: EpisodeBatch) -> Ground:
         """The city of storms, all of one.

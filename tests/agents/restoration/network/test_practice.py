@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from types import SimpleNamespace
 from typing import Any
@@ -193,6 +194,8 @@ def test_practice__is_of_the_cities_of_the_environments() -> None:
     assert one.ground(storms).city is announced[0].city
     assert Practice.of(venv([object()]), 3, 8) is None  # another environment's
     assert Practice.of(None, 3, 8) is None
+    slow = replace(announced[0], city=replace(announced[0].city, speed_kmh=announced[0].city.speed_kmh / 2))
+    assert Practice.of(venv([announced[0], slow]), 3, 8) is None  # of which of the two a storm is, it does not tell
     elsewhere = Practice.of(venv(announced[2:]), 3, 8)
     assert elsewhere is not None
     with pytest.raises(ValueError, match="a city in which this agent does not train"):
