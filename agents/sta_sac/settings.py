@@ -31,6 +31,10 @@ class Chosen(NamedTuple):
     limit_margin: float
 
 
+UNPRACTISED, PRACTISED = Chosen(0, 0.25, 0.88), Chosen(24, 0.1, 0.98)
+"""What they are where nothing is given: without practice, and with it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class STASACSettings:
     """STA-SAC: soft actor-critic over regions under a cost limit, learnt from whole episodes (one storm each)."""
@@ -145,20 +149,13 @@ class STASACSettings:
     known_part: bool = True
     """Critics learn a rest on top of what can be written down, or everything."""
 
-    BEFORE: ClassVar[Mapping[str, Any]] = {
-        "practice": 0,
-        "practice_spread": 0.0,
-        "teacher_margin": 0.25,
-        "limit_margin": 0.88,
-    }
+    BEFORE: ClassVar[Mapping[str, Any]] = {**UNPRACTISED._asdict(), "practice_spread": 0.0}
     """What settings that came later, or were no question, stand for in runs from before practice."""
 
     def chosen(self, practises: bool) -> Chosen:
         """What is left out in numbers, which depend on whether the actor practises."""
-        usual = Chosen(24, 0.1, 0.98) if practises else Chosen(0, 0.25, 0.88)
-        given = Chosen(self.practice, self.teacher_margin, self.limit_margin)  # type: ignore[arg-type]
-        both = (number if value is None else value for value, number in zip(given, usual, strict=True))
-        return Chosen(*both)  # type: ignore[arg-type]
+        usual = (PRACTISED if practises else UNPRACTISED)._asdict()
+        return Chosen(**{name: usual[name] if (value := getattr(self, name)) is None else value for name in usual})
 
     @property
     def network(self) -> dict[str, Any]:
@@ -259,6 +256,12 @@ class STASACPaperSettings(STASACSettings):
     """Take the luck of repair durations out of rewards and costs."""
     teacher: str = "none"
     """Policy that needs no training and plays the first steps, a warm start that the actor imitates; or none."""
+    practice: int | None = UNPRACTISED.practice
+    """No updates on simulated storms."""
+    teacher_margin: float | None = UNPRACTISED.teacher_margin
+    """Share of the cost limit that a teacher leaves free."""
+    limit_margin: float | None = UNPRACTISED.limit_margin
+    """The multiplier aims at this share of the cost limit."""
     shape: Literal["episode", "paper"] = "paper"
     """Regions encoded once an episode, or anew at every step as in the paper."""
     share_critics: bool = False

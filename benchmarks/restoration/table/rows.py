@@ -76,7 +76,7 @@ class Row:
         """
         chosen = {"agent": self.agent, "env": {**self.env, "split": SPLIT}, "revision": self.revision}
         if self.kind == "learner":
-            train = {name: value for name, value in self.train.items() if UNPRACTISED.get(name) != value}
+            train = {name: value for name, value in self.train.items() if BEFORE_PRACTICE.get(name) != value}
             chosen |= {"train": train, "run": dict(self.run), "timesteps": self.timesteps}
         if self.lookahead:
             chosen["lookahead"] = self.lookahead
@@ -122,7 +122,11 @@ def _learner(label: str, agent: str, group: Group, timesteps: int, seeds: int = 
     return Row(label=label, agent=agent, group=group, kind="learner", timesteps=timesteps, seeds=seeds, **kwargs)
 
 
-UNPRACTISED = STASACSettings.BEFORE
+def _sta_sac(label: str, **kwargs: Any) -> Row:
+    return _learner(label, "sta-sac", "learners", 240_000, run={"eval_freq": 24_000}, **kwargs)
+
+
+BEFORE_PRACTICE = STASACSettings.BEFORE
 """STA-SAC as it was before it practised."""
 FREE: dict[str, Any] = {"constrained": False, "train": {"constrained": False}}
 """A learner without the constraint."""
@@ -166,28 +170,21 @@ _LEARNERS = (
     _learner("EPOPR as printed", "sta-sac-paper", "learners", 60_000, printed=(45.762, 8.694)),
     _learner("MaskablePPO-Lagrangian", "maskable-ppo", "learners", 250_000),
     _learner("attention-PG", "attention-pg", "learners", 500_000),
-    *(
-        _learner(label, "sta-sac", "learners", 240_000, run={"eval_freq": 24_000}, **kwargs)
-        for label, kwargs in (
-            ("STA-SAC", {"seeds": 10, "role": "sta-sac", "revision": 2}),
-            ("STA-SAC, looking ahead", {"lookahead": 32, "revision": 2}),
-            ("STA-SAC, no practice", {"seeds": 10, "train": dict(UNPRACTISED), "crowded": True}),
-            (
-                "STA-SAC, practising at one price",
-                {
-                    "seeds": 6,
-                    "train": {**UNPRACTISED, "practice": 24, "practice_cost": "gap"},
-                    "crowded": True,
-                },
-            ),
-        )
+    _sta_sac("STA-SAC", seeds=10, role="sta-sac", revision=2),
+    _sta_sac("STA-SAC, looking ahead", lookahead=32, revision=2),
+    _sta_sac("STA-SAC, no practice", seeds=10, train=dict(BEFORE_PRACTICE), crowded=True),
+    _sta_sac(
+        "STA-SAC, practising at one price",
+        seeds=6,
+        train={**BEFORE_PRACTICE, "practice": 24, "practice_cost": "gap"},
+        crowded=True,
     ),
 )
 
 
 def _ablation(label: str, train: Mapping[str, Any] | None = None, **kwargs: Any) -> Row:
     """Without practice, which would hide much of what else differs."""
-    settings = {"timesteps": 60_000, "city": ABLATION_CITY, "train": {**UNPRACTISED, **(train or {})}, **kwargs}
+    settings = {"timesteps": 60_000, "city": ABLATION_CITY, "train": {**BEFORE_PRACTICE, **(train or {})}, **kwargs}
     return _learner(label, "sta-sac", "ablations", **settings)
 
 

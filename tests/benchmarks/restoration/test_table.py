@@ -577,3 +577,16 @@ def test_rows__of_before_practice_keep_their_names_and_others_have_a_new_one() -
     (without,) = choose(ROWS, ["STA-SAC, no practice"])
     assert without.settings()["train"] == {}
     assert without.training("default").settings_today()["practice"] == 0
+
+
+def test_rows__show_what_was_measured() -> None:
+    """A default that changes under a row would drop its kept seeds from the table without a word."""
+    cells = Cells(door.BENCHMARK, local=None)
+    shown = set()
+    for key in cells.all_keys():
+        kept = cells.need(key)
+        for row in ROWS:
+            if kept.cell.get("agent") == row.agent and row.digest(kept.cell["city"]["fingerprint"]) in key:
+                assert scores.changed_since(kept, row) == [], row.label
+                shown.add(row.label)
+    assert shown == {row.label for row in ROWS}
